@@ -1,0 +1,131 @@
+package main
+
+import (
+	"unsafe"
+
+	"unet/core/ref"
+	"unet/csrc"
+)
+
+type values = func() []float32
+
+// conv sets up a 3x3 convolution, or the data gradient of one: then the
+// operation maps the layer's output channels to its input channels.
+func conv(op, pack csrc.Op, dgrad bool) func(b *bench, s shape) (values, values) {
+	return func(b *bench, s shape) (values, values) {
+		in, out, size := s.ic, s.oc, s.h*s.w
+		p := &csrc.Pack{OC: int32(s.oc), IC: int32(s.ic)}
+		if dgrad {
+			in, out, p.Flip = out, in, 1
+		}
+		w, src := b.normal(s.oc*s.ic*9), b.normal(s.n*in*size)
+		packed := b.zeros(blocks(in) * blocks(out) * 36 * 256) // Winograd's size; direct weights need less
+		p.Src, p.Dst = &w[0], &packed[0]
+		b.do(pack, unsafe.Pointer(p))
+		x, y := b.tensor(src, s.n, in, size), b.zeros(s.n*blocks(out)*size*16)
+		b.timed(op, unsafe.Pointer(&csrc.Conv3x3{Src: &x[0], Weight: &packed[0], Dst: &y[0],
+			SrcImage: int64(blocks(in) * size * 16), DstImage: int64(blocks(out) * size * 16),
+			N: int32(s.n), H: int32(s.h), W: int32(s.w), ICB: int32(blocks(in)), OCB: int32(blocks(out))}), true)
+		return func() []float32 { return dense(y, s.n, out, size) }, func() []float32 {
+			want := make([]float32, s.n*out*size)
+			if dgrad {
+				ref.Conv3x3Dgrad(dims(s), want, src, w)
+			} else {
+				ref.Conv3x3(dims(s), want, src, ref.Act{}, w, nil, false)
+			}
+			return want
+		}
+	}
+}
+
+func dims(s shape) ref.Dims { return ref.Dims{N: s.n, IC: s.ic, OC: s.oc, H: s.h, W: s.w} }
+
+func first(b *bench, s shape) (values, values) {
+	size := s.h * s.w
+	w, src := b.normal(s.oc*s.ic*9), b.normal(s.n*s.ic*size)
+	packed, y := b.zeros(blocks(s.oc)*s.ic*9*16), b.zeros(s.n*blocks(s.oc)*size*16)
+	b.do(csrc.OpPackFirst, unsafe.Pointer(&csrc.Pack{Src: &w[0], Dst: &packed[0], OC: int32(s.oc), IC: int32(s.ic)}))
+	b.timed(csrc.OpFirst, unsafe.Pointer(&csrc.First{Src: &src[0], Weight: &packed[0], Dst: &y[0],
+		DstImage: int64(blocks(s.oc) * size * 16),
+		N:        int32(s.n), IC: int32(s.ic), H: int32(s.h), W: int32(s.w), OCB: int32(blocks(s.oc))}), true)
+	return func() []float32 { return dense(y, s.n, s.oc, size) }, func() []float32 {
+		want := make([]float32, s.n*s.oc*size)
+		ref.Conv3x3(dims(s), want, src, ref.Act{}, w, nil, false)
+		return want
+	}
+}
+
+// wgrad sets up a weight gradient with its reduction.
+func wgrad(op, reduce csrc.Op) func(b *bench, s shape) (values, values) {
+	return func(b *bench, s shape) (values, values) {
+		size := s.h * s.w
+		src, dy := b.normal(s.n*s.ic*size), b.normal(s.n*s.oc*size)
+		x, y, dw := src, b.tensor(dy, s.n, s.oc, size), b.zeros(s.oc*s.ic*9)
+		if op != csrc.OpWgradFirst { // which reads planes
+			x = b.tensor(src, s.n, s.ic, size)
+		}
+		args := &csrc.Wgrad3x3{Src: &x[0], DY: &y[0], DW: &dw[0],
+			SrcImage: int64(blocks(s.ic) * size * 16), DYImage: int64(blocks(s.oc) * size * 16),
+			N: int32(s.n), H: int32(s.h), W: int32(s.w), IC: int32(s.ic), OC: int32(s.oc)}
+		args.Partial = &b.zeros(csrc.Scratch(b.isa, reduce, unsafe.Pointer(args)))[0]
+		b.timed(op, unsafe.Pointer(args), true)
+		b.timed(reduce, unsafe.Pointer(args), false)
+		return func() []float32 { return dw }, func() []float32 {
+			want := make([]float32, len(dw))
+			ref.Conv3x3Wgrad(dims(s), want, src, ref.Act{}, dy)
+			return want
+		}
+	}
+}
+
+// tconvArgs packs weights w for a transposed convolution of x to y.
+func (b *bench) tconvArgs(s shape, w, x, y []float32, xc, yc, xsize, ysize int, flip int32) *csrc.TConv {
+	packed := b.zeros(blocks(s.ic) * blocks(s.oc) * 4 * 256)
+	b.do(csrc.OpPackTConv, unsafe.Pointer(&csrc.Pack{Src: &w[0], Dst: &packed[0],
+		OC: int32(s.oc), IC: int32(s.ic), Flip: flip}))
+	return &csrc.TConv{Src: &x[0], Weight: &packed[0], Dst: &y[0],
+		SrcImage: int64(blocks(xc) * xsize * 16), DstImage: int64(blocks(yc) * ysize * 16),
+		N: int32(s.n), H: int32(s.h), W: int32(s.w), ICB: int32(blocks(s.ic)), OCB: int32(blocks(s.oc))}
+}
+
+func tconv(b *bench, s shape) (values, values) {
+	size := s.h * s.w
+	w, src := b.normal(s.ic*s.oc*4), b.normal(s.n*s.ic*size)
+	x, y := b.tensor(src, s.n, s.ic, size), b.zeros(s.n*blocks(s.oc)*4*size*16)
+	b.timed(csrc.OpTConv, unsafe.Pointer(b.tconvArgs(s, w, x, y, s.ic, s.oc, size, 4*size, 0)), true)
+	return func() []float32 { return dense(y, s.n, s.oc, 4*size) }, func() []float32 {
+		want := make([]float32, s.n*s.oc*4*size)
+		ref.TConv2x2(dims(s), want, src, ref.Act{}, w, nil)
+		return want
+	}
+}
+
+func tconvDgrad(b *bench, s shape) (values, values) {
+	size := s.h * s.w
+	w, dy := b.normal(s.ic*s.oc*4), b.normal(s.n*s.oc*4*size)
+	x, y := b.tensor(dy, s.n, s.oc, 4*size), b.zeros(s.n*blocks(s.ic)*size*16)
+	b.timed(csrc.OpTConvDgrad, unsafe.Pointer(b.tconvArgs(s, w, x, y, s.oc, s.ic, 4*size, size, 1)), true)
+	return func() []float32 { return dense(y, s.n, s.ic, size) }, func() []float32 {
+		want := make([]float32, s.n*s.ic*size)
+		ref.TConv2x2Dgrad(dims(s), want, dy, w)
+		return want
+	}
+}
+
+func tconvWgrad(b *bench, s shape) (values, values) {
+	size := s.h * s.w
+	src, dy := b.normal(s.n*s.ic*size), b.normal(s.n*s.oc*4*size)
+	x, y := b.tensor(src, s.n, s.ic, size), b.tensor(dy, s.n, s.oc, 4*size)
+	dw, db := b.zeros(s.ic*s.oc*4), b.zeros(s.oc)
+	args := &csrc.TConvWgrad{Src: &x[0], DY: &y[0], DW: &dw[0], DB: &db[0],
+		SrcImage: int64(blocks(s.ic) * size * 16), DYImage: int64(blocks(s.oc) * 4 * size * 16),
+		N: int32(s.n), H: int32(s.h), W: int32(s.w), IC: int32(s.ic), OC: int32(s.oc)}
+	args.Partial = &b.zeros(csrc.Scratch(b.isa, csrc.OpTConvWgradReduce, unsafe.Pointer(args)))[0]
+	b.timed(csrc.OpTConvWgrad, unsafe.Pointer(args), true)
+	b.timed(csrc.OpTConvWgradReduce, unsafe.Pointer(args), false)
+	return func() []float32 { return dw }, func() []float32 {
+		want := make([]float32, len(dw))
+		ref.TConv2x2Wgrad(dims(s), want, make([]float32, s.oc), src, ref.Act{}, dy)
+		return want
+	}
+}

@@ -1,0 +1,199 @@
+// Package cli is the command line of unet: one file per command, nothing but
+// flags, calls into the other packages, and output. Results go to standard
+// output, everything else to standard error.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Main runs the program with the given arguments (the first is its name) and
+// returns the exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case <-signals:
+			cancel(errInterrupted)
+			signal.Stop(signals) // a second signal ends the process at once
+		case <-ctx.Done():
+		}
+	}()
+	t := newTerminal(stdin, stdout, stderr)
+	app := newApp(t)
+	args, err := reorder(app, args)
+	if err == nil {
+		err = app.RunContext(ctx, args)
+	}
+	return t.finish(err)
+}
+
+// errInterrupted is the cause of a context ended by Ctrl-C or SIGTERM.
+var errInterrupted = errors.New("interrupted")
+
+const terminalKey = "terminal"
+
+func newApp(t *terminal) *cli.App {
+	app := &cli.App{
+		Name:            "unet",
+		Usage:           "find, count and measure nuclei in microscopy images",
+		UsageText:       "unet COMMAND [options] [arguments]",
+		Description:     appDescription,
+		HideHelpCommand: true,
+		HideVersion:     true,
+		Suggest:         false,
+		Writer:          t.out,
+		ErrWriter:       t.err,
+		Metadata:        map[string]any{terminalKey: t},
+		ExitErrHandler:  func(*cli.Context, error) {},
+		Commands:        commands(),
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return unknownCommand(c.App, c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+		OnUsageError: usageError,
+	}
+	for _, cmd := range app.Commands {
+		cmd.HideHelpCommand = true
+		cmd.OnUsageError = usageError
+		cmd.Flags = append(cmd.Flags, commonFlags()...)
+		action := cmd.Action
+		cmd.Action = func(c *cli.Context) error {
+			err := action(c)
+			var usage *usageErr
+			if errors.As(err, &usage) && usage.command == "" {
+				usage.command = cmd.Name
+			}
+			return err
+		}
+		before := cmd.Before
+		cmd.Before = func(c *cli.Context) error {
+			if err := t.configure(c); err != nil {
+				return err
+			}
+			if before != nil {
+				return before(c)
+			}
+			return nil
+		}
+	}
+	return app
+}
+
+const appDescription = `Segment nuclei at once with the built-in model:
+
+   unet predict IMAGE... --out DIR
+
+or train your own: unet prepare, unet train, unet evaluate.
+
+Exit status: 0 done; 1 failure; 2 wrong usage; 3 some inputs failed, the others
+are done; 4 an input is missing or unreadable; 5 a model or file has the wrong
+format; 6 out of memory or disk; 130 interrupted.`
+
+// commonFlags are accepted by every command.
+func commonFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors and results only", Category: "General"},
+		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON", Category: "General"},
+		&cli.IntFlag{Name: "threads", Usage: "number of threads (0: all cores)", Category: "General", EnvVars: []string{"UNET_THREADS"}},
+	}
+}
+
+// term returns the terminal of a running command.
+func term(c *cli.Context) *terminal { return c.App.Metadata[terminalKey].(*terminal) }
+
+func usageError(c *cli.Context, err error, _ bool) error {
+	return &usageErr{problem: err.Error(), command: c.Command.FullName()}
+}
+
+func unknownCommand(app *cli.App, name string) error {
+	e := &usageErr{problem: fmt.Sprintf("there is no command %q", name)}
+	best, score := "", 3
+	for _, cmd := range app.Commands {
+		if d := distance(name, cmd.Name); d < score {
+			best, score = cmd.Name, d
+		}
+	}
+	if best != "" {
+		e.hint = fmt.Sprintf("did you mean `unet %s`?", best)
+	}
+	return e
+}
+
+// distance is the Levenshtein distance of two words.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// reorder moves a command's flags before its positional arguments, because
+// urfave/cli stops looking for flags at the first positional argument.
+func reorder(app *cli.App, args []string) ([]string, error) {
+	if len(args) < 2 {
+		return args, nil
+	}
+	cmd := app.Command(args[1])
+	if cmd == nil {
+		return args, nil
+	}
+	takesValue := map[string]bool{}
+	for _, f := range cmd.Flags {
+		_, isBool := f.(*cli.BoolFlag)
+		for _, name := range f.Names() {
+			takesValue[name] = !isBool
+		}
+	}
+	var flags, rest []string
+	for i := 2; i < len(args); i++ {
+		a := args[i]
+		if a == "--" {
+			rest = append(rest, args[i+1:]...)
+			break
+		}
+		if a == "-" || !strings.HasPrefix(a, "-") {
+			rest = append(rest, a)
+			continue
+		}
+		flags = append(flags, a)
+		name, _, hasValue := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		if takesValue[name] && !hasValue {
+			if i+1 == len(args) {
+				return nil, &usageErr{problem: fmt.Sprintf("option %s needs a value", a), command: cmd.Name}
+			}
+			i++
+			flags = append(flags, args[i])
+		}
+	}
+	out := append([]string{args[0], args[1]}, flags...)
+	return append(append(out, "--"), rest...), nil
+}

@@ -1,0 +1,23 @@
+package cli
+
+import "github.com/urfave/cli/v2"
+
+// commands lists every command in the order of the help page.
+func commands() []*cli.Command {
+	return []*cli.Command{
+		predictCommand(),
+		measureCommand(),
+		viewCommand(),
+		convertCommand(),
+		prepareCommand(),
+		inspectCommand(),
+		trainCommand(),
+		evaluateCommand(),
+		sweepCommand(),
+		sampleCommand(),
+		demoCommand(),
+		infoCommand(),
+		versionCommand(),
+		licensesCommand(),
+	}
+}

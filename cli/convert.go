@@ -1,0 +1,308 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"unet/unet/imageio"
+	"unet/unet/instance"
+
+	"github.com/urfave/cli/v2"
+)
+
+func convertCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "convert",
+		Usage:     "convert nuclei between label images, ROIs, GeoJSON, COCO and run lengths",
+		UsageText: "unet convert IN... OUT",
+		Description: "Formats go by extension: .tif and .png label images, .zip and .roi ImageJ regions,\n" +
+			".geojson GeoJSON (QuPath), .json COCO (GeoJSON is recognised on reading), .csv\n" +
+			"run lengths (Kaggle). Regions and run lengths do not say how large the image is:\n" +
+			"give --size or --image. Several INs become one COCO file or run-length table; a\n" +
+			"COCO file or table of several images becomes label images in OUT if that is a\n" +
+			"folder, or --name chooses one. Where nuclei overlap, the earlier keeps the pixel.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "size", Usage: "`WxH` of the image in pixels"},
+			&cli.StringFlag{Name: "image", Usage: "`FILE` of the image, for its size"},
+			&cli.StringFlag{Name: "name", Usage: "`NAME` of the image in a COCO file or run-length table"},
+			&cli.StringFlag{Name: "page", Value: "all", Usage: "`PAGE` of a label file, from 0"},
+			&cli.Float64Flag{Name: "pixel-size", Usage: "width of a pixel in `MICROMETRES`, for label TIFF and GeoJSON", DefaultText: "not known"},
+		},
+		Action: convert,
+	}
+}
+
+// labelled is one image's nuclei on their way from one format to another.
+type labelled struct {
+	name      string
+	labels    *imageio.Labels
+	pixelSize float64
+}
+
+// convert is the command.
+func convert(c *cli.Context) error {
+	t := term(c)
+	if c.NArg() < 2 {
+		return usagef("give an input and an output")
+	}
+	args := c.Args().Slice()
+	out, ins := args[len(args)-1], args[:len(args)-1]
+	r := &reader{t: t, name: c.String("name"), pixelSize: c.Float64("pixel-size")}
+	if !(r.pixelSize >= 0 && r.pixelSize < 1e4) {
+		return usagef("--pixel-size %v: micrometres per pixel", r.pixelSize)
+	}
+	var err error
+	if r.w, r.h, err = imageSize(c.String("size"), c.String("image")); err != nil {
+		return err
+	}
+	if r.page.page, err = parseSelection("page", c.String("page"), false); err != nil {
+		return err
+	}
+	folder := isDir(out) || strings.HasSuffix(out, "/") || strings.HasSuffix(out, string(filepath.Separator))
+	format, err := nucleiFormat(out)
+	if err != nil && !folder {
+		return err
+	}
+	many := format == formatCOCO || format == formatRLE
+	total, images := 0, 0
+	each := func(put func(labelled) error) error {
+		for _, in := range ins {
+			if err := r.read(in, func(l labelled) error {
+				images++
+				if images > 1 && !many && !folder {
+					return withHint(usagef("%s holds one image, the input several", out), "choose one with --name, or give a folder")
+				}
+				seen := map[uint32]bool{}
+				for _, id := range l.labels.ID {
+					if id != 0 {
+						seen[id] = true
+					}
+				}
+				total += len(seen)
+				return put(l)
+			}); err != nil {
+				return err
+			}
+		}
+		if images == 0 {
+			return inputf("check --name", "there is no image in %s", strings.Join(ins, ", "))
+		}
+		return nil
+	}
+	switch {
+	case folder:
+		if err := os.MkdirAll(out, 0o755); err != nil {
+			return err
+		}
+		err = each(func(l labelled) error {
+			name := strings.Trim(filepath.ToSlash(stem(l.name)), "/")
+			file := under(out, name+".tif")
+			if !filepath.IsLocal(filepath.FromSlash(name)) {
+				return inputf("choose an image with --name, and give a file to write", "image name %q would leave the folder %s", l.name, out)
+			}
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				return err
+			}
+			return imageio.WriteLabels(file, l.labels, imageio.TIFFOptions{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
+		})
+	case format == formatLabels:
+		err = each(func(l labelled) error {
+			return imageio.WriteLabels(out, l.labels, imageio.TIFFOptions{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
+		})
+	default:
+		err = imageio.WriteFile(out, func(w io.Writer) error {
+			nw := newWriter(format, w)
+			if err := each(func(l labelled) error {
+				src := instance.Source{Name: l.name, W: l.labels.W, H: l.labels.H, PixelSize: l.pixelSize}
+				if format == formatRLE {
+					src.Name = filepath.Base(stem(l.name))
+				}
+				if err := nw.Begin(src); err != nil {
+					return err
+				}
+				for _, n := range instance.Measure(l.labels, nil) {
+					if err := nw.Write(&n); err != nil {
+						return err
+					}
+				}
+				return nil
+			}); err != nil {
+				return err
+			}
+			return nw.Close()
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if t.json {
+		return t.writeJSON(map[string]any{"out": out, "images": images, "nuclei": total, "overlapping_pixels": r.overlap})
+	}
+	t.printf("%s: %s in %s\n", out, plural(total, "nucleus", "nuclei"), plural(images, "image", "images"))
+	return nil
+}
+
+// nucleiFormat is the format that a file name stands for.
+func nucleiFormat(name string) (string, error) {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".tif", ".tiff", ".png":
+		return formatLabels, nil
+	case ".zip", ".roi":
+		return formatROI, nil
+	case ".geojson":
+		return formatGeoJSON, nil
+	case ".json":
+		return formatCOCO, nil
+	case ".csv":
+		return formatRLE, nil
+	}
+	return "", withHint(usagef("%s: no format of nuclei has this extension", name), "use .tif, .png, .zip, .geojson, .json or .csv")
+}
+
+// imageSize is the size that --size or --image give; 0 x 0 without them.
+func imageSize(size, file string) (w, h int, err error) {
+	if size != "" && file != "" {
+		return 0, 0, usagef("give --size or --image, not both")
+	}
+	if file != "" {
+		f, err := imageio.Open(file)
+		if err != nil {
+			return 0, 0, err
+		}
+		defer f.Close()
+		return f.Planes[0].W, f.Planes[0].H, nil
+	}
+	if size == "" {
+		return 0, 0, nil
+	}
+	var rest string
+	if n, _ := fmt.Sscanf(size, "%dx%d%s", &w, &h, &rest); n != 2 || w < 1 || h < 1 || w > imageio.MaxSide || h > imageio.MaxSide {
+		return 0, 0, usagef("--size %s: give width x height such as 1024x768", size)
+	}
+	return w, h, nil
+}
+
+// reader reads nuclei of any format.
+type reader struct {
+	t         *terminal
+	w, h      int
+	name      string // of the image wanted, "" for all
+	page      planeChoice
+	pixelSize float64
+	overlap   int
+}
+
+// read hands on the images of a file.
+func (r *reader) read(in string, put func(labelled) error) error {
+	format, err := nucleiFormat(in)
+	if err != nil {
+		return err
+	}
+	name := filepath.ToSlash(filepath.Base(in))
+	if format == formatLabels {
+		l, size, err := readLabelPlane(in, r.page)
+		if err != nil {
+			return err
+		}
+		if r.pixelSize > 0 {
+			size = r.pixelSize
+		}
+		return put(labelled{name, l, size})
+	}
+	f, err := os.Open(in)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if format == formatROI {
+		st, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if r.w == 0 {
+			return withHint(usagef("%s does not say how large the image is", in), "add --size WxH or --image FILE")
+		}
+		l, overlap, err := instance.ReadROI(f, st.Size(), r.w, r.h)
+		if err != nil {
+			return inputf("is it the file you meant, and whole?", "%s: %w", in, err)
+		}
+		r.overlaps(in, name, overlap)
+		return put(labelled{name, l, r.pixelSize})
+	}
+	list, err := readEncoded(f, format)
+	if err != nil {
+		return inputf("is it the file you meant, and whole?", "%s: %w", in, err)
+	}
+	if r.name != "" {
+		i := slices.IndexFunc(list, func(e instance.Encoded) bool { return e.Name == r.name })
+		if i < 0 {
+			return inputf("it holds "+someNames(list), "%s: there is no image %q", in, r.name)
+		}
+		list = list[i : i+1]
+	}
+	for _, e := range list {
+		if e.Name == "" {
+			e.Name = name
+		}
+		w, h := r.w, r.h
+		if w == 0 && e.W == 0 {
+			return withHint(usagef("%s does not say how large the image is", in), "add --size WxH or --image FILE")
+		}
+		l, overlap, err := e.Labels(w, h)
+		if err != nil {
+			return inputf("is it the file you meant, and whole?", "%s: %w", in, err)
+		}
+		r.overlaps(in, e.Name, overlap)
+		if err := put(labelled{e.Name, l, r.pixelSize}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) overlaps(in, name string, n int) {
+	r.overlap += n
+	if n > 0 {
+		r.t.warnf("%s, image %s: nuclei overlap in %s; the earlier keeps each", in, name, plural(n, "pixel", "pixels"))
+	}
+}
+
+// readEncoded reads JSON or a table; .json may hold COCO or GeoJSON.
+func readEncoded(f *os.File, format string) ([]instance.Encoded, error) {
+	if format == formatRLE {
+		return instance.ReadRLE(f)
+	}
+	list, err := []instance.Encoded(nil), error(nil)
+	if format == formatCOCO {
+		if list, err = instance.ReadCOCO(f); err == nil {
+			return list, nil
+		}
+		if _, serr := f.Seek(0, io.SeekStart); serr != nil {
+			return nil, serr
+		}
+	}
+	e, gerr := instance.ReadGeoJSON(f)
+	if gerr != nil {
+		if err != nil {
+			return nil, err
+		}
+		return nil, gerr
+	}
+	return []instance.Encoded{*e}, nil
+}
+
+func someNames(list []instance.Encoded) string {
+	var names []string
+	for _, e := range list[:min(len(list), 5)] {
+		names = append(names, e.Name)
+	}
+	s := strings.Join(names, ", ")
+	if len(list) > 5 {
+		s += fmt.Sprintf(" and %d more", len(list)-5)
+	}
+	return s
+}

@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// listed is what `go list` says about a package.
+type listed struct {
+	ImportPath string
+	Imports    []string
+	CgoFiles   []string
+	Standard   bool
+	Module     *struct{ Path string }
+}
+
+func goList(t *testing.T, args ...string) []listed {
+	t.Helper()
+	c := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,CgoFiles,Standard,Module"}, args...)...)
+	c.Dir, c.Stderr = "..", os.Stderr
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Skip("the go command is not here: ", err)
+	}
+	var list []listed
+	for d := json.NewDecoder(out); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+	if err := c.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// allowed says which packages of the project a package may import: its
+// dependencies point one way.
+func allowed(from, to string) bool {
+	below := func(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
+	switch {
+	case from == "unet/csrc", from == "unet/core/ref":
+		return false
+	case from == "unet/core":
+		return to == "unet/csrc" || to == "unet/core/ref"
+	case below(from, "unet/unet/imageio"):
+		return false // files know nothing of networks
+	case from == "unet/unet/instance", from == "unet/unet/metrics", below(from, "unet/unet/dataset"):
+		return to == "unet/unet/imageio" || to == "unet/unet/instance" || below(to, "unet/unet/dataset")
+	case from == "unet/unet/report":
+		return to != "unet/unet" && to != "unet/unet/weights" && below(to, "unet/unet")
+	case from == "unet/unet":
+		return to != "unet/csrc" && to != "unet/unet/report" && to != "unet/unet/weights" && !below(to, "unet/cli") && !below(to, "unet/bench")
+	case from == "unet/unet/weights":
+		return to == "unet/unet"
+	case from == "unet/cli":
+		return to != "unet/csrc" && !below(to, "unet/bench")
+	case from == "unet/cli/unet":
+		return to == "unet/cli"
+	}
+	return below(from, "unet/bench") && !below(to, "unet/cli")
+}
+
+// owners of the modules that only one package may know.
+var owners = map[string]string{
+	"github.com/urfave/cli/v2":       "unet/cli",
+	"golang.org/x/term":              "unet/cli",
+	"github.com/klauspost/cpuid/v2":  "unet/core",
+	"github.com/klauspost/compress/": "unet/unet/imageio",
+}
+
+// TestImports checks which package may use which.
+func TestImports(t *testing.T) {
+	for _, p := range goList(t, "./bench/...", "./cli/...", "./core/...", "./csrc/...", "./unet/...") {
+		for _, to := range p.Imports {
+			if (to == "unet" || strings.HasPrefix(to, "unet/")) && !allowed(p.ImportPath, to) {
+				t.Errorf("%s must not import %s", p.ImportPath, to)
+			}
+			for prefix, owner := range owners {
+				if strings.HasPrefix(to, prefix) && p.ImportPath != owner && !strings.HasPrefix(p.ImportPath, "unet/bench/") {
+					t.Errorf("%s imports %s, which only %s may", p.ImportPath, to, owner)
+				}
+			}
+		}
+		if len(p.CgoFiles) > 0 && p.ImportPath != "unet/csrc" {
+			t.Errorf("%s uses cgo, which only unet/csrc may", p.ImportPath)
+		}
+	}
+}
+
+// TestLicences: every module linked into the program has its licence in it,
+// and nothing else has.
+func TestLicences(t *testing.T) {
+	linked := []string{"std"}
+	for _, p := range goList(t, "-deps", "./cli/unet") {
+		if !p.Standard && p.Module != nil && !slices.Contains(linked, p.Module.Path) {
+			linked = append(linked, p.Module.Path)
+		}
+	}
+	list, err := moduleLicences(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named []string
+	for _, l := range list {
+		named = append(named, l.Module)
+		if len(l.Text) < 500 {
+			t.Errorf("the licence text of %s is missing", l.Module)
+		}
+	}
+	slices.Sort(linked)
+	if !slices.Equal(linked, named) {
+		t.Errorf("linked are %q\nlicences are of %q", linked, named)
+	}
+	own, err := os.ReadFile("../LICENSE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := licenceTexts.ReadFile(licenceFile("unet")); err != nil || string(b) != string(own) {
+		t.Errorf("the program's copy of LICENSE differs (%v)", err)
+	}
+	stdout, _ := mustRun(t, exitOK, "licenses", "--text")
+	if !strings.Contains(stdout, "Redistribution and use") || !strings.Contains(stdout, "urfave/cli") {
+		t.Errorf("output %.200q", stdout)
+	}
+	if stdout, _ := mustRun(t, exitOK, "version"); !strings.HasPrefix(stdout, "unet ") {
+		t.Errorf("output %q", stdout)
+	}
+}

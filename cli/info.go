@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"unet/core"
+	"unet/unet"
+	"unet/unet/weights"
+
+	"github.com/urfave/cli/v2"
+)
+
+func infoCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "info",
+		Usage:     "print version, processor, chosen kernels and built-in models",
+		UsageText: "unet info [MODEL]",
+		Description: "With a model file, prints its card: network, training, licence, scores, and the\n" +
+			"memory a prediction needs. UNET_ISA=c|avx2|avx512|neon|go forces the kernels.",
+		Action: info,
+	}
+}
+
+type infoResult struct {
+	Version string   `json:"version"`
+	Go      string   `json:"go"`
+	System  string   `json:"system"`
+	CPU     string   `json:"cpu"`
+	ISA     string   `json:"kernels"`
+	ISAs    []string `json:"available"`
+	Threads int      `json:"threads"`
+	Models  []string `json:"models"`
+}
+
+func info(c *cli.Context) error {
+	t := term(c)
+	if c.Args().Present() {
+		return modelInfo(c)
+	}
+	e, err := newEngine(c)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	r := infoResult{
+		Version: version(), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH,
+		CPU: core.CPU(), ISA: e.ISA(), ISAs: core.ISAs(), Threads: e.Threads(),
+		Models: weights.Names(),
+	}
+	if t.json {
+		return t.writeJSON(r)
+	}
+	t.printf("version   %s (%s, %s)\n", r.Version, r.Go, r.System)
+	t.printf("processor %s\n", r.CPU)
+	t.printf("kernels   %s (available: %s)\n", r.ISA, strings.Join(r.ISAs, ", "))
+	t.printf("threads   %d\n", r.Threads)
+	t.printf("models    %s (default %s)\n", strings.Join(r.Models, ", "), weights.DefaultName)
+	return nil
+}
+
+// modelInfo prints the card of a model.
+func modelInfo(c *cli.Context) error {
+	t := term(c)
+	name, err := oneArgument(c, "a model")
+	if err != nil {
+		return err
+	}
+	m, err := modelFor(name)
+	if err != nil {
+		return err
+	}
+	defer m.Params.Free()
+	if t.json {
+		return t.writeJSON(m.Card)
+	}
+	card := m.Card
+	t.printf("model      %s (%s)\n", card.Name, card.Kind)
+	t.printf("sha256     %s\n", m.SHA256)
+	t.printf("network    depth %d, width %d, %d parameters, maps %s\n", card.Arch.Depth, card.Arch.Width,
+		m.Params.Count(), strings.Join(card.Arch.Heads, ", "))
+	if card.Input.Size > 0 {
+		t.printf("input      resized to %d x %d\n", card.Input.Size, card.Input.Size)
+	} else {
+		t.printf("input      native scale, nuclei of %.0f to %.0f pixels across\n", card.Diameter[0], card.Diameter[2])
+	}
+	t.printf("thresholds mask %g, nuclei %+v\n", card.Threshold, card.Instance)
+	tr := card.Training
+	t.printf("trained    %s, %d images, %d epochs, %d steps, kernels %s\n", tr.Date, tr.Images, tr.Epochs, tr.Steps, tr.ISA)
+	t.printf("data       %s\nlicence    %s\n", tr.Data, tr.License)
+	for _, k := range slices.Sorted(maps.Keys(tr.Metrics)) {
+		t.printf("val %-6s %.4f\n", k, tr.Metrics[k])
+	}
+	for _, side := range []int{256, 1024} {
+		n, err := m.Memory(side, side)
+		if err != nil {
+			return err
+		}
+		t.printf("memory     %s for an image of %d x %d\n", bytesText(uint64(n)), side, side)
+	}
+	return nil
+}
+
+// modelFor loads a model file, or a built-in model: "" is the default one and
+// "embedded" too, "embedded:NAME" another.
+func modelFor(name string) (*unet.Model, error) {
+	switch {
+	case name == "" || name == "embedded":
+		return weights.Default()
+	case strings.HasPrefix(name, "embedded:"):
+		m, err := weights.Load(strings.TrimPrefix(name, "embedded:"))
+		if err != nil {
+			return nil, usagef("%v", err)
+		}
+		return m, nil
+	}
+	return unet.LoadModel(name)
+}
+
+// newEngine starts an engine as --threads and UNET_ISA say.
+func newEngine(c *cli.Context) (*core.Engine, error) {
+	e, err := core.NewEngine("", c.Int("threads"))
+	if err != nil {
+		return nil, &usageErr{problem: err.Error(), command: c.Command.Name}
+	}
+	if e.ISA() == "go" {
+		term(c).warnf("built without C kernels (CGO_ENABLED=0): correct, but many times slower")
+	}
+	return e, nil
+}
+
+// release is set by the release script.
+var release = ""
+
+// version names this build.
+func version() string {
+	b, ok := debug.ReadBuildInfo()
+	v := release
+	if v == "" && ok {
+		v = b.Main.Version
+	}
+	if v == "" || v == "(devel)" {
+		v = "devel"
+	}
+	if ok {
+		for _, s := range b.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+				v += fmt.Sprintf(" (%s)", s.Value[:12])
+			}
+		}
+	}
+	return v
+}

@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"unet/unet/imageio"
+	"unet/unet/instance"
+
+	"github.com/urfave/cli/v2"
+)
+
+func measureCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "measure",
+		Usage:     "measure the nuclei of a label image",
+		UsageText: "unet measure LABELS [IMAGE...] [--out FILE.csv]",
+		Description: "LABELS is a label image of any program: one whole number per pixel, 0 for\n" +
+			"background. Every nucleus gets a row: area, perimeter, centroid, axes,\n" +
+			"eccentricity, solidity, circularity, Feret diameter, whether the image's edge cuts\n" +
+			"it, and the intensities in every channel of every IMAGE. Definitions are those of\n" +
+			"scikit-image's regionprops; lengths also in micrometres where the pixel size is\n" +
+			"known.",
+		Flags: append(pageFlags(),
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the table to `FILE` instead of standard output"},
+			&cli.Float64Flag{Name: "pixel-size", Usage: "width of a pixel in `MICROMETRES`", DefaultText: "what the files say"},
+		),
+		Action: measure,
+	}
+}
+
+// pageFlags choose a plane of label files and images that hold several.
+func pageFlags() []cli.Flag {
+	const category = "Planes of a file"
+	return []cli.Flag{
+		&cli.StringFlag{Name: "page", Value: "all", Usage: "`PAGE` of the label file and the images, from 0", Category: category},
+		&cli.StringFlag{Name: "channel", Value: "all", Usage: "`CHANNELS` of the images by number from 0 or name", Category: category},
+		&cli.StringFlag{Name: "z", Value: "all", Usage: "`SLICE` from 0", Category: category},
+		&cli.StringFlag{Name: "t", Value: "all", Usage: "`TIME` from 0", Category: category},
+	}
+}
+
+// measure is the command.
+func measure(c *cli.Context) error {
+	t := term(c)
+	if !c.Args().Present() {
+		return usagef("an argument is missing: the label image")
+	}
+	size := c.Float64("pixel-size")
+	if !(size >= 0 && size < 1e4) {
+		return usagef("--pixel-size %v: micrometres per pixel", size)
+	}
+	choice, err := planesFlags(c)
+	if err != nil {
+		return err
+	}
+	labels, labelSize, err := readLabelPlane(c.Args().First(), choice)
+	if err != nil {
+		return err
+	}
+	img := &imageio.Image{W: labels.W, H: labels.H, PixelSize: labelSize}
+	for _, name := range c.Args().Tail() {
+		m, err := readImagePlane(name, choice)
+		if err != nil {
+			return err
+		}
+		if m.W != labels.W || m.H != labels.H {
+			return inputf("give the image that was segmented", "%s has %d x %d pixels, the label image %d x %d", name, m.W, m.H, labels.W, labels.H)
+		}
+		for i, channel := range instance.ChannelNames(m) {
+			if c.NArg() > 2 { // tell the files apart
+				m.Channels[i] = stem(filepath.Base(name)) + "_" + channel
+			}
+		}
+		img.Pix = append(img.Pix, m.Pix...)
+		img.Channels = append(img.Channels, m.Channels...)
+		img.C += m.C
+		if img.PixelSize == 0 {
+			img.PixelSize = m.PixelSize
+		}
+	}
+	if size > 0 {
+		img.PixelSize = size
+	}
+	nuclei := instance.Measure(labels, img)
+	src := instance.Source{Name: filepath.ToSlash(c.Args().First()), W: labels.W, H: labels.H, PixelSize: img.PixelSize, Channels: img.Channels}
+	out := c.String("out")
+	write := func(w io.Writer) error { return instance.WriteAll(instance.NewTable(w), src, nuclei) }
+	if out != "" && out != "-" {
+		if err := imageio.WriteFile(out, write); err != nil {
+			return err
+		}
+	}
+	switch {
+	case t.json:
+		return t.writeJSON(struct {
+			Labels    string             `json:"labels"`
+			Width     int                `json:"width"`
+			Height    int                `json:"height"`
+			PixelSize float64            `json:"pixel_size_um,omitempty"`
+			Channels  []string           `json:"channels"`
+			Summary   instance.Summary   `json:"summary"`
+			Nuclei    []instance.Nucleus `json:"nuclei"`
+		}{src.Name, src.W, src.H, src.PixelSize, append([]string{}, src.Channels...), instance.Summarise(nuclei, src.W, src.H), append([]instance.Nucleus{}, nuclei...)})
+	case out == "" || out == "-":
+		t.clear()
+		return write(t.out)
+	}
+	t.printf("%s in %s\n", plural(len(nuclei), "nucleus", "nuclei"), out)
+	return nil
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// readLabelPlane reads the one plane of a label file that is chosen, and the
+// width of its pixels in µm.
+func readLabelPlane(name string, choice planeChoice) (*imageio.Labels, float64, error) {
+	f, err := imageio.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	choice.channel = selection{}
+	if len(f.Planes) == 1 { // the options are for the images
+		choice = planeChoice{}
+	}
+	choice.channel.text = "all"
+	jobs, _, err := choice.planeJobs(f)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(jobs) > 1 {
+		return nil, 0, withHint(usagef("%s holds %d label images: choose one with --page, --z or --t", name, len(jobs)), describePlanes(f))
+	}
+	l, err := f.ReadLabels(jobs[0].index)
+	return l, f.Planes[jobs[0].index].PixelSize, err
+}
+
+// readImagePlane reads all chosen channels of the one place in a file that is
+// chosen; Channels names them.
+func readImagePlane(name string, choice planeChoice) (*imageio.Image, error) {
+	f, err := imageio.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if choice.channel.text == "" {
+		choice.channel.text = "all"
+	}
+	jobs, _, err := choice.planeJobs(f)
+	if err != nil {
+		return nil, err
+	}
+	out := &imageio.Image{}
+	for _, j := range jobs {
+		first := jobs[0]
+		if j.measured[0] != first.measured[0] {
+			return nil, withHint(usagef("%s holds more than one image: choose with --page, --z or --t", name), describePlanes(f))
+		}
+		m, err := f.ReadPlane(j.index)
+		if err != nil {
+			return nil, err
+		}
+		m = m.Gray()
+		if out.C == 0 {
+			out.W, out.H, out.Bits, out.Float, out.PixelSize = m.W, m.H, f.Planes[j.index].Bits, f.Planes[j.index].Float, f.Planes[j.index].PixelSize
+		}
+		switch m.C {
+		case 1:
+			out.Channels = append(out.Channels, channelName(j.info))
+		case 3:
+			out.Channels = append(out.Channels, "red", "green", "blue")
+		}
+		out.Pix = append(out.Pix, m.Pix...)
+		out.C += m.C
+	}
+	return out, nil
+}

@@ -1,0 +1,261 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// input is one image file, or OME-Zarr folder, to work on.
+type input struct {
+	path string // to open
+	// name is the path below the argument it came from, with slashes: the
+	// image's name in results.
+	name string
+	// id is its name in Kaggle's tables.
+	id string
+	// base is where its outputs go below the output folder: name without the
+	// extension, made unique.
+	base string
+	err  error // what makes it unusable already
+}
+
+// imageExtensions are looked for in folders. Files named one by one may have
+// any name.
+var imageExtensions = []string{".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".btf", ".tf8", ".svs", ".lsm", ".stk"}
+
+// gatherInputs lists the images that arguments name: files, folders with all
+// below them, and patterns. Folder skip is left out. Arguments that name
+// nothing become inputs with an error.
+func gatherInputs(args []string, skip string) []input {
+	g := gatherer{skip: absolute(skip), seen: map[string]bool{}}
+	for _, a := range args {
+		g.argument(a)
+	}
+	nameOutputs(g.list)
+	return g.list
+}
+
+type gatherer struct {
+	skip string
+	seen map[string]bool
+	list []input
+}
+
+func (g *gatherer) argument(a string) {
+	if _, err := os.Stat(a); err != nil {
+		if !strings.ContainsAny(a, "*?[") {
+			g.list = append(g.list, input{path: a, name: filepath.ToSlash(filepath.Base(a)), err: err})
+			return
+		}
+		matches, err := filepath.Glob(a)
+		if err == nil && len(matches) == 0 {
+			err = fmt.Errorf("%s: %w", a, fs.ErrNotExist)
+		}
+		if err != nil {
+			g.list = append(g.list, input{path: a, name: filepath.ToSlash(filepath.Base(a)), err: err})
+			return
+		}
+		root := filepath.Dir(a)
+		for strings.ContainsAny(root, "*?[") {
+			root = filepath.Dir(root)
+		}
+		for _, m := range matches {
+			g.tree(root, m, false)
+		}
+		return
+	}
+	root := filepath.Dir(a)
+	if st, err := os.Stat(a); err == nil && st.IsDir() && !isZarr(a) {
+		root = a
+	}
+	g.tree(root, a, true)
+}
+
+// tree adds a file or everything below a folder; names are relative to root.
+// A file found by itself, not named, needs a known extension.
+func (g *gatherer) tree(root, p string, named bool) {
+	found := len(g.list)
+	err := filepath.WalkDir(p, func(q string, d fs.DirEntry, err error) error {
+		if err != nil {
+			g.add(root, q, err)
+			return nil
+		}
+		if d.IsDir() {
+			switch {
+			case isZarr(q):
+				g.add(root, q, nil)
+				return fs.SkipDir
+			case q != p && strings.HasPrefix(d.Name(), "."), g.skip != "" && absolute(q) == g.skip && q != p:
+				return fs.SkipDir
+			case d.Name() == "masks" && isDir(filepath.Join(filepath.Dir(q), "images")) && q != p:
+				return fs.SkipDir // Kaggle layout: the truth, not images
+			}
+			return nil
+		}
+		ext := strings.ToLower(filepath.Ext(q))
+		if named && q == p || slices.Contains(imageExtensions, ext) && !strings.HasPrefix(d.Name(), ".") && !isOutput(d.Name()) {
+			g.add(root, q, nil)
+		}
+		return nil
+	})
+	if err == nil && named && len(g.list) == found && isDir(p) {
+		err = withHint(fmt.Errorf("%s: the folder holds no images: %w", p, fs.ErrNotExist), "known are "+strings.Join(imageExtensions, " ")+" and OME-Zarr")
+	}
+	if err != nil {
+		g.list = append(g.list, input{path: p, name: filepath.ToSlash(filepath.Base(p)), err: err})
+	}
+}
+
+func (g *gatherer) add(root, p string, err error) {
+	if key := absolute(p); g.seen[key] {
+		return
+	} else {
+		g.seen[key] = true
+	}
+	name, rerr := filepath.Rel(root, p)
+	if rerr != nil || strings.HasPrefix(name, "..") {
+		name = filepath.Base(p)
+	}
+	g.list = append(g.list, input{path: p, name: filepath.ToSlash(name), err: err})
+}
+
+// nameOutputs chooses the id and the outputs' base of every input: the name
+// without extension; with it where two names differ in nothing else; with
+// folders of the path in front, and at last a number, where that is not enough.
+func nameOutputs(list []input) {
+	candidates := func(in input) []string {
+		all := []string{stem(in.name), in.name}
+		for dir := filepath.Dir(in.path); ; dir = filepath.Dir(dir) {
+			part := filepath.Base(dir)
+			if part == "." || part == ".." || part == string(filepath.Separator) || filepath.VolumeName(dir) == dir {
+				return all
+			}
+			// Only folders that the name does not hold already.
+			if rel := path.Join(part, all[len(all)-1]); !strings.HasPrefix(in.name, part+"/") {
+				all = append(all, rel)
+			}
+		}
+	}
+	level := make([]int, len(list))
+	for range 64 {
+		users := map[string][]int{}
+		for i, in := range list {
+			c := candidates(in)
+			base := c[min(level[i], len(c)-1)]
+			if level[i] >= len(c) {
+				base = fmt.Sprintf("%s~%d", base, level[i]-len(c)+1)
+			}
+			list[i].base = base
+			key := strings.ToLower(base) // some file systems ignore case
+			users[key] = append(users[key], i)
+		}
+		clash := false
+		for _, u := range users {
+			if len(u) == 1 {
+				continue
+			}
+			clash = true
+			for k, i := range u {
+				if level[i] >= len(candidates(list[i]))-1 {
+					level[i] += k // numbers, in order
+				} else {
+					level[i]++
+				}
+			}
+		}
+		if !clash {
+			break
+		}
+	}
+	for i := range list {
+		list[i].id = path.Base(stem(list[i].name)) // in Kaggle's layout also the folder's name
+	}
+}
+
+// isOutput says that a name is one that predict gives to its results, which
+// are no images when they lie among them.
+func isOutput(name string) bool {
+	name = strings.ToLower(name)
+	for _, ext := range extensions {
+		if strings.HasSuffix(name, ext) {
+			return true
+		}
+	}
+	return strings.HasSuffix(name, ".mask.tif") || strings.Contains(name, ".prob-") && strings.HasSuffix(name, ".tif")
+}
+
+// stem is a name without its extension, .ome included.
+func stem(name string) string {
+	s := strings.TrimSuffix(name, path.Ext(name))
+	if strings.EqualFold(path.Ext(s), ".ome") {
+		s = strings.TrimSuffix(s, path.Ext(s))
+	}
+	if path.Base(s) == "." || s == "" || strings.HasSuffix(s, "/") {
+		return name
+	}
+	return s
+}
+
+// readList reads names of images, one per line, from a file or "-".
+func readList(t *terminal, name string) ([]string, error) {
+	var r io.Reader = t.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		r = f
+	}
+	var list []string
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, 1<<16)
+	for sc.Scan() {
+		if line := strings.TrimSpace(strings.TrimPrefix(sc.Text(), "\ufeff")); line != "" {
+			list = append(list, line)
+		}
+	}
+	if err := sc.Err(); err != nil {
+		if errors.Is(err, bufio.ErrTooLong) {
+			err = errors.New("a line is longer than any file name")
+		}
+		return nil, fmt.Errorf("list %s: %w", name, err)
+	}
+	return list, nil
+}
+
+func absolute(p string) string {
+	if p == "" {
+		return ""
+	}
+	if a, err := filepath.Abs(p); err == nil {
+		return a
+	}
+	return p
+}
+
+func isDir(p string) bool {
+	st, err := os.Stat(p)
+	return err == nil && st.IsDir()
+}
+
+// isZarr says that a folder is an OME-Zarr image.
+func isZarr(p string) bool {
+	if !isDir(p) {
+		return false
+	}
+	for _, f := range []string{".zattrs", "zarr.json", ".zgroup"} {
+		if _, err := os.Stat(filepath.Join(p, f)); err == nil {
+			return true
+		}
+	}
+	return false
+}

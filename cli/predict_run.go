@@ -1,0 +1,572 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"unet/unet"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+// predictRun segments a list of images. Images are read ahead, computed one
+// after the other, and written behind, at most jobs of each at a time; what
+// concerns all images together is written in their order.
+type predictRun struct {
+	t         *terminal
+	out       string
+	predictor *unet.Predictor
+	model     *unet.Model
+	settings  predictSettings
+	planes    planeChoice
+	diameter  diameter
+	jobs      int
+	budget    int64
+	skip      bool
+	inputs    []input
+
+	manifest manifest
+	earlier  map[string]*imageRecord // of the run that is continued, by input
+	batch    *batchFiles
+	done     int
+}
+
+// task is one plane on its way through the run.
+type task struct {
+	in  *input
+	job planeJob
+	// sha256 of the file.
+	sha256 string
+	// img is segmented, measured gives the intensities.
+	img, measured *imageio.Image
+	// file is open for planes too large to be read whole; release lets the
+	// reader go on with it.
+	file    *imageio.File
+	release chan struct{}
+}
+
+// arrival is an input that is being read: its planes come one by one.
+type arrival struct {
+	in     *input
+	record *imageRecord
+	tasks  chan *task
+	err    error // when tasks is closed
+	kept   bool  // the earlier run's results stand
+}
+
+// finished is a plane that is being written.
+type finished struct {
+	record *imageRecord
+	plane  planeRecord
+	nuclei []instance.Nucleus
+	source instance.Source
+	err    error
+	ready  chan struct{}
+	last   bool // of its image
+	kept   bool
+}
+
+// run is the command after its options.
+func (r *predictRun) run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	start := time.Now()
+	r.manifest = newManifest(r.model, r.settings, start)
+	if r.skip {
+		r.earlier = r.readEarlier()
+	}
+	err := withBatchFiles(r.out, r.settings, func(b *batchFiles) error {
+		r.batch = b
+		return r.pipeline(ctx)
+	})
+	r.manifest.Seconds = time.Since(start).Seconds()
+	r.manifest.Interrupted = err != nil
+	if werr := r.writeManifest(); werr != nil && err == nil {
+		err = werr
+	}
+	if werr := r.manifest.writeSummary(filepath.Join(r.out, summaryFile)); werr != nil && err == nil {
+		err = werr
+	}
+	if err != nil {
+		return withHint(err, "the same command with --skip-existing goes on from here")
+	}
+	return r.report()
+}
+
+// pipeline works through all inputs. An error ends the run; those of single
+// images do not.
+func (r *predictRun) pipeline(ctx context.Context) error {
+	var group sync.WaitGroup
+	defer group.Wait()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+
+	arrivals := make(chan *arrival, r.jobs)
+	group.Go(func() {
+		defer close(arrivals)
+		for i := range r.inputs {
+			a := &arrival{in: &r.inputs[i], record: &imageRecord{Input: r.inputs[i].path, Name: r.inputs[i].name}, tasks: make(chan *task)}
+			// The place in the queue comes first: it bounds the readers.
+			select {
+			case arrivals <- a:
+			case <-ctx.Done():
+				return
+			}
+			group.Go(func() {
+				defer close(a.tasks)
+				a.err = r.read(ctx, a)
+			})
+		}
+	})
+
+	queue := make(chan *finished, r.jobs)
+	var end error
+	ended := make(chan struct{})
+	group.Go(func() {
+		defer close(ended)
+		if end = r.collect(queue); end != nil {
+			stop(end)
+		}
+		for f := range queue { // let the others go
+			if f.record == nil {
+				close(f.ready)
+			}
+		}
+	})
+	send := func(f *finished) bool {
+		select {
+		case queue <- f:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	writers := make(chan struct{}, r.jobs)
+	for a := range arrivals {
+		for t := range a.tasks {
+			f := &finished{record: a.record, ready: make(chan struct{})}
+			if t.file != nil {
+				// Its results go straight to the batch's files: all before
+				// it must be there.
+				r.drain(queue)
+				f.plane, f.err = r.large(ctx, t)
+				close(t.release)
+				close(f.ready)
+			} else {
+				c, err := r.compute(ctx, t)
+				if err != nil {
+					f.err = err
+					close(f.ready)
+				} else {
+					writers <- struct{}{}
+					group.Go(func() {
+						defer func() { <-writers; close(f.ready) }()
+						f.plane, f.nuclei, f.source, f.err = r.finish(t, c)
+					})
+				}
+			}
+			if ctx.Err() != nil || !send(f) {
+				break
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		last := &finished{record: a.record, err: a.err, last: true, kept: a.kept, ready: make(chan struct{})}
+		close(last.ready)
+		if !send(last) {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		stop(nil)
+		for a := range arrivals { // readers see ctx
+			for t := range a.tasks {
+				if t.release != nil {
+					close(t.release)
+				}
+			}
+		}
+	}
+	close(queue)
+	<-ended
+	if end != nil {
+		return end
+	}
+	return context.Cause(ctx)
+}
+
+// drain waits until everything sent to the collector has been taken in.
+func (r *predictRun) drain(queue chan *finished) {
+	mark := &finished{ready: make(chan struct{})}
+	queue <- mark
+	<-mark.ready
+}
+
+// collect takes finished planes in order and writes the batch's files.
+func (r *predictRun) collect(queue chan *finished) error {
+	skipped := 0
+	p := r.t.progress("segmenting", "images", len(r.inputs), 0)
+	saved := time.Now()
+	for f := range queue {
+		if f.record == nil { // of drain
+			close(f.ready)
+			continue
+		}
+		<-f.ready
+		switch {
+		case errors.Is(f.err, context.Canceled), errors.Is(f.err, errInterrupted):
+			return f.err
+		case f.err != nil:
+			f.record.fail(f.err)
+		case f.kept:
+			skipped++
+			if err := r.batch.repeat(r.out, f.record); err != nil {
+				return err
+			}
+		case !f.last:
+			if err := r.batch.write(f); err != nil {
+				return err
+			}
+			f.record.Planes = append(f.record.Planes, f.plane)
+		}
+		if !f.last {
+			continue
+		}
+		if f.record.Status == "" {
+			f.record.Status = statusDone
+		}
+		if f.record.Status == statusFailed {
+			if len(r.inputs) > 1 { // else it is what the program ends with
+				r.t.warnf("%s: %s", f.record.Input, f.record.Error)
+			}
+		}
+		for _, pl := range f.record.Planes {
+			for _, w := range pl.Warnings {
+				r.t.warnf("%s%s: %s", f.record.Input, pl.Suffix, w)
+			}
+			for _, n := range pl.Notes {
+				r.t.notef("%s%s: %s", f.record.Input, pl.Suffix, n)
+			}
+		}
+		if !f.kept {
+			for _, n := range f.record.Notes {
+				r.t.notef("%s: %s", f.record.Input, n)
+			}
+		}
+		r.manifest.Images = append(r.manifest.Images, f.record)
+		r.done++
+		p.skipped = skipped
+		p.update(r.done, f.record.Name)
+		if time.Since(saved) > 10*time.Second {
+			saved = time.Now()
+			if err := r.writeManifest(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// read opens an input and hands on its planes.
+func (r *predictRun) read(ctx context.Context, a *arrival) error {
+	if a.in.err != nil {
+		return a.in.err
+	}
+	sum, err := hashInput(ctx, a.in.path)
+	if err != nil {
+		return err
+	}
+	a.record.SHA256 = sum
+	if e := r.earlier[a.in.path]; e != nil && e.SHA256 == sum && r.stands(a.in, e) {
+		a.kept = true
+		*a.record = *e
+		a.record.Status = statusSkipped
+		return nil
+	}
+	f, err := imageio.Open(a.in.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	jobs, notes, err := r.planes.planeJobs(f)
+	if err != nil {
+		return err
+	}
+	a.record.Format = f.Format
+	for _, job := range jobs {
+		t := &task{in: a.in, job: job, sha256: sum}
+		if r.tooLarge(job) {
+			t.file, t.release = f, make(chan struct{})
+		} else if err := t.load(f); err != nil {
+			return err
+		}
+		select {
+		case a.tasks <- t:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if t.file != nil {
+			<-t.release
+		}
+	}
+	a.record.Notes = append(slices.Clone(f.Notes), notes...)
+	return nil
+}
+
+// load reads the plane and the channels measured with it.
+func (t *task) load(f *imageio.File) error {
+	img, err := f.ReadPlane(t.job.index)
+	if err != nil {
+		return err
+	}
+	t.img = img.Gray()
+	t.img.Bits, t.img.Float, t.img.PixelSize = img.Bits, img.Float, img.PixelSize
+	if len(t.job.measured) < 2 {
+		t.measured = t.img
+		if t.img.C == 1 {
+			t.job.channels = t.job.channels[:0]
+			t.job.channels = append(t.job.channels, channelName(t.job.info))
+		}
+		return nil
+	}
+	m := &imageio.Image{W: img.W, H: img.H, C: len(t.job.measured), Bits: img.Bits, Float: img.Float, PixelSize: img.PixelSize}
+	m.Pix = make([]float32, 0, m.C*m.W*m.H)
+	for _, i := range t.job.measured {
+		if i != t.job.index {
+			other, err := f.ReadPlane(i)
+			if err != nil {
+				return err
+			}
+			m.Pix = append(m.Pix, other.Plane(0)...)
+			continue
+		}
+		m.Pix = append(m.Pix, img.Plane(0)...)
+	}
+	t.measured = m
+	return nil
+}
+
+func channelName(p imageio.PlaneInfo) string {
+	if p.Name != "" {
+		return p.Name
+	}
+	return fmt.Sprint(p.Channel + 1)
+}
+
+// tooLarge says that a plane is done in bands: whole it would take more than
+// its share of the memory.
+func (r *predictRun) tooLarge(j planeJob) bool {
+	if r.model.Card.Input.Size > 0 {
+		return false
+	}
+	samples := int64(j.info.W) * int64(j.info.H) * int64(max(j.info.C, len(j.measured)))
+	heads := len(r.model.Card.Arch.Heads)
+	bytes := int64(j.info.W)*int64(j.info.H)*int64(4*heads+40) + 8*samples
+	return samples > imageio.MaxSamples || bytes > r.budget/int64(r.jobs+2)
+}
+
+// computed is what the network says of a plane.
+type computed struct {
+	maps     instance.Maps
+	params   instance.Params
+	scale    float64
+	seconds  float64
+	warnings []string
+	notes    []string
+}
+
+// compute runs the network on a plane.
+func (r *predictRun) compute(ctx context.Context, t *task) (c computed, err error) {
+	start := time.Now()
+	defer func() { c.seconds = time.Since(start).Seconds() }()
+	target := r.model.Card.Diameter[1]
+	c.scale, err = r.scaleOf(t)
+	if err != nil {
+		return c, err
+	}
+	c.params = r.paramsAt(c.scale)
+	if c.maps, err = r.mapsAt(ctx, t, c.scale); err != nil || !r.diameter.auto {
+		return c, err
+	}
+	d, n := medianDiameter(instance.Segment(c.maps, c.params))
+	card := r.model.Card.Diameter
+	switch {
+	case n < 5:
+		c.notes = append(c.notes, plural(n, "nucleus is", "nuclei are")+" too few to estimate their size: native scale")
+	case d >= card[0] && d <= card[2]:
+		c.notes = append(c.notes, fmt.Sprintf("median diameter %.1f pixels, as in training: native scale", d))
+	default:
+		c.scale = min(max(target/d, minScale), maxScale)
+		c.notes = append(c.notes, fmt.Sprintf("median diameter %.1f pixels, %.1f in training: scaled by %.3g", d, target, c.scale))
+		c.params = r.paramsAt(c.scale)
+		c.maps, err = r.mapsAt(ctx, t, c.scale)
+	}
+	return c, err
+}
+
+const minScale, maxScale = 1.0 / 16, 16
+
+// scaleOf is how much to enlarge a plane so that its nuclei are as large as in
+// training.
+func (r *predictRun) scaleOf(t *task) (float64, error) {
+	d := r.diameter.pixels
+	if µm := r.diameter.micrometres; µm > 0 {
+		size := r.pixelSize(t.job.info)
+		if size <= 0 {
+			return 0, withHint(fmt.Errorf("%s: --diameter in µm, but the file does not say how large its pixels are", t.in.path), "add --pixel-size")
+		}
+		d = µm / size
+	}
+	if d == 0 {
+		return 1, nil
+	}
+	s := r.model.Card.Diameter[1] / d
+	if s < minScale || s > maxScale {
+		return 0, fmt.Errorf("%s: nuclei of %.4g pixels would need scaling by %.3g; %.4g to %.4g is possible", t.in.path, d, s, minScale, float64(maxScale))
+	}
+	return s, nil
+}
+
+func (r *predictRun) pixelSize(p imageio.PlaneInfo) float64 {
+	if r.settings.PixelSize > 0 {
+		return r.settings.PixelSize
+	}
+	return p.PixelSize
+}
+
+// paramsAt are the parameters for maps of an image that was scaled for the
+// network and back: areas are those of the image.
+func (r *predictRun) paramsAt(scale float64) instance.Params {
+	p := r.settings.Instance
+	if !r.settings.MinAreaSet {
+		p.MinArea = int(math.Round(float64(p.MinArea) / scale / scale))
+	}
+	return p
+}
+
+// mapsAt computes the maps of a plane at another scale, at the plane's size.
+func (r *predictRun) mapsAt(ctx context.Context, t *task, scale float64) (instance.Maps, error) {
+	img := t.img
+	if scale == 1 {
+		return r.predictor.Maps(ctx, img)
+	}
+	w, h := max(1, int(math.Round(float64(img.W)*scale))), max(1, int(math.Round(float64(img.H)*scale)))
+	heads := len(r.model.Card.Arch.Heads)
+	if bytes := int64(w) * int64(h) * int64(8*img.C+4*heads); bytes > r.budget/2 {
+		return instance.Maps{}, &imageio.LimitError{Name: t.in.path, What: fmt.Sprintf("scaled by %.3g it is %d x %d pixels", scale, w, h), Hint: "allow more with --max-memory"}
+	}
+	small := imageio.Resample(img, w, h)
+	small.Bits, small.Float = img.Bits, img.Float
+	m, err := r.predictor.Maps(ctx, small)
+	if err != nil {
+		return m, err
+	}
+	back := func(v []float32) []float32 {
+		if v == nil {
+			return nil
+		}
+		return imageio.Resample(&imageio.Image{W: w, H: h, C: 1, Pix: v}, img.W, img.H).Pix
+	}
+	return instance.Maps{W: img.W, H: img.H, Foreground: back(m.Foreground), Border: back(m.Border), Distance: back(m.Distance)}, nil
+}
+
+func medianDiameter(l *imageio.Labels) (d float64, n int) {
+	s := instance.Summarise(instance.Measure(l, nil), l.W, l.H)
+	return s.DiameterMedian, s.Count
+}
+
+// sizeWarning says when nuclei are far from what the model was trained on.
+func (r *predictRun) sizeWarning(d float64, n int, scale float64) string {
+	c := r.model.Card.Diameter
+	if seen := d * scale; n >= 5 && c[1] > 0 && r.settings.Diameter == "" && (seen > 1.5*c[2] || seen < c[0]/1.5) {
+		return fmt.Sprintf("median diameter %.1f pixels, the model was trained on %.0f to %.0f: try --diameter auto", d, c[0], c[2])
+	}
+	return ""
+}
+
+// hashInput is the SHA-256 of a file, or of all names and files of a folder.
+func hashInput(ctx context.Context, p string) (string, error) {
+	h := sha256.New()
+	one := func(q string) error {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		f, err := os.Open(q)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(h, f)
+		return err
+	}
+	err := error(nil)
+	if isDir(p) {
+		err = filepath.WalkDir(p, func(q string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			rel, _ := filepath.Rel(p, q)
+			io.WriteString(h, filepath.ToSlash(rel)+"\x00")
+			return one(q)
+		})
+	} else {
+		err = one(p)
+	}
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// report prints the result.
+func (r *predictRun) report() error {
+	m := &r.manifest
+	m.count()
+	if r.t.json {
+		if err := r.t.writeJSON(m); err != nil {
+			return err
+		}
+	} else if m.Failed == 0 || len(r.inputs) > 1 {
+		const most = 20
+		shown := 0
+		for _, im := range m.Images {
+			for _, p := range im.Planes {
+				if shown++; shown > most {
+					continue
+				}
+				line := im.Name + p.Suffix + ": " + plural(p.Nuclei, "nucleus", "nuclei")
+				if p.Nuclei > 0 {
+					line += fmt.Sprintf(", median diameter %.1f px", p.Diameter)
+				}
+				if p.Scale != 1 {
+					line += fmt.Sprintf(", scaled by %.3g", p.Scale)
+				}
+				if im.Status == statusSkipped {
+					line += " (kept)"
+				}
+				r.t.printf("%s\n", line)
+			}
+		}
+		if shown > most {
+			r.t.printf("... and %d more\n", shown-most)
+		}
+		r.t.printf("%s\n", strings.Join(m.totals(r.out), ", "))
+	}
+	if m.Failed > 0 {
+		if len(r.inputs) == 1 {
+			return m.Images[0].err
+		}
+		return &partialErr{m.Failed, len(r.inputs)}
+	}
+	return nil
+}

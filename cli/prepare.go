@@ -1,0 +1,252 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"unet/unet/dataset"
+	"unet/unet/report"
+
+	"github.com/urfave/cli/v2"
+)
+
+func prepareCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "prepare",
+		Usage:     "check annotated images and make a set for training",
+		UsageText: "unet prepare ARCHIVE|FOLDER --out DIR [options]",
+		Description: "Reads annotated images from a zip in place or from a folder, checks them, resizes\n" +
+			"them and splits them into train, val and test. Two layouts are understood:\n" +
+			"Kaggle's ID/images/ID.png with one mask per nucleus in ID/masks/, and a folder\n" +
+			"of images beside one of label images (images/X.png, labels/X.png).\n\n" +
+			"A paper model needs squares (--size 128, the default), the nuclei model images\n" +
+			"at their own scale (--size native). Images that show one field are never split\n" +
+			"up. Findings are printed, a few of each check, and all are in metadata.json.\n" +
+			"Preparing the same set again changes nothing.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` for the prepared set"},
+			&cli.StringFlag{Name: "size", Value: "128", Usage: "width and height in pixels, or native"},
+			&cli.StringFlag{Name: "split", Value: "0.8,0.1,0.1", Usage: "`FRACTIONS` of images for train, val and test"},
+			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of the split"},
+			&cli.BoolFlag{Name: "strict", Usage: "refuse a source with any warning or error"},
+			&cli.BoolFlag{Name: "fix", Usage: "repair labels: fill holes, remove slivers and stray pixels"},
+			&cli.BoolFlag{Name: "force", Usage: "replace a set prepared from other input or with other settings"},
+			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print every finding"},
+		},
+		Action: prepare,
+	}
+}
+
+type prepareResult struct {
+	Dir       string            `json:"dir"`
+	Unchanged bool              `json:"unchanged"`
+	Source    dataset.Origin    `json:"source"`
+	Settings  dataset.Settings  `json:"settings"`
+	Counts    dataset.Counts    `json:"counts"`
+	Findings  []dataset.Finding `json:"findings"`
+}
+
+func prepare(c *cli.Context) error {
+	t := term(c)
+	from, err := oneArgument(c, "the zip or folder of annotated images")
+	if err != nil {
+		return err
+	}
+	out := c.String("out")
+	if out == "" {
+		return usagef("--out is missing: the folder for the prepared set")
+	}
+	o := dataset.Options{Seed: c.Uint64("seed"), Strict: c.Bool("strict"), Fix: c.Bool("fix"), Force: c.Bool("force")}
+	if o.Size, err = parseSide(c.String("size")); err != nil {
+		return err
+	}
+	if o.Fractions, err = parseFractions(c.String("split")); err != nil {
+		return err
+	}
+	src, err := dataset.OpenSource(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	bar := t.progress("preparing", "images", src.Len(), 0)
+	o.Progress = func(done, _ int) { bar.update(done, "") }
+	m, err := dataset.Prepare(c.Context, src, out, o)
+	unchanged := errors.Is(err, dataset.ErrUnchanged)
+	if err != nil && !unchanged {
+		if m != nil {
+			printFindings(t, m.Findings, c.Bool("verbose"))
+		}
+		return err
+	}
+	if t.json {
+		return t.writeJSON(prepareResult{out, unchanged, m.Source, m.Settings, m.Counts, append([]dataset.Finding{}, m.Findings...)})
+	}
+	if unchanged && !c.Bool("verbose") {
+		t.notef("%d findings, as before", len(m.Findings))
+	} else {
+		printFindings(t, m.Findings, c.Bool("verbose"))
+	}
+	if err := t.table(splitTable(m)); err != nil {
+		return err
+	}
+	size := "their own sizes"
+	if m.Settings.Size > 0 {
+		size = fmt.Sprintf("%dx%d pixels", m.Settings.Size, m.Settings.Size)
+	}
+	t.printf("\n%d images at %s with %d nuclei in %d groups, %d left out\n",
+		m.Counts.Images, size, m.Counts.Nuclei, m.Counts.Groups, m.Counts.LeftOut)
+	if unchanged {
+		t.printf("nothing changed: %s holds this very set already\n", out)
+		return nil
+	}
+	t.printf("set written to %s\n", out)
+	if m.Settings.Size > 0 {
+		t.notef("next: unet train %s --arch paper --out RUN", out)
+	} else {
+		t.notef("next: unet train %s --out RUN", out)
+	}
+	return nil
+}
+
+// parseSide reads --size: 0 stands for native.
+func parseSide(s string) (int, error) {
+	if s == "native" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 16 || n > 8192 {
+		return 0, usagef("--size %q: a number of pixels from 16 to 8192, or native", s)
+	}
+	return n, nil
+}
+
+// parseFractions reads --split: three fractions or percentages.
+func parseFractions(s string) (dataset.Fractions, error) {
+	wrong := func() (dataset.Fractions, error) {
+		return dataset.Fractions{}, usagef("--split %q: three fractions that sum to 1, such as 0.8,0.1,0.1", s)
+	}
+	parts := strings.Split(s, ",")
+	if len(parts) != 3 {
+		return wrong()
+	}
+	var v [3]float64
+	sum := 0.0
+	for i, p := range parts {
+		x, err := strconv.ParseFloat(strings.TrimSpace(p), 64)
+		if err != nil || !(x >= 0 && x <= 1) {
+			return wrong()
+		}
+		v[i], sum = x, sum+x
+	}
+	if sum < 0.9999 || sum > 1.0001 || v[0] == 0 {
+		return wrong()
+	}
+	return dataset.Fractions{Train: v[0], Val: v[1], Test: v[2]}, nil
+}
+
+// splitTable is the number of images of each kind in each split.
+func splitTable(m *dataset.Metadata) *report.Table {
+	t := &report.Table{Columns: []report.Column{{Name: "kind"}, {Name: "train", Numeric: true}, {Name: "val", Numeric: true},
+		{Name: "test", Numeric: true}, {Name: "images", Numeric: true}, {Name: "nuclei", Numeric: true}}}
+	nuclei, all := map[string]int{}, 0
+	for _, e := range m.Entries {
+		nuclei[e.Kind] += e.Nuclei
+		all += e.Nuclei
+	}
+	for _, k := range dataset.Kinds {
+		if m.Counts.Kinds[k] == 0 {
+			continue
+		}
+		row := m.Counts.Table[k]
+		t.Add(k, strconv.Itoa(row[dataset.Train]), strconv.Itoa(row[dataset.Val]), strconv.Itoa(row[dataset.Test]),
+			strconv.Itoa(m.Counts.Kinds[k]), strconv.Itoa(nuclei[k]))
+	}
+	s := m.Counts.Splits
+	t.Add("all", strconv.Itoa(s[dataset.Train]), strconv.Itoa(s[dataset.Val]), strconv.Itoa(s[dataset.Test]),
+		strconv.Itoa(m.Counts.Images), strconv.Itoa(all))
+	return t
+}
+
+// shownFindings is how many findings of one check are printed unless all are
+// asked for.
+const shownFindings = 3
+
+// printFindings prints findings check by check, the worst first: a line for
+// the check, then one for each finding. Errors are always printed in full.
+func printFindings(t *terminal, findings []dataset.Finding, all bool) {
+	type check struct {
+		level dataset.Level
+		code  string
+	}
+	var order []check
+	of := map[check][]dataset.Finding{}
+	for _, f := range findings {
+		k := check{f.Level, f.Code}
+		if of[k] == nil {
+			order = append(order, k)
+		}
+		of[k] = append(of[k], f)
+	}
+	rank := map[dataset.Level]int{dataset.Error: 0, dataset.Warning: 1, dataset.Info: 2}
+	slices.SortStableFunc(order, func(a, b check) int {
+		if d := rank[a.level] - rank[b.level]; d != 0 {
+			return d
+		}
+		return len(of[b]) - len(of[a])
+	})
+	for _, k := range order {
+		list := of[k]
+		images := map[string]bool{}
+		for _, f := range list {
+			images[f.ID] = true
+		}
+		t.printf("%s %s: %s in %s\n", k.level, k.code, count(len(list), "finding"), count(len(images), "image"))
+		for i, f := range list {
+			if !all && k.level != dataset.Error && i == shownFindings && len(list) > shownFindings+1 {
+				t.printf("  ... %d more (-v prints all)\n", len(list)-i)
+				break
+			}
+			line := []rune("  " + findingText(f, all))
+			if w := t.columns(); !all && w > 3 && len(line) > w {
+				line = append(line[:w-3], '.', '.', '.')
+			}
+			t.printf("%s\n", string(line))
+		}
+	}
+	if len(order) > 0 {
+		t.printf("\n")
+	}
+}
+
+// findingText is a finding without level and check. Long names are cut unless
+// full.
+func findingText(f dataset.Finding, full bool) string {
+	cut := func(s string) string {
+		if r := []rune(s); !full && len(r) > 20 {
+			s = string(r[:12]) + "..."
+		}
+		return s
+	}
+	s := f.Text
+	if f.File != "" {
+		s = f.File[strings.LastIndexByte(f.File, '/')+1:] + ": " + s
+		if full {
+			s = f.File + ": " + f.Text
+		}
+	}
+	if f.ID != "" {
+		s = cut(f.ID) + "  " + s
+	}
+	return oneLine(s)
+}
+
+// count says how many there are of something.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}

@@ -1,0 +1,229 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime/metrics"
+	"strings"
+	"sync"
+	"time"
+
+	"unet/unet/report"
+
+	"github.com/urfave/cli/v2"
+	xterm "golang.org/x/term"
+)
+
+// terminal is where a command's output goes: results to out; progress,
+// notes and errors to err.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+	tty      bool // err is a terminal that can redraw a line
+	width    int
+	quiet    bool
+	json     bool
+	failed   error // of writing a result
+
+	mu   sync.Mutex
+	line string // the progress line now shown
+}
+
+func newTerminal(in io.Reader, out, err io.Writer) *terminal {
+	t := &terminal{in: in, out: out, err: err, width: 100}
+	if f, ok := err.(*os.File); ok && xterm.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+		t.tty = true
+		if w, _, err := xterm.GetSize(int(f.Fd())); err == nil && w > 20 {
+			t.width = w
+		}
+	}
+	return t
+}
+
+func (t *terminal) configure(c *cli.Context) error {
+	t.quiet, t.json = c.Bool("quiet"), c.Bool("json")
+	if n := c.Int("threads"); n < 0 || n > 1024 {
+		return usagef("--threads %d: 0 to 1024", n)
+	}
+	return nil
+}
+
+// finish reports the error a command ended with, if any, and returns the exit
+// code.
+func (t *terminal) finish(err error) int {
+	t.clear()
+	if err == nil {
+		err = t.failed
+	}
+	if err == nil {
+		return exitOK
+	}
+	code, hint := explain(err)
+	text := oneLine(err.Error())
+	if hint != "" { // some errors end in their own hint
+		text = strings.Replace(text, " ("+oneLine(hint)+")", "", 1)
+	}
+	fmt.Fprintf(t.err, "unet: %s\n", text)
+	if hint != "" {
+		fmt.Fprintf(t.err, "hint: %s\n", hint)
+	}
+	return code
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// printf writes a result.
+func (t *terminal) printf(format string, args ...any) {
+	t.clear()
+	if _, err := fmt.Fprintf(t.out, format, args...); err != nil && t.failed == nil {
+		t.failed = err
+	}
+}
+
+// columns is the width of the terminal that results go to, 0 when they go
+// elsewhere.
+func (t *terminal) columns() int {
+	if f, ok := t.out.(*os.File); ok && xterm.IsTerminal(int(f.Fd())) {
+		if w, _, err := xterm.GetSize(int(f.Fd())); err == nil {
+			return w
+		}
+	}
+	return 0
+}
+
+// table writes a result as a table, fitted to the terminal if it goes to one.
+func (t *terminal) table(tab *report.Table) error {
+	t.clear()
+	return tab.WriteText(t.out, t.columns())
+}
+
+// writeJSON writes a result as JSON.
+func (t *terminal) writeJSON(v any) error {
+	t.clear()
+	return encodeJSON(t.out, v)
+}
+
+func encodeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// notef tells the user something on the way, unless quiet.
+func (t *terminal) notef(format string, args ...any) {
+	if !t.quiet {
+		t.clear()
+		fmt.Fprintf(t.err, format+"\n", args...)
+	}
+}
+
+// warnf tells the user something that should not be overlooked.
+func (t *terminal) warnf(format string, args ...any) {
+	t.clear()
+	fmt.Fprintf(t.err, "warning: "+format+"\n", args...)
+}
+
+func (t *terminal) clear() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.line != "" {
+		fmt.Fprint(t.err, "\r\x1b[K")
+		t.line = ""
+	}
+}
+
+func (t *terminal) show(line string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r := []rune(line); len(r) >= t.width {
+		line = string(r[:t.width-1])
+	}
+	if line != t.line {
+		fmt.Fprint(t.err, "\r\x1b[K"+line)
+		t.line = line
+	}
+}
+
+// progress shows how far a piece of work of known length has come: a line that
+// is redrawn on a terminal, a plain line now and then elsewhere.
+type progress struct {
+	t       *terminal
+	what    string
+	unit    string
+	total   int
+	skipped int // done before this run, left out of the rate
+	start   time.Time
+	last    time.Time
+}
+
+// plainInterval is the time between progress lines that are not redrawn.
+const plainInterval = 15 * time.Second
+
+func (t *terminal) progress(what, unit string, total, skipped int) *progress {
+	now := time.Now()
+	return &progress{t: t, what: what, unit: unit, total: total, skipped: skipped, start: now, last: now}
+}
+
+// update tells how many units are done; note says something about them.
+func (p *progress) update(done int, note string) {
+	if p.t.quiet {
+		return
+	}
+	now := time.Now()
+	interval := plainInterval
+	if p.t.tty {
+		interval = 100 * time.Millisecond
+	}
+	if now.Sub(p.last) < interval {
+		return
+	}
+	p.last = now
+	line := fmt.Sprintf("%s %d/%d %s", p.what, done, p.total, p.unit)
+	if n := done - p.skipped; n > 0 {
+		rate := float64(n) / now.Sub(p.start).Seconds()
+		left := time.Duration(float64(p.total-done) / rate * float64(time.Second))
+		line += fmt.Sprintf("  %.3g/s  %s left", rate, shortDuration(left))
+	}
+	if note != "" {
+		line += "  " + note
+	}
+	line += "  " + bytesText(memoryInUse())
+	if p.t.tty {
+		p.t.show(line)
+	} else {
+		fmt.Fprintln(p.t.err, line)
+	}
+}
+
+// memoryInUse returns the bytes the process holds, or what Go does where the
+// system does not tell.
+func memoryInUse() uint64 {
+	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
+		var size, resident uint64
+		if n, _ := fmt.Sscan(string(b), &size, &resident); n == 2 {
+			return resident * uint64(os.Getpagesize())
+		}
+	}
+	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
+}
+
+func bytesText(n uint64) string {
+	if n < 1<<30 {
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+}
+
+func shortDuration(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()+0.5))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+}

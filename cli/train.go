@@ -1,0 +1,469 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"unet/core"
+	"unet/unet"
+	"unet/unet/dataset"
+	"unet/unet/dataset/augment"
+	"unet/unet/imageio"
+	"unet/unet/report"
+
+	"github.com/urfave/cli/v2"
+	"go.yaml.in/yaml/v3"
+)
+
+func trainCommand() *cli.Command {
+	const network, schedule = "Network", "Schedule"
+	return &cli.Command{
+		Name:      "train",
+		Usage:     "train a model on a prepared set",
+		UsageText: "unet train DIR --out RUN [options]",
+		Description: "Trains on the set that `unet prepare` wrote to DIR. The run's folder holds\n" +
+			"model.safetensors (the result), best.safetensors, checkpoint.safetensors,\n" +
+			"config.yaml (all settings), history.csv, history.json, curves.png, curves.svg and\n" +
+			"report.html. Ctrl-C saves and ends; --resume continues to the same bits.\n\n" +
+			"Settings come from --preset or --arch, then --config, then single options.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the run"},
+			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --out with its settings"},
+			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of settings, as written to config.yaml"},
+			&cli.StringFlag{Name: "arch", Value: unet.Nuclei, Usage: "kind of model: nuclei or paper", Category: network},
+			&cli.StringFlag{Name: "preset", Value: "standard", Usage: "length of training of a nuclei model: quick, standard or best", Category: schedule},
+			&cli.StringFlag{Name: "from", Usage: "start from the weights of `MODEL`, or \"embedded\"", Category: network},
+			&cli.IntFlag{Name: "depth", Usage: "levels of the U-Net", Category: network},
+			&cli.IntFlag{Name: "width", Usage: "channels of the first level", Category: network},
+			&cli.StringFlag{Name: "norm", Usage: "batch or none", Category: network},
+			&cli.Float64Flag{Name: "dropout", Usage: "rate after every pool", Category: network},
+			&cli.IntFlag{Name: "epochs", Usage: "at most so many epochs", Category: schedule},
+			&cli.IntFlag{Name: "steps", Usage: "steps per epoch (0: every image once)", Category: schedule},
+			&cli.IntFlag{Name: "batch", Usage: "images per step", Category: schedule},
+			&cli.Float64Flag{Name: "lr", Usage: "learning rate", Category: schedule},
+			&cli.Float64Flag{Name: "threshold", Usage: "of the foreground probability for masks and pixel scores", Category: network},
+			&cli.StringFlag{Name: "schedule", Usage: "constant, cosine or plateau", Category: schedule},
+			&cli.StringFlag{Name: "augment", Usage: "none, flips or strong", Category: schedule},
+			&cli.StringFlag{Name: "monitor", Usage: "figure that decides which epoch is best (val_loss, val_f1, val_ap, ...)", Category: schedule},
+			&cli.StringFlag{Name: "mode", Usage: "min or max: which is better", Category: schedule},
+			&cli.IntFlag{Name: "patience", Usage: "stop after so many epochs without a better one (0: never)", Category: schedule},
+			&cli.Float64Flag{Name: "min-delta", Usage: "smallest change that counts as better", Category: schedule},
+			&cli.Uint64Flag{Name: "seed", Usage: "of weights, order and augmentation", Category: schedule},
+			&cli.StringFlag{Name: "name", Usage: "name of the model", Category: "Model card"},
+			&cli.StringFlag{Name: "license", Usage: "licence of the data, recorded in the model", Category: "Model card"},
+		},
+		Action: train,
+	}
+}
+
+// train is the command.
+func train(c *cli.Context) error {
+	dir, err := oneArgument(c, "the folder of a prepared set")
+	if err != nil {
+		return err
+	}
+	out := c.String("out")
+	if out == "" {
+		return usagef("--out is missing: the folder of the run")
+	}
+	t := term(c)
+	set, err := dataset.Open(dir)
+	if err != nil {
+		return err
+	}
+	cfg, err := trainConfig(c, set, out)
+	if err != nil {
+		return err
+	}
+	if cfg.Kind == unet.Nuclei && set.Meta.Settings.Size > 0 {
+		t.warnf("%s holds images resized to %d x %d; a nuclei model learns better at native scale (unet prepare --size native)",
+			dir, set.Meta.Settings.Size, set.Meta.Settings.Size)
+	}
+	e, err := newEngine(c)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	run := &trainRun{t: t, cfg: cfg, out: out, name: c.String("name")}
+	tr, err := newTrainer(c.Context, t, e, cfg, set, out)
+	if err != nil {
+		return err
+	}
+	tr.Resume = c.Bool("resume")
+	tr.Card.Name = c.String("name")
+	tr.Card.Training.License = c.String("license")
+	tr.Card.Training.Program = version()
+	if from := c.String("from"); from != "" {
+		if tr.From, err = modelFor(from); err != nil {
+			return err
+		}
+		defer tr.From.Params.Free()
+	}
+	if !tr.Resume {
+		if _, err := os.Stat(filepath.Join(out, unet.CheckpointFile)); err == nil {
+			return withHint(usagef("%s already holds a run", out), "add --resume to continue it, or choose another --out")
+		}
+	}
+	r, err := run.train(c.Context, tr)
+	if err != nil {
+		return err
+	}
+	defer r.Model.Params.Free()
+	return run.summary(r)
+}
+
+// oneArgument returns the command's only argument.
+func oneArgument(c *cli.Context, what string) (string, error) {
+	switch c.NArg() {
+	case 0:
+		return "", usagef("an argument is missing: %s", what)
+	case 1:
+		return c.Args().First(), nil
+	}
+	return "", usagef("too many arguments: %q", c.Args().Slice()[1:])
+}
+
+// trainConfig builds the configuration from preset, file and options.
+func trainConfig(c *cli.Context, set *dataset.Set, out string) (unet.Config, error) {
+	file := c.String("config")
+	if c.Bool("resume") {
+		if file != "" {
+			return unet.Config{}, usagef("--resume continues with the run's own settings: leave --config out")
+		}
+		file = filepath.Join(out, "config.yaml")
+	}
+	cfg, err := baseConfig(c.String("arch"), c.String("preset"), file, set)
+	if err != nil {
+		return cfg, err
+	}
+	if c.Bool("resume") {
+		return cfg, nil
+	}
+	if err := options(c, &cfg); err != nil {
+		return cfg, err
+	}
+	if err := cfg.Check(); err != nil {
+		return cfg, usagef("%v", err)
+	}
+	return cfg, nil
+}
+
+// baseConfig returns the settings of a file or, without one, those of a kind
+// of model for the set.
+func baseConfig(arch, preset, file string, set *dataset.Set) (unet.Config, error) {
+	if file != "" {
+		return readConfig(file)
+	}
+	switch arch {
+	case unet.Paper:
+		size := set.Meta.Settings.Size
+		if size == 0 {
+			return unet.Config{}, withHint(usagef("%s holds images at native size, a paper model needs squares", set.Dir),
+				"prepare the set with --size 128")
+		}
+		return unet.PaperConfig(size), nil
+	case unet.Nuclei:
+		cfg, err := unet.NucleiConfig(preset)
+		if err != nil {
+			return cfg, usagef("%v", err)
+		}
+		return cfg, nil
+	}
+	return unet.Config{}, usagef("unknown --arch %q: nuclei or paper", arch)
+}
+
+// options applies the single options given on the command line.
+func options(c *cli.Context, cfg *unet.Config) error {
+	ints := map[string]*int{"depth": &cfg.Arch.Depth, "width": &cfg.Arch.Width, "epochs": &cfg.Epochs,
+		"steps": &cfg.Steps, "batch": &cfg.Batch, "patience": &cfg.Patience}
+	floats := map[string]*float64{"dropout": &cfg.Arch.Dropout, "threshold": &cfg.Threshold, "lr": &cfg.LearningRate, "min-delta": &cfg.MinDelta}
+	texts := map[string]*string{"norm": &cfg.Arch.Norm, "schedule": &cfg.Schedule, "monitor": &cfg.Monitor, "mode": &cfg.Mode}
+	for name, p := range ints {
+		if c.IsSet(name) {
+			*p = c.Int(name)
+		}
+	}
+	for name, p := range floats {
+		if c.IsSet(name) {
+			*p = c.Float64(name)
+		}
+	}
+	for name, p := range texts {
+		if c.IsSet(name) {
+			*p = c.String(name)
+		}
+	}
+	if c.IsSet("seed") {
+		cfg.Seed = c.Uint64("seed")
+	}
+	if c.IsSet("augment") {
+		policy, err := namedPolicy(c.String("augment"), cfg.Augment.Size)
+		if err != nil {
+			return err
+		}
+		cfg.Augment = policy
+	}
+	return nil
+}
+
+func namedPolicy(name string, size int) (augment.Policy, error) {
+	switch name {
+	case "none":
+		return augment.None(size), nil
+	case "flips":
+		return augment.Flips(size), nil
+	case "strong":
+		return augment.Strong(size), nil
+	}
+	return augment.Policy{}, usagef("unknown augmentation %q: none, flips or strong", name)
+}
+
+// readConfig reads settings strictly: unknown keys are errors.
+func readConfig(path string) (unet.Config, error) {
+	var cfg unet.Config
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return cfg, err
+	}
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	if err := d.Decode(&cfg); err != nil {
+		return cfg, &usageErr{problem: fmt.Sprintf("%s: %v", path, err), command: "train",
+			hint: "the run folder's config.yaml shows every setting"}
+	}
+	return cfg, nil
+}
+
+// newTrainer loads the set and prepares a run.
+func newTrainer(ctx context.Context, t *terminal, e *core.Engine, cfg unet.Config, set *dataset.Set, out string) (*unet.Trainer, error) {
+	load := func(split string) (*unet.Images, error) {
+		var list []*dataset.Sample
+		indices := set.Split(split)
+		p := t.progress("loading "+split, "images", len(indices), 0)
+		for n, i := range indices {
+			if err := context.Cause(ctx); err != nil {
+				return nil, err
+			}
+			s, err := set.Load(i)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, s)
+			p.update(n+1, "")
+		}
+		return unet.NewImages(cfg.Input, list)
+	}
+	tr := &unet.Trainer{Config: cfg, Engine: e, Dir: out, Every: 5 * time.Minute, DataHash: set.Meta.Source.SHA256}
+	tr.Card.Training.Data = fmt.Sprintf("%s (sha256 %s)", filepath.Base(set.Meta.Source.Name), set.Meta.Source.SHA256)
+	tr.Card.Diameter = diameters(set)
+	tr.Card.Training.Date = time.Now().UTC().Format(time.DateOnly)
+	var err error
+	if tr.Train, err = load(dataset.Train); err != nil {
+		return nil, err
+	}
+	if tr.Val, err = load(dataset.Val); err != nil {
+		return nil, err
+	}
+	return tr, nil
+}
+
+// diameters returns the 10th, 50th and 90th percentile of the median nucleus
+// diameters of the training images, in pixels of the prepared set.
+func diameters(set *dataset.Set) (d [3]float64) {
+	var list []float64
+	for _, i := range set.Split(dataset.Train) {
+		e := set.Entries[i]
+		if e.Diameter > 0 {
+			list = append(list, e.Diameter*math.Sqrt(float64(e.W*e.H)/float64(e.SourceW*e.SourceH)))
+		}
+	}
+	if len(list) == 0 {
+		return d
+	}
+	slices.Sort(list)
+	for i, q := range []float64{0.1, 0.5, 0.9} {
+		d[i] = math.Round(list[int(q*float64(len(list)-1))]*10) / 10
+	}
+	return d
+}
+
+// trainRun shows a run on the terminal and writes the files that people look
+// at.
+type trainRun struct {
+	t    *terminal
+	cfg  unet.Config
+	out  string
+	name string
+	plan unet.RunPlan
+	bar  *progress
+}
+
+func (r *trainRun) train(ctx context.Context, tr *unet.Trainer) (*unet.Result, error) {
+	if err := os.MkdirAll(r.out, 0o777); err != nil {
+		return nil, err
+	}
+	tr.Started = func(p unet.RunPlan) {
+		r.plan = p
+		r.t.notef("network of %.2f M parameters, kernels %s, %d threads, %s of activations",
+			float64(p.Parameters)/1e6, tr.Engine.ISA(), tr.Engine.Threads(), bytesText(uint64(p.Memory)))
+		r.t.notef("%d training and %d validation images, %d epochs of %d steps of %d",
+			p.TrainImages, p.ValImages, r.cfg.Epochs, p.Steps, r.cfg.Batch)
+		r.bar = r.t.progress("training", "steps", r.cfg.Epochs*p.Steps, p.Epoch*p.Steps)
+		if !tr.Resume {
+			if err := r.writeConfig(); err != nil {
+				r.t.warnf("%v", err)
+			}
+		}
+	}
+	tr.Progress = func(p unet.Progress) {
+		r.bar.update((p.Epoch-1)*p.Steps+p.Step, fmt.Sprintf("epoch %d  loss %.4f", p.Epoch, p.Loss))
+	}
+	tr.EpochDone = func(h []unet.Epoch, best int) {
+		r.t.notef("%s", epochLine(h[len(h)-1], best))
+		if err := r.write(h, best); err != nil {
+			r.t.warnf("%v", err)
+		}
+	}
+	tr.Warn = func(text string) { r.t.warnf("%s", text) }
+	res, err := tr.Run(ctx)
+	if errors.Is(err, errInterrupted) {
+		return nil, withHint(err, fmt.Sprintf("the state is saved; continue with `unet train ... --out %s --resume`", r.out))
+	}
+	return res, err
+}
+
+func epochLine(e unet.Epoch, best int) string {
+	s := fmt.Sprintf("epoch %3d  %s  loss %.4f  acc %.4f  f1 %.4f", e.Epoch,
+		shortDuration(time.Duration(e.Seconds*float64(time.Second))), e.Train.Loss, e.Train.Accuracy, e.Train.F1)
+	if e.Val != nil {
+		s += fmt.Sprintf("  | val loss %.4f  acc %.4f  prec %.4f  rec %.4f  f1 %.4f  iou %.4f  ap %.4f",
+			e.Val.Loss, e.Val.Accuracy, e.Val.Precision, e.Val.Recall, e.Val.F1, e.Val.IoU, e.Val.AP)
+	}
+	if e.Epoch == best {
+		s += "  best"
+	}
+	return s
+}
+
+func (r *trainRun) path(name string) string { return filepath.Join(r.out, name) }
+
+func (r *trainRun) writeConfig() error {
+	return imageio.WriteFile(r.path("config.yaml"), func(w io.Writer) error {
+		fmt.Fprintf(w, "# All settings of this run; use with `unet train DIR --config`.\n")
+		e := yaml.NewEncoder(w)
+		defer e.Close()
+		return e.Encode(r.cfg)
+	})
+}
+
+// write renews the history, curves and report of a run.
+func (r *trainRun) write(h []unet.Epoch, best int) error {
+	epochs := make([]report.Epoch, len(h))
+	for i, e := range h {
+		epochs[i] = report.Epoch{Number: e.Epoch, Train: report.Scores(e.Train), Val: (*report.Scores)(e.Val), LR: e.Rate, Seconds: e.Seconds}
+	}
+	d := report.Curves(epochs, best)
+	name := r.name
+	if name == "" {
+		name = filepath.Base(r.out)
+	}
+	c := r.cfg
+	page, err := report.TrainingPage(&report.Training{
+		Title: "Training of " + name, History: epochs, Best: best, Monitor: c.Monitor,
+		Status: fmt.Sprintf("%d of %d epochs", len(h), c.Epochs),
+		Settings: []report.Fact{
+			{Name: "kind", Value: c.Kind},
+			{Name: "network", Value: fmt.Sprintf("depth %d, width %d, norm %s, dropout %g", c.Arch.Depth, c.Arch.Width, c.Arch.Norm, c.Arch.Dropout)},
+			{Name: "parameters", Value: strconv.Itoa(r.plan.Parameters)},
+			{Name: "images", Value: fmt.Sprintf("%d training, %d validation", r.plan.TrainImages, r.plan.ValImages)},
+			{Name: "batch", Value: fmt.Sprintf("%d patches of %d x %d", c.Batch, c.Augment.Size, c.Augment.Size)},
+			{Name: "learning rate", Value: fmt.Sprintf("%g, %s", c.LearningRate, c.Schedule)},
+			{Name: "seed", Value: strconv.FormatUint(c.Seed, 10)},
+			{Name: "all settings", Value: "config.yaml"},
+		},
+		Footer: "unet " + version(),
+	})
+	if err != nil {
+		return err
+	}
+	for name, f := range map[string]func(io.Writer) error{
+		"history.csv":  func(w io.Writer) error { return writeHistory(w, h) },
+		"history.json": func(w io.Writer) error { return encodeJSON(w, h) },
+		"curves.svg":   d.SVG,
+		"curves.png":   func(w io.Writer) error { return d.PNG(w, 1) },
+		"report.html":  page.HTML,
+	} {
+		if err := imageio.WriteFile(r.path(name), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeHistory(w io.Writer, h []unet.Epoch) error {
+	rows := [][]string{{"epoch", "learning_rate", "seconds",
+		"loss", "accuracy", "precision", "recall", "f1", "iou",
+		"val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "val_iou", "val_ap", "val_ap50"}}
+	num := func(v float64) string { return strconv.FormatFloat(v, 'g', 7, 64) }
+	for _, e := range h {
+		row := []string{strconv.Itoa(e.Epoch), num(e.Rate), strconv.FormatFloat(e.Seconds, 'f', 1, 64)}
+		s := e.Train
+		for _, v := range []float64{s.Loss, s.Accuracy, s.Precision, s.Recall, s.F1, s.IoU} {
+			row = append(row, num(v))
+		}
+		if v := e.Val; v != nil {
+			for _, x := range []float64{v.Loss, v.Accuracy, v.Precision, v.Recall, v.F1, v.IoU, v.AP, v.AP50} {
+				row = append(row, num(x))
+			}
+		} else {
+			row = append(row, make([]string, 8)...)
+		}
+		rows = append(rows, row)
+	}
+	return writeCSV(w, rows)
+}
+
+func writeCSV(w io.Writer, rows [][]string) error {
+	c := csv.NewWriter(w)
+	if err := c.WriteAll(rows); err != nil {
+		return err
+	}
+	return c.Error()
+}
+
+// summary tells what a run gave.
+func (r *trainRun) summary(res *unet.Result) error {
+	best := res.History[len(res.History)-1]
+	for _, e := range res.History {
+		if e.Epoch == res.BestEpoch {
+			best = e
+		}
+	}
+	path := r.path(unet.ModelFile)
+	if r.t.json {
+		return r.t.writeJSON(struct {
+			Model     string     `json:"model"`
+			Epochs    int        `json:"epochs"`
+			Stopped   bool       `json:"stopped_early"`
+			BestEpoch int        `json:"best_epoch"`
+			Best      unet.Epoch `json:"best"`
+		}{path, len(res.History), res.Stopped, res.BestEpoch, best})
+	}
+	if res.Stopped {
+		r.t.notef("stopped early: no better epoch since %d", res.BestEpoch)
+	}
+	r.t.printf("%s\n", epochLine(best, res.BestEpoch))
+	r.t.printf("model %s\n", path)
+	r.t.printf("report %s\n", r.path("report.html"))
+	return nil
+}

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"image"
+
+	"unet/unet/imageio"
+	"unet/unet/report"
+
+	"github.com/urfave/cli/v2"
+)
+
+func viewCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "view",
+		Usage:     "draw the nuclei of a label image as a picture",
+		UsageText: "unet view LABELS [IMAGE] -o FILE.png [--fill] [--ids]",
+		Description: "Outlines every nucleus over the image, or over black. The colours of neighbours\n" +
+			"differ.",
+		Flags: append(pageFlags(),
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "PNG `FILE` to write"},
+			&cli.BoolFlag{Name: "fill", Usage: "tint the inside of nuclei"},
+			&cli.BoolFlag{Name: "ids", Usage: "write the number on every nucleus large enough"},
+			&cli.Float64Flag{Name: "scale", Value: 1, Usage: "enlarge or shrink the picture"},
+		),
+		Action: view,
+	}
+}
+
+// view is the command.
+func view(c *cli.Context) error {
+	t := term(c)
+	out := c.String("out")
+	switch {
+	case c.NArg() < 1 || c.NArg() > 2:
+		return usagef("%d arguments: give a label image and perhaps its image", c.NArg())
+	case out == "":
+		return usagef("--out is missing: the picture to write")
+	case !(c.Float64("scale") > 0 && c.Float64("scale") <= 64):
+		return usagef("--scale %v: above 0, up to 64", c.Float64("scale"))
+	}
+	choice, err := planesFlags(c)
+	if err != nil {
+		return err
+	}
+	labels, _, err := readLabelPlane(c.Args().First(), choice)
+	if err != nil {
+		return err
+	}
+	var img *imageio.Image
+	if c.NArg() == 2 {
+		if img, err = readImagePlane(c.Args().Get(1), choice); err != nil {
+			return err
+		}
+		if img.W != labels.W || img.H != labels.H {
+			return inputf("give the image that was segmented", "%s has %d x %d pixels, the label image %d x %d", c.Args().Get(1), img.W, img.H, labels.W, labels.H)
+		}
+	}
+	var m *image.RGBA
+	m, err = report.Overlay(img, labels, report.OverlayOptions{Fill: c.Bool("fill"), IDs: c.Bool("ids"), Scale: c.Float64("scale")})
+	if err != nil {
+		return err
+	}
+	if err := imageio.WritePNG(out, m); err != nil {
+		return err
+	}
+	if t.json {
+		return t.writeJSON(map[string]any{"out": out, "width": m.Rect.Dx(), "height": m.Rect.Dy()})
+	}
+	t.printf("%s\n", out)
+	return nil
+}

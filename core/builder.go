@@ -1,0 +1,153 @@
+package core
+
+import (
+	"unsafe"
+
+	"unet/csrc"
+)
+
+// Builder records the layers of a network and turns them into a Program.
+// With training it keeps what the way back needs and appends the backward
+// steps when Build is called; without, it folds batch-norm into the weights
+// and lets memory be reused at once.
+type Builder struct {
+	prog     *Program
+	params   *Params
+	n        int
+	training bool
+	direct   bool // never use Winograd
+	tape     []func()
+	written  map[place]*writer // which convolution wrote a tensor
+}
+
+// place identifies a tensor: its memory and first channel block.
+type place struct {
+	root *root
+	at   int
+}
+
+// writer is the convolution that wrote a tensor, into whose step a reader may
+// move work.
+type writer struct {
+	layer *layer
+	step  int
+	args  *csrc.Conv3x3 // nil: the first layer
+}
+
+// Options of a program.
+type Options struct {
+	Batch    int  // images
+	Training bool // build the backward phase, use batch statistics
+	Direct   bool // direct convolution everywhere, to check Winograd against
+}
+
+// NewBuilder starts a program on engine e with the parameters p, which must
+// be allocated.
+func NewBuilder(e *Engine, p *Params, o Options) *Builder {
+	return &Builder{
+		prog: &Program{engine: e}, params: p, n: o.Batch, training: o.Training,
+		direct: o.Direct, written: map[place]*writer{},
+	}
+}
+
+// Input declares a planar input of c channels.
+func (b *Builder) Input(c, h, w int) Planar {
+	buf := b.prog.buffer("input", b.n*c*h*w)
+	buf.keep = true
+	return Planar{C: c, H: h, W: w, buf: buf}
+}
+
+// Tensor reserves an activation of c channels, a multiple of 16, to be written
+// by layers as a whole or in slices.
+func (b *Builder) Tensor(name string, c, h, w int) Tensor {
+	r := &root{name: name, cb: c / block, h: h, w: w}
+	r.data = b.prog.buffer(name, b.n*int(r.image()))
+	if b.training {
+		r.grad = b.prog.buffer(name+".grad", b.n*int(r.image()))
+		r.act = b.prog.buffer(name+".act", 3*c)
+		r.act.keep = true
+		b.prog.init = append(b.prog.init, func() {
+			act := b.prog.slice(r.act)
+			for i := range c {
+				act[i], act[c+i], act[2*c+i] = 1, 0, noClamp
+			}
+		})
+	}
+	return Tensor{C: c, H: h, W: w, root: r}
+}
+
+// bindAct makes act of the newest step read t's pending activation.
+func (b *Builder) bindAct(act *csrc.Act, t Tensor) {
+	if t.root.act == nil {
+		return
+	}
+	c := t.root.cb * block
+	b.prog.bind(&act.Scale, t.root.act, t.at*block)
+	b.prog.bind(&act.Shift, t.root.act, c+t.at*block)
+	b.prog.bind(&act.Lo, t.root.act, 2*c+t.at*block)
+}
+
+func (b *Builder) bindData(at **float32, t Tensor) { b.prog.bind(at, t.root.data, t.offset()) }
+func (b *Builder) bindGrad(at **float32, t Tensor) { b.prog.bind(at, t.root.grad, t.offset()) }
+
+// Build appends the backward steps and lays out memory. The builder must not
+// be used afterwards.
+func (b *Builder) Build() (*Program, error) {
+	for i := len(b.tape) - 1; i >= 0; i-- {
+		b.tape[i]()
+	}
+	if err := b.prog.compile(); err != nil {
+		return nil, err
+	}
+	return b.prog, nil
+}
+
+// pack adds a step that packs parameter `name` for a kernel. Training packs in
+// every step; inference keeps the packed weights until the next Pack phase.
+func (b *Builder) pack(phase Phase, op csrc.Op, name string, oc, ic, flip, size int, scale *buffer) *buffer {
+	buf := b.prog.buffer(name+".packed", size)
+	if !b.training {
+		phase, buf.keep = Pack, true
+	}
+	args := &csrc.Pack{OC: int32(oc), IC: int32(ic), Flip: int32(flip), Src: b.params.ptr(name)}
+	b.prog.op(phase, op, unsafe.Pointer(args), name+".pack")
+	if scale != nil {
+		b.prog.bind(&args.Scale, scale, 0)
+	}
+	b.prog.bind(&args.Dst, buf, 0)
+	return buf
+}
+
+// Pool adds a 2x2 max-pool of in.
+func (b *Builder) Pool(name string, in Tensor) Tensor {
+	out := b.Tensor(name, in.C, in.H/2, in.W/2)
+	if w := b.written[place{in.root, in.at}]; !b.training && w != nil && w.args != nil && w.layer.oc == in.C {
+		// Nothing is pending: the convolution that writes in can pool it too.
+		w.args.PoolImage = out.root.image()
+		b.prog.bindAt(w.step, &w.args.Pool, out.root.data, out.offset())
+		return out
+	}
+	args := &csrc.Pool{
+		N: int32(b.n), H: int32(in.H), W: int32(in.W), CB: int32(in.cb()),
+		SrcImage: in.root.image(), DstImage: out.root.image(),
+	}
+	b.prog.op(Forward, csrc.OpPool, unsafe.Pointer(args), name)
+	b.bindData(&args.Src, in)
+	b.bindAct(&args.Act, in)
+	b.bindData(&args.Dst, out)
+	if !b.training {
+		return out
+	}
+	b.tape = append(b.tape, func() {
+		args := &csrc.Pool{
+			N: int32(b.n), H: int32(in.H), W: int32(in.W), CB: int32(in.cb()),
+			SrcImage: in.root.image(), DSrcImage: in.root.image(), DDstImage: out.root.image(),
+		}
+		b.prog.op(Backward, csrc.OpPoolBwd, unsafe.Pointer(args), name+".bwd")
+		b.bindData(&args.Src, in)
+		b.bindAct(&args.Act, in)
+		b.bindGrad(&args.DDst, out)
+		b.bindGrad(&args.DSrc, in)
+	})
+	return out
+}

@@ -1,0 +1,157 @@
+// Package core runs networks of convolutions on the CPU: it picks the
+// instruction set, owns the worker threads, plans memory, and strings the
+// kernels of package csrc into programs of forward, backward and update steps.
+// It knows layers and gradients but no particular network.
+//
+// A Program is built once for a batch shape with a Builder and then run any
+// number of times without allocating. Results depend on the inputs and the
+// instruction set only, never on the number of threads.
+package core
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"unet/csrc"
+
+	"github.com/klauspost/cpuid/v2"
+)
+
+// A backend implements the operations of package csrc; see kernels.h.
+type backend interface {
+	has(op csrc.Op) bool
+	tasks(op csrc.Op, args unsafe.Pointer) int
+	scratch(op csrc.Op, args unsafe.Pointer) int
+	run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32)
+}
+
+// native is a backend of C kernels for one instruction set.
+type native csrc.ISA
+
+func (n native) has(op csrc.Op) bool { return csrc.Has(csrc.ISA(n), op) }
+func (n native) tasks(op csrc.Op, args unsafe.Pointer) int {
+	return csrc.Tasks(csrc.ISA(n), op, args)
+}
+func (n native) scratch(op csrc.Op, args unsafe.Pointer) int {
+	return csrc.Scratch(csrc.ISA(n), op, args)
+}
+func (n native) run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32) {
+	csrc.Run(csrc.ISA(n), op, args, t0, t1, scratch)
+}
+
+// reference is the backend of pure Go kernels, for builds without cgo.
+type reference struct{}
+
+func (reference) has(op csrc.Op) bool                         { return refHas(op) }
+func (reference) tasks(op csrc.Op, args unsafe.Pointer) int   { return refTasks(op, args) }
+func (reference) scratch(op csrc.Op, args unsafe.Pointer) int { return refScratch(op, args) }
+func (reference) run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32) {
+	refRun(op, args, t0, t1, scratch)
+}
+
+// ISAs lists the instruction sets this program and CPU can use, best first.
+// "go", the pure Go reference, is always last.
+func ISAs() []string {
+	var list []string
+	avx2 := cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3)
+	if csrc.Compiled(csrc.AVX512) && avx2 &&
+		cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL) {
+		list = append(list, "avx512")
+	}
+	if csrc.Compiled(csrc.AVX2) && avx2 {
+		list = append(list, "avx2")
+	}
+	if csrc.Compiled(csrc.NEON) {
+		list = append(list, "neon") // part of every AArch64 CPU
+	}
+	if csrc.Compiled(csrc.C) {
+		list = append(list, "c")
+	}
+	return append(list, "go")
+}
+
+func backendOf(isa string) backend {
+	for _, i := range []csrc.ISA{csrc.C, csrc.AVX2, csrc.AVX512, csrc.NEON} {
+		if i.String() == isa {
+			return native(i)
+		}
+	}
+	return reference{}
+}
+
+// CPU describes the processor for logs and bug reports.
+func CPU() string {
+	c := cpuid.CPU
+	name := strings.TrimSpace(c.BrandName)
+	if name == "" {
+		name = runtime.GOARCH
+	}
+	return fmt.Sprintf("%s, %d logical cores, L1d %d KiB, L2 %d KiB, L3 %d KiB", name,
+		runtime.NumCPU(), max(c.Cache.L1D, 0)>>10, max(c.Cache.L2, 0)>>10, max(c.Cache.L3, 0)>>10)
+}
+
+// Engine runs programs: an instruction set and a team of worker threads. It
+// may be shared by goroutines; their programs take turns.
+type Engine struct {
+	isa     string
+	backend backend
+	workers int
+
+	mu      sync.Mutex // held while a program runs
+	jobs    chan *job  // to the workers other than the caller
+	scratch [][]float32
+	scrmem  []unsafe.Pointer
+}
+
+// NewEngine starts an engine of the given number of threads (0: one per CPU
+// of GOMAXPROCS). isa names the instruction set; "" takes the environment
+// variable UNET_ISA or else the best one. Close releases the threads.
+func NewEngine(isa string, threads int) (*Engine, error) {
+	from := "instruction set"
+	if isa == "" {
+		isa, from = os.Getenv("UNET_ISA"), "UNET_ISA"
+	}
+	have := ISAs()
+	if isa == "" {
+		isa = have[0]
+	}
+	if !slices.Contains(have, isa) {
+		return nil, fmt.Errorf("%s %q is not available here; choose one of %s", from, isa, strings.Join(have, ", "))
+	}
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	e := &Engine{
+		isa: isa, backend: backendOf(isa), workers: threads,
+		jobs: make(chan *job, threads), scratch: make([][]float32, threads),
+		scrmem: make([]unsafe.Pointer, threads),
+	}
+	for i := 1; i < threads; i++ {
+		go e.work(i)
+	}
+	return e, nil
+}
+
+// ISA names the instruction set in use.
+func (e *Engine) ISA() string { return e.isa }
+
+// Threads returns the number of threads that compute.
+func (e *Engine) Threads() int { return e.workers }
+
+// Close ends the worker threads. No program may run afterwards.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	close(e.jobs)
+	for i, p := range e.scrmem {
+		if p != nil {
+			csrc.Free(p)
+			e.scrmem[i], e.scratch[i] = nil, nil
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package core
+
+import (
+	"unsafe"
+
+	"unet/csrc"
+)
+
+// DeclareTConv declares the parameters of a 2x2 transposed convolution.
+func DeclareTConv(p *Params, name string, ic, oc int) {
+	p.Weight(name+".weight", ic, oc, 2, 2)
+	p.Plain(name+".bias", oc)
+}
+
+// TConv adds a 2x2 transposed convolution of stride 2 with bias, from in to
+// out, which is twice as wide and high.
+func (b *Builder) TConv(name string, in, out Tensor) {
+	bias := b.prog.buffer(name+".bias", out.C)
+	bias.keep = true
+	phase := Forward
+	if !b.training {
+		phase = Pack
+	}
+	b.prog.fn(phase, name+".bias", func() {
+		copy(b.prog.slice(bias), b.params.must(name+".bias").Value)
+	}, bias)
+	newArgs := func() *csrc.TConv {
+		return &csrc.TConv{
+			N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()),
+		}
+	}
+	flops := 2 * 4 * float64(b.n*in.C*out.C*in.H*in.W)
+	args := newArgs()
+	args.SrcImage, args.DstImage = in.root.image(), out.root.image()
+	weight := b.pack(Forward, csrc.OpPackTConv, name+".weight", out.C, in.C, 0, 4*in.C*out.C, nil)
+	s := b.prog.op(Forward, csrc.OpTConv, unsafe.Pointer(args), name)
+	s.flops = flops
+	b.bindData(&args.Src, in)
+	b.bindAct(&args.Act, in)
+	b.prog.bind(&args.Weight, weight, 0)
+	b.prog.bind(&args.Bias, bias, 0)
+	b.bindData(&args.Dst, out)
+	if !b.training {
+		return
+	}
+	b.tape = append(b.tape, func() {
+		wg := &csrc.TConvWgrad{
+			N: int32(b.n), H: int32(in.H), W: int32(in.W), IC: int32(in.C), OC: int32(out.C),
+			SrcImage: in.root.image(), DYImage: out.root.image(),
+			DW: b.params.gradPtr(name + ".weight"), DB: b.params.gradPtr(name + ".bias"),
+		}
+		partial := b.prog.buffer(name+".partial",
+			b.prog.engine.backend.scratch(csrc.OpTConvWgradReduce, unsafe.Pointer(wg)))
+		s := b.prog.op(Backward, csrc.OpTConvWgrad, unsafe.Pointer(wg), name+".wgrad")
+		s.flops = flops
+		b.bindData(&wg.Src, in)
+		b.bindAct(&wg.Act, in)
+		b.bindGrad(&wg.DY, out)
+		b.prog.bind(&wg.Partial, partial, 0)
+		b.prog.op(Backward, csrc.OpTConvWgradReduce, unsafe.Pointer(wg), name+".wgrad_reduce")
+		b.prog.touch(partial)
+
+		args := newArgs()
+		args.SrcImage, args.DstImage = out.root.image(), in.root.image()
+		flipped := b.pack(Backward, csrc.OpPackTConv, name+".weight", out.C, in.C, 1, 4*in.C*out.C, nil)
+		s = b.prog.op(Backward, csrc.OpTConvDgrad, unsafe.Pointer(args), name+".dgrad")
+		s.flops = flops
+		b.bindGrad(&args.Src, out)
+		b.prog.bind(&args.Weight, flipped, 0)
+		b.bindGrad(&args.Dst, in)
+	})
+}
+
+// DeclareHead declares the parameters of a 1x1 convolution to k maps.
+func DeclareHead(p *Params, name string, ic, k int) {
+	p.Weight(name+".weight", k, ic, 1, 1)
+	p.Plain(name+".bias", k)
+}
+
+// Head adds a 1x1 convolution with bias from in to k <= 8 planar maps.
+func (b *Builder) Head(name string, in Tensor, k int) *Maps {
+	hw := in.H * in.W
+	m := &Maps{K: k, N: b.n, H: in.H, W: in.W, b: b}
+	m.logits = b.prog.buffer("logits", b.n*k*hw)
+	m.prob = b.prog.buffer("prob", b.n*k*hw)
+	m.logits.keep, m.prob.keep = true, true
+	newArgs := func() *csrc.Head {
+		return &csrc.Head{
+			N: int32(b.n), H: int32(in.H), W: int32(in.W), CB: int32(in.cb()), K: int32(k),
+			SrcImage: in.root.image(), Weight: b.params.ptr(name + ".weight"), Bias: b.params.ptr(name + ".bias"),
+		}
+	}
+	args := newArgs()
+	s := b.prog.op(Forward, csrc.OpHead, unsafe.Pointer(args), name)
+	s.flops = 2 * float64(b.n*k*in.C*hw)
+	b.bindData(&args.Src, in)
+	b.bindAct(&args.Act, in)
+	b.prog.bind(&args.Logits, m.logits, 0)
+	if !b.training {
+		return m
+	}
+	m.dLogits = b.prog.buffer("logits.grad", b.n*k*hw)
+	m.dLogits.keep = true
+	b.tape = append(b.tape, func() {
+		args := newArgs()
+		args.DSrcImage = in.root.image()
+		tasks := b.prog.engine.backend.tasks(csrc.OpHeadBwd, unsafe.Pointer(args))
+		row := in.C + block
+		partial := b.prog.buffer(name+".partial", tasks*k*row)
+		b.prog.op(Backward, csrc.OpHeadBwd, unsafe.Pointer(args), name+".bwd")
+		b.bindData(&args.Src, in)
+		b.bindAct(&args.Act, in)
+		b.prog.bind(&args.DLogits, m.dLogits, 0)
+		b.bindGrad(&args.DSrc, in)
+		b.prog.bind(&args.Partial, partial, 0)
+		b.prog.fn(Backward, name+".bwd_reduce", func() {
+			part := b.prog.slice(partial)
+			dw, db := b.params.must(name+".weight").Grad, b.params.must(name+".bias").Grad
+			for i := range k {
+				for c := range in.C + 1 {
+					sum := 0.0
+					for t := range tasks {
+						sum += float64(part[(t*k+i)*row+c])
+					}
+					if c < in.C {
+						dw[i*in.C+c] = float32(sum)
+					} else {
+						db[i] = float32(sum)
+					}
+				}
+			}
+		}, partial)
+	})
+	return m
+}
+
+// Dropout zeroes elements of t with probability rate and scales the others by
+// 1/(1-rate), in training programs only. Which ones depends on *seed, which
+// the caller changes from step to step, on salt and on the position. t must
+// hold final values (a pooled tensor, not one with pending batch-norm).
+func (b *Builder) Dropout(name string, t Tensor, rate float64, seed *uint64, salt uint64) {
+	if !b.training || rate <= 0 {
+		return
+	}
+	size := b.n * t.C * t.H * t.W
+	apply := func(buf *buffer) func() {
+		return func() {
+			const chunk = 1 << 14
+			data := b.prog.slice(buf)[:size]
+			key := (*seed + salt) * 0x9e3779b97f4a7c15
+			keep := float32(1 / (1 - rate))
+			limit := uint64(rate * (1 << 32))
+			b.prog.engine.Parallel((size+chunk-1)/chunk, func(i int) {
+				for j := i * chunk; j < min((i+1)*chunk, size); j++ {
+					if mix(key+uint64(j))>>32 < limit {
+						data[j] = 0
+					} else {
+						data[j] *= keep
+					}
+				}
+			})
+		}
+	}
+	b.prog.fn(Forward, name, apply(t.root.data), t.root.data)
+	b.tape = append(b.tape, func() {
+		b.prog.fn(Backward, name+".bwd", apply(t.root.grad), t.root.grad)
+	})
+}
+
+// mix is the finaliser of SplitMix64 (Steele et al. 2014).
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

@@ -1,0 +1,166 @@
+package core
+
+import (
+	"unet/core/ref"
+	"unet/csrc"
+)
+
+// Convolutions of the pure Go backend. Packed weights are the master weights
+// with channels padded to blocks: [ocb*16][icb*16][3][3] for the 3x3
+// convolution (rotated and swapped for the data gradient), [ocb*16][ic][3][3]
+// for the first layer, [icb*16][ocb*16][2][2] for the transposed one.
+
+func refConv3x3(a *csrc.Conv3x3, t int) {
+	i, y0, y1 := band(t, a.H)
+	icb, ocb := int(a.ICB), int(a.OCB)
+	h0, h1 := max(0, y0-1), min(a.H, y1+1) // with the neighbouring rows
+	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(h1 - h0), W: int(a.W)}
+	src := refUnpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, h0, h1)
+	dst := make([]float32, d.OC*d.H*d.W)
+	ref.Conv3x3(d, dst, src, refAct(a.Act, icb), floats(a.Weight, d.OC*d.IC*9), bias(a.Bias, d.OC), a.ReLU != 0)
+	d.H = int(y1 - y0)
+	dst = rows(dst, d.OC, int(h1-h0), d.W, int(y0-h0), d.H)
+	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
+
+	d.IC = d.OC // what follows reads dst
+	if a.Pool != nil && y1/2 > y0/2 {
+		pool := make([]float32, d.OC*(d.H/2)*(d.W/2))
+		ref.Pool(d, pool, dst, ref.Act{})
+		refPackTo(offset(a.Pool, int64(i)*a.PoolImage), pool, 0, ocb, a.H/2, a.W/2, y0/2, y1/2)
+	}
+	if a.GateY != nil {
+		y := refUnpack(offset(a.GateY, int64(i)*a.GateImage), 0, 1, 0, ocb, a.H, a.W, y0, y1)
+		sums := floats(offset(a.Sums, int64(t*2*d.OC)), 2*d.OC)
+		ref.BNSums(d, sums[:d.OC], sums[d.OC:], y, refAct(a.Gate, ocb), dst, floats(a.GateMean, d.OC))
+	} else if a.Stats != nil {
+		refStats(d, a.Stats, a.Counts, t, dst)
+	}
+}
+
+func refFirst(a *csrc.First, t int) {
+	i, y0, y1 := band(t, a.H)
+	ocb := int(a.OCB)
+	h0, h1 := max(0, y0-1), min(a.H, y1+1)
+	d := ref.Dims{N: 1, IC: int(a.IC), OC: ocb * 16, H: int(h1 - h0), W: int(a.W)}
+	image := floats(offset(a.Src, int64(i)*int64(a.IC)*int64(a.H)*int64(a.W)), int(a.IC*a.H*a.W))
+	src := rows(image, d.IC, int(a.H), d.W, int(h0), d.H)
+	dst := make([]float32, d.OC*d.H*d.W)
+	ref.Conv3x3(d, dst, src, ref.Act{}, floats(a.Weight, d.OC*d.IC*9), bias(a.Bias, d.OC), a.ReLU != 0)
+	d.H = int(y1 - y0)
+	dst = rows(dst, d.OC, int(h1-h0), d.W, int(y0-h0), d.H)
+	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
+	if a.Stats != nil {
+		d.IC = d.OC
+		refStats(d, a.Stats, a.Counts, t, dst)
+	}
+}
+
+// rows copies rows y0..y0+n-1 of c planes of h x w.
+func rows(src []float32, c, h, w, y0, n int) []float32 {
+	dst := make([]float32, c*n*w)
+	for p := range c {
+		copy(dst[p*n*w:][:n*w], src[(p*h+y0)*w:])
+	}
+	return dst
+}
+
+func bias(p *float32, n int) []float32 {
+	if p == nil {
+		return nil
+	}
+	return floats(p, n)
+}
+
+// refWgrad writes the rows of dw of output block t into partial, which is laid
+// out as dw. src has c >= a.IC channels.
+func refWgrad(a *csrc.Wgrad3x3, src []float32, act ref.Act, c, t int) {
+	d := ref.Dims{N: int(a.N), IC: c, OC: 16, H: int(a.H), W: int(a.W)}
+	dy := refUnpack(a.DY, a.DYImage, a.N, t, t+1, a.H, a.W, 0, a.H)
+	dw := make([]float32, d.OC*d.IC*9)
+	ref.Conv3x3Wgrad(d, dw, src, act, dy)
+	ic := int(a.IC)
+	for o := 16 * t; o < min(16*t+16, int(a.OC)); o++ {
+		copy(floats(offset(a.Partial, int64(o*ic*9)), ic*9), dw[(o-16*t)*c*9:])
+	}
+}
+
+func refPack(op csrc.Op, a *csrc.Pack) {
+	oc, ic := int(a.OC), int(a.IC)
+	w := append([]float32(nil), floats(a.Src, oc*ic*9)...)
+	if a.Scale != nil {
+		for at := range w {
+			w[at] *= floats(a.Scale, oc)[at/(ic*9)]
+		}
+	}
+	if a.Flip != 0 {
+		w = ref.Flip3x3(w, oc, ic)
+		oc, ic = ic, oc
+	}
+	padded := (ic + 15) / 16 * 16
+	size := (oc + 15) / 16 * 16 * padded * 9
+	switch op {
+	case csrc.OpPackWino43:
+		size *= 4 // the room of 6x6 values for each kernel
+	case csrc.OpPackFirst:
+		padded = ic
+		size = (oc + 15) / 16 * 16 * ic * 9
+	}
+	padOIK(floats(a.Dst, size), w, oc, ic, padded, 9)
+}
+
+func refPackTConv(a *csrc.Pack) {
+	oc, ic := int(a.OC), int(a.IC)
+	w := append([]float32(nil), floats(a.Src, ic*oc*4)...)
+	if a.Scale != nil {
+		for at := range w {
+			w[at] *= floats(a.Scale, oc)[at/4%oc]
+		}
+	}
+	padded := (oc + 15) / 16 * 16
+	padOIK(floats(a.Dst, (ic+15)/16*16*padded*4), w, ic, oc, padded, 4)
+}
+
+// padOIK copies w [m][n][k] to dst [..][padded][k], whose other values are 0.
+func padOIK(dst, w []float32, m, n, padded, k int) {
+	clear(dst)
+	for i := range m {
+		copy(dst[i*padded*k:], w[i*n*k:][:n*k])
+	}
+}
+
+func refTConv(a *csrc.TConv, t int) {
+	i, y0, y1 := band(t, a.H)
+	icb, ocb := int(a.ICB), int(a.OCB)
+	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(y1 - y0), W: int(a.W)}
+	src := refUnpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, y0, y1)
+	dst := make([]float32, d.OC*4*d.H*d.W)
+	ref.TConv2x2(d, dst, src, refAct(a.Act, icb), floats(a.Weight, d.IC*d.OC*4), bias(a.Bias, d.OC))
+	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
+}
+
+func refTConvDgrad(a *csrc.TConv, t int) {
+	i, y0, y1 := band(t, a.H)
+	icb, ocb := int(a.ICB), int(a.OCB)
+	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(y1 - y0), W: int(a.W)}
+	dy := refUnpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
+	dst := make([]float32, d.IC*d.H*d.W)
+	ref.TConv2x2Dgrad(d, dst, dy, floats(a.Weight, d.IC*d.OC*4))
+	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, icb, a.H, a.W, y0, y1)
+}
+
+// refTConvWgrad writes the columns of dw and db of output block t into
+// partial: dw [ic][oc][2][2], then db [oc].
+func refTConvWgrad(a *csrc.TConvWgrad, t int) {
+	ic, oc, icb := int(a.IC), int(a.OC), blocks(a.IC)
+	d := ref.Dims{N: int(a.N), IC: icb * 16, OC: 16, H: int(a.H), W: int(a.W)}
+	src := refUnpack(a.Src, a.SrcImage, a.N, 0, icb, a.H, a.W, 0, a.H)
+	dy := refUnpack(a.DY, a.DYImage, a.N, t, t+1, 2*a.H, 2*a.W, 0, 2*a.H)
+	dw, db := make([]float32, d.IC*d.OC*4), make([]float32, d.OC)
+	ref.TConv2x2Wgrad(d, dw, db, src, refAct(a.Act, icb), dy)
+	partial := floats(a.Partial, ic*oc*4+oc)
+	n := min(16, oc-16*t)
+	for i := range ic {
+		copy(partial[(i*oc+16*t)*4:][:n*4], dw[i*16*4:])
+	}
+	copy(partial[ic*oc*4+16*t:][:n], db)
+}

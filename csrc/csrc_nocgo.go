@@ -1,0 +1,33 @@
+//go:build !cgo
+
+package csrc
+
+import "unsafe"
+
+// Compiled says whether this program holds kernels for isa: none without cgo.
+func Compiled(ISA) bool { return false }
+
+// Has says whether isa implements op: never without cgo.
+func Has(ISA, Op) bool { return false }
+
+// Tasks must not be called without cgo.
+func Tasks(ISA, Op, unsafe.Pointer) int { panic("csrc: built without cgo") }
+
+// Scratch must not be called without cgo.
+func Scratch(ISA, Op, unsafe.Pointer) int { panic("csrc: built without cgo") }
+
+// Run must not be called without cgo.
+func Run(ISA, Op, unsafe.Pointer, int, int, *float32) { panic("csrc: built without cgo") }
+
+// Alloc returns n zeroed bytes aligned to 64 on Go's heap.
+func Alloc(n int) unsafe.Pointer {
+	b := make([]byte, n+64)
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	return unsafe.Add(p, -uintptr(p)&63)
+}
+
+// Free does nothing: the garbage collector owns the memory.
+func Free(unsafe.Pointer) {}
+
+// Peak returns 0 without cgo.
+func Peak(ISA, int) float64 { return 0 }

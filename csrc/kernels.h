@@ -1,0 +1,234 @@
+/* kernels.h - the C interface of unet's compute kernels.
+ *
+ * An activation tensor is NCHW16c: n images of cb blocks of 16 channels, each
+ * block h*w pixels of 16 floats. Channel 16*b+c of pixel (y,x) of image i is
+ *
+ *     p[i*image + ((b*h + y)*w + x)*16 + c]
+ *
+ * where `image` is the distance between images in floats. A tensor may be a
+ * slice of the blocks of a larger one (skip connections are written straight
+ * into the concatenated tensor), so image >= cb*h*w*16. Pointers to 16-float
+ * vectors are 64-byte aligned; channels past the real count are zero, in
+ * tensors and in packed weights.
+ *
+ * An activation that still awaits its batch-norm and ReLU is read through
+ * struct un_act: a = max(scale*x + shift, lo) with one value per channel
+ * (lo = 0 for ReLU, -FLT_MAX for none), so it is never stored normalised.
+ *
+ * Every operation is a struct that is the whole truth about it, and a kernel:
+ * tasks(args) says into how many independent tasks the operation falls, a
+ * function of the shape alone; run(args, t0, t1, scratch) does tasks t0..t1-1
+ * in any order and on any thread; scratch(args) is the number of floats of
+ * 64-byte aligned scratch memory one call of run needs. Kernels do not
+ * allocate, start threads or keep state, and what a task computes does not
+ * depend on how tasks are grouped into calls. */
+#ifndef UN_KERNELS_H
+#define UN_KERNELS_H
+
+#include <stdint.h>
+
+struct un_act {
+    const float *scale, *shift, *lo; /* [cb*16] each; scale == NULL: a = x */
+};
+
+/* 3x3 convolution, stride 1, zero padding 1 (the padding is of a, after act).
+ * Used forward and, with weights packed for it, as data gradient.
+ * weight: packed by UN_PACK_CONV3X3 (direct) or UN_PACK_WINO43 (Winograd).
+ * dst = conv(act(src)) + bias, then max(dst, 0) if relu.
+ * pool: if not NULL, the 2x2 max-pool of dst (floor(h/2) x floor(w/2)).
+ * stats: if not NULL, per task t and channel, [tasks][3][ocb*16]: a pivot k,
+ *   sum(y-k), sum((y-k)^2) over the task's pixels. Task t covers
+ *   counts[t] pixels. Where several tasks do the same pixels for different
+ *   channels they share one entry; entries left over have a count of 0 and
+ *   zeros (in `sums` below too).
+ * gate_y: if not NULL (then stats is NULL), dst is the gradient of
+ *   a = act(gate_y) and sums receives [tasks][2][ocb*16]: sum(dz) and
+ *   sum(dz*(y-mean)), where dz = a > lo ? dst : 0. */
+struct un_conv3x3 {
+    const float *src;
+    struct un_act act;
+    const float *weight, *bias;
+    float *dst, *pool, *stats;
+    int32_t *counts;
+    const float *gate_y;
+    struct un_act gate;
+    const float *gate_mean;
+    float *sums;
+    int64_t src_image, dst_image, pool_image, gate_image;
+    int32_t n, h, w, icb, ocb, relu;
+};
+
+/* First layer: src is planar, [n][ic][h][w] with 1 <= ic <= 4.
+ * weight: packed by UN_PACK_FIRST. Other fields as in un_conv3x3. */
+struct un_first {
+    const float *src, *weight, *bias;
+    float *dst, *stats;
+    int32_t *counts;
+    int64_t dst_image;
+    int32_t n, ic, h, w, ocb, relu;
+};
+
+/* Weight gradient of the 3x3 convolution: partial sums, then dw.
+ * Phase 1 (UN_WGRAD3X3, UN_WGRAD_WINO43, UN_WGRAD_FIRST): tasks write
+ * disjoint parts of `partial` (partial_size floats, see `scratch` of the
+ * matching REDUCE op). Phase 2 (..._REDUCE): sums the partials in a fixed
+ * order and writes dw in OIHW [oc][ic][3][3] (overwrites).
+ * For UN_WGRAD_FIRST src is planar [n][ic][h][w]; src_image is ignored. */
+struct un_wgrad3x3 {
+    const float *src;
+    struct un_act act;
+    const float *dy;
+    float *partial, *dw;
+    int64_t src_image, dy_image;
+    int32_t n, h, w, ic, oc; /* real channel counts */
+};
+
+/* Packing: OIHW master weights into the layout a kernel reads.
+ * flip = 0: forward, conv of ic -> oc. flip = 1: data gradient, the packed
+ * weights map oc -> ic (kernel rotated by 180 degrees, channels swapped).
+ * scale: if not NULL, [oc]: folds a batch-norm, w*scale[oc] (flip = 0 only). */
+struct un_pack {
+    const float *src, *scale;
+    float *dst;
+    int32_t oc, ic, flip;
+};
+
+/* Transposed convolution 2x2, stride 2: dst is 2h x 2w.
+ * Master weights [ic][oc][2][2] as in PyTorch.
+ * UN_TCONV: dst = tconv(act(src)) + bias (NULL: none).
+ * UN_TCONV_DGRAD: src is the gradient of the output (2h x 2w, ocb blocks),
+ *   dst that of a (h x w, icb blocks); act and bias are ignored.
+ * weight: packed by UN_PACK_TCONV (flip = 0 forward, 1 data gradient). */
+struct un_tconv {
+    const float *src;
+    struct un_act act;
+    const float *weight, *bias;
+    float *dst;
+    int64_t src_image, dst_image;
+    int32_t n, h, w, icb, ocb; /* h, w: of the small side */
+};
+
+/* Weight and bias gradient of the transposed convolution, in two phases as
+ * un_wgrad3x3. dw [ic][oc][2][2], db [oc]. */
+struct un_tconv_wgrad {
+    const float *src;
+    struct un_act act;
+    const float *dy;
+    float *partial, *dw, *db;
+    int64_t src_image, dy_image;
+    int32_t n, h, w, ic, oc; /* h, w: of src */
+};
+
+/* 2x2 max-pool, stride 2, of act(src); dst is floor(h/2) x floor(w/2).
+ * UN_POOL_BWD: d_dst is routed to the first maximum of each window and ADDED
+ * to d_src (h x w). */
+struct un_pool {
+    const float *src;
+    struct un_act act;
+    float *dst;
+    const float *d_dst;
+    float *d_src;
+    int64_t src_image, dst_image, d_src_image, d_dst_image;
+    int32_t n, h, w, cb;
+};
+
+/* Backward through a = act(y), act being batch-norm and ReLU.
+ * dz = a > lo ? da : 0.
+ * UN_BN_SUMS: sums[tasks][2][cb*16] = sum(dz), sum(dz*(y-mean)).
+ * UN_BN_BWD: in place, da = ca*dz + cy*y + c0 (coefficients per channel).
+ * UN_BN_STATS: stats[tasks][3][cb*16] of y as in un_conv3x3, with counts. */
+struct un_bn {
+    const float *y;
+    struct un_act act;
+    float *da;
+    const float *mean;
+    float *sums, *stats;
+    int32_t *counts;
+    const float *ca, *cy, *c0;
+    int64_t y_image, da_image;
+    int32_t n, h, w, cb;
+};
+
+/* 1x1 convolution of act(src) to k <= 8 planar maps: logits [n][k][h*w].
+ * weight [k][cb*16] (zero for padding channels), bias [k].
+ * UN_HEAD writes logits. UN_HEAD_BWD reads d_logits and writes d_src (the
+ * gradient of act(src), overwritten) and per task partial[k][cb*16 + 16]:
+ * the weight gradient, then the bias gradient in the first of 16 floats. */
+struct un_head {
+    const float *src;
+    struct un_act act;
+    const float *weight, *bias;
+    float *logits;
+    const float *d_logits;
+    float *d_src, *partial;
+    int64_t src_image, d_src_image;
+    int32_t n, h, w, cb, k;
+};
+
+/* Losses of one sigmoid map over planes of n images. Plane i starts at
+ * i*stride in z, p and dz, and at i*stride_t in t and w; each has `size`
+ * floats. p = sigmoid(z).
+ * UN_LOSS_FWD: writes p and per task sums[8] (double): sum w*bce, sum p*t,
+ *   sum p, sum t, tp, fp, fn (p >= 0.5 against t >= 0.5), sum w*smooth_l1.
+ * UN_LOSS_BWD: dz = c_bce*w*(p-t) + p*(1-p)*(c_t*t + c_1 + c_l1*w*
+ *   clamp((p-t)/beta, -1, 1)); Dice enters by c_t and c_1.
+ * w == NULL: all ones. */
+struct un_loss {
+    const float *z, *t, *w;
+    float *p, *dz;
+    double *sums;
+    int64_t size, stride, stride_t;
+    float c_bce, c_t, c_1, c_l1, beta;
+    int32_t n;
+};
+
+/* Adam (Kingma & Ba 2015) over a flat arena, decoupled weight decay (AdamW).
+ *   m = b1*m + (1-b1)*g;  v = b2*v + (1-b2)*g*g
+ *   p -= step*m / (sqrt(v)*inv_sqrt_bc2 + eps) + decay*p
+ * step = lr/(1-b1^t), decay = lr*weight_decay. g is multiplied by g_scale
+ * first. ema: if not NULL, ema += (1-ema_decay)*(p - ema) after the update.
+ * UN_SUMSQ: out[tasks] (double) = partial sums of g*g. */
+struct un_adam {
+    float *p, *g, *m, *v, *ema;
+    double *out;
+    int64_t size;
+    float step, b1, b2, eps, inv_sqrt_bc2, decay, g_scale, ema_decay;
+};
+
+enum un_op {
+    UN_CONV3X3, UN_WINO43, UN_FIRST,
+    UN_WGRAD3X3, UN_WGRAD3X3_REDUCE,
+    UN_WGRAD_WINO43, UN_WGRAD_WINO43_REDUCE,
+    UN_WGRAD_FIRST, UN_WGRAD_FIRST_REDUCE,
+    UN_PACK_CONV3X3, UN_PACK_WINO43, UN_PACK_FIRST, UN_PACK_TCONV,
+    UN_TCONV, UN_TCONV_DGRAD, UN_TCONV_WGRAD, UN_TCONV_WGRAD_REDUCE,
+    UN_POOL, UN_POOL_BWD,
+    UN_BN_STATS, UN_BN_SUMS, UN_BN_BWD,
+    UN_HEAD, UN_HEAD_BWD,
+    UN_LOSS_FWD, UN_LOSS_BWD,
+    UN_ADAM, UN_SUMSQ,
+    UN_OPS
+};
+
+struct un_kernel {
+    void (*run)(const void *args, int32_t t0, int32_t t1, float *scratch);
+    int32_t (*tasks)(const void *args);
+    int64_t (*scratch)(const void *args); /* floats per call of run */
+};
+
+enum un_isa { UN_C, UN_AVX2, UN_AVX512, UN_NEON, UN_ISAS };
+
+/* The kernels compiled for an instruction set, NULL if this build has none.
+ * Whether the CPU can run them is the caller's business. */
+const struct un_kernel *un_kernels(enum un_isa isa);
+
+/* Runs tasks t0..t1-1 with denormals flushed to zero, restoring the thread's
+ * floating-point mode afterwards. */
+void un_run(const struct un_kernel *k, const void *args, int32_t t0, int32_t t1,
+            float *scratch);
+
+/* Does `rounds` rounds of independent multiply-adds, the most a core can do,
+ * and returns the number of floating-point operations: for benchmarks. */
+double un_peak(enum un_isa isa, int64_t rounds);
+
+#endif

@@ -1,0 +1,107 @@
+/* kernels_tmpl.h - every kernel, on the v16 of the file that includes this,
+ * and the table of them for that instruction set. */
+#include "kernels.h"
+#include <stddef.h>
+#include <string.h>
+
+#define UN_CAT2(a, b) a##_##b
+#define UN_CAT(a, b) UN_CAT2(a, b)
+#define UN(name) UN_CAT(name, UN_ISA) /* conv3x3_run -> conv3x3_run_avx2 */
+
+/* A register tile: compiled into its caller, where its sizes are constants. */
+#define UN_INLINE static inline __attribute__((always_inline))
+/* Keeps the compiler from moving loads across steps of an unrolled loop, where
+ * it would run out of registers. */
+#define UN_STEP __asm__ volatile("" ::: "memory")
+
+/* The activation of channel block b, ready to apply; see struct un_act. */
+typedef struct { v16 scale, shift, lo; } un_actv;
+
+static inline un_actv un_act_load(const struct un_act *act, int b)
+{
+    if (!act->scale)
+        return (un_actv){ v16_set1(1.0f), v16_zero(), v16_set1(-3.402823466e38f) };
+    return (un_actv){ v16_load(act->scale + 16 * b), v16_load(act->shift + 16 * b),
+                      v16_load(act->lo + 16 * b) };
+}
+
+static inline v16 un_act_apply(un_actv a, v16 x)
+{
+    return v16_max(v16_fma(x, a.scale, a.shift), a.lo);
+}
+
+/* Rows of a task that reads every pixel once: about 2048 pixels, so that
+ * partial sums stay short. */
+static inline int un_rows(int h, int w)
+{
+    const int rows = 2048 / w;
+    return rows < 1 ? 1 : rows > h ? h : rows;
+}
+
+static inline int32_t un_rows_tasks(int n, int h, int w)
+{
+    const int rows = un_rows(h, w);
+    return n * ((h + rows - 1) / rows);
+}
+
+/* The pixels of task t: image *i, first pixel *p0; returns their number. */
+static inline int64_t un_rows_task(int h, int w, int t, int *i, int64_t *p0)
+{
+    const int rows = un_rows(h, w), chunks = (h + rows - 1) / rows;
+    *i = t / chunks;
+    const int y0 = t % chunks * rows;
+    const int y1 = y0 + rows < h ? y0 + rows : h;
+    *p0 = (int64_t)y0 * w;
+    return (int64_t)(y1 - y0) * w;
+}
+
+static inline int64_t UN(no_scratch)(const void *args) { (void)args; return 0; }
+
+#include "gemm16_tmpl.h"
+#include "wino43_tmpl.h"
+#include "wgrad_wino43_tmpl.h"
+#include "conv3x3_tmpl.h"
+#include "wgrad3x3_tmpl.h"
+#include "first_tmpl.h"
+#include "wgrad_first_tmpl.h"
+#include "tconv_tmpl.h"
+#include "pool_tmpl.h"
+#include "bn_tmpl.h"
+#include "head_tmpl.h"
+#include "loss_tmpl.h"
+#include "adam_tmpl.h"
+#include "peak_tmpl.h"
+
+#define UN_K(name) { UN(name), UN(name##_tasks), UN(name##_scratch) }
+#define UN_K0(name) { UN(name), UN(name##_tasks), UN(no_scratch) } /* needs no scratch */
+
+const struct un_kernel UN(un_table)[UN_OPS] = {
+    [UN_CONV3X3] = UN_K(conv3x3),
+    [UN_WGRAD3X3] = UN_K(wgrad3x3),
+    [UN_WGRAD3X3_REDUCE] = UN_K(wgrad3x3_reduce),
+    [UN_FIRST] = UN_K(first),
+    [UN_PACK_FIRST] = UN_K0(pack_first),
+    [UN_WGRAD_FIRST] = UN_K(wgrad_first),
+    [UN_WGRAD_FIRST_REDUCE] = UN_K(wgrad_first_reduce),
+    [UN_PACK_CONV3X3] = UN_K0(pack_conv3x3),
+    [UN_WINO43] = UN_K(wino43),
+    [UN_WGRAD_WINO43] = UN_K(wgrad_wino43),
+    [UN_WGRAD_WINO43_REDUCE] = UN_K(wgrad_wino43_reduce),
+    [UN_PACK_WINO43] = UN_K0(pack_wino43),
+    [UN_PACK_TCONV] = UN_K0(pack_tconv),
+    [UN_TCONV] = UN_K(tconv),
+    [UN_TCONV_DGRAD] = UN_K0(tconv_dgrad),
+    [UN_TCONV_WGRAD] = UN_K(tconv_wgrad),
+    [UN_TCONV_WGRAD_REDUCE] = UN_K(tconv_wgrad_reduce),
+    [UN_POOL] = UN_K0(pool),
+    [UN_BN_STATS] = { UN(bn_stats), UN(bn_tasks), UN(no_scratch) },
+    [UN_BN_SUMS] = { UN(bn_sums), UN(bn_tasks), UN(no_scratch) },
+    [UN_BN_BWD] = { UN(bn_bwd), UN(bn_tasks), UN(no_scratch) },
+    [UN_HEAD] = UN_K0(head),
+    [UN_HEAD_BWD] = { UN(head_bwd), UN(head_tasks), UN(no_scratch) },
+    [UN_LOSS_FWD] = { UN(loss_fwd), UN(loss_tasks), UN(no_scratch) },
+    [UN_LOSS_BWD] = { UN(loss_bwd), UN(loss_tasks), UN(no_scratch) },
+    [UN_ADAM] = UN_K0(adam),
+    [UN_SUMSQ] = { UN(sumsq), UN(adam_tasks), UN(no_scratch) },
+    [UN_POOL_BWD] = { UN(pool_bwd), UN(pool_tasks), UN(no_scratch) },
+};

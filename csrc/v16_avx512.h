@@ -1,0 +1,51 @@
+/* v16_avx512.h - a vector of 16 floats as one zmm register. */
+#include <immintrin.h>
+#define UN_ISA avx512
+typedef __m512 v16;
+/* Register tile of the matrix product: rows x vectors. */
+#define V16_ROWS 8
+#define V16_COLS 2
+/* Direct convolution: steps of the channel loop unrolled, input blocks per
+ * pass. Weight gradient: input channels x output blocks of a register tile. */
+#ifndef V16_UNROLL
+#define V16_UNROLL 4
+#define V16_CONV_BLOCKS 2
+#define V16_WGRAD_OB 2
+#define V16_WGRAD_IC1 8
+#define V16_WGRAD_PX1 4
+#define V16_WGRAD_IC2 4
+#define V16_WGRAD_PX2 2
+#define V16_TAP_ROWS 9 /* first layer: kernel rows, pixels */
+#define V16_TAP_PX 2
+#endif
+
+static inline v16 v16_load(const float *p) { return _mm512_load_ps(p); }
+static inline void v16_store(float *p, v16 a) { _mm512_store_ps(p, a); }
+static inline v16 v16_loadu(const float *p) { return _mm512_loadu_ps(p); }
+static inline void v16_storeu(float *p, v16 a) { _mm512_storeu_ps(p, a); }
+static inline float v16_sum(v16 a)
+{
+    const __m256 s = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+static inline v16 v16_set1(float x) { return _mm512_set1_ps(x); }
+static inline v16 v16_zero(void) { return _mm512_setzero_ps(); }
+static inline v16 v16_add(v16 a, v16 b) { return _mm512_add_ps(a, b); }
+static inline v16 v16_sub(v16 a, v16 b) { return _mm512_sub_ps(a, b); }
+static inline v16 v16_mul(v16 a, v16 b) { return _mm512_mul_ps(a, b); }
+static inline v16 v16_div(v16 a, v16 b) { return _mm512_div_ps(a, b); }
+static inline v16 v16_sqrt(v16 a) { return _mm512_sqrt_ps(a); }
+static inline v16 v16_max(v16 a, v16 b) { return _mm512_max_ps(a, b); }
+static inline v16 v16_min(v16 a, v16 b) { return _mm512_min_ps(a, b); }
+static inline v16 v16_fma(v16 a, v16 b, v16 c) { return _mm512_fmadd_ps(a, b, c); }
+static inline v16 v16_fma_acc(v16 a, v16 b, v16 c) { return v16_fma(a, b, c); }
+static inline v16 v16_fnma(v16 a, v16 b, v16 c) { return _mm512_fnmadd_ps(a, b, c); }
+static inline v16 v16_select_gt(v16 a, v16 b, v16 t, v16 f) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), f, t); }
+static inline v16 v16_select_eq(v16 a, v16 b, v16 t, v16 f) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), f, t); }
+static inline v16 v16_round(v16 a) { return _mm512_roundscale_ps(a, 8); }
+static inline v16 v16_pow2i(v16 a)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127)), 23));
+}

@@ -1,0 +1,422 @@
+/* wino43_tmpl.h - 3x3 convolution by Winograd's F(4x4,3x3) (Lavin & Gray
+ * 2016), at the points 0, +-1/a, +-a, infinity with a = sqrt(2), which halve
+ * the rounding error of the usual 0, +-1, +-2.
+ *
+ * The image is cut into tiles of 4x4 outputs, each from 6x6 inputs. A tile of
+ * channel block b becomes 36 vectors V[xi][b] = B' d B; per xi a matrix
+ * product with the packed weights U[xi] gives M[xi]; A' M A are the outputs.
+ * That is 36 multiplications per 16 outputs and channel pair instead of 144.
+ *
+ * The tiles of the whole batch form one list (image, tile row, tile column).
+ * A task does a range of it, `tb` tiles at a time so that V and M stay in
+ * cache, for a chunk of the output blocks. Where a range is done by several
+ * tasks (chunks > 1) they share the statistics slot of the range. */
+
+#define WINO_A 1.41421356237309504880f  /* a */
+#define WINO_A1 0.70710678118654752440f /* 1/a */
+
+/* 6 -> 6, B'. */
+static inline __attribute__((always_inline)) void UN(wino43_bt)(const v16 *r, v16 *o)
+{
+    const v16 half = v16_set1(0.5f), two = v16_set1(2.0f), two5 = v16_set1(2.5f),
+              a = v16_set1(WINO_A);
+    const v16 p = v16_fnma(half, r[3], r[1]), q = v16_fnma(two, r[2], r[4]);
+    const v16 u = v16_fnma(half, r[1], r[3]), v = v16_fnma(half, r[2], r[4]);
+    o[0] = v16_add(r[0], v16_fnma(two5, r[2], r[4]));
+    o[1] = v16_fnma(a, p, q);
+    o[2] = v16_fma(a, p, q);
+    o[3] = v16_fma(a, u, v);
+    o[4] = v16_fnma(a, u, v);
+    o[5] = v16_add(r[1], v16_fnma(two5, r[3], r[5]));
+}
+
+/* 6 -> 4, A'. */
+static inline __attribute__((always_inline)) void UN(wino43_at)(const v16 *m, v16 *y)
+{
+    const v16 half = v16_set1(0.5f), two = v16_set1(2.0f), a = v16_set1(WINO_A),
+              a1 = v16_set1(WINO_A1);
+    const v16 s = v16_add(m[1], m[2]), d = v16_mul(a1, v16_sub(m[1], m[2]));
+    const v16 t = v16_add(m[3], m[4]), e = v16_mul(a, v16_sub(m[3], m[4]));
+    y[0] = v16_add(v16_add(m[0], s), t);
+    y[1] = v16_add(d, e);
+    y[2] = v16_fma(half, s, v16_add(t, t));
+    y[3] = v16_add(v16_fma(half, d, m[5]), v16_mul(two, e));
+}
+
+/* 3 -> 6, G. */
+static inline __attribute__((always_inline)) void UN(wino43_g)(const v16 *g, v16 *u)
+{
+    const v16 s = v16_fma(v16_set1(2.0f), g[0], g[2]), t = v16_fma(v16_set1(2.0f), g[2], g[0]);
+    const v16 p = v16_mul(v16_set1(-1.0f / 3), s), q = v16_mul(v16_set1(1.0f / 6), t);
+    const v16 c1 = v16_set1(WINO_A / 3), c2 = v16_set1(WINO_A / 6);
+    u[0] = g[0];
+    u[1] = v16_fnma(c1, g[1], p);
+    u[2] = v16_fma(c1, g[1], p);
+    u[3] = v16_fma(c2, g[1], q);
+    u[4] = v16_fnma(c2, g[1], q);
+    u[5] = g[2];
+}
+
+typedef struct {
+    int th, tw, tiles;        /* tile rows and columns of an image, all tiles */
+    int tb, range, ranges;    /* tiles at a time, per range, number of ranges */
+    int chunk, chunks;        /* output blocks per task, tasks per range */
+    int64_t v_b, v_xi;        /* floats between blocks and xi of V */
+    int64_t m_b, m_xi;        /* and of M */
+} un_wino43;
+
+enum { WINO_RING = 8 * 6 * 16 }; /* floats of the input transform's column ring */
+
+static inline int64_t un_imin(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t un_imax(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int un_ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+/* An odd number of cache lines: 36 streams at that distance spread over the
+ * sets of an L1 cache instead of sharing a few. */
+static inline int64_t un_wino_stride(int64_t vectors) { return (vectors | 1) * 16; }
+
+/* Rough ns for one tile, only to size tasks: products, then transforms. */
+static inline int64_t un_wino_cost(int icb, int ocb)
+{
+    return (int64_t)160 * icb * ocb + 100 * (icb + ocb);
+}
+
+/* Blocks of tiles, ranges and chunks, by shape alone. V of a block should stay
+ * in L2 (or, of many channels, in L3, where a longer block reuses U more).
+ * Tasks should be many but take 80 us at least. A chunk of fewer than 4 output
+ * blocks is not worth an input transform of its own, a block of fewer than 8
+ * tiles not the reading of U. */
+static un_wino43 UN(wino43_plan)(int n, int h, int w, int icb, int ocb)
+{
+    enum { LEAST = 80000, MOST = 300000, LONGEST = 3000000, TASKS = 64 };
+    un_wino43 p;
+    p.th = un_ceil_div(h, 4);
+    p.tw = un_ceil_div(w, 4);
+    p.tiles = n * p.th * p.tw;
+    const int64_t tile = un_wino_cost(icb, ocb);
+    const int blocks = un_ceil_div(p.tiles, icb <= 8 ? 24 : 48);
+    p.tb = un_ceil_div(un_ceil_div(p.tiles, blocks), 8) * 8;
+    const int64_t many = un_imax(un_ceil_div(16, blocks), tile * p.tb / LONGEST);
+    p.chunks = un_imax(1, un_imin(un_imin(many, ocb / 4), tile * p.tb / LEAST));
+    while (p.tb > 8 && un_ceil_div(p.tiles, p.tb) * p.chunks < 8 && tile * p.tb / p.chunks > LEAST)
+        p.tb = un_ceil_div(p.tb, 16) * 8;
+    p.tb = un_imin(p.tb, p.tiles);
+    p.chunk = un_ceil_div(un_ceil_div(ocb, p.chunks), 2) * 2;
+    p.chunks = un_ceil_div(ocb, p.chunk);
+    p.range = p.tb;
+    if (p.chunks == 1) {
+        const int64_t block = tile * p.tb;
+        const int even = p.tiles / (TASKS * p.tb);
+        p.range *= un_imax(1, un_imax(LEAST / block, un_imin(MOST / block, even)));
+    }
+    p.ranges = un_ceil_div(p.tiles, p.range);
+    p.v_b = p.tb * 16;
+    p.v_xi = un_wino_stride((int64_t)icb * p.tb);
+    p.m_b = p.tb * 16;
+    p.m_xi = un_wino_stride(2 * p.tb);
+    return p;
+}
+
+/* B' d for one column of 6 pixels, of which rows lo..hi-1 are in the image. */
+static inline __attribute__((always_inline)) void
+UN(wino43_column)(const float *src, int64_t row, const int lo, const int hi, un_actv act, float *o)
+{
+    v16 r[6], t[6];
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; i++) {
+        r[i] = i >= lo && i < hi ? un_act_apply(act, v16_load(src + i * row)) : v16_zero();
+        __builtin_prefetch(src + i * row + 8 * 16); /* two tiles on */
+    }
+    UN(wino43_bt)(r, t);
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; i++)
+        v16_store(o + 16 * i, t[i]);
+}
+
+/* V of tiles t0..t0+nt-1 for channel blocks b0..b0+nb-1 of a tensor of h*w
+ * pixels. A tile shares two of its six transformed columns with its left
+ * neighbour, so columns go into a ring of eight. */
+static void UN(wino43_input)(const float *src, int64_t image, const struct un_act *act,
+                             int h, int w, const un_wino43 *p, int t0, int nt, int b0, int nb,
+                             float *v, float *ring)
+{
+    const int64_t row = (int64_t)w * 16;
+    for (int b = 0; b < nb; b++) {
+        const un_actv av = un_act_load(act, b0 + b);
+        float *vt = v + b * p->v_b;
+        int tx = t0 % p->tw, ty = t0 / p->tw % p->th, i = t0 / (p->tw * p->th), fresh = 1;
+        for (int t = 0; t < nt; t++, vt += 16) {
+            const int y0 = 4 * ty - 1, x0 = 4 * tx - 1;
+            const float *s = src + i * image + ((int64_t)(b0 + b) * h + y0) * row + (int64_t)x0 * 16;
+            const int lo = y0 < 0, hi = un_imin(6, h - y0);
+            for (int j = fresh ? 0 : 2; j < 6; j++) {
+                float *col = ring + (4 * tx + j) % 8 * 96;
+                if (x0 + j < 0 || x0 + j >= w)
+                    for (int k = 0; k < 6; k++)
+                        v16_store(col + 16 * k, v16_zero());
+                else if (lo == 0 && hi == 6)
+                    UN(wino43_column)(s + 16 * j, row, 0, 6, av, col);
+                else
+                    UN(wino43_column)(s + 16 * j, row, lo, hi, av, col);
+            }
+            const float *left = ring + tx % 2 * 384, *right = ring + (tx + 1) % 2 * 384;
+            for (int k = 0; k < 6; k++) {
+                v16 r[6], o[6];
+#pragma GCC unroll 4
+                for (int j = 0; j < 4; j++)
+                    r[j] = v16_load(left + 96 * j + 16 * k);
+                r[4] = v16_load(right + 16 * k);
+                r[5] = v16_load(right + 96 + 16 * k);
+                UN(wino43_bt)(r, o);
+#pragma GCC unroll 6
+                for (int j = 0; j < 6; j++)
+                    v16_store(vt + (6 * k + j) * p->v_xi, o[j]);
+            }
+            fresh = 0;
+            if (++tx == p->tw) {
+                tx = 0, fresh = 1;
+                if (++ty == p->th)
+                    ty = 0, i++;
+            }
+        }
+    }
+}
+
+/* What the epilogue does with one tile of block b; vy*vx of its 4x4 outputs y
+ * are in the image. sum = { k, sum, sum of squares } or { -, sum dz, sum
+ * dz*(y-mean) }. */
+static inline __attribute__((always_inline)) void
+UN(wino43_emit)(const struct un_conv3x3 *a, const v16 *y, const int vy, const int vx,
+                int i, int b, int y0, int x0, un_actv gate, v16 mean, v16 *sum)
+{
+    const int64_t row = (int64_t)a->w * 16;
+    const int64_t at = ((int64_t)b * a->h + y0) * row + (int64_t)x0 * 16;
+    float *dst = a->dst + i * a->dst_image + at;
+#pragma GCC unroll 4
+    for (int r = 0; r < vy; r++)
+#pragma GCC unroll 4
+        for (int c = 0; c < vx; c++) {
+            v16_store(dst + r * row + 16 * c, y[4 * r + c]);
+            __builtin_prefetch(dst + r * row + 16 * (c + 8), 1); /* two tiles on */
+        }
+    if (a->stats)
+#pragma GCC unroll 4
+        for (int r = 0; r < vy; r++) {
+            v16 s = v16_zero(), q = v16_zero(); /* short chains of additions */
+#pragma GCC unroll 4
+            for (int c = 0; c < vx; c++) {
+                const v16 d = v16_sub(y[4 * r + c], sum[0]);
+                s = v16_add(s, d);
+                q = v16_fma(d, d, q);
+            }
+            sum[1] = v16_add(sum[1], s);
+            sum[2] = v16_add(sum[2], q);
+        }
+    if (a->gate_y) {
+        const float *gy = a->gate_y + i * a->gate_image + at;
+#pragma GCC unroll 4
+        for (int r = 0; r < vy; r++)
+#pragma GCC unroll 4
+            for (int c = 0; c < vx; c++) {
+                const v16 g = v16_load(gy + r * row + 16 * c);
+                __builtin_prefetch(gy + r * row + 16 * (c + 8));
+                const v16 dz = v16_select_gt(un_act_apply(gate, g), gate.lo, y[4 * r + c], v16_zero());
+                sum[1] = v16_add(sum[1], dz);
+                sum[2] = v16_fma(dz, v16_sub(g, mean), sum[2]);
+            }
+    }
+    if (a->pool) {
+        const int h2 = a->h / 2, w2 = a->w / 2;
+        float *pool = a->pool + i * a->pool_image
+                    + (((int64_t)b * h2 + y0 / 2) * w2 + x0 / 2) * 16;
+#pragma GCC unroll 2
+        for (int r = 0; r < vy / 2; r++)
+#pragma GCC unroll 2
+            for (int c = 0; c < vx / 2; c++) {
+                const v16 *q = y + 8 * r + 2 * c;
+                v16_store(pool + ((int64_t)r * w2 + c) * 16,
+                          v16_max(v16_max(q[0], q[1]), v16_max(q[4], q[5])));
+            }
+    }
+}
+
+/* Output transform and epilogue of block b for tiles t0..t0+nt-1; m is M of
+ * that block. */
+static void UN(wino43_output)(const struct un_conv3x3 *a, const un_wino43 *p, int range,
+                              int t0, int nt, int b, const float *m)
+{
+    const v16 bias = a->bias ? v16_load(a->bias + 16 * b) : v16_zero();
+    const v16 floor = a->relu ? v16_zero() : v16_set1(-3.402823466e38f);
+    un_actv gate = { v16_zero(), v16_zero(), v16_zero() };
+    v16 mean = v16_zero(), sum[3] = { v16_zero(), v16_zero(), v16_zero() };
+    float *save = NULL; /* where sum lives between the blocks of a range */
+    int nsave = 0, start = t0 == range * p->range;
+    if (a->stats) {
+        nsave = 3;
+        save = a->stats + ((int64_t)range * 3 * a->ocb + b) * 16;
+    } else if (a->gate_y) {
+        nsave = 2;
+        save = a->sums + ((int64_t)range * 2 * a->ocb + b) * 16;
+        gate = un_act_load(&a->gate, b);
+        mean = v16_load(a->gate_mean + 16 * b);
+    }
+    if (!start)
+        for (int k = 0; k < nsave; k++)
+            sum[3 - nsave + k] = v16_load(save + (int64_t)k * a->ocb * 16);
+
+    int tx = t0 % p->tw, ty = t0 / p->tw % p->th, i = t0 / (p->tw * p->th);
+    for (int t = 0; t < nt; t++, m += 16) {
+        v16 z[24], y[16];
+#pragma GCC unroll 6
+        for (int j = 0; j < 6; j++) {
+            v16 r[6], o[4];
+#pragma GCC unroll 6
+            for (int k = 0; k < 6; k++)
+                r[k] = v16_load(m + (6 * k + j) * p->m_xi);
+            UN(wino43_at)(r, o);
+#pragma GCC unroll 4
+            for (int k = 0; k < 4; k++)
+                z[6 * k + j] = o[k];
+        }
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; k++) {
+            UN(wino43_at)(z + 6 * k, y + 4 * k);
+#pragma GCC unroll 4
+            for (int c = 0; c < 4; c++)
+                y[4 * k + c] = v16_max(v16_add(y[4 * k + c], bias), floor);
+        }
+        if (start)
+            sum[0] = y[0], start = 0;
+        const int vy = un_imin(4, a->h - 4 * ty), vx = un_imin(4, a->w - 4 * tx);
+        if (vy == 4 && vx == 4) {
+            UN(wino43_emit)(a, y, 4, 4, i, b, 4 * ty, 4 * tx, gate, mean, sum);
+        } else {
+            v16 edge[16]; /* indexed at run time, which y must not be to stay in registers */
+            for (int k = 0; k < 16; k++)
+                edge[k] = y[k];
+            UN(wino43_emit)(a, edge, vy, vx, i, b, 4 * ty, 4 * tx, gate, mean, sum);
+        }
+        if (++tx == p->tw) {
+            tx = 0;
+            if (++ty == p->th)
+                ty = 0, i++;
+        }
+    }
+    for (int k = 0; k < nsave; k++)
+        v16_store(save + (int64_t)k * a->ocb * 16, sum[3 - nsave + k]);
+}
+
+/* Pixels of tiles t0..t1-1. */
+static int32_t UN(wino43_pixels)(const un_wino43 *p, int h, int w, int t0, int t1)
+{
+    int32_t count = 0;
+    for (int t = t0; t < t1; t++)
+        count += un_imin(4, h - t / p->tw % p->th * 4) * un_imin(4, w - t % p->tw * 4);
+    return count;
+}
+
+static int32_t UN(wino43_tasks)(const void *args)
+{
+    const struct un_conv3x3 *a = args;
+    const un_wino43 p = UN(wino43_plan)(a->n, a->h, a->w, a->icb, a->ocb);
+    return p.ranges * p.chunks;
+}
+
+static int64_t UN(wino43_scratch)(const void *args)
+{
+    const struct un_conv3x3 *a = args;
+    const un_wino43 p = UN(wino43_plan)(a->n, a->h, a->w, a->icb, a->ocb);
+    return 36 * (p.v_xi + p.m_xi) + WINO_RING;
+}
+
+static void UN(wino43)(const void *args, int32_t task0, int32_t task1, float *scratch)
+{
+    const struct un_conv3x3 *a = args;
+    const un_wino43 p = UN(wino43_plan)(a->n, a->h, a->w, a->icb, a->ocb);
+    float *v = scratch, *m = v + 36 * p.v_xi, *ring = m + 36 * p.m_xi;
+    int have = -1; /* first tile of the block V holds */
+    for (int task = task0; task < task1; task++) {
+        const int range = task / p.chunks, chunk = task % p.chunks;
+        const int first = range * p.range, last = un_imin(first + p.range, p.tiles);
+        const int o0 = chunk * p.chunk, o1 = un_imin(o0 + p.chunk, a->ocb);
+        for (int t0 = first; t0 < last; t0 += p.tb) {
+            const int nt = un_imin(p.tb, last - t0);
+            if (have != t0)
+                UN(wino43_input)(a->src, a->src_image, &a->act, a->h, a->w, &p, t0, nt, 0, a->icb,
+                                 v, ring);
+            have = t0;
+            for (int o = o0; o < o1; o += 2) {
+                const int cols = un_imin(2, a->ocb - o);
+                const struct UN(gemm_dims) g = {
+                    .a_outer = p.v_b, .bk = 16 * cols, .bo = 16, .co = p.m_b,
+                    .outer = a->icb, .inner = 16,
+                };
+                const float *u = a->weight + (int64_t)o * 36 * a->icb * 256;
+                for (int xi = 0; xi < 36; xi++, u += (int64_t)a->icb * 256 * cols)
+                    UN(gemm16)(&g, nt, cols, v + xi * p.v_xi, u, m + xi * p.m_xi);
+                for (int k = 0; k < cols; k++)
+                    UN(wino43_output)(a, &p, range, t0, nt, o + k, m + k * p.m_b);
+            }
+        }
+        if (a->counts && chunk == 0)
+            a->counts[range] = UN(wino43_pixels)(&p, a->h, a->w, first, last);
+        if (task >= p.ranges) { /* a slot without a range of its own */
+            if (a->counts)
+                a->counts[task] = 0;
+            float *slot = a->stats ? a->stats : a->gate_y ? a->sums : NULL;
+            const int64_t size = (int64_t)(a->stats ? 3 : 2) * a->ocb * 16;
+            for (int64_t k = 0; slot && k < size; k += 16)
+                v16_store(slot + task * size + k, v16_zero());
+        }
+    }
+}
+
+/* Packed U: pairs of output blocks (the last may be single), each
+ * [36][input channel][1 or 2][16]. A task is one input block of one pair. */
+static int32_t UN(pack_wino43_tasks)(const void *args)
+{
+    const struct un_pack *a = args;
+    const int icb = un_ceil_div(a->flip ? a->oc : a->ic, 16);
+    const int ocb = un_ceil_div(a->flip ? a->ic : a->oc, 16);
+    return icb * un_ceil_div(ocb, 2);
+}
+
+static void UN(pack_wino43)(const void *args, int32_t t0, int32_t t1, float *scratch)
+{
+    (void)scratch;
+    const struct un_pack *a = args;
+    const int ni = a->flip ? a->oc : a->ic, no = a->flip ? a->ic : a->oc;
+    const int icb = un_ceil_div(ni, 16), ocb = un_ceil_div(no, 16);
+    for (int t = t0; t < t1; t++) {
+        const int o = t / icb * 2, b = t % icb, cols = un_imin(2, ocb - o);
+        const int64_t xi = (int64_t)icb * 256 * cols;
+        float *dst = a->dst + (int64_t)o * 36 * icb * 256 + (int64_t)b * 256 * cols;
+        for (int k = 0; k < cols; k++)
+            for (int c = 0; c < 16; c++) {
+                const int in = 16 * b + c;
+                _Alignas(64) float g[9][16] = { { 0 } };
+                for (int l = 0; l < 16 && in < ni; l++) {
+                    const int out = 16 * (o + k) + l;
+                    if (out >= no)
+                        break;
+                    const float *s = a->src + ((int64_t)(a->flip ? in : out) * a->ic
+                                               + (a->flip ? out : in)) * 9;
+                    const float f = a->scale && !a->flip ? a->scale[out] : 1.0f;
+                    for (int j = 0; j < 9; j++)
+                        g[a->flip ? 8 - j : j][l] = s[j] * f;
+                }
+                v16 z[3][6];
+                for (int j = 0; j < 3; j++) { /* columns, then rows */
+                    const v16 r[3] = { v16_load(g[j]), v16_load(g[3 + j]), v16_load(g[6 + j]) };
+                    UN(wino43_g)(r, z[j]);
+                }
+                for (int i = 0; i < 6; i++) {
+                    const v16 r[3] = { z[0][i], z[1][i], z[2][i] };
+                    v16 u[6];
+                    UN(wino43_g)(r, u);
+                    for (int j = 0; j < 6; j++)
+                        v16_store(dst + (6 * i + j) * xi + (c * cols + k) * 16, u[j]);
+                }
+            }
+    }
+}

@@ -1,0 +1,111 @@
+package unet
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"unet/core"
+	"unet/unet/imageio"
+)
+
+// Epoch is one line of the history of a run.
+type Epoch struct {
+	Epoch   int     `json:"epoch"` // from 1
+	Rate    float64 `json:"learning_rate"`
+	Train   Scores  `json:"train"` // over the epoch's batches, as they came
+	Val     *Scores `json:"val,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// state is what a checkpoint holds besides weights and Adam's moments; with
+// them it continues a run to the same bits.
+type state struct {
+	Config     json.RawMessage `json:"config"` // of the run, compared on resume
+	Data       string          `json:"data"`   // hash of the training images
+	ISA        string          `json:"isa"`
+	Epoch      int             `json:"epoch"` // epochs done
+	Step       int             `json:"step"`  // steps done within the epoch
+	Updates    int             `json:"updates"`
+	Factor     float64         `json:"factor"` // of the learning rate, from plateaus and roll-backs
+	Waited     int             `json:"waited"` // epochs since the last plateau reduction or best
+	Best       float64         `json:"best"`
+	BestEpoch  int             `json:"best_epoch"`
+	RolledBack bool            `json:"rolled_back"`
+	Partial    tally           `json:"partial"`
+	History    []Epoch         `json:"history"`
+	Finished   bool            `json:"finished"`
+}
+
+// tally sums up an epoch's batches.
+type tally struct {
+	Loss           float64 `json:"loss"`
+	Batches        int     `json:"batches"`
+	TP, FP, FN, TN float64
+}
+
+func (t *tally) add(results []core.MapResult) {
+	for _, r := range results {
+		t.Loss += r.Loss
+	}
+	f := results[0] // foreground
+	t.TP, t.FP, t.FN, t.TN = t.TP+f.TP, t.FP+f.FP, t.FN+f.FN, t.TN+f.TN
+	t.Batches++
+}
+
+// save writes a checkpoint, whole or not at all.
+func (m *Model) saveCheckpoint(path string, s *state) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	am, av, ema := m.Params.State()
+	list := m.tensors(false, false)
+	for _, t := range []tensor{{name: "adam.m", data: am}, {name: "adam.v", data: av}, {name: "ema", data: ema}} {
+		t.shape = []int{len(t.data)}
+		list = append(list, t)
+	}
+	return imageio.WriteFile(path, func(w io.Writer) error { return m.write(w, string(text), list) })
+}
+
+// loadCheckpoint reads what saveCheckpoint wrote.
+func loadCheckpoint(path string) (*Model, *state, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	const hint = "a checkpoint is the file checkpoint.safetensors of a training run"
+	m, extra, text, err := readModel(path, f, st.Size(), true)
+	if err != nil {
+		return nil, nil, err
+	}
+	fail := func(format string, args ...any) (*Model, *state, error) {
+		m.Params.Free()
+		return nil, nil, &ModelError{path, fmt.Sprintf(format, args...), hint}
+	}
+	if text == "" {
+		return fail("a model without the state of training")
+	}
+	s := new(state)
+	if err := json.Unmarshal([]byte(text), s); err != nil {
+		return fail("damaged state: %v", err)
+	}
+	am, av, ema := m.Params.State()
+	for _, t := range []struct {
+		name string
+		dst  []float32
+	}{{"adam.m", am}, {"adam.v", av}, {"ema", ema}} {
+		src := extra[t.name].data
+		if len(src) != len(t.dst) {
+			return fail("tensor %s has %d values, want %d", t.name, len(src), len(t.dst))
+		}
+		copy(t.dst, src)
+	}
+	return m, s, nil
+}

@@ -1,0 +1,98 @@
+// Package dataset turns archives and folders of annotated microscopy images
+// into checked, split samples.
+//
+// The way of the data: OpenSource finds the images and their annotations in a
+// zip or a folder, Source.Read decodes one of them into a Sample and reports
+// what is wrong with it, Prepare writes the resized and split set, Open and
+// Set.Load read it back. Generate makes synthetic sources.
+//
+// # Groups
+//
+// Published sets are often cut from larger images, and crops of one field in
+// both training and validation hide overfitting. Images therefore join one
+// group, which Split keeps together, when the pixels show that they belong
+// together: when one continues where another ends (adjacent crops), when they
+// share patches equal to the bit at one displacement (overlapping crops), or
+// when they are equal, as files or in looks, mirrored and turned ones included
+// (duplicates). group.go has the rules. They see fields, not slides or
+// experiments: images of one slide that share no edge are separate groups.
+package dataset
+
+import (
+	"fmt"
+
+	"unet/unet/imageio"
+)
+
+// Split names of a prepared set.
+const (
+	Train = "train"
+	Val   = "val"
+	Test  = "test"
+)
+
+// Sample is one annotated image.
+type Sample struct {
+	// ID is the image's name, unique in its set and usable as a file name.
+	ID string
+	// Kind is the class of microscopy image, one of Kinds.
+	Kind string
+	// Group is shared by images that show the same field or its neighbours.
+	Group string
+	// Split is Train, Val, Test or empty when not assigned yet.
+	Split string
+	// Image has one channel when all colour channels of the file are equal,
+	// else three; other channel counts are kept.
+	Image *imageio.Image
+	// Labels has the size of Image; nuclei are numbered 1..n without gaps.
+	Labels *imageio.Labels
+}
+
+// Level says how bad a finding is.
+type Level string
+
+const (
+	// Info findings need no action; applied fixes are among them.
+	Info Level = "info"
+	// Warning findings are probable annotation or image errors.
+	Warning Level = "warning"
+	// Error findings leave the image out of a prepared set.
+	Error Level = "error"
+)
+
+// Finding is one thing worth knowing about an image of a source.
+type Finding struct {
+	Level Level  `json:"level"`
+	ID    string `json:"id"`             // image; empty when it concerns the whole source
+	File  string `json:"file,omitempty"` // file inside the source, where one is to blame
+	Code  string `json:"code"`           // stable name of the check, such as "overlap"
+	Text  string `json:"text"`
+}
+
+// String is the finding in one line.
+func (f Finding) String() string {
+	where := f.ID
+	if f.File != "" {
+		where = f.File
+	}
+	if where == "" {
+		return fmt.Sprintf("%s: %s: %s", f.Level, f.Code, f.Text)
+	}
+	return fmt.Sprintf("%s: %s: %s: %s", f.Level, where, f.Code, f.Text)
+}
+
+// InputError says that an archive, a folder or a file in it cannot be used:
+// what it is, what is wrong with it and what to do about it.
+type InputError struct {
+	Name    string // file
+	Problem string
+	Hint    string
+}
+
+func (e *InputError) Error() string {
+	s := e.Name + ": " + e.Problem
+	if e.Hint != "" {
+		s += " (" + e.Hint + ")"
+	}
+	return s
+}

@@ -1,0 +1,139 @@
+package dataset
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Inspect reads and checks all images of a source, tells their kinds, finds
+// their groups and takes statistics. The result has no splits.
+//
+// visit, unless nil, gets each usable sample, from several goroutines at once
+// and in no fixed order, with its number in the source; Group is still empty.
+// fix applies Fix to the labels first. progress, unless nil, is called after
+// each image, from one goroutine at a time.
+func Inspect(ctx context.Context, src *Source, fix bool, progress func(done, total int), visit func(i int, s *Sample) error) (*Metadata, error) {
+	n := src.Len()
+	type result struct {
+		findings []Finding
+		digests  Digests
+		entry    *Entry // nil when left out
+		look     *look
+		measures *Measures
+	}
+	results := make([]result, n)
+	var mu sync.Mutex
+	done := 0
+	err := parallel(ctx, n, func(i int) error {
+		r := src.read(ctx, i)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		out := &results[i]
+		if s := r.sample; s != nil {
+			if fix {
+				r.findings = append(r.findings, Fix(s.ID, s.Labels)...)
+			}
+			r.findings = append(r.findings, checkLabels(s.ID, s.Labels)...)
+			s.Kind = KindOf(s.Image, s.Labels)
+			out.measures = Measure(s)
+			if wrong := doubtful(out.measures); wrong != "" {
+				r.note(Warning, s.ID, "", "contrast", "%s: do these masks belong to it?", wrong)
+			}
+			out.look = lookOf(s.Image, r.digests.Image)
+			out.entry = &Entry{
+				ID: s.ID, Kind: s.Kind, W: s.Image.W, H: s.Image.H, C: s.Image.C,
+				SourceW: s.Image.W, SourceH: s.Image.H,
+				Nuclei: len(out.measures.Areas), Source: len(out.measures.Areas),
+				Diameter: medianDiameter(s.Labels), Mean: out.measures.Mean, Std: out.measures.Std,
+				Inputs: r.digests,
+			}
+			if visit != nil {
+				if err := visit(i, s); err != nil {
+					return err
+				}
+			}
+		}
+		if r.sample == nil {
+			// Reading stopped early; the sum is of all files nevertheless.
+			r.digests = src.items[i].digest()
+		}
+		out.findings, out.digests = r.findings, r.digests
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		if progress != nil {
+			progress(done, n)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	m := &Metadata{Format: FormatVersion, Source: Origin{Name: src.Name(), Images: n}, Links: []Link{}, Findings: slices.Clone(src.findings)}
+	sum := sha256.New()
+	var looks []*look
+	var measures []*Measures
+	for i, r := range results {
+		addPart(sum, []byte(src.items[i].id))
+		addPart(sum, []byte(r.digests.Image))
+		addPart(sum, []byte(r.digests.Masks))
+		m.Findings = append(m.Findings, r.findings...)
+		if r.entry != nil {
+			m.Entries = append(m.Entries, *r.entry)
+			looks = append(looks, r.look)
+			measures = append(measures, r.measures)
+		}
+	}
+	m.Source.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	m.group(looks)
+	m.Stats = Summarise(measures)
+	slices.SortStableFunc(m.Findings, func(a, b Finding) int { return cmp.Compare(a.ID, b.ID) })
+	m.count(n - len(m.Entries))
+	return m, nil
+}
+
+// group names the groups of the entries and reports duplicates.
+func (m *Metadata) group(looks []*look) {
+	links := findLinks(looks)
+	for _, l := range links {
+		a, b := m.Entries[l.i].ID, m.Entries[l.j].ID
+		m.Links = append(m.Links, Link{a, b, l.kind})
+		switch l.kind {
+		case relDuplicate:
+			m.Findings = append(m.Findings, Finding{Warning, b, "", l.kind, "its image file equals that of " + a})
+		case relNear:
+			m.Findings = append(m.Findings, Finding{Warning, b, "", l.kind, "looks like " + a})
+		case relOverlap:
+			m.Findings = append(m.Findings, Finding{Info, b, "", l.kind, "shows part of what " + a + " shows"})
+		}
+	}
+	number := map[int]int{}
+	for i, g := range groupOf(len(looks), links) {
+		if number[g] == 0 {
+			number[g] = len(number) + 1
+		}
+		m.Entries[i].Group = fmt.Sprintf("g%04d", number[g])
+	}
+}
+
+// doubtful says what is odd about the contrast of an image's nuclei, or "".
+func doubtful(m *Measures) string {
+	if len(m.Areas) == 0 {
+		return ""
+	}
+	dark := m.Foreground < m.Background
+	switch fluorescent := m.Kind == FluorescenceSmall || m.Kind == FluorescenceLarge; {
+	case fluorescent && dark:
+		return "the nuclei are darker than the dark background"
+	case !fluorescent && !dark:
+		return "the nuclei are brighter than the bright background"
+	}
+	return ""
+}

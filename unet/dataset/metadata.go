@@ -1,0 +1,179 @@
+package dataset
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// FormatVersion is the version of the folder layout and of metadata.json.
+// Folders of a newer version are refused.
+const FormatVersion = 1
+
+// Metadata is what metadata.json says about a prepared set.
+type Metadata struct {
+	Format   int       `json:"format"`
+	Source   Origin    `json:"source"`
+	Settings Settings  `json:"settings"`
+	Counts   Counts    `json:"counts"`
+	Entries  []Entry   `json:"entries"` // sorted by ID
+	Links    []Link    `json:"links"`   // why images share a group
+	Findings []Finding `json:"findings"`
+	Stats    *Stats    `json:"stats"` // of the source images, before resizing
+}
+
+// Origin says what a set was made from.
+type Origin struct {
+	Name   string `json:"name"`   // of the archive or folder
+	Images int    `json:"images"` // found in it
+	SHA256 string `json:"sha256"` // see Source.Digest
+}
+
+// Settings are the options a set's content depends on.
+type Settings struct {
+	Size      int       `json:"size"` // width and height of the images; 0 for native
+	Seed      uint64    `json:"seed"`
+	Fractions Fractions `json:"fractions"`
+	Fix       bool      `json:"fix"`
+}
+
+// Counts sums a set up.
+type Counts struct {
+	Images   int                       `json:"images"`
+	Nuclei   int                       `json:"nuclei"`
+	LeftOut  int                       `json:"left_out"` // images with findings of level error
+	Groups   int                       `json:"groups"`
+	Kinds    map[string]int            `json:"kinds"`  // images
+	Splits   map[string]int            `json:"splits"` // images
+	Table    map[string]map[string]int `json:"table"`  // kind → split → images
+	Findings map[string]int            `json:"findings"`
+}
+
+// Entry is one image of a prepared set.
+type Entry struct {
+	ID       string  `json:"id"`
+	Kind     string  `json:"kind"`
+	Group    string  `json:"group"`
+	Split    string  `json:"split,omitempty"`
+	W        int     `json:"w"` // pixels, as stored
+	H        int     `json:"h"`
+	C        int     `json:"c"` // 1 or 3
+	SourceW  int     `json:"source_w"`
+	SourceH  int     `json:"source_h"`
+	Nuclei   int     `json:"nuclei"`        // as stored
+	Source   int     `json:"source_nuclei"` // before resizing
+	Diameter float64 `json:"diameter"`      // median of the whole nuclei in the source, pixels
+	Mean     float64 `json:"mean"`          // luminance of the source, 0..1
+	Std      float64 `json:"std"`
+	// Inputs are the digests of the source files, Outputs of the stored ones.
+	Inputs  Digests `json:"inputs"`
+	Outputs Digests `json:"outputs"`
+}
+
+// imageFile and labelFile are the entry's files below the set's folder.
+func (e *Entry) imageFile() string { return filepath.Join("images", e.ID+".png") }
+
+func (e *Entry) labelFile() string {
+	if e.Nuclei > 0xffff { // more than 16-bit PNG holds
+		return filepath.Join("labels", e.ID+".tif")
+	}
+	return filepath.Join("labels", e.ID+".png")
+}
+
+// Link is a relation that puts two images into one group.
+type Link struct {
+	A    string `json:"a"`
+	B    string `json:"b"`
+	Kind string `json:"kind"` // duplicate, near-duplicate, overlapping-crops, adjacent-crops
+}
+
+// maxMetadata bounds metadata.json; a million images need about half of it.
+const maxMetadata = 1 << 30
+
+func readMetadata(dir string) (*Metadata, error) {
+	name := filepath.Join(dir, "metadata.json")
+	st, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &InputError{dir, "is not a prepared set: it has no metadata.json", "make one with unet prepare"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	if !st.Mode().IsRegular() || st.Size() > maxMetadata {
+		return nil, &InputError{name, "is not a file of sane size", "prepare the set again"}
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	m := &Metadata{}
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, &InputError{name, "is damaged: " + oneLine(err), "prepare the set again"}
+	}
+	if err := m.check(); err != nil {
+		return nil, &InputError{name, err.Error(), "prepare the set again"}
+	}
+	return m, nil
+}
+
+// check refuses metadata that Load could be led astray by.
+func (m *Metadata) check() error {
+	switch {
+	case m.Format > FormatVersion:
+		return fmt.Errorf("has format %d, newer than %d, the newest this program knows", m.Format, FormatVersion)
+	case m.Format < 1:
+		return fmt.Errorf("has no valid format number")
+	case m.Stats == nil:
+		return fmt.Errorf("has no statistics")
+	}
+	seen := make(map[string]bool, len(m.Entries))
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if bad := badID(e.ID); bad != "" {
+			return fmt.Errorf("entry %d: image name %q %s", i, e.ID, bad)
+		}
+		if seen[e.ID] {
+			return fmt.Errorf("entry %q occurs twice", e.ID)
+		}
+		seen[e.ID] = true
+		if e.W < 1 || e.H < 1 || e.W > maxPixels || e.H > maxPixels || e.W*e.H > maxPixels || e.C != 1 && e.C != 3 || e.Nuclei < 0 {
+			return fmt.Errorf("entry %q: impossible size %dx%dx%d", e.ID, e.W, e.H, e.C)
+		}
+		if !slices.Contains(Kinds, e.Kind) {
+			return fmt.Errorf("entry %q: unknown kind %q", e.ID, e.Kind)
+		}
+		if e.Split != Train && e.Split != Val && e.Split != Test {
+			return fmt.Errorf("entry %q: unknown split %q", e.ID, e.Split)
+		}
+	}
+	return nil
+}
+
+// count fills in Counts from the entries and findings.
+func (m *Metadata) count(leftOut int) {
+	c := Counts{LeftOut: leftOut, Kinds: map[string]int{}, Splits: map[string]int{}, Table: map[string]map[string]int{}, Findings: map[string]int{}}
+	groups := map[string]bool{}
+	for _, e := range m.Entries {
+		c.Images++
+		c.Nuclei += e.Nuclei
+		groups[e.Group] = true
+		c.Kinds[e.Kind]++
+		if e.Split == "" {
+			continue
+		}
+		c.Splits[e.Split]++
+		if c.Table[e.Kind] == nil {
+			c.Table[e.Kind] = map[string]int{}
+		}
+		c.Table[e.Kind][e.Split]++
+	}
+	c.Groups = len(groups)
+	for _, f := range m.Findings {
+		c.Findings[f.Code]++
+	}
+	m.Counts = c
+}

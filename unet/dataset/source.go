@@ -1,0 +1,353 @@
+package dataset
+
+import (
+	"archive/zip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Limits of what a source may hold. They bound memory and time on hostile
+// archives and are far above any honest one.
+const (
+	maxFile    = 512 << 20 // bytes of one unpacked image or mask
+	maxFiles   = 4 << 20   // files in a source
+	maxInner   = 64 << 30  // bytes of a zip packed inside another zip
+	maxDepth   = 32        // folders below a source folder
+	maxIDBytes = 150       // bytes of an image's name
+)
+
+// file is one file of a source, opened on demand.
+type file struct {
+	name string // slash-separated, relative to the source
+	size int64  // as declared; -1 when unknown
+	open func() (io.ReadCloser, error)
+}
+
+// item is one image of a source with its annotation files.
+type item struct {
+	id    string
+	image file
+	masks []file // one nucleus each, sorted by name
+	label *file  // or one label image
+}
+
+// Source is an archive or folder of annotated images. Its methods may be
+// called from several goroutines at once.
+type Source struct {
+	name     string
+	items    []item
+	findings []Finding // about the source as a whole
+	closers  []func() error
+}
+
+// OpenSource opens a zip in place, or a folder. Both hold either the Kaggle
+// layout
+//
+//	ID/images/ID.png  ID/masks/*.png      one mask file per nucleus
+//
+// at any depth, or one folder of images beside one of label images with the
+// same stems (any format of imageio; pixel value = nucleus number):
+//
+//	images/NAME.tif   labels/NAME.tif     or masks/NAME.png
+//
+// A zip or folder that holds stage1_train.zip (Kaggle's download), or one
+// single zip, stands for that zip. Errors about the content are *InputError.
+func OpenSource(name string) (*Source, error) {
+	st, err := os.Stat(name)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	s := &Source{name: filepath.Base(name)}
+	if st.IsDir() {
+		err = s.openFolder(name)
+	} else if st.Mode().IsRegular() {
+		err = s.openZipFile(name)
+	} else {
+		err = &InputError{name, "is neither a file nor a folder", "give a zip or a folder of images"}
+	}
+	if err == nil && len(s.items) == 0 {
+		err = &InputError{name, "holds no images in a known layout",
+			"expected ID/images/ID.png with ID/masks/*.png, or images/ beside labels/"}
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// NewSource reads a zip of size bytes from r; name stands for it in messages.
+func NewSource(name string, r io.ReaderAt, size int64) (*Source, error) {
+	s := &Source{name: name}
+	err := s.openZip(name, r, size, true)
+	if err == nil && len(s.items) == 0 {
+		err = &InputError{name, "holds no images in a known layout", "expected ID/images/ID.png with ID/masks/*.png"}
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Name is the base name of the archive or folder.
+func (s *Source) Name() string { return s.name }
+
+// Len is the number of images.
+func (s *Source) Len() int { return len(s.items) }
+
+// IDs lists the images in the order of Read, sorted.
+func (s *Source) IDs() []string {
+	ids := make([]string, len(s.items))
+	for i := range s.items {
+		ids[i] = s.items[i].id
+	}
+	return ids
+}
+
+// Close releases the archive.
+func (s *Source) Close() error {
+	var err error
+	for _, c := range slices.Backward(s.closers) {
+		err = errors.Join(err, c())
+	}
+	s.closers = nil
+	return err
+}
+
+func (s *Source) openZipFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("dataset: %w", err)
+	}
+	s.closers = append(s.closers, f.Close)
+	st, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("dataset: %w", err)
+	}
+	return s.openZip(name, f, st.Size(), true)
+}
+
+// openZip lists the zip; outer says that it may stand for a zip inside it.
+func (s *Source) openZip(name string, r io.ReaderAt, size int64, outer bool) error {
+	zr, err := zip.NewReader(r, size)
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+		return &InputError{name, "is not a readable zip archive: " + strings.TrimPrefix(err.Error(), "zip: "), "download it again or give a folder"}
+	}
+	if len(zr.File) > maxFiles {
+		return &InputError{name, fmt.Sprintf("holds %d files, more than %d", len(zr.File), maxFiles), "split it"}
+	}
+	var files []file
+	var inner []*zip.File
+	seen := make(map[string]bool, len(zr.File))
+	var packed uint64
+	for _, f := range zr.File {
+		if f.Mode()&fs.ModeSymlink != 0 {
+			return &InputError{name, fmt.Sprintf("entry %q is a symbolic link", f.Name), "pack the files themselves"}
+		}
+		if bad := badPath(f.Name); bad != "" {
+			return &InputError{name, fmt.Sprintf("entry %q %s", f.Name, bad), "the archive is damaged or hostile; pack it anew"}
+		}
+		if seen[f.Name] {
+			return &InputError{name, fmt.Sprintf("entry %q occurs twice", f.Name), "the archive is damaged or hostile; pack it anew"}
+		}
+		seen[f.Name] = true
+		// Entries that share compressed bytes are the trick of the zip bombs
+		// that unpack to terabytes.
+		if packed += f.CompressedSize64; packed > uint64(size) {
+			return &InputError{name, "has overlapping entries, as zip bombs have", "pack it anew"}
+		}
+		if f.FileInfo().IsDir() || ignored(f.Name) {
+			continue
+		}
+		if f.Flags&1 != 0 {
+			return &InputError{name, fmt.Sprintf("entry %q is encrypted", f.Name), "unpack it with the password and give the folder"}
+		}
+		if strings.EqualFold(path.Ext(f.Name), ".zip") {
+			inner = append(inner, f)
+			continue
+		}
+		if f.UncompressedSize64 > maxFile && isImage(f.Name) {
+			return &InputError{name, fmt.Sprintf("entry %q claims %d bytes, more than %d", f.Name, f.UncompressedSize64, maxFile), "cut the image into smaller ones"}
+		}
+		files = append(files, file{name: f.Name, size: int64(f.UncompressedSize64), open: f.Open})
+	}
+	if err := s.arrange(name, files); err != nil {
+		return err
+	}
+	if len(s.items) > 0 || !outer {
+		return nil
+	}
+	f, err := chooseInner(name, inner, func(f *zip.File) string { return f.Name })
+	if f == nil || err != nil {
+		return err
+	}
+	return s.openInner(name, r, *f)
+}
+
+// openInner opens a zip stored inside a zip: in place when it is not
+// compressed, else from an unpacked temporary copy.
+func (s *Source) openInner(name string, r io.ReaderAt, f *zip.File) error {
+	if f.UncompressedSize64 > maxInner {
+		return &InputError{name, fmt.Sprintf("inner archive %q claims %d bytes, more than %d", f.Name, f.UncompressedSize64, int64(maxInner)), "unpack it and give the inner zip"}
+	}
+	full := name + "/" + f.Name
+	if f.Method == zip.Store && f.CompressedSize64 == f.UncompressedSize64 {
+		off, err := f.DataOffset()
+		if err != nil {
+			return &InputError{full, "cannot be located in its archive: " + err.Error(), "download it again"}
+		}
+		n := int64(f.UncompressedSize64)
+		return s.openZip(full, io.NewSectionReader(r, off, n), n, false)
+	}
+	tmp, err := os.CreateTemp("", "unet-*.zip")
+	if err != nil {
+		return fmt.Errorf("dataset: no room to unpack %s: %w", full, err)
+	}
+	s.closers = append(s.closers, func() error { return errors.Join(tmp.Close(), os.Remove(tmp.Name())) })
+	rc, err := f.Open()
+	if err != nil {
+		return &InputError{full, "cannot be unpacked: " + err.Error(), "download it again"}
+	}
+	defer rc.Close()
+	n, err := io.Copy(tmp, io.LimitReader(rc, int64(f.UncompressedSize64)+1))
+	if err != nil {
+		return fmt.Errorf("dataset: unpacking %s: %w", full, err)
+	}
+	return s.openZip(full, tmp, n, false)
+}
+
+func (s *Source) openFolder(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("dataset: %w", err)
+	}
+	s.closers = append(s.closers, root.Close)
+	var files []file
+	var inner []string
+	err = fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("dataset: %s: %w", dir, err)
+		}
+		if p == "." {
+			return nil
+		}
+		if ignored(p) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		switch {
+		case d.IsDir():
+			if strings.Count(p, "/") >= maxDepth {
+				return &InputError{dir, fmt.Sprintf("folder %q lies deeper than %d levels", p, maxDepth), "give the folder that holds the images"}
+			}
+		case d.Type()&fs.ModeSymlink != 0:
+			return &InputError{filepath.Join(dir, p), "is a symbolic link", "copy the files themselves"}
+		case !d.Type().IsRegular():
+			return &InputError{filepath.Join(dir, p), "is not a regular file", "remove it"}
+		case strings.EqualFold(path.Ext(p), ".zip"):
+			inner = append(inner, p)
+		default:
+			if len(files) >= maxFiles {
+				return &InputError{dir, fmt.Sprintf("holds more than %d files", maxFiles), "split it"}
+			}
+			files = append(files, file{name: p, size: -1, open: func() (io.ReadCloser, error) { return root.Open(p) }})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.arrange(dir, files); err != nil || len(s.items) > 0 {
+		return err
+	}
+	z, err := chooseInner(dir, inner, func(p string) string { return p })
+	if z == nil || err != nil {
+		return err
+	}
+	return s.openZipFile(filepath.Join(dir, filepath.FromSlash(*z)))
+}
+
+// chooseInner picks stage1_train.zip, or the only zip there is.
+func chooseInner[T any](name string, zips []T, pathOf func(T) string) (*T, error) {
+	for i := range zips {
+		if strings.EqualFold(path.Base(pathOf(zips[i])), "stage1_train.zip") {
+			return &zips[i], nil
+		}
+	}
+	switch len(zips) {
+	case 0:
+		return nil, nil
+	case 1:
+		return &zips[0], nil
+	}
+	return nil, &InputError{name, fmt.Sprintf("holds %d zip files and none is stage1_train.zip", len(zips)), "give one of them"}
+}
+
+// badPath says why a name in an archive must not be trusted, or "".
+func badPath(name string) string {
+	switch {
+	case name == "":
+		return "has no name"
+	case strings.HasPrefix(name, "/"), len(name) > 1 && name[1] == ':':
+		return "is an absolute path"
+	case strings.ContainsRune(name, '\\'):
+		return "has a backslash in its name"
+	case strings.IndexFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0:
+		return "has control characters in its name"
+	case slices.Contains(strings.Split(name, "/"), ".."):
+		return "climbs out of its folder"
+	case strings.Count(name, "/") > maxDepth:
+		return "lies too deep"
+	}
+	return ""
+}
+
+// ignored names are what operating systems leave in folders and archives.
+func ignored(name string) bool {
+	for e := range strings.SplitSeq(name, "/") {
+		if strings.HasPrefix(e, ".") && e != "." || e == "__MACOSX" || e == "Thumbs.db" || e == "desktop.ini" {
+			return true
+		}
+	}
+	return false
+}
+
+func isImage(name string) bool {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp":
+		return true
+	}
+	return false
+}
+
+// read returns the whole file, refusing more than it may hold.
+func (f file) read() ([]byte, error) {
+	rc, err := f.open()
+	if err != nil {
+		return nil, err
+	}
+	defer rc.Close()
+	limit := int64(maxFile)
+	if f.size >= 0 {
+		limit = min(limit, f.size)
+	}
+	// Grown as bytes arrive: a lying header must not cost its claim in memory.
+	b, err := io.ReadAll(io.LimitReader(rc, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("holds more than %d bytes", limit)
+	}
+	return b, nil
+}

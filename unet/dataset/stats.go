@@ -1,0 +1,235 @@
+package dataset
+
+import (
+	"math"
+	"slices"
+)
+
+// histBins is the number of bins of intensity histograms.
+const histBins = 64
+
+// Measures are the figures of one sample that statistics are made of.
+type Measures struct {
+	W, H, C int
+	Kind    string
+	// Levels counts the luminance of pixels in histBins equal bins between 0
+	// and the largest value of the sample size (255 or 65535; of float
+	// images, their own range); Inside counts those inside nuclei.
+	Levels, Inside [histBins]int64
+	// Mean and Std of the luminance, on the same scale from 0 to 1.
+	Mean, Std float64
+	// Foreground and Background are the means inside and outside nuclei.
+	Foreground, Background float64
+	// Areas of the nuclei in pixels, by number.
+	Areas []int32
+}
+
+// Measure takes the figures of a sample.
+func Measure(s *Sample) *Measures {
+	m := &Measures{W: s.Image.W, H: s.Image.H, C: s.Image.C, Kind: s.Kind}
+	lum := luminance(s.Image)
+	lo, hi := float32(0), float32(255)
+	switch {
+	case s.Image.Float || s.Image.Bits > 16:
+		lo, hi = sampleRange(s.Image)
+	case s.Image.Bits > 8:
+		hi = 65535
+	case s.Image.Bits == 1:
+		hi = 1
+	}
+	scale := 1 / float64(max(hi-lo, 1e-30))
+	m.Areas = make([]int32, s.Labels.Max())
+	var sum, sq, in float64
+	nIn := 0
+	for i, v := range lum {
+		x := min(max(float64(v-lo)*scale, 0), 1)
+		b := min(int(x*histBins), histBins-1)
+		m.Levels[b]++
+		sum += x
+		sq += x * x
+		if k := s.Labels.ID[i]; k != 0 {
+			m.Inside[b]++
+			m.Areas[k-1]++
+			in += x
+			nIn++
+		}
+	}
+	n := float64(len(lum))
+	m.Mean = sum / n
+	m.Std = math.Sqrt(max(0, sq/n-m.Mean*m.Mean))
+	if nIn > 0 {
+		m.Foreground = in / float64(nIn)
+	}
+	if nIn < len(lum) {
+		m.Background = (sum - in) / (n - float64(nIn))
+	}
+	return m
+}
+
+// Summary describes a distribution.
+type Summary struct {
+	N      int     `json:"n"`
+	Min    float64 `json:"min"`
+	P5     float64 `json:"p5"`
+	Q1     float64 `json:"q1"`
+	Median float64 `json:"median"`
+	Q3     float64 `json:"q3"`
+	P95    float64 `json:"p95"`
+	Max    float64 `json:"max"`
+	Mean   float64 `json:"mean"`
+	Std    float64 `json:"std"`
+}
+
+// Histogram counts values: Counts[i] of them in [Edges[i], Edges[i+1]), the
+// last bin closed.
+type Histogram struct {
+	Edges  []float64 `json:"edges"`
+	Counts []int64   `json:"counts"`
+}
+
+// SizeCount is a size of images and how many have it.
+type SizeCount struct {
+	W     int `json:"w"`
+	H     int `json:"h"`
+	Count int `json:"count"`
+}
+
+// KindStats are the statistics of the images of one kind, or of all.
+type KindStats struct {
+	Kind           string      `json:"kind"` // "all" for all
+	Images         int         `json:"images"`
+	Nuclei         int         `json:"nuclei"`
+	Sizes          []SizeCount `json:"sizes"`            // most frequent first
+	Intensity      Histogram   `json:"intensity"`        // pixels, luminance 0..1
+	Foreground     Histogram   `json:"foreground"`       // those inside nuclei
+	MeanIntensity  Summary     `json:"mean_intensity"`   // over images
+	Contrast       Summary     `json:"contrast"`         // mean inside minus mean outside nuclei
+	Coverage       Summary     `json:"coverage"`         // share of pixels inside nuclei
+	NucleiPerImage Summary     `json:"nuclei_per_image"` //
+	NucleiHist     Histogram   `json:"nuclei_hist"`      // nuclei per image
+	Area           Summary     `json:"area"`             // of nuclei, pixels
+	AreaHist       Histogram   `json:"area_hist"`        // logarithmic bins
+	Diameter       Summary     `json:"diameter"`         // of the circle of equal area, pixels
+	MedianDiameter Summary     `json:"median_diameter"`  // over images, of their median nucleus
+}
+
+// Stats are the statistics of a set: of all images first, then of each kind.
+type Stats struct {
+	All   KindStats   `json:"all"`
+	Kinds []KindStats `json:"kinds"`
+}
+
+// Summarise makes statistics of the measures of samples; nil ones are skipped.
+func Summarise(ms []*Measures) *Stats {
+	ms = slices.DeleteFunc(slices.Clone(ms), func(m *Measures) bool { return m == nil })
+	s := &Stats{All: kindStats("all", ms)}
+	for _, k := range Kinds {
+		of := slices.DeleteFunc(slices.Clone(ms), func(m *Measures) bool { return m.Kind != k })
+		if len(of) > 0 {
+			s.Kinds = append(s.Kinds, kindStats(k, of))
+		}
+	}
+	return s
+}
+
+func kindStats(kind string, ms []*Measures) KindStats {
+	k := KindStats{Kind: kind, Images: len(ms)}
+	var mean, contrast, cover, count, area, diam, med []float64
+	k.Intensity = linearBins(0, 1, histBins)
+	k.Foreground = linearBins(0, 1, histBins)
+	for _, m := range ms {
+		i := slices.IndexFunc(k.Sizes, func(s SizeCount) bool { return s.W == m.W && s.H == m.H })
+		if i < 0 {
+			i = len(k.Sizes)
+			k.Sizes = append(k.Sizes, SizeCount{W: m.W, H: m.H})
+		}
+		k.Sizes[i].Count++
+		for b := range m.Levels {
+			k.Intensity.Counts[b] += m.Levels[b]
+			k.Foreground.Counts[b] += m.Inside[b]
+		}
+		mean = append(mean, m.Mean)
+		count = append(count, float64(len(m.Areas)))
+		inside := 0.0
+		var own []float64
+		for _, a := range m.Areas {
+			inside += float64(a)
+			area = append(area, float64(a))
+			own = append(own, 2*math.Sqrt(float64(a)/math.Pi))
+		}
+		diam = append(diam, own...)
+		cover = append(cover, inside/float64(m.W*m.H))
+		if len(own) > 0 {
+			med = append(med, summarise(own).Median)
+			contrast = append(contrast, m.Foreground-m.Background)
+		}
+		k.Nuclei += len(m.Areas)
+	}
+	slices.SortStableFunc(k.Sizes, func(a, b SizeCount) int {
+		if a.Count != b.Count {
+			return b.Count - a.Count
+		}
+		return a.W*a.H - b.W*b.H
+	})
+	k.MeanIntensity, k.Contrast, k.Coverage = summarise(mean), summarise(contrast), summarise(cover)
+	k.NucleiPerImage, k.Area, k.Diameter, k.MedianDiameter = summarise(count), summarise(area), summarise(diam), summarise(med)
+	k.NucleiHist = linearBins(0, max(10, math.Ceil(k.NucleiPerImage.Max/10)*10), 40)
+	for _, v := range count {
+		k.NucleiHist.add(v)
+	}
+	k.AreaHist = logBins(1, max(100, k.Area.Max), 40)
+	for _, v := range area {
+		k.AreaHist.add(v)
+	}
+	return k
+}
+
+func summarise(v []float64) Summary {
+	if len(v) == 0 {
+		return Summary{}
+	}
+	v = slices.Sorted(slices.Values(v))
+	q := func(p float64) float64 {
+		x := p * float64(len(v)-1)
+		i := int(x)
+		if i+1 == len(v) {
+			return v[i]
+		}
+		return v[i] + (v[i+1]-v[i])*(x-float64(i))
+	}
+	s := Summary{N: len(v), Min: v[0], P5: q(.05), Q1: q(.25), Median: q(.5), Q3: q(.75), P95: q(.95), Max: v[len(v)-1]}
+	for _, x := range v {
+		s.Mean += x
+	}
+	s.Mean /= float64(len(v))
+	for _, x := range v {
+		s.Std += (x - s.Mean) * (x - s.Mean)
+	}
+	s.Std = math.Sqrt(s.Std / float64(len(v)))
+	return s
+}
+
+func linearBins(lo, hi float64, n int) Histogram {
+	h := Histogram{Counts: make([]int64, n)}
+	for i := range n + 1 {
+		h.Edges = append(h.Edges, lo+(hi-lo)*float64(i)/float64(n))
+	}
+	return h
+}
+
+func logBins(lo, hi float64, n int) Histogram {
+	h := Histogram{Counts: make([]int64, n)}
+	for i := range n + 1 {
+		h.Edges = append(h.Edges, lo*math.Pow(hi/lo, float64(i)/float64(n)))
+	}
+	return h
+}
+
+// add counts a value; those outside the edges go to the outer bins.
+func (h *Histogram) add(v float64) {
+	i, found := slices.BinarySearch(h.Edges, v)
+	if !found {
+		i--
+	}
+	h.Counts[min(max(i, 0), len(h.Counts)-1)]++
+}

@@ -1,0 +1,82 @@
+package dataset
+
+import (
+	"image"
+	"image/color"
+	"math"
+	"testing"
+
+	"unet/unet/imageio"
+)
+
+func TestStats(t *testing.T) {
+	img := imageio.NewImage(4, 2, 1)
+	copy(img.Pix, []float32{0, 0, 255, 255, 0, 0, 255, 255})
+	s := &Sample{Kind: FluorescenceSmall, Image: img, Labels: drawn("..11", "..12")}
+	m := Measure(s)
+	if m.Mean != 0.5 || m.Std != 0.5 || m.Foreground != 1 || m.Background != 0 || m.Levels[0] != 4 || m.Inside[histBins-1] != 4 {
+		t.Errorf("%+v", m)
+	}
+	st := Summarise([]*Measures{m, nil, {W: 9, H: 9, Kind: GrayTissue}})
+	if st.All.Images != 2 || st.All.Nuclei != 2 || len(st.Kinds) != 2 || st.Kinds[0].Kind != FluorescenceSmall || st.Kinds[1].Nuclei != 0 {
+		t.Errorf("%+v", st)
+	}
+	k := st.Kinds[0]
+	if k.Area.Min != 1 || k.Area.Max != 3 || k.Area.Mean != 2 || k.Coverage.Median != 0.5 || k.Contrast.Mean != 1 {
+		t.Errorf("%+v", k)
+	}
+	for _, h := range []Histogram{k.AreaHist, k.NucleiHist, k.Intensity} {
+		if len(h.Edges) != len(h.Counts)+1 {
+			t.Errorf("%d edges of %d bins", len(h.Edges), len(h.Counts))
+		}
+	}
+	n := int64(0)
+	for _, c := range k.AreaHist.Counts {
+		n += c
+	}
+	if n != 2 {
+		t.Errorf("%d nuclei in the histogram", n)
+	}
+}
+
+func TestSummariseQuantiles(t *testing.T) {
+	s := summarise([]float64{4, 1, 3, 2, 5})
+	if s.Median != 3 || s.Q1 != 2 || s.Q3 != 4 || math.Abs(s.P5-1.2) > 1e-12 || s.Mean != 3 || math.Abs(s.Std-math.Sqrt2) > 1e-12 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestResizeLabels(t *testing.T) {
+	l := resizeLabels(drawn("1122", "1122", "3344", "3344"), 2, 2)
+	if undraw(l) != "12\n34\n" {
+		t.Errorf("\n%s", undraw(l))
+	}
+	if l = resizeLabels(l, 3, 3); undraw(l) != "122\n344\n344\n" && undraw(l) != "112\n112\n334\n" {
+		t.Errorf("\n%s", undraw(l))
+	}
+}
+
+// Deep, float and colour samples survive the way to a picture and back.
+func TestToPicture(t *testing.T) {
+	m := imageio.NewImage(2, 1, 1)
+	m.Bits = 16
+	copy(m.Pix, []float32{7, 65535})
+	if p, scaled := toPicture(m); scaled || p.At(0, 0) != grayAt(7) || p.At(1, 0) != grayAt(65535) {
+		t.Errorf("16 bits: %v %v", p.At(0, 0), scaled)
+	}
+	m.Float, m.Bits = true, 32
+	copy(m.Pix, []float32{-1, 1})
+	if p, scaled := toPicture(m); !scaled || p.At(0, 0) != grayAt(0) || p.At(1, 0) != grayAt(65535) {
+		t.Errorf("float: %v %v", p.At(0, 0), p.At(1, 0))
+	}
+	c := imageio.NewImage(1, 1, 3)
+	c.Bits = 16
+	copy(c.Pix, []float32{1, 300, 65535})
+	if r, g, b, _ := first(toPicture(c)).At(0, 0).RGBA(); r != 1 || g != 300 || b != 65535 {
+		t.Errorf("16-bit colour: %d %d %d", r, g, b)
+	}
+}
+
+func grayAt(v uint16) color.Color { return color.Gray16{Y: v} }
+
+func first(p image.Image, _ bool) image.Image { return p }

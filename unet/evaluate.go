@@ -1,0 +1,349 @@
+package unet
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"unet/unet/dataset"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+	"unet/unet/metrics"
+)
+
+// EvaluateOptions of Evaluate.
+type EvaluateOptions struct {
+	// Splits are scored in this order.
+	Splits []string
+	// Progress, unless nil, is called after every image, by one goroutine at
+	// a time.
+	Progress func(done, total int)
+}
+
+// Evaluation is how well a model does on a prepared set.
+type Evaluation struct {
+	// Threshold and Instance are the model's, as used.
+	Threshold float64         `json:"threshold"`
+	Instance  instance.Params `json:"instance"`
+	Flips     bool            `json:"tta"`
+	Splits    []SplitScores   `json:"splits"`
+}
+
+// SplitScores are the scores of one split.
+type SplitScores struct {
+	Name  string      `json:"name"`
+	All   SetScores   `json:"all"`
+	Kinds []SetScores `json:"kinds"`
+	// Best is the threshold of the highest F1 on this split; Curve holds the
+	// thresholds k/64.
+	Best   ThresholdScores   `json:"best_threshold"`
+	Curve  []ThresholdScores `json:"thresholds"`
+	Images []ImageScores     `json:"images"`
+}
+
+// SetScores are the scores of several images together.
+type SetScores struct {
+	Name   string        `json:"name"`
+	Images int           `json:"images"`
+	Loss   float64       `json:"loss"` // mean binary cross-entropy of the foreground
+	Pixels PixelScores   `json:"pixels"`
+	Nuclei NucleusScores `json:"nuclei"`
+}
+
+// PixelScores are counts of pixels and their ratios; Dice equals F1.
+type PixelScores struct {
+	metrics.Pixels
+	Accuracy  float64 `json:"accuracy"`
+	Precision float64 `json:"precision"`
+	Recall    float64 `json:"recall"`
+	F1        float64 `json:"f1"`
+	Dice      float64 `json:"dice"`
+	IoU       float64 `json:"iou"`
+}
+
+func pixelScores(p metrics.Pixels) PixelScores {
+	return PixelScores{p, p.Accuracy(), p.Precision(), p.Recall(), p.F1(), p.F1(), p.IoU()}
+}
+
+// ThresholdScores are the pixel scores at one threshold.
+type ThresholdScores struct {
+	Threshold float64 `json:"threshold"`
+	PixelScores
+}
+
+// NucleusScores compare nuclei, in both of the field's conventions: with the
+// counts pooled over images, so that every nucleus weighs the same, and as the
+// mean over images.
+type NucleusScores struct {
+	Truth     int `json:"truth"`
+	Predicted int `json:"predicted"`
+	// MeanAP is the mean AP over IoU 0.50:0.05:0.95 of pooled counts,
+	// MeanAP90 over 0.50:0.05:0.90 only, as StarDist's paper has it.
+	MeanAP   float64 `json:"mean_ap"`
+	MeanAP90 float64 `json:"mean_ap_50_90"`
+	// Kaggle is the Data Science Bowl's score: the mean over images of the
+	// mean AP over IoU 0.50:0.05:0.95.
+	Kaggle float64 `json:"kaggle_score"`
+	// AJI is the aggregated Jaccard index, PQ the panoptic quality at IoU 0.5
+	// (pooled).
+	AJI         float64          `json:"aji"`
+	AJIPerImage float64          `json:"aji_per_image"`
+	PQ          float64          `json:"pq"`
+	PQPerImage  float64          `json:"pq_per_image"`
+	Errors      ErrorCounts      `json:"errors"`
+	Pooled      []metrics.Scores `json:"pooled"`
+	PerImage    []metrics.Scores `json:"per_image"`
+}
+
+// ErrorCounts says what became of nuclei at IoU 0.5. Merged and Inexact count
+// true nuclei, Split those found in pieces.
+type ErrorCounts struct {
+	Matched  int `json:"matched"`
+	Missed   int `json:"missed"`
+	Invented int `json:"invented"`
+	Merged   int `json:"merged"`
+	Split    int `json:"split"`
+	Inexact  int `json:"inexact"`
+}
+
+func countErrors(o *metrics.Overlap) ErrorCounts {
+	truth, pred := o.Errors(0.5)
+	var e ErrorCounts
+	for _, v := range truth {
+		switch v {
+		case metrics.Matched:
+			e.Matched++
+		case metrics.Missed:
+			e.Missed++
+		case metrics.Merged:
+			e.Merged++
+		case metrics.Split:
+			e.Split++
+		case metrics.Inexact:
+			e.Inexact++
+		}
+	}
+	for _, v := range pred {
+		if v == metrics.Invented {
+			e.Invented++
+		}
+	}
+	return e
+}
+
+func (e *ErrorCounts) add(f ErrorCounts) {
+	e.Matched += f.Matched
+	e.Missed += f.Missed
+	e.Invented += f.Invented
+	e.Merged += f.Merged
+	e.Split += f.Split
+	e.Inexact += f.Inexact
+}
+
+// ImageScores are the scores of one image.
+type ImageScores struct {
+	ID        string      `json:"id"`
+	Index     int         `json:"-"` // in the set
+	Kind      string      `json:"kind"`
+	Group     string      `json:"group"`
+	W         int         `json:"w"`
+	H         int         `json:"h"`
+	Loss      float64     `json:"loss"`
+	Pixels    PixelScores `json:"pixels"`
+	Truth     int         `json:"truth"`
+	Predicted int         `json:"predicted"`
+	// AP is the mean over IoU 0.50:0.05:0.95, the image's Kaggle score.
+	AP     float64     `json:"ap"`
+	AP50   float64     `json:"ap50"`
+	AP75   float64     `json:"ap75"`
+	F1     float64     `json:"f1"` // of nuclei, at IoU 0.5
+	PQ     float64     `json:"pq"`
+	AJI    float64     `json:"aji"`
+	Errors ErrorCounts `json:"errors"`
+
+	result *metrics.Result
+	pixels int // of the image
+}
+
+// Evaluate scores a model on splits of a prepared set, pixel by pixel at the
+// model's threshold and nucleus by nucleus with its post-processing. Every
+// image is scored at the size the set has it.
+func Evaluate(ctx context.Context, p *Predictor, set *dataset.Set, o EvaluateOptions) (*Evaluation, error) {
+	card := p.model.Card
+	ev := &Evaluation{Threshold: card.Threshold, Instance: card.Instance, Flips: p.Flips}
+	total, before := 0, 0
+	for _, name := range o.Splits {
+		n := len(set.Split(name))
+		if n == 0 {
+			return nil, &dataset.InputError{Name: set.Dir, Problem: fmt.Sprintf("has no images in the split %q", name),
+				Hint: "the splits are train, val and test"}
+		}
+		total += n
+	}
+	taus := metrics.Taus()
+	for _, name := range o.Splits {
+		indices := set.Split(name)
+		images := make([]ImageScores, len(indices))
+		var curve metrics.Curve
+		var mu sync.Mutex
+		err := p.each(ctx, set, indices, func(n int, s *dataset.Sample, m instance.Maps) error {
+			r, c, err := scoreImage(card, s, m, taus)
+			if err != nil {
+				return err
+			}
+			r.Index = indices[n]
+			images[n] = *r
+			mu.Lock()
+			defer mu.Unlock()
+			curve.Merge(c)
+			return nil
+		}, func(done int) {
+			if o.Progress != nil {
+				o.Progress(before+done, total)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		before += len(indices)
+		ev.Splits = append(ev.Splits, splitScores(name, images, &curve))
+	}
+	return ev, nil
+}
+
+// each predicts the images of a set and calls visit for each, with its
+// position in indices, on several goroutines at once. Images of one size
+// follow each other, so that their program is built once.
+func (p *Predictor) each(ctx context.Context, set *dataset.Set, indices []int,
+	visit func(n int, s *dataset.Sample, m instance.Maps) error, done func(n int)) error {
+	order := make([]int, len(indices))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		x, y := &set.Entries[indices[a]], &set.Entries[indices[b]]
+		return cmp.Or(cmp.Compare(x.H, y.H), cmp.Compare(x.W, y.W))
+	})
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	slots := make(chan struct{}, p.engine.Threads())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	var mu sync.Mutex
+	finished := 0
+	for _, n := range order {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		s, err := set.Load(indices[n])
+		if err != nil {
+			return err
+		}
+		m, err := p.Maps(ctx, s.Image)
+		if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				return cause
+			}
+			return fmt.Errorf("%s: %w", s.ID, err)
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := visit(n, s, m); err != nil {
+				cancel(fmt.Errorf("%s: %w", s.ID, err))
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			finished++
+			done(finished)
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// scoreImage compares the maps of an image with its truth.
+func scoreImage(card Card, s *dataset.Sample, m instance.Maps, taus []float64) (*ImageScores, *metrics.Curve, error) {
+	c := new(metrics.Curve)
+	c.Add(m.Foreground, s.Labels)
+	o, err := metrics.Compare(s.Labels, segment(card, m))
+	if err != nil {
+		return nil, nil, err
+	}
+	r := o.Result(taus)
+	at50, at75 := r.At[0].Scores(0.5), r.At[5].Scores(0.75)
+	return &ImageScores{
+		ID: s.ID, Kind: s.Kind, Group: s.Group, W: m.W, H: m.H,
+		Loss: crossEntropy(m.Foreground, s.Labels) / float64(len(m.Foreground)), Pixels: pixelScores(c.At(card.Threshold)),
+		Truth: r.Truth, Predicted: r.Pred, AP: r.Score(), AP50: at50.AP, AP75: at75.AP, F1: at50.F1, PQ: at50.PQ, AJI: r.AJI(),
+		Errors: countErrors(o), result: r, pixels: len(m.Foreground),
+	}, c, nil
+}
+
+// crossEntropy is the sum over pixels of the binary cross-entropy of the
+// foreground.
+func crossEntropy(prob []float32, truth *imageio.Labels) float64 {
+	sum := 0.0
+	for i, v := range prob {
+		q := float64(v)
+		if truth.ID[i] == 0 {
+			q = 1 - q
+		}
+		sum -= math.Log(max(q, 1e-7))
+	}
+	return sum
+}
+
+func splitScores(name string, images []ImageScores, curve *metrics.Curve) SplitScores {
+	best := curve.Best()
+	s := SplitScores{Name: name, All: setScores("all", images), Images: images,
+		Best: ThresholdScores{best.Threshold, pixelScores(best.Pixels)}}
+	for _, o := range curve.Points(16) {
+		s.Curve = append(s.Curve, ThresholdScores{o.Threshold, pixelScores(o.Pixels)})
+	}
+	for _, k := range dataset.Kinds {
+		var of []ImageScores
+		for _, v := range images {
+			if v.Kind == k {
+				of = append(of, v)
+			}
+		}
+		if len(of) > 0 {
+			s.Kinds = append(s.Kinds, setScores(k, of))
+		}
+	}
+	return s
+}
+
+func setScores(name string, images []ImageScores) SetScores {
+	var pixels metrics.Pixels
+	var agg metrics.Aggregate
+	var errors ErrorCounts
+	var loss float64
+	var n int
+	for i := range images {
+		v := &images[i]
+		pixels.Merge(v.Pixels.Pixels)
+		agg.Add(v.result)
+		errors.add(v.Errors)
+		loss += v.Loss * float64(v.pixels)
+		n += v.pixels
+	}
+	return SetScores{Name: name, Images: len(images), Loss: loss / float64(n), Pixels: pixelScores(pixels),
+		Nuclei: nucleusScores(&agg, errors)}
+}
+
+func nucleusScores(a *metrics.Aggregate, e ErrorCounts) NucleusScores {
+	s := NucleusScores{Truth: a.Truth, Predicted: a.Pred, Errors: e, Pooled: a.Pooled(), PerImage: a.PerImage(), Kaggle: a.Score()}
+	s.MeanAP = metrics.MeanAP(s.Pooled)
+	s.AJI, s.AJIPerImage = a.AJI()
+	if len(s.Pooled) > 0 {
+		s.MeanAP90 = metrics.MeanAP(s.Pooled[:len(s.Pooled)-1])
+		s.PQ, s.PQPerImage = s.Pooled[0].PQ, s.PerImage[0].PQ
+	}
+	return s
+}

@@ -1,0 +1,379 @@
+package unet
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"unet/unet/dataset"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+	"unet/unet/metrics"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// preparedSet is a small synthetic set on disk.
+func preparedSet(t *testing.T, count, size int) *dataset.Set {
+	t.Helper()
+	var b bytes.Buffer
+	if err := dataset.Generate(t.Context(), &b, dataset.Synthesis{Count: count, Size: size, Seed: 5}); err != nil {
+		t.Fatal(err)
+	}
+	src, err := dataset.NewSource("synthetic.zip", bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "set")
+	if _, err := dataset.Prepare(t.Context(), src, dir, dataset.Options{Seed: 1, Fractions: dataset.Fractions{Train: 0.4, Val: 0.4, Test: 0.2}}); err != nil {
+		t.Fatal(err)
+	}
+	set, err := dataset.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func evaluateWith(t *testing.T, threads int, set *dataset.Set) *Evaluation {
+	t.Helper()
+	p := NewPredictor(newEngine(t, "", threads), smallModel(t))
+	defer p.Close()
+	calls := 0
+	ev, err := Evaluate(t.Context(), p, set, EvaluateOptions{Splits: []string{dataset.Train, dataset.Val}, Progress: func(done, total int) {
+		calls++
+		if done != calls || total != len(set.Split(dataset.Train))+len(set.Split(dataset.Val)) {
+			t.Errorf("progress %d/%d at call %d", done, total, calls)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ev
+}
+
+// TestEvaluate checks every figure against what the maps say, computed anew.
+func TestEvaluate(t *testing.T) {
+	needsKernels(t)
+	set := preparedSet(t, 12, 64)
+	ev := evaluateWith(t, 3, set)
+	if d := cmp.Diff(text(t, evaluateWith(t, 1, set)), text(t, ev)); d != "" {
+		t.Errorf("one thread and three differ:\n%s", d)
+	}
+	m := smallModel(t)
+	p := NewPredictor(newEngine(t, "", 2), m)
+	defer p.Close()
+	for _, s := range ev.Splits {
+		var sum metrics.Pixels
+		var agg metrics.Aggregate
+		var loss, pixels float64
+		images, nuclei := 0, 0
+		for k, i := range set.Split(s.Name) {
+			v := s.Images[k]
+			sample, err := set.Load(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.ID != sample.ID || v.Kind != sample.Kind || v.Index != i {
+				t.Fatalf("image %d of %s is %s %s, want %s %s", k, s.Name, v.ID, v.Kind, sample.ID, sample.Kind)
+			}
+			maps, err := p.Maps(t.Context(), sample.Image)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mask := imageio.NewLabels(maps.W, maps.H)
+			for j, q := range maps.Foreground {
+				if q > 0.5 {
+					mask.ID[j] = 1
+				}
+				if sample.Labels.ID[j] == 0 {
+					q = 1 - q
+				}
+				loss -= math.Log(float64(q))
+				pixels++
+			}
+			px, err := metrics.ComparePixels(sample.Labels, mask)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if px != v.Pixels.Pixels {
+				t.Errorf("%s: pixels %+v, want %+v", v.ID, v.Pixels.Pixels, px)
+			}
+			sum.Merge(px)
+			r, err := metrics.Match(sample.Labels, instance.Segment(maps, m.Card.Instance), metrics.Taus())
+			if err != nil {
+				t.Fatal(err)
+			}
+			agg.Add(r)
+			if v.AP != r.Score() || v.AJI != r.AJI() || v.Truth != r.Truth || v.Predicted != r.Pred {
+				t.Errorf("%s: nuclei %+v, want %+v", v.ID, v, r)
+			}
+			e := v.Errors
+			if got := e.Matched + e.Missed + e.Merged + e.Split + e.Inexact; got != r.Truth {
+				t.Errorf("%s: outcomes of %d nuclei, want %d: %+v", v.ID, got, r.Truth, e)
+			}
+			if e.Matched != r.At[0].TP {
+				t.Errorf("%s: %d matched, want %d", v.ID, e.Matched, r.At[0].TP)
+			}
+		}
+		if s.All.Pixels.Pixels != sum || s.All.Pixels.Dice != sum.F1() || s.All.Pixels.Accuracy != sum.Accuracy() {
+			t.Errorf("%s: pixels %+v, want %+v", s.Name, s.All.Pixels, sum)
+		}
+		if s.All.Nuclei.Kaggle != agg.Score() || s.All.Nuclei.MeanAP != metrics.MeanAP(agg.Pooled()) {
+			t.Errorf("%s: %+v, want the score %v", s.Name, s.All.Nuclei, agg.Score())
+		}
+		if d := math.Abs(s.All.Loss - loss/pixels); d > 1e-5 {
+			t.Errorf("%s: loss %v, want %v", s.Name, s.All.Loss, loss/pixels)
+		}
+		for _, k := range s.Kinds {
+			images += k.Images
+			nuclei += k.Nuclei.Truth
+		}
+		if images != len(s.Images) || nuclei != s.All.Nuclei.Truth {
+			t.Errorf("%s: kinds sum to %d images and %d nuclei, all are %d and %d", s.Name, images, nuclei, len(s.Images), s.All.Nuclei.Truth)
+		}
+		for _, o := range s.Curve {
+			if o.F1 > s.Best.F1 {
+				t.Errorf("%s: F1 %v at %v is better than the best, %v at %v", s.Name, o.F1, o.Threshold, s.Best.F1, s.Best.Threshold)
+			}
+		}
+	}
+}
+
+func text(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestEvaluateErrors(t *testing.T) {
+	set := preparedSet(t, 6, 64)
+	p := NewPredictor(newEngine(t, "", 2), smallModel(t))
+	defer p.Close()
+	_, err := Evaluate(t.Context(), p, set, EvaluateOptions{Splits: []string{"none"}})
+	var input *dataset.InputError
+	if !errors.As(err, &input) {
+		t.Errorf("unknown split: %v", err)
+	}
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	if _, err := Evaluate(ctx, p, set, EvaluateOptions{Splits: []string{dataset.Train}}); !errors.Is(err, why) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, err := Tune(ctx, p, set, nil, nil); !errors.Is(err, why) {
+		t.Errorf("tuning cancelled: %v", err)
+	}
+	e := set.Entries[set.Split(dataset.Train)[0]]
+	if err := os.WriteFile(filepath.Join(set.Dir, "images", e.ID+".png"), []byte("no image"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Evaluate(t.Context(), p, set, EvaluateOptions{Splits: []string{dataset.Train}}); err == nil || !strings.Contains(err.Error(), e.ID) {
+		t.Errorf("damaged image: %v", err)
+	}
+}
+
+func TestTune(t *testing.T) {
+	needsKernels(t)
+	set := preparedSet(t, 10, 64)
+	var results []string
+	for _, threads := range []int{1, 3} {
+		m := smallModel(t)
+		m.Card.Threshold, m.Card.Instance.Foreground = 0.75, 0.7
+		p := NewPredictor(newEngine(t, "", threads), m)
+		r, err := Tune(t.Context(), p, set, nil, nil)
+		p.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.AP.After < r.AP.Before || r.F1.After < r.F1.Before {
+			t.Errorf("tuning made it worse: %+v", r)
+		}
+		if m.Card.Threshold != r.Threshold.After || m.Card.Instance != r.After {
+			t.Errorf("the card has %v %+v, the result %+v", m.Card.Threshold, m.Card.Instance, r)
+		}
+		if err := m.Card.check(); err != nil {
+			t.Error(err)
+		}
+		// The figure is that of an evaluation with the card as it is now.
+		p = NewPredictor(newEngine(t, "", 2), m)
+		ev, err := Evaluate(t.Context(), p, set, EvaluateOptions{Splits: []string{dataset.Val}})
+		p.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := ev.Splits[0].All.Nuclei
+		if got := (n.MeanAP + n.Kaggle) / 2; math.Abs(got-r.AP.After) > 1e-12 {
+			t.Errorf("AP %v after tuning, %v when evaluated", r.AP.After, got)
+		}
+		if got := ev.Splits[0].All.Pixels.F1; got != r.F1.After || ev.Splits[0].Best.F1 != got {
+			t.Errorf("F1 %v after tuning, %v when evaluated, best %v", r.F1.After, got, ev.Splits[0].Best.F1)
+		}
+		results = append(results, text(t, r))
+	}
+	if d := cmp.Diff(results[0], results[1]); d != "" {
+		t.Errorf("one thread and three differ:\n%s", d)
+	}
+}
+
+func TestRewriteCard(t *testing.T) {
+	m := smallModel(t)
+	for _, half := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "m.safetensors")
+		if err := m.Save(path, half); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		card := m.Card
+		card.Threshold, card.Instance.MinArea = 0.25, 9
+		if err := RewriteCard(path, card); err != nil {
+			t.Fatal(err)
+		}
+		got, err := LoadModel(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Card.Threshold != 0.25 || got.Card.Instance.MinArea != 9 {
+			t.Errorf("half %v: card %+v", half, got.Card)
+		}
+		got.Params.Free()
+		if err := RewriteCard(path, m.Card); err != nil {
+			t.Fatal(err)
+		}
+		after, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(before, after) {
+			t.Errorf("half %v: rewriting twice gives another file", half)
+		}
+		card.Threshold = 2
+		if err := RewriteCard(path, card); err == nil {
+			t.Error("a threshold of 2 was stored")
+		}
+	}
+	path := filepath.Join(t.TempDir(), "no")
+	if err := os.WriteFile(path, []byte("nothing"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var wrong *ModelError
+	if err := RewriteCard(path, m.Card); !errors.As(err, &wrong) {
+		t.Errorf("no model: %v", err)
+	}
+}
+
+// TestFlipsSymmetric says that with flips the maps of a mirror image are the
+// mirror images of the maps, which a network alone does not give.
+func TestFlipsSymmetric(t *testing.T) {
+	p := NewPredictor(newEngine(t, "", 2), smallModel(t))
+	defer p.Close()
+	img := randomImage(44, 36, 3)
+	turned := &imageio.Image{W: img.W, H: img.H, C: img.C, Bits: img.Bits, Float: img.Float, Pix: mirror(img.Pix, img.W, img.H, true, true)}
+	difference := func() float64 {
+		a, err := p.Maps(t.Context(), img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := p.Maps(t.Context(), turned)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := 0.0
+		for _, q := range [][2][]float32{{a.Foreground, b.Foreground}, {a.Border, b.Border}, {a.Distance, b.Distance}} {
+			d = max(d, maxDiff(q[0], mirror(q[1], img.W, img.H, true, true)))
+		}
+		return d
+	}
+	if d := difference(); d < 1e-4 {
+		t.Fatalf("the network alone is symmetric (%v): the test says nothing", d)
+	}
+	p.Flips = true
+	if d := difference(); d > 1e-6 {
+		t.Errorf("maps of mirror images differ by %v", d)
+	}
+}
+
+func TestMirror(t *testing.T) {
+	pix := []float32{1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 50, 60} // two planes of 3 x 2
+	for _, c := range []struct {
+		x, y bool
+		want []float32
+	}{
+		{false, false, pix},
+		{true, false, []float32{3, 2, 1, 6, 5, 4, 30, 20, 10, 60, 50, 40}},
+		{false, true, []float32{4, 5, 6, 1, 2, 3, 40, 50, 60, 10, 20, 30}},
+		{true, true, []float32{6, 5, 4, 3, 2, 1, 60, 50, 40, 30, 20, 10}},
+	} {
+		if got := mirror(pix, 3, 2, c.x, c.y); !slices.Equal(got, c.want) {
+			t.Errorf("mirror %v %v: %v, want %v", c.x, c.y, got, c.want)
+		}
+	}
+}
+
+func TestScoreSolution(t *testing.T) {
+	read := func(s string) []instance.Encoded {
+		t.Helper()
+		list, err := instance.ReadRLE(strings.NewReader(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	const head = "ImageId,EncodedPixels,Height,Width,Usage\n"
+	// Image a of 10 x 10 has two nuclei of 20 pixels, b none, c is ignored.
+	solution := read(head + "a,1 20,10,10,Public\na,41 20,10,10,Public\nb,,10,10,Private\nc,1 5,10,10,Ignored\n")
+	const plain = "ImageId,EncodedPixels\n"
+	for _, c := range []struct {
+		name, predictions string
+		kaggle, pooled50  float64
+		missing, extra    int
+	}{
+		{"perfect", "a,1 20\na,41 20\nb,\n", 1, 1, 0, 0},
+		{"nothing", "a,\nb,\n", 0.5, 0, 0, 0},
+		{"b missing", "a,1 20\na,41 20\n", 1, 1, 1, 0},
+		{"one of two", "a,1 20\nb,\n", 0.75, 0.5, 0, 0},
+		{"invented in b", "a,1 20\na,41 20\nb,1 5\n", 0.5, 2. / 3, 0, 0},
+		// 14 of 20 pixels is an IoU of 0.7: matched at 0.50 to 0.70.
+		{"inexact", "a,1 20\na,41 14\nb,\n", (1 + (5*1+5./3)/10) / 2, 1, 0, 0},
+		{"ignored and extra", "a,1 20\na,41 20\nb,\nc,1 9\nz,1 9\n", 1, 1, 0, 1},
+	} {
+		s, err := ScoreSolution(solution, read(plain+c.predictions))
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if math.Abs(s.Scores.Kaggle-c.kaggle) > 1e-12 || math.Abs(s.Scores.Pooled[0].AP-c.pooled50) > 1e-12 {
+			t.Errorf("%s: Kaggle score %v, pooled AP at 0.5 %v, want %v and %v", c.name, s.Scores.Kaggle, s.Scores.Pooled[0].AP, c.kaggle, c.pooled50)
+		}
+		if len(s.Missing) != c.missing || len(s.Extra) != c.extra || s.Ignored != 1 || s.Images != 2 {
+			t.Errorf("%s: %+v", c.name, s)
+		}
+	}
+	for name, solution := range map[string]string{
+		"no size":     plain + "a,1 20\n",
+		"huge":        head + "a,1 20,1000000,1000000,Public\n",
+		"all ignored": head + "a,1 20,10,10,Ignored\n",
+		"empty":       head,
+	} {
+		var input *dataset.InputError
+		if _, err := ScoreSolution(read(solution), nil); !errors.As(err, &input) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := ScoreSolution(solution, read(plain+"a,95 20\n")); err == nil {
+		t.Error("a prediction beyond the image was scored")
+	}
+}

@@ -1,0 +1,208 @@
+package unet
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"unet/unet/dataset"
+	"unet/unet/dataset/augment"
+)
+
+// Images holds annotated images in memory, normalised and ready to draw
+// patches from.
+type Images struct {
+	items         []augment.Labelled
+	samples       []*dataset.Sample // raw, without pixels kept twice
+	kinds, groups []string
+}
+
+// Len returns the number of images.
+func (s *Images) Len() int { return len(s.items) }
+
+// NewImages normalises samples for training or validation.
+func NewImages(in Input, samples []*dataset.Sample) (*Images, error) {
+	s := &Images{}
+	for _, sm := range samples {
+		img, err := in.Apply(sm.Image)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", sm.ID, err)
+		}
+		if in.Size > 0 && (img.W != in.Size || img.H != in.Size) {
+			return nil, fmt.Errorf("%s is %dx%d, not %dx%d: prepare the set with --size %d", sm.ID, img.W, img.H, in.Size, in.Size, in.Size)
+		}
+		l, err := augment.NewLabelled(img, sm.Labels)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", sm.ID, err)
+		}
+		s.items = append(s.items, l)
+		s.samples = append(s.samples, sm)
+		s.kinds = append(s.kinds, sm.Kind)
+		s.groups = append(s.groups, sm.Group)
+	}
+	return s, nil
+}
+
+// batch is the input and the targets of one step.
+type batch struct {
+	input, targets, weights []float32
+}
+
+// feed draws the batches of a run, ahead of time and on several goroutines;
+// what a batch holds depends on the configuration and its number only.
+type feed struct {
+	cfg     Config
+	images  *Images
+	sampler *augment.Sampler
+	steps   int              // per epoch
+	kin     map[string][]int // images of each kind, the donors of copy-paste
+	scratch sync.Pool
+}
+
+type patchScratch struct {
+	ids    []uint32
+	target augment.TargetMaps
+}
+
+func newFeed(cfg Config, images *Images) (*feed, error) {
+	f := &feed{cfg: cfg, images: images, steps: cfg.Steps, kin: map[string][]int{}}
+	for i, k := range images.kinds {
+		f.kin[k] = append(f.kin[k], i)
+	}
+	if f.steps == 0 {
+		f.steps = (images.Len() + cfg.Batch - 1) / cfg.Batch
+	}
+	var err error
+	f.sampler, err = augment.NewSampler(images.kinds, images.groups, f.steps*cfg.Batch, cfg.Balance, cfg.Balance)
+	f.scratch.New = func() any { return new(patchScratch) }
+	return f, err
+}
+
+// index returns the image at a position of an epoch. Balance 1 shows every
+// image once before any again.
+func (f *feed) index(epoch int, perm []int, position int) int {
+	if perm != nil {
+		return perm[position%len(perm)]
+	}
+	return f.sampler.Index(f.cfg.Seed, epoch, position)
+}
+
+func (f *feed) permutation(epoch int) []int {
+	if f.cfg.Balance < 1 {
+		return nil
+	}
+	src := augment.Source(f.cfg.Seed, epoch, -1)
+	return rand.New(&src).Perm(f.images.Len())
+}
+
+// run sends the batches from (epoch, step) on until ctx ends. The receiver
+// hands batches back through free.
+func (f *feed) run(ctx context.Context, epoch, step, workers int) (out <-chan *batch, free chan<- *batch) {
+	const ahead = 3
+	ready, back := make(chan *batch, ahead), make(chan *batch, ahead+1)
+	size := f.cfg.Augment.Size * f.cfg.Augment.Size
+	k := len(f.cfg.Arch.Heads)
+	for range ahead {
+		back <- &batch{
+			input:   make([]float32, f.cfg.Batch*f.cfg.Arch.Channels*size),
+			targets: make([]float32, f.cfg.Batch*k*size),
+			weights: make([]float32, f.cfg.Batch*k*size),
+		}
+	}
+	go func() {
+		defer close(ready)
+		for ; epoch < f.cfg.Epochs; epoch, step = epoch+1, 0 {
+			perm := f.permutation(epoch)
+			for ; step < f.steps; step++ {
+				var b *batch
+				select {
+				case b = <-back:
+				case <-ctx.Done():
+					return
+				}
+				f.fill(b, epoch, step, perm, workers)
+				select {
+				case ready <- b:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	}()
+	return ready, back
+}
+
+func (f *feed) fill(b *batch, epoch, step int, perm []int, workers int) {
+	next := make(chan int, f.cfg.Batch)
+	for i := range f.cfg.Batch {
+		next <- i
+	}
+	close(next)
+	var wg sync.WaitGroup
+	for range min(workers, f.cfg.Batch) {
+		wg.Go(func() {
+			s := f.scratch.Get().(*patchScratch)
+			defer f.scratch.Put(s)
+			for i := range next {
+				f.patch(b, s, epoch, step*f.cfg.Batch+i, i, perm)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// patch draws the patch at a position of an epoch into place i of b.
+func (f *feed) patch(b *batch, s *patchScratch, epoch, position, i int, perm []int) {
+	src := augment.Source(f.cfg.Seed, epoch, position)
+	rng := rand.New(&src)
+	side := f.cfg.Augment.Size
+	size, c := side*side, f.cfg.Arch.Channels
+	if len(s.ids) < size {
+		s.ids = make([]uint32, size)
+	}
+	ids := s.ids[:size]
+	index := f.index(epoch, perm, position)
+	item := f.images.items[index]
+	var donors []augment.Labelled
+	if f.cfg.Augment.CopyPaste > 0 {
+		kin := f.kin[f.images.kinds[index]]
+		donors = []augment.Labelled{f.images.items[kin[rng.IntN(len(kin))]]}
+	}
+	f.cfg.Augment.Patch(rng, item, donors, b.input[i*c*size:][:c*size], c, ids)
+	k := len(f.cfg.Arch.Heads)
+	planes := func(all []float32, head int) []float32 { return all[(i*k+head)*size:][:size] }
+	if f.cfg.Kind == Paper {
+		t := planes(b.targets, 0)
+		for p, id := range ids {
+			t[p] = 0
+			if id != 0 {
+				t[p] = 1
+			}
+		}
+		w := planes(b.weights, 0)
+		for p := range w {
+			w[p] = 1
+		}
+		return
+	}
+	augment.Targets(ids, side, side, &s.target)
+	for h, name := range f.cfg.Arch.Heads {
+		t := planes(b.targets, h)
+		switch name {
+		case HeadForeground:
+			copy(t, s.target.Foreground)
+		case HeadBorder:
+			copy(t, s.target.Border)
+		case HeadDistance:
+			copy(t, s.target.Distance)
+		}
+		w := planes(b.weights, h)
+		copy(w, s.target.Weight)
+		if !f.cfg.PixelWeights {
+			for p := range w {
+				w[p] = 1
+			}
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package imageio
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// WriteFile writes path so that it holds either its old content or all of the
+// new one, whatever happens in between: the bytes go to a temporary file in
+// the same folder, which is synced and renamed over path, and removed when
+// write or anything else fails. Missing parent folders are an error.
+func WriteFile(path string, write func(io.Writer) error) error {
+	a, err := createAtomic(path)
+	if err != nil {
+		return err
+	}
+	defer a.abort()
+	b := bufio.NewWriterSize(a.f, 1<<16)
+	if err := write(b); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := b.Flush(); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return a.commit()
+}
+
+// WritePNG writes m to path as PNG, atomically.
+func WritePNG(path string, m image.Image) error {
+	return WriteFile(path, func(w io.Writer) error {
+		e := png.Encoder{CompressionLevel: png.BestSpeed}
+		return e.Encode(w, m)
+	})
+}
+
+// atomicFile is a temporary file that becomes path on commit.
+type atomicFile struct {
+	f    *os.File
+	path string
+	done bool
+}
+
+func createAtomic(path string) (*atomicFile, error) {
+	dir, base := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	f, err := os.CreateTemp(dir, "."+base+".*.tmp")
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("writing %s: the folder %s does not exist", path, filepath.Clean(dir))
+		}
+		return nil, fmt.Errorf("writing %s: %w", path, err)
+	}
+	return &atomicFile{f: f, path: path}, nil
+}
+
+// commit makes the written bytes the file's content.
+func (a *atomicFile) commit() error {
+	err := func() error {
+		// CreateTemp makes files private; results are ordinary files.
+		if err := a.f.Chmod(0o644); err != nil && runtime.GOOS != "windows" {
+			return err
+		}
+		if err := a.f.Sync(); err != nil {
+			return err
+		}
+		if err := a.f.Close(); err != nil {
+			return err
+		}
+		return os.Rename(a.f.Name(), a.path)
+	}()
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", a.path, err)
+	}
+	a.done = true
+	// The rename itself is durable only once the folder is synced. Some file
+	// systems refuse that; the content is safe either way.
+	if d, err := os.Open(filepath.Dir(a.path)); err == nil {
+		d.Sync()
+		d.Close()
+	}
+	return nil
+}
+
+// abort removes the temporary file unless it has been committed.
+func (a *atomicFile) abort() {
+	if !a.done {
+		a.f.Close()
+		os.Remove(a.f.Name())
+	}
+}

@@ -1,0 +1,156 @@
+package imageio
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"os"
+)
+
+// Limits on what a file may make this package allocate. They are far above
+// microscopes' images and far below what a forged header can claim.
+const (
+	// MaxSide is the most pixels in a row or column.
+	MaxSide = 1 << 24
+	// MaxSamples is the most samples (pixels x channels) of an image that is
+	// decoded whole: 2 GiB as float32.
+	MaxSamples = 1 << 29
+	// MaxFileBytes is the largest file that is read whole (PNG, JPEG, BMP,
+	// GIF, WebP).
+	MaxFileBytes = 1 << 31
+)
+
+// Read decodes the first plane of an image file or OME-Zarr folder; see Decode.
+func Read(path string) (*Image, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.ReadPlane(0)
+}
+
+// Decode decodes the first plane of an image file held in memory; name is used
+// in errors only.
+//
+// Gray files give one channel, colour files three (R, G, B); use Gray to
+// collapse colour files whose channels are equal. Palettes are expanded. An
+// alpha channel is dropped where it is opaque; pixels that are not opaque are
+// composited over black, the background of fluorescence images, and
+// File.Notes says so. In TIFF files whose 0 is white samples are inverted.
+func Decode(name string, data []byte) (*Image, error) {
+	f, err := openData(name, data)
+	if err != nil {
+		return nil, err
+	}
+	return f.ReadPlane(0)
+}
+
+// openData opens a file held in memory.
+func openData(name string, data []byte) (*File, error) {
+	if sniff(data) == "TIFF" {
+		return openTIFFSource(name, bytes.NewReader(data), int64(len(data)))
+	}
+	return openRaster(name, data)
+}
+
+// Gray returns m as one channel when it is gray in substance: when it has one
+// channel or all its channels hold the same samples. Otherwise it returns m
+// itself. Memory is shared with m.
+func (m *Image) Gray() *Image {
+	if m.C <= 1 {
+		return m
+	}
+	first := m.Plane(0)
+	for c := 1; c < m.C; c++ {
+		for i, v := range m.Plane(c) {
+			if v != first[i] {
+				return m
+			}
+		}
+	}
+	g := *m
+	g.C, g.Pix, g.Channels = 1, first, nil
+	return &g
+}
+
+// pngDepth puts right what image/png's types do not tell: gray with alpha
+// comes back as colour, and 1-bit gray as 0 and 255.
+func pngDepth(m *Image, data []byte) {
+	depth, kind := data[24], data[25]
+	if kind == 4 && m.C == 3 {
+		m.C, m.Pix = 1, m.Plane(0)
+	}
+	if kind == 0 && depth == 1 {
+		m.Bits = 1
+		for i, v := range m.Pix {
+			m.Pix[i] = v / 255
+		}
+	}
+}
+
+// strangers are formats that people may try, by what their files hold at some
+// offset.
+var strangers = []struct {
+	at          int
+	magic, what string
+	hint        string
+}{
+	{0, "ZISRAWFILE", "CZI (Zeiss)", hintConvert},
+	{0, "\xda\xce\xbe\x0a", "ND2 (Nikon)", hintConvert},
+	{0, "\x70\x00\x00\x00\x2a", "LIF (Leica)", hintConvert},
+	{0, "\xd0\xcf\x11\xe0", "OIB or ZVI (Olympus, Zeiss)", hintConvert},
+	{0, "\x89HDF", "HDF5", "export the image as TIFF or OME-Zarr"},
+	{128, "DICM", "DICOM", hintConvert},
+	{4, "jP  ", "JPEG 2000", "convert it to TIFF or PNG"},
+	{4, "JXL ", "JPEG XL", "convert it to TIFF or PNG"},
+	{4, "ftyp", "HEIC, AVIF or video", "convert it to TIFF or PNG"},
+	{0, "RIFF", "video or sound", "convert it to TIFF or PNG"},
+	{0, "%PDF", "PDF", "export its images as TIFF or PNG"},
+	{0, "PK\x03\x04", "zip archive", "unpack it first"},
+	{0, "\x1f\x8b", "gzip archive", "unpack it first"},
+}
+
+const hintConvert = "convert it to OME-TIFF with Fiji or bfconvert"
+
+func unknown(name string, data []byte) error {
+	if len(data) == 0 {
+		return &FormatError{Name: name, Reason: "the file is empty"}
+	}
+	for _, s := range strangers {
+		if len(data) >= s.at+len(s.magic) && string(data[s.at:s.at+len(s.magic)]) == s.magic {
+			return &UnsupportedError{Name: name, Format: s.what, Hint: s.hint}
+		}
+	}
+	return &FormatError{Name: name, Reason: fmt.Sprintf("it starts with %q", data[:min(8, len(data))])}
+}
+
+// readFile reads a regular file of sane size.
+func readFile(path string) ([]byte, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	if st.Size() > MaxFileBytes {
+		return nil, &LimitError{path, fmt.Sprintf("a file of %d bytes (limit %d)", st.Size(), int64(MaxFileBytes)), "store it as a tiled TIFF, which is read in pieces"}
+	}
+	return os.ReadFile(path)
+}
+
+// grayIndex is the label number of each pixel of a decoded image, for images
+// that hold one number per pixel.
+func grayIndex(m image.Image) (get func(x, y int) uint32, ok bool) {
+	b := m.Bounds().Min
+	switch m := m.(type) {
+	case *image.Gray:
+		return func(x, y int) uint32 { return uint32(m.GrayAt(b.X+x, b.Y+y).Y) }, true
+	case *image.Gray16:
+		return func(x, y int) uint32 { return uint32(m.Gray16At(b.X+x, b.Y+y).Y) }, true
+	case *image.Paletted:
+		return func(x, y int) uint32 { return uint32(m.ColorIndexAt(b.X+x, b.Y+y)) }, true
+	}
+	return nil, false
+}

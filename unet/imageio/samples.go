@@ -1,0 +1,184 @@
+package imageio
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// sampleType is how one sample is stored, little-endian.
+type sampleType struct {
+	size int  // bytes: 1, 2, 4 or 8
+	kind byte // 'u' unsigned, 'i' signed, 'f' floating point
+}
+
+func (t sampleType) String() string {
+	name := map[byte]string{'u': "uint", 'i': "int", 'f': "float"}[t.kind]
+	return fmt.Sprintf("%s%d", name, 8*t.size)
+}
+
+// valid says that samples of type t can be converted.
+func (t sampleType) valid() bool {
+	switch t.size {
+	case 1:
+		return t.kind == 'u' || t.kind == 'i'
+	case 2, 4, 8:
+		return t.kind == 'u' || t.kind == 'i' || t.kind == 'f'
+	}
+	return false
+}
+
+// A sink takes the samples of a region row piece by row piece: n samples of
+// channel c at row y from column x on, step bytes apart in src.
+type sink interface {
+	put(c, x, y, n int, src []byte, step int, t sampleType) error
+}
+
+type imageSink struct{ *Image }
+
+func (s imageSink) put(c, x, y, n int, src []byte, step int, t sampleType) error {
+	toFloat(s.Plane(c)[y*s.W+x:][:n], src, step, t)
+	return nil
+}
+
+type labelSink struct{ *Labels }
+
+func (s labelSink) put(c, x, y, n int, src []byte, step int, t sampleType) error {
+	if i, v := toLabel(s.ID[y*s.W+x:][:n], src, step, t); i >= 0 {
+		return fmt.Errorf("pixel (%d, %d) is %v, not a whole number from 0 to 4294967295 as in label images", x+i, y, v)
+	}
+	return nil
+}
+
+var le = binary.LittleEndian
+
+// toFloat converts len(dst) samples. 32-bit integers and 64-bit samples are
+// rounded to the nearest float32.
+func toFloat(dst []float32, src []byte, step int, t sampleType) {
+	switch (sampleType{t.size, t.kind}) {
+	case sampleType{1, 'u'}:
+		if step == 1 {
+			widen(dst, src)
+			return
+		}
+		for i := range dst {
+			dst[i] = float32(src[i*step])
+		}
+	case sampleType{1, 'i'}:
+		for i := range dst {
+			dst[i] = float32(int8(src[i*step]))
+		}
+	case sampleType{2, 'u'}:
+		for i := range dst {
+			dst[i] = float32(le.Uint16(src[i*step:]))
+		}
+	case sampleType{2, 'i'}:
+		for i := range dst {
+			dst[i] = float32(int16(le.Uint16(src[i*step:])))
+		}
+	case sampleType{2, 'f'}:
+		for i := range dst {
+			dst[i] = half(le.Uint16(src[i*step:]))
+		}
+	case sampleType{4, 'u'}:
+		for i := range dst {
+			dst[i] = float32(le.Uint32(src[i*step:]))
+		}
+	case sampleType{4, 'i'}:
+		for i := range dst {
+			dst[i] = float32(int32(le.Uint32(src[i*step:])))
+		}
+	case sampleType{4, 'f'}:
+		for i := range dst {
+			dst[i] = math.Float32frombits(le.Uint32(src[i*step:]))
+		}
+	case sampleType{8, 'u'}:
+		for i := range dst {
+			dst[i] = float32(le.Uint64(src[i*step:]))
+		}
+	case sampleType{8, 'i'}:
+		for i := range dst {
+			dst[i] = float32(int64(le.Uint64(src[i*step:])))
+		}
+	case sampleType{8, 'f'}:
+		for i := range dst {
+			dst[i] = float32(math.Float64frombits(le.Uint64(src[i*step:])))
+		}
+	}
+}
+
+// toLabel converts len(dst) samples exactly. It returns the position and value
+// of the first one that is no label number, or -1.
+func toLabel(dst []uint32, src []byte, step int, t sampleType) (bad int, value any) {
+	for i := range dst {
+		p := src[i*step:]
+		var v uint64
+		switch t.size {
+		case 1:
+			v = uint64(p[0])
+		case 2:
+			v = uint64(le.Uint16(p))
+		case 4:
+			v = uint64(le.Uint32(p))
+		case 8:
+			v = le.Uint64(p)
+		}
+		switch t.kind {
+		case 'i':
+			shift := 64 - 8*t.size
+			if s := int64(v<<shift) >> shift; s < 0 {
+				return i, s
+			}
+		case 'f':
+			var f float64
+			switch t.size {
+			case 2:
+				f = float64(half(uint16(v)))
+			case 4:
+				f = float64(math.Float32frombits(uint32(v)))
+			case 8:
+				f = math.Float64frombits(v)
+			}
+			if !(f >= 0 && f <= math.MaxUint32) || f != math.Trunc(f) {
+				return i, f
+			}
+			v = uint64(f)
+		}
+		if v > math.MaxUint32 {
+			return i, v
+		}
+		dst[i] = uint32(v)
+	}
+	return -1, nil
+}
+
+// half widens an IEEE 754 binary16 number.
+func half(h uint16) float32 {
+	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&0x3ff
+	switch exp {
+	case 0: // zero and subnormal: frac * 2^-24
+		f := float32(frac) * (1.0 / (1 << 24))
+		return math.Float32frombits(math.Float32bits(f) | sign)
+	case 31:
+		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
+	}
+	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
+}
+
+// swapBytes reverses the bytes of each sample in b.
+func swapBytes(b []byte, size int) {
+	switch size {
+	case 2:
+		for ; len(b) >= 2; b = b[2:] {
+			b[0], b[1] = b[1], b[0]
+		}
+	case 4:
+		for ; len(b) >= 4; b = b[4:] {
+			le.PutUint32(b, binary.BigEndian.Uint32(b))
+		}
+	case 8:
+		for ; len(b) >= 8; b = b[8:] {
+			le.PutUint64(b, binary.BigEndian.Uint64(b))
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package unet
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"unet/unet/imageio"
+)
+
+// Apply returns the normalised image: samples about 0 to 1, 1 channel for gray
+// and 3 for colour images. Images with 2 or more than 4 channels are refused;
+// a fourth channel (alpha) is dropped.
+func (in Input) Apply(img *imageio.Image) (*imageio.Image, error) {
+	var c int
+	switch img.C {
+	case 1:
+		c = 1
+	case 3, 4:
+		c = 3
+	default:
+		return nil, fmt.Errorf("image has %d channels: pick one with --channel", img.C)
+	}
+	n := img.W * img.H
+	out := &imageio.Image{W: img.W, H: img.H, C: c, Pix: make([]float32, c*n), Bits: img.Bits, PixelSize: img.PixelSize}
+	src := img.Pix[:c*n]
+	lo, hi := in.Range(src, img)
+	scale, shift := float32(1/(hi-lo)), float32(-lo/(hi-lo))
+	for i, v := range src {
+		out.Pix[i] = v*scale + shift
+	}
+	return out, nil
+}
+
+// Range returns the sample values that become 0 and 1. samples may be a part
+// of the image's; for tiles of one image it is found once, from all of it.
+func (in Input) Range(samples []float32, img *imageio.Image) (lo, hi float64) {
+	if in.Normalise == "range" {
+		switch {
+		case img.Float:
+			hi = 1
+		case img.Bits <= 8:
+			hi = 255
+		case img.Bits <= 16:
+			hi = 65535
+		default:
+			hi = math.MaxUint32
+		}
+		return 0, hi
+	}
+	return in.spread(percentiles(samples, in.Low, in.High))
+}
+
+// spread keeps the levels of a constant image apart.
+func (in Input) spread(lo, hi float64) (float64, float64) {
+	if hi-lo < 1e-6*max(math.Abs(hi), 1) {
+		hi = lo + 1
+	}
+	return lo, hi
+}
+
+// percentiles returns two percentiles with linear interpolation, as
+// numpy.percentile does. Non-finite samples count as none.
+func percentiles(samples []float32, low, high float64) (lo, hi float64) {
+	// Integer samples of up to 16 bits: a histogram is exact and fast.
+	const top = 1 << 16
+	var hist []int
+	for _, v := range samples {
+		if !(v >= 0 && v < top) || v != float32(int32(v)) {
+			hist = nil
+			break
+		}
+		if hist == nil {
+			hist = make([]int, top)
+		}
+		hist[int(v)]++
+	}
+	if hist != nil {
+		return histogramPercentiles(hist, low, high)
+	}
+	finite := make([]float32, 0, len(samples))
+	for _, v := range samples {
+		if v-v == 0 {
+			finite = append(finite, v)
+		}
+	}
+	if len(finite) == 0 {
+		return 0, 1
+	}
+	slices.Sort(finite)
+	at := func(rank int) float64 { return float64(finite[rank]) }
+	return interpolate(len(finite), low, at), interpolate(len(finite), high, at)
+}
+
+// histogramPercentiles is percentiles of hist[v] samples of each value v.
+func histogramPercentiles(hist []int, low, high float64) (lo, hi float64) {
+	total := 0
+	for _, n := range hist {
+		total += n
+	}
+	at := func(rank int) float64 {
+		for v, n := range hist {
+			if rank -= n; rank < 0 {
+				return float64(v)
+			}
+		}
+		return float64(len(hist) - 1)
+	}
+	return interpolate(total, low, at), interpolate(total, high, at)
+}
+
+func interpolate(n int, percent float64, at func(rank int) float64) float64 {
+	r := percent / 100 * float64(n-1)
+	i := int(r)
+	v := at(i)
+	if f := r - float64(i); f > 0 {
+		v += f * (at(i+1) - v)
+	}
+	return v
+}

@@ -1,0 +1,366 @@
+package instance
+
+import (
+	"bytes"
+	"encoding/csv"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"unet/unet/imageio"
+)
+
+// mosaic is a label image of adversarial shapes: pieces, holes, pixels that
+// meet at corners, nuclei within nuclei. Numbers are consecutive in the order
+// of their values.
+func mosaic(rng *rand.Rand, w, h int) *imageio.Labels {
+	l := imageio.NewLabels(w, h)
+	kinds := 1 + rng.IntN(5)
+	for i := range l.ID {
+		l.ID[i] = uint32(rng.IntN(kinds + 1))
+	}
+	if rng.IntN(2) == 0 { // coarser
+		for y := range h {
+			for x := range w {
+				l.ID[y*w+x] = l.ID[y/3*w+x/3]
+			}
+		}
+	}
+	return l
+}
+
+// compact renumbers from 1 without gaps, keeping the order of numbers.
+func compact(l *imageio.Labels) *imageio.Labels {
+	out := imageio.NewLabels(l.W, l.H)
+	for i, n := range shapes(l) {
+		for _, r := range n.Runs {
+			for x := r.X0; x < r.X1; x++ {
+				out.ID[r.Y*l.W+x] = uint32(i + 1)
+			}
+		}
+	}
+	return out
+}
+
+type format struct {
+	name  string
+	write func(*bytes.Buffer) Writer
+	read  func([]byte, int, int) (*imageio.Labels, int, error)
+}
+
+var formats = []format{
+	{"roi", func(b *bytes.Buffer) Writer { return NewROI(b) }, func(b []byte, w, h int) (*imageio.Labels, int, error) {
+		return ReadROI(bytes.NewReader(b), int64(len(b)), w, h)
+	}},
+	{"geojson", func(b *bytes.Buffer) Writer { return NewGeoJSON(b) }, func(b []byte, w, h int) (*imageio.Labels, int, error) {
+		e, err := ReadGeoJSON(bytes.NewReader(b))
+		if err != nil {
+			return nil, 0, err
+		}
+		return e.Labels(w, h)
+	}},
+	{"coco", func(b *bytes.Buffer) Writer { return NewCOCO(b) }, func(b []byte, w, h int) (*imageio.Labels, int, error) {
+		return single(ReadCOCO(bytes.NewReader(b)))(w, h)
+	}},
+	{"rle", func(b *bytes.Buffer) Writer { return NewRLE(b) }, func(b []byte, w, h int) (*imageio.Labels, int, error) {
+		return single(ReadRLE(bytes.NewReader(b)))(w, h)
+	}},
+}
+
+func single(e []Encoded, err error) func(w, h int) (*imageio.Labels, int, error) {
+	return func(w, h int) (*imageio.Labels, int, error) {
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(e) != 1 {
+			panic("want one image")
+		}
+		return e[0].Labels(w, h)
+	}
+}
+
+func TestFormatsReadBackWhatTheyWrite(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	for _, f := range formats {
+		t.Run(f.name, func(t *testing.T) {
+			for range 200 {
+				l := mosaic(rng, 1+rng.IntN(24), 1+rng.IntN(24))
+				var b bytes.Buffer
+				if err := WriteAll(f.write(&b), Source{Name: "a", W: l.W, H: l.H}, Measure(l, nil)); err != nil {
+					t.Fatal(err)
+				}
+				got, overlap, err := f.read(b.Bytes(), l.W, l.H)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(compact(l), got); diff != "" || overlap != 0 {
+					t.Fatalf("overlap %d (-written +read)\n%s", overlap, diff)
+				}
+			}
+		})
+	}
+}
+
+func FuzzReaders(f *testing.F) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	for i, fm := range formats {
+		var b bytes.Buffer
+		l := mosaic(rng, 12, 9)
+		if err := WriteAll(fm.write(&b), Source{Name: "a", W: l.W, H: l.H}, Measure(l, nil)); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(uint8(i), b.Bytes())
+	}
+	f.Add(uint8(0), encodeROI(&Nucleus{Runs: []Run{{0, 0, 3}, {1, 0, 1}}, X1: 3, Y1: 2}, "x"))
+	f.Add(uint8(2), []byte(`{"images":[{"id":1,"width":9,"height":9}],"annotations":[{"image_id":1,"segmentation":[[0,0,5,0,5,1e300]]}]}`))
+	f.Add(uint8(3), []byte("ImageId,EncodedPixels,Height,Width,Usage\na,1 3 7 1,9,9,Public\na,,9,9,Public\n"))
+	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
+		fm := formats[int(which)%len(formats)]
+		switch fm.name {
+		case "coco", "rle":
+			all, err := ReadCOCO(bytes.NewReader(data))
+			if fm.name == "rle" {
+				all, err = ReadRLE(bytes.NewReader(data))
+			}
+			if err != nil {
+				oneLine(t, err)
+				return
+			}
+			for _, e := range all {
+				w, h := e.W, e.H
+				if w*h == 0 || w > 1<<16/h {
+					w, h = 40, 30
+				}
+				if l, _, err := e.Labels(w, h); err != nil {
+					oneLine(t, err)
+				} else if int(l.Max()) > e.Len() {
+					t.Errorf("number %d among %d nuclei", l.Max(), e.Len())
+				}
+			}
+		default:
+			l, _, err := fm.read(data, 40, 30)
+			if err != nil {
+				oneLine(t, err)
+			} else if len(l.ID) != 1200 {
+				t.Error("wrong size")
+			}
+		}
+	})
+}
+
+func oneLine(t *testing.T, err error) {
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("error of several lines: %q", err)
+	}
+}
+
+func TestRLEByHand(t *testing.T) {
+	// 3 wide, 4 high; nucleus 7 is column 1 from row 2 and column 2 to row 0.
+	l := imageio.NewLabels(3, 4)
+	for _, i := range []int{7, 10, 2} {
+		l.ID[i] = 7
+	}
+	l.ID[0] = 9
+	var b bytes.Buffer
+	w := NewRLE(&b)
+	if err := w.Begin(Source{Name: "empty", W: 3, H: 4}); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteAll(w, Source{Name: "a", W: 3, H: 4}, Measure(l, nil)); err != nil {
+		t.Fatal(err)
+	}
+	want := "ImageId,EncodedPixels\nempty,\na,7 3\na,1 1\n"
+	if b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
+}
+
+func TestReadRLERefuses(t *testing.T) {
+	for name, c := range map[string]struct{ csv, want string }{
+		"no header":     {"a,1 2\n", "must name the columns"},
+		"odd":           {"ImageId,EncodedPixels\na,1 2 3\n", "line 2: 3 numbers"},
+		"zero":          {"ImageId,EncodedPixels\na,0 2\n", "line 2: pixel number or run length 0"},
+		"negative":      {"ImageId,EncodedPixels\na,1 -2\n", "out of range"},
+		"text":          {"ImageId,EncodedPixels\na,x 2\n", `"x" is not`},
+		"overlap":       {"ImageId,EncodedPixels\na,1 5\na,5 1\n", "nuclei 1 and 2 overlap at pixel 5"},
+		"twice":         {"ImageId,EncodedPixels\na,1 5 3 1\n", "nucleus 1 encodes pixel 3 twice"},
+		"bad size":      {"ImageId,EncodedPixels,Height,Width\na,1 5,0,5\n", "not the size of an image"},
+		"sizes differ":  {"ImageId,EncodedPixels,Height,Width\na,1 5,5,5\na,9 1,6,5\n", "5 x 6 here and 5 x 5 before"},
+		"short row":     {"ImageId,EncodedPixels\na\n", "line 2"},
+		"empty":         {"", "header"},
+		"beyond image":  {"ImageId,EncodedPixels\na,1199 3\n", "ends beyond"},
+		"huge length":   {"ImageId,EncodedPixels\na,1 1099511627776\n", "ends beyond"},
+		"other's sizes": {"ImageId,EncodedPixels,Height,Width\na,1 5,5,5\n", "outlined on 5 x 5 pixels"},
+	} {
+		all, err := ReadRLE(strings.NewReader(c.csv))
+		if err == nil {
+			_, _, err = all[0].Labels(40, 30)
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q in it", name, err, c.want)
+		}
+	}
+}
+
+func TestOverlappingPolygonsAreBounded(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`[`)
+	for i := range 100 {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		b.WriteString(`{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[0,0],[9,0],[9,9],[0,9],[0,0]]]}}`)
+	}
+	b.WriteString(`]`)
+	e, err := ReadGeoJSON(strings.NewReader(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.Labels(9, 9); err == nil || !strings.Contains(err.Error(), "times over") {
+		t.Errorf("error %v", err)
+	}
+	e.objects = e.objects[:3]
+	l, overlap, err := e.Labels(9, 9)
+	if err != nil || overlap != 2*81 || l.Max() != 1 {
+		t.Errorf("overlap %d, largest %d, %v; want 162 pixels lost to the first", overlap, l.Max(), err)
+	}
+}
+
+// TestOutlineRings checks that rings are closed walks along pixel edges whose
+// areas add up to the nucleus, and that none meets a point twice.
+func TestOutlineRings(t *testing.T) {
+	rng := rand.New(rand.NewPCG(13, 14))
+	for range 200 {
+		l := mosaic(rng, 1+rng.IntN(20), 1+rng.IntN(20))
+		for _, n := range Measure(l, nil) {
+			var area float64
+			for _, p := range n.Outline() {
+				if a := ringArea(t, p.Outer); a <= 0 {
+					t.Fatalf("outer ring of area %v", a)
+				} else {
+					area += a
+				}
+				for _, h := range p.Holes {
+					a := ringArea(t, h)
+					if a >= 0 {
+						t.Fatalf("hole of area %v", a)
+					}
+					area += a
+				}
+			}
+			if area != float64(n.Area) {
+				t.Fatalf("outline encloses %v, nucleus has %d pixels", area, n.Area)
+			}
+		}
+	}
+}
+
+func ringArea(t *testing.T, ring []Point) float64 {
+	var area float64
+	seen := map[Point]bool{}
+	for i, p := range ring {
+		q, r := ring[(i+1)%len(ring)], ring[(i+2)%len(ring)]
+		if seen[p] {
+			t.Fatalf("ring meets %v twice: %v", p, ring)
+		}
+		seen[p] = true
+		if (p.X == q.X) == (p.Y == q.Y) || (p.X == q.X) == (q.X == r.X) {
+			t.Fatalf("ring does not turn at %v: %v", q, ring)
+		}
+		area += (p.X*q.Y - q.X*p.Y) / 2
+	}
+	return area
+}
+
+func TestTables(t *testing.T) {
+	l := imageio.NewLabels(4, 3)
+	for _, i := range []int{5, 6, 9, 10} {
+		l.ID[i] = 3
+	}
+	l.ID[0] = 1
+	img := imageio.NewImage(4, 3, 2)
+	img.Channels = []string{"DAPI"}
+	for i := range img.Pix {
+		img.Pix[i] = float32(i)
+	}
+	src := Source{Name: "a.tif", W: 4, H: 3, PixelSize: 0.5, Channels: ChannelNames(img)}
+	var b, s bytes.Buffer
+	for _, w := range []Writer{NewTable(&b), NewSummaryTable(&s)} {
+		if err := WriteAll(w, src, Measure(l, img)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cells := func(b *bytes.Buffer) map[string][]string {
+		rows, err := csv.NewReader(b).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string][]string{}
+		for c, name := range rows[0] {
+			for _, r := range rows[1:] {
+				out[name] = append(out[name], r[c])
+			}
+		}
+		return out
+	}
+	got := cells(&b)
+	for name, want := range map[string][]string{
+		"image": {"a.tif", "a.tif"}, "nucleus": {"1", "3"}, "x": {"0", "1.5"}, "y": {"0", "1.5"},
+		"x1": {"1", "3"}, "edge": {"true", "true"}, "area": {"1", "4"}, "area_um2": {"0.25", "1"},
+		"x_um": {"0.25", "1"}, "solidity": {"1", "1"}, "mean_DAPI": {"0", "7.5"}, "max_2": {"12", "22"},
+		"sum_DAPI": {"0", "30"}, "min_2": {"12", "17"},
+	} {
+		if diff := cmp.Diff(want, got[name]); diff != "" {
+			t.Errorf("column %s: %s", name, diff)
+		}
+	}
+	sum := cells(&s)
+	for name, want := range map[string]string{"count": "2", "edge": "2", "coverage": "0.4166666667",
+		"area_mean": "2.5", "area_median": "2.5", "area_std": "1.5", "area_mean_um2": "0.625",
+		"density_per_mm2": "666666.6667", "mean_DAPI": "3.75"} {
+		if len(sum[name]) != 1 || sum[name][0] != want {
+			t.Errorf("summary %s is %v, want %s", name, sum[name], want)
+		}
+	}
+}
+
+func TestWritersNeedAnImage(t *testing.T) {
+	var b bytes.Buffer
+	for _, w := range []Writer{NewTable(&b), NewSummaryTable(&b), NewRLE(&b), NewROI(&b), NewGeoJSON(&b), NewCOCO(&b)} {
+		if err := w.Write(&Nucleus{Runs: []Run{{0, 0, 1}}}); err == nil {
+			t.Errorf("%T takes a nucleus of no image", w)
+		}
+	}
+	for _, w := range []Writer{NewROI(&b), NewGeoJSON(&b)} {
+		_ = w.Begin(Source{Name: "a", W: 9, H: 9})
+		if err := w.Begin(Source{Name: "b", W: 9, H: 9}); err == nil {
+			t.Errorf("%T takes two images", w)
+		}
+	}
+	if err := NewROI(&b).Begin(Source{W: 70000, H: 5}); err == nil {
+		t.Error("ROI archive takes coordinates ImageJ cannot read")
+	}
+}
+
+func TestROIKinds(t *testing.T) {
+	// An oval 40 x 20 drawn by hand: header only.
+	b := make([]byte, roiHeader)
+	copy(b, "Iout")
+	b[roiAtType] = roiOval
+	b[roiAtBounds+1], b[roiAtBounds+3], b[roiAtBounds+5], b[roiAtBounds+7] = 5, 3, 25, 43
+	l, _, err := ReadROI(bytes.NewReader(b), int64(len(b)), 50, 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := Measure(l, nil)
+	if len(n) != 1 || math.Abs(float64(n[0].Area)-math.Pi*20*10) > 10 || n[0].X0 != 3 || n[0].Y1 != 25 {
+		t.Errorf("oval drawn as %+v", n)
+	}
+	b[roiAtType] = 3 // line
+	if _, _, err := ReadROI(bytes.NewReader(b), int64(len(b)), 50, 30); err == nil || !strings.Contains(err.Error(), "encloses no area") {
+		t.Errorf("line region: %v", err)
+	}
+}

@@ -1,0 +1,216 @@
+package instance
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"unet/unet/imageio"
+)
+
+// Run is the pixels X0..X1-1 of row Y.
+type Run struct{ Y, X0, X1 int }
+
+// Nucleus is one object of a label image with its measurements, in pixels.
+// Definitions are those of scikit-image's regionprops where it has them.
+type Nucleus struct {
+	// ID is the object's number in the label image.
+	ID uint32 `json:"id"`
+	// Runs are its pixels in raster order, as long as can be.
+	Runs []Run `json:"-"`
+	// X0, Y0, X1, Y1 bound it; X1 and Y1 are exclusive.
+	X0 int `json:"x0"`
+	Y0 int `json:"y0"`
+	X1 int `json:"x1"`
+	Y1 int `json:"y1"`
+	// Area is the number of pixels.
+	Area int `json:"area"`
+	// X, Y is the centroid; the centre of the first pixel is (0, 0).
+	X float64 `json:"x"`
+	Y float64 `json:"y"`
+	// Perimeter is the length of the 4-connected border through pixel
+	// centres (Benkrid and Crookes), 0 for a single pixel.
+	Perimeter float64 `json:"perimeter"`
+	// Major and Minor are the axes of the ellipse of equal second moments,
+	// Eccentricity its eccentricity, Orientation the angle in radians from
+	// the vertical (y) axis to the major axis, -π/2..π/2, counter-clockwise.
+	Major        float64 `json:"major_axis"`
+	Minor        float64 `json:"minor_axis"`
+	Orientation  float64 `json:"orientation"`
+	Eccentricity float64 `json:"eccentricity"`
+	// Solidity is the area over the number of pixels of the convex hull.
+	Solidity float64 `json:"solidity"`
+	// Circularity is 4π·area/perimeter², at most 1, and 0 when the
+	// perimeter is 0 (ImageJ's rule).
+	Circularity float64 `json:"circularity"`
+	// EquivalentDiameter is that of the circle of equal area.
+	EquivalentDiameter float64 `json:"equivalent_diameter"`
+	// FeretMax is the largest distance across the convex hull.
+	FeretMax float64 `json:"feret_max"`
+	// Edge says that the nucleus touches the edge of the image and may
+	// continue beyond it.
+	Edge bool `json:"edge"`
+	// Channels holds the intensities, one entry per channel of the image;
+	// nil when there was none.
+	Channels []Intensity `json:"channels,omitempty"`
+}
+
+// Intensity summarises one channel within one nucleus, in the image's units.
+type Intensity struct {
+	Mean float64 `json:"mean"`
+	Min  float64 `json:"min"`
+	Max  float64 `json:"max"`
+	// Std is the population standard deviation.
+	Std float64 `json:"std"`
+	// Sum is the integrated intensity.
+	Sum float64 `json:"sum"`
+}
+
+// Measure returns the nuclei of a label image in order of their numbers. The
+// image, of the same size, supplies the intensities; it may be nil.
+func Measure(l *imageio.Labels, img *imageio.Image) []Nucleus {
+	all := shapes(l)
+	for i := range all {
+		n := &all[i]
+		n.measure()
+		n.Edge = n.X0 == 0 || n.Y0 == 0 || n.X1 == l.W || n.Y1 == l.H
+		if img != nil {
+			for c := range img.C {
+				n.Channels = append(n.Channels, n.intensity(img.Plane(c), img.W, 0))
+			}
+		}
+	}
+	return all
+}
+
+// shapes collects the objects of l by number, with their runs only.
+func shapes(l *imageio.Labels) []Nucleus {
+	c := newCollector()
+	for y := range l.H {
+		c.row(y, l.ID[y*l.W:][:l.W], 1, math.MaxUint32)
+	}
+	return c.sorted()
+}
+
+// collector gathers the runs of each label.
+type collector struct {
+	index map[uint32]int
+	all   []Nucleus
+	// last is the object of the previous run: neighbouring runs mostly
+	// share it, which saves the look-up.
+	lastID uint32
+	last   int
+}
+
+func newCollector() *collector { return &collector{index: map[uint32]int{}} }
+
+// row adds the runs of row y whose label is in first..last.
+func (c *collector) row(y int, ids []uint32, first, last uint32) {
+	for x := 0; x < len(ids); {
+		id := ids[x]
+		start := x
+		for x++; x < len(ids) && ids[x] == id; x++ {
+		}
+		if id == 0 || id < first || id > last {
+			continue
+		}
+		if id != c.lastID {
+			i, ok := c.index[id]
+			if !ok {
+				i = len(c.all)
+				c.index[id] = i
+				c.all = append(c.all, Nucleus{ID: id})
+			}
+			c.lastID, c.last = id, i
+		}
+		n := &c.all[c.last]
+		n.Runs = append(n.Runs, Run{y, start, x})
+	}
+}
+
+func (c *collector) sorted() []Nucleus {
+	slices.SortFunc(c.all, func(a, b Nucleus) int { return cmp.Compare(a.ID, b.ID) })
+	return c.all
+}
+
+// measure fills in everything that follows from the runs.
+func (n *Nucleus) measure() {
+	n.X0, n.X1 = n.Runs[0].X0, n.Runs[0].X1
+	n.Y0, n.Y1 = n.Runs[0].Y, n.Runs[len(n.Runs)-1].Y+1
+	for _, r := range n.Runs {
+		n.X0, n.X1 = min(n.X0, r.X0), max(n.X1, r.X1)
+		n.Area += r.X1 - r.X0
+	}
+	n.moments()
+	n.Perimeter = perimeter(n.Runs)
+	n.EquivalentDiameter = math.Sqrt(4 * float64(n.Area) / math.Pi)
+	if n.Perimeter > 0 {
+		n.Circularity = min(1, 4*math.Pi*float64(n.Area)/(n.Perimeter*n.Perimeter))
+	}
+	var hullArea int
+	hullArea, n.FeretMax = convexHull(n.Runs)
+	n.Solidity = float64(n.Area) / float64(hullArea)
+}
+
+// moments computes centroid, axes, orientation and eccentricity from sums
+// over pixels relative to the bounding box. The second moments are kept as
+// exact integers (times area²) until the last step while they fit.
+func (n *Nucleus) moments() {
+	var sx, sy, sxx, sxy, syy float64
+	for _, r := range n.Runs {
+		a, b := float64(r.X0-n.X0), float64(r.X1-n.X0)
+		y, k := float64(r.Y-n.Y0), float64(r.X1-r.X0)
+		// Sums of x and x² over a..b-1; all terms are integers, exact
+		// in float64 below 2⁵³.
+		s1 := (b*(b-1) - a*(a-1)) / 2
+		s2 := (b*(b-1)*(2*b-1) - a*(a-1)*(2*a-1)) / 6
+		sx += s1
+		sxx += s2
+		sy += k * y
+		syy += k * y * y
+		sxy += s1 * y
+	}
+	area := float64(n.Area)
+	n.X, n.Y = float64(n.X0)+sx/area, float64(n.Y0)+sy/area
+	vx := (area*sxx - sx*sx) / (area * area)
+	vy := (area*syy - sy*sy) / (area * area)
+	cov := (area*sxy - sx*sy) / (area * area)
+	mean, diff := (vx+vy)/2, math.Hypot((vx-vy)/2, cov)
+	l1, l2 := mean+diff, max(0, mean-diff)
+	n.Major, n.Minor = 4*math.Sqrt(l1), 4*math.Sqrt(l2)
+	if l1 > 0 {
+		n.Eccentricity = math.Sqrt(max(0, 1-l2/l1))
+	}
+	switch {
+	case vx != vy:
+		n.Orientation = 0.5 * math.Atan2(2*cov, vy-vx)
+	case cov > 0:
+		n.Orientation = math.Pi / 4
+	default:
+		n.Orientation = -math.Pi / 4
+	}
+}
+
+// intensity measures a plane of width w whose first row is row y0 of the
+// label image.
+func (n *Nucleus) intensity(plane []float32, w, y0 int) Intensity {
+	in := Intensity{Min: math.Inf(1), Max: math.Inf(-1)}
+	for _, r := range n.Runs {
+		for _, v := range plane[(r.Y-y0)*w+r.X0 : (r.Y-y0)*w+r.X1] {
+			f := float64(v)
+			in.Sum += f
+			in.Min = min(in.Min, f)
+			in.Max = max(in.Max, f)
+		}
+	}
+	in.Mean = in.Sum / float64(n.Area)
+	var ss float64
+	for _, r := range n.Runs {
+		for _, v := range plane[(r.Y-y0)*w+r.X0 : (r.Y-y0)*w+r.X1] {
+			d := float64(v) - in.Mean
+			ss += d * d
+		}
+	}
+	in.Std = math.Sqrt(ss / float64(n.Area))
+	return in
+}

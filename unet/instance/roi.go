@@ -1,0 +1,301 @@
+package instance
+
+import (
+	"archive/zip"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path"
+	"strings"
+	"unicode/utf16"
+
+	"unet/unet/imageio"
+)
+
+// The layout of an ImageJ .roi file, from ij.io.RoiDecoder: a header of 64
+// bytes, big-endian, then coordinates, then a second header with the name.
+const (
+	roiVersion  = 228
+	roiHeader   = 64
+	roiPolygon  = 0
+	roiRect     = 1
+	roiOval     = 2
+	roiFreehand = 7
+	roiTraced   = 8
+
+	roiAtType      = 6
+	roiAtBounds    = 8 // top, left, bottom, right
+	roiAtN         = 16
+	roiAtBig       = 18 // number of coordinates beyond 65535, or rectangle as floats
+	roiAtShape     = 36 // floats in the shape of a composite
+	roiAtOptions   = 50
+	roiAtPosition  = 56
+	roiAtHeader2   = 60
+	roiSubpixel    = 128
+	roiAtName      = 16 // in the second header: offset and length
+	roiHeader2Size = 64
+
+	shapeMove  = 0
+	shapeLine  = 1
+	shapeClose = 4
+
+	// ImageJ stores bounds in 16 bits and takes values whose signed form
+	// is below -5000 as unsigned.
+	roiMaxCoordinate = 65535 - 5000
+	roiMaxFile       = 64 << 20 // bytes of one .roi file read
+	roiMaxFiles      = 1 << 22
+)
+
+// roiArchive writes an ImageJ ROI archive.
+type roiArchive struct {
+	z     *zip.Writer
+	src   Source
+	begun bool
+}
+
+// NewROI returns a writer of an ImageJ ROI archive (.zip of .roi files), as
+// the ROI Manager opens it: one region per nucleus, named by its number, with
+// the outline along pixel edges that ImageJ's wand gives. Nuclei with holes or
+// several parts become composite regions. One image per archive.
+func NewROI(w io.Writer) Writer { return &roiArchive{z: zip.NewWriter(w)} }
+
+func (a *roiArchive) Begin(src Source) error {
+	if a.begun {
+		return fmt.Errorf("%s: an ImageJ ROI archive holds the nuclei of one image", src.Name)
+	}
+	if src.W > roiMaxCoordinate || src.H > roiMaxCoordinate {
+		return fmt.Errorf("%s: ImageJ regions reach to %d pixels, the image has %d x %d; use GeoJSON", src.Name, roiMaxCoordinate, src.W, src.H)
+	}
+	a.src, a.begun = src, true
+	return nil
+}
+
+func (a *roiArchive) Write(n *Nucleus) error {
+	if !a.begun {
+		return errNoImage
+	}
+	name := fmt.Sprintf("%04d", n.ID)
+	f, err := a.z.Create(name + ".roi")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(encodeROI(n, name))
+	return err
+}
+
+func (a *roiArchive) Close() error { return a.z.Close() }
+
+// encodeROI returns the .roi file of one nucleus.
+func encodeROI(n *Nucleus, name string) []byte {
+	polygons := n.Outline()
+	var rings [][]Point
+	for _, p := range polygons {
+		rings = append(append(rings, p.Outer), p.Holes...)
+	}
+	b := make([]byte, roiHeader)
+	be := binary.BigEndian
+	copy(b, "Iout")
+	be.PutUint16(b[4:], roiVersion)
+	for i, v := range [4]int{n.Y0, n.X0, n.Y1, n.X1} {
+		be.PutUint16(b[roiAtBounds+2*i:], uint16(v))
+	}
+	if outer := rings[0]; len(rings) == 1 && len(outer) <= math.MaxUint16 {
+		b[roiAtType] = roiTraced
+		be.PutUint16(b[roiAtN:], uint16(len(outer)))
+		for _, p := range outer {
+			b = be.AppendUint16(b, uint16(int(p.X)-n.X0))
+		}
+		for _, p := range outer {
+			b = be.AppendUint16(b, uint16(int(p.Y)-n.Y0))
+		}
+	} else {
+		b[roiAtType] = roiRect
+		floats := 0
+		put := func(v ...float64) {
+			floats += len(v)
+			for _, f := range v {
+				b = be.AppendUint32(b, math.Float32bits(float32(f)))
+			}
+		}
+		for _, ring := range rings {
+			for i, p := range ring {
+				kind := float64(shapeLine)
+				if i == 0 {
+					kind = shapeMove
+				}
+				put(kind, p.X, p.Y)
+			}
+			put(shapeClose)
+		}
+		be.PutUint32(b[roiAtShape:], uint32(floats))
+	}
+	be.PutUint32(b[roiAtHeader2:], uint32(len(b)))
+	h2 := make([]byte, roiHeader2Size)
+	units := utf16.Encode([]rune(name))
+	be.PutUint32(h2[roiAtName:], uint32(len(b)+roiHeader2Size))
+	be.PutUint32(h2[roiAtName+4:], uint32(len(units)))
+	b = append(b, h2...)
+	for _, u := range units {
+		b = be.AppendUint16(b, u)
+	}
+	return b
+}
+
+// ReadROI draws the regions of an ImageJ ROI archive of size bytes, or of a
+// single .roi file, into a label image of w x h pixels, numbered from 1 in the
+// order of the archive. Read are polygon, freehand, traced, composite,
+// rectangle and oval regions; other kinds (lines, points, text) enclose no
+// pixels and are an error. overlap is the number of pixels of later regions
+// that earlier ones kept. Limits: 64 MiB per region, 4 million regions.
+func ReadROI(r io.ReaderAt, size int64, w, h int) (l *imageio.Labels, overlap int, err error) {
+	if w <= 0 || h <= 0 || w > maxPixels/h {
+		return nil, 0, fmt.Errorf("ROI archive: cannot draw into %d x %d pixels (limit %d in all)", w, h, maxPixels)
+	}
+	c := newCanvas(w, h)
+	head := make([]byte, 4)
+	if _, err := r.ReadAt(head, 0); err == nil && string(head) == "Iout" {
+		data, err := io.ReadAll(io.LimitReader(io.NewSectionReader(r, 0, size), roiMaxFile))
+		if err == nil {
+			err = c.drawROI(1, data)
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("ROI file: %w", err)
+		}
+		return c.l, c.overlap, nil
+	}
+	z, err := zip.NewReader(r, size)
+	if err != nil {
+		return nil, 0, fmt.Errorf("ROI archive: %w", err)
+	}
+	if len(z.File) > roiMaxFiles {
+		return nil, 0, fmt.Errorf("ROI archive: %d entries, more than the limit of %d", len(z.File), roiMaxFiles)
+	}
+	id := uint32(0)
+	for _, f := range z.File {
+		if !strings.EqualFold(path.Ext(f.Name), ".roi") {
+			continue
+		}
+		id++
+		if err := c.drawEntry(id, f); err != nil {
+			return nil, 0, fmt.Errorf("ROI archive, %q: %w", f.Name, err)
+		}
+	}
+	if id == 0 && len(z.File) > 0 {
+		return nil, 0, errors.New("ROI archive: no .roi file in it")
+	}
+	return c.l, c.overlap, nil
+}
+
+func (c *canvas) drawEntry(id uint32, f *zip.File) error {
+	if f.UncompressedSize64 > roiMaxFile {
+		return fmt.Errorf("%d bytes, more than the limit of %d", f.UncompressedSize64, roiMaxFile)
+	}
+	r, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, roiMaxFile))
+	if err != nil {
+		return err
+	}
+	return c.drawROI(id, data)
+}
+
+var errShortROI = errors.New("the region ends too early")
+
+// drawROI draws one .roi file.
+func (c *canvas) drawROI(id uint32, b []byte) error {
+	if len(b) < roiHeader || string(b[:4]) != "Iout" {
+		return errors.New("not an ImageJ region")
+	}
+	be := binary.BigEndian
+	var box [4]float64 // top, left, bottom, right
+	for i := range box {
+		v := be.Uint16(b[roiAtBounds+2*i:])
+		box[i] = float64(int16(v))
+		if box[i] < -5000 {
+			box[i] = float64(v)
+		}
+	}
+	top, left, bottom, right := box[0], box[1], box[2], box[3]
+	if n := int(be.Uint32(b[roiAtShape:])); n > 0 {
+		if n > (len(b)-roiHeader)/4 {
+			return errShortROI
+		}
+		rings, err := shapeRings(b[roiHeader:][:4*n])
+		if err != nil {
+			return err
+		}
+		return c.fillPolygon(id, rings)
+	}
+	subpixel := be.Uint16(b[roiAtOptions:])&roiSubpixel != 0
+	switch kind := b[roiAtType]; kind {
+	case roiRect:
+		return c.fillPolygon(id, [][]Point{{{left, top}, {right, top}, {right, bottom}, {left, bottom}}})
+	case roiOval:
+		// A polygon of the ellipse's chords would lose pixels; 720
+		// corners err by less than a thousandth of its radius.
+		ring := make([]Point, 720)
+		for i := range ring {
+			s, co := math.Sincos(2 * math.Pi * float64(i) / float64(len(ring)))
+			ring[i] = Point{(left+right)/2 + (right-left)/2*co, (top+bottom)/2 + (bottom-top)/2*s}
+		}
+		return c.fillPolygon(id, [][]Point{ring})
+	case roiPolygon, roiFreehand, roiTraced:
+		n := int(be.Uint16(b[roiAtN:]))
+		if n == 0 {
+			n = int(be.Uint32(b[roiAtBig:]))
+		}
+		need := 4
+		if subpixel {
+			need = 12
+		}
+		if n > (len(b)-roiHeader)/need {
+			return errShortROI
+		}
+		xs, ys := b[roiHeader:], b[roiHeader+2*n:]
+		ring := make([]Point, n)
+		for i := range ring {
+			ring[i] = Point{left + float64(int16(be.Uint16(xs[2*i:]))), top + float64(int16(be.Uint16(ys[2*i:])))}
+		}
+		if subpixel {
+			xs, ys := b[roiHeader+4*n:], b[roiHeader+8*n:]
+			for i := range ring {
+				ring[i] = Point{float64(math.Float32frombits(be.Uint32(xs[4*i:]))), float64(math.Float32frombits(be.Uint32(ys[4*i:])))}
+			}
+		}
+		return c.fillPolygon(id, [][]Point{ring})
+	default:
+		return fmt.Errorf("region of kind %d encloses no area; save areas only (polygon, freehand, traced, rectangle, oval, composite)", kind)
+	}
+}
+
+// shapeRings reads the path of a composite region: segments of a kind and
+// its points as floats.
+func shapeRings(b []byte) ([][]Point, error) {
+	var rings [][]Point
+	at := func(i int) float64 { return float64(math.Float32frombits(binary.BigEndian.Uint32(b[4*i:]))) }
+	n := len(b) / 4
+	for i := 0; i < n; {
+		switch kind := at(i); kind {
+		case shapeMove, shapeLine:
+			if i+3 > n {
+				return nil, errShortROI
+			}
+			if kind == shapeMove || len(rings) == 0 {
+				rings = append(rings, nil)
+			}
+			last := len(rings) - 1
+			rings[last] = append(rings[last], Point{at(i + 1), at(i + 2)})
+			i += 3
+		case shapeClose:
+			i++
+		default:
+			return nil, fmt.Errorf("path segment of kind %v; only straight ones are read", kind)
+		}
+	}
+	return rings, nil
+}

@@ -1,0 +1,203 @@
+package instance
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// rowsOf splits runs, in raster order, by row: those of row y0+i are rows[i].
+func rowsOf(runs []Run) (y0 int, rows [][]Run) {
+	y0 = runs[0].Y
+	rows = make([][]Run, runs[len(runs)-1].Y-y0+1)
+	for i := 0; i < len(runs); {
+		j := i + 1
+		for j < len(runs) && runs[j].Y == runs[i].Y {
+			j++
+		}
+		rows[runs[i].Y-y0] = runs[i:j]
+		i = j
+	}
+	return y0, rows
+}
+
+// perimeter is scikit-image's measure.perimeter (neighborhood=4): the border
+// is the set of pixels with a 4-neighbour outside, and every border pixel
+// counts 1, √2 or (1+√2)/2 by how many of its neighbours are border pixels.
+func perimeter(runs []Run) float64 {
+	_, rows := rowsOf(runs)
+	at := func(i int) []Run {
+		if i < 0 || i >= len(rows) {
+			return nil
+		}
+		return rows[i]
+	}
+	// The x of the border pixels of three rows, sliding down.
+	var above, here, below []int
+	below = border(below, nil, at(0), at(1))
+	var straight, diagonal, mixed int
+	for y := range rows {
+		above, here, below = here, below, above
+		below = border(below[:0], at(y), at(y+1), at(y+2))
+		a, b := 0, 0
+		for i, x := range here {
+			edge, corner := 0, 0
+			if i > 0 && here[i-1] == x-1 {
+				edge++
+			}
+			if i+1 < len(here) && here[i+1] == x+1 {
+				edge++
+			}
+			count := func(row []int, k int) int {
+				for k < len(row) && row[k] < x-1 {
+					k++
+				}
+				for j := k; j < len(row) && row[j] <= x+1; j++ {
+					if row[j] == x {
+						edge++
+					} else {
+						corner++
+					}
+				}
+				return k
+			}
+			a, b = count(above, a), count(below, b)
+			switch 1 + 2*edge + 10*corner {
+			case 5, 7, 15, 17, 25, 27:
+				straight++
+			case 21, 33:
+				diagonal++
+			case 13, 23:
+				mixed++
+			}
+		}
+	}
+	return float64(straight) + math.Sqrt2*float64(diagonal) + (1+math.Sqrt2)/2*float64(mixed)
+}
+
+// border appends to dst the pixels of row that have a 4-neighbour outside.
+func border(dst []int, above, row, below []Run) []int {
+	a, b := 0, 0
+	inside := func(rs []Run, k, x int) (int, bool) {
+		for k < len(rs) && rs[k].X1 <= x {
+			k++
+		}
+		return k, k < len(rs) && rs[k].X0 <= x
+	}
+	for _, r := range row {
+		for x := r.X0; x < r.X1; x++ {
+			var up, down bool
+			a, up = inside(above, a, x)
+			b, down = inside(below, b, x)
+			if !up || !down || x == r.X0 || x == r.X1-1 {
+				dst = append(dst, x)
+			}
+		}
+	}
+	return dst
+}
+
+// corner is a point in half pixels.
+type corner struct{ x, y int }
+
+// convexHull returns the number of pixels of the convex hull image and its
+// largest Feret diameter as scikit-image defines them: the hull is that of
+// the midpoints of all pixel edges, a pixel belongs to the hull image when
+// its centre is inside or on it, and the diameter is the largest distance
+// between edge midpoints of that image. All in exact integers.
+func convexHull(runs []Run) (pixels int, feret float64) {
+	y0, rows := rowsOf(runs)
+	spans := make([]Run, len(rows))
+	for i, r := range rows {
+		spans[i] = Run{y0 + i, 0, 0}
+		if len(r) > 0 {
+			spans[i] = Run{y0 + i, r[0].X0, r[len(r)-1].X1}
+		}
+	}
+	fillHull(hull(midpoints(spans)), spans)
+	for _, s := range spans {
+		pixels += s.X1 - s.X0
+	}
+	pts := hull(midpoints(spans))
+	var best int
+	for i, a := range pts {
+		for _, b := range pts[:i] {
+			best = max(best, (a.x-b.x)*(a.x-b.x)+(a.y-b.y)*(a.y-b.y))
+		}
+	}
+	return pixels, math.Sqrt(float64(best)) / 2
+}
+
+// midpoints lists the edge midpoints of the first and last pixel of each
+// span; the hull needs no others.
+func midpoints(spans []Run) []corner {
+	pts := make([]corner, 0, 6*len(spans))
+	for _, s := range spans {
+		if s.X0 == s.X1 {
+			continue
+		}
+		l, r, y := 2*s.X0, 2*(s.X1-1), 2*s.Y
+		pts = append(pts, corner{l - 1, y}, corner{l, y - 1}, corner{l, y + 1},
+			corner{r + 1, y}, corner{r, y - 1}, corner{r, y + 1})
+	}
+	return pts
+}
+
+// hull returns the strictly convex hull, counter-clockwise in a y-up plane
+// (Andrew's monotone chain).
+func hull(pts []corner) []corner {
+	slices.SortFunc(pts, func(a, b corner) int {
+		return cmp.Or(cmp.Compare(a.x, b.x), cmp.Compare(a.y, b.y))
+	})
+	pts = slices.Compact(pts)
+	left := func(a, b, c corner) bool { return (b.x-a.x)*(c.y-a.y)-(b.y-a.y)*(c.x-a.x) > 0 }
+	var h []corner
+	chain := func(p corner, low int) {
+		for len(h) >= low+2 && !left(h[len(h)-2], h[len(h)-1], p) {
+			h = h[:len(h)-1]
+		}
+		h = append(h, p)
+	}
+	for _, p := range pts {
+		chain(p, 0)
+	}
+	low := len(h) - 1
+	for i := len(pts) - 2; i >= 0; i-- {
+		chain(pts[i], low)
+	}
+	return h[:len(h)-1]
+}
+
+// fillHull sets each span to the pixels whose centres the hull covers.
+func fillHull(h []corner, spans []Run) {
+	for i := range spans {
+		s := &spans[i]
+		y := 2 * s.Y
+		lo, hi := math.MaxInt, math.MinInt
+		for k, a := range h {
+			b := h[(k+1)%len(h)]
+			if a.y > b.y {
+				a, b = b, a
+			}
+			if y < a.y || y > b.y || a.y == b.y {
+				continue
+			}
+			// The edge crosses the row of centres at num/den half
+			// pixels; the pixels at or right of it start at
+			// ceil(num/2den), those at or left end at floor.
+			num, den := a.x*(b.y-a.y)+(b.x-a.x)*(y-a.y), 2*(b.y-a.y)
+			lo = min(lo, -floorDiv(-num, den))
+			hi = max(hi, floorDiv(num, den))
+		}
+		s.X0, s.X1 = lo, hi+1
+	}
+}
+
+// floorDiv is the quotient rounded down; b > 0.
+func floorDiv(a, b int) int {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}

@@ -1,0 +1,304 @@
+package instance
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+
+	"unet/unet/imageio"
+)
+
+// Writer writes nuclei to a file, one at a time, so that a file of any size
+// needs little memory. Begin starts an image; ROI archives and GeoJSON hold
+// one image, tables and COCO any number. Close completes the file but does not
+// close what is below.
+type Writer interface {
+	Begin(Source) error
+	Write(*Nucleus) error
+	Close() error
+}
+
+// Source is the image nuclei come from.
+type Source struct {
+	// Name identifies the image: a path or a Kaggle ImageId.
+	Name string
+	// W, H is its size in pixels.
+	W, H int
+	// PixelSize is the width of a pixel in µm, 0 when not known.
+	PixelSize float64
+	// Channels names the channels that were measured; nil for none.
+	Channels []string
+}
+
+// WriteAll writes all nuclei of one image and closes the writer.
+func WriteAll(w Writer, src Source, nuclei []Nucleus) error {
+	if err := w.Begin(src); err != nil {
+		return err
+	}
+	for i := range nuclei {
+		if err := w.Write(&nuclei[i]); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+// ChannelNames returns the names of the image's channels, "1", "2", … where
+// the file gives none.
+func ChannelNames(img *imageio.Image) []string {
+	names := make([]string, img.C)
+	for c := range names {
+		names[c] = strconv.Itoa(c + 1)
+		if c < len(img.Channels) && img.Channels[c] != "" {
+			names[c] = img.Channels[c]
+		}
+	}
+	return names
+}
+
+var errNoImage = errors.New("nucleus written before its image was begun")
+
+// table writes the measurements table.
+type table struct {
+	w        *csv.Writer
+	src      Source
+	channels int // columns in the header; -1 before it
+	row      []string
+}
+
+// NewTable returns a writer of the measurements table: CSV, one row per
+// nucleus, lengths in pixels and, where the pixel size is known, in µm (else
+// those cells are empty). The header follows the first image; an image with
+// more channels than it is an error.
+func NewTable(w io.Writer) Writer { return &table{w: csv.NewWriter(w), channels: -1} }
+
+var tableColumns = []string{
+	"image", "nucleus", "x", "y", "x0", "y0", "x1", "y1", "edge",
+	"area", "perimeter", "major_axis", "minor_axis", "orientation", "eccentricity",
+	"solidity", "circularity", "equivalent_diameter", "feret_max",
+	"x_um", "y_um", "area_um2", "perimeter_um", "major_axis_um", "minor_axis_um",
+	"equivalent_diameter_um", "feret_max_um",
+}
+
+func (t *table) Begin(src Source) error {
+	if t.channels < 0 {
+		t.row = append(t.row[:0], tableColumns...)
+		for _, name := range src.Channels {
+			for _, what := range []string{"mean", "min", "max", "std", "sum"} {
+				t.row = append(t.row, what+"_"+name)
+			}
+		}
+		t.channels = len(src.Channels)
+		if err := t.w.Write(t.row); err != nil {
+			return err
+		}
+	}
+	if len(src.Channels) > t.channels {
+		return fmt.Errorf("%s has %d channels but the table's first image had %d; measure it into a table of its own", src.Name, len(src.Channels), t.channels)
+	}
+	t.src = src
+	return nil
+}
+
+func (t *table) Write(n *Nucleus) error {
+	if t.channels < 0 {
+		return errNoImage
+	}
+	t.row = append(t.row[:0], t.src.Name, strconv.FormatUint(uint64(n.ID), 10))
+	t.numbers(n.X, n.Y, float64(n.X0), float64(n.Y0), float64(n.X1), float64(n.Y1))
+	t.row = append(t.row, strconv.FormatBool(n.Edge))
+	t.numbers(float64(n.Area), n.Perimeter, n.Major, n.Minor, n.Orientation, n.Eccentricity,
+		n.Solidity, n.Circularity, n.EquivalentDiameter, n.FeretMax)
+	if s := t.src.PixelSize; s > 0 {
+		// Physical positions are measured from the image's corner.
+		t.numbers((n.X+0.5)*s, (n.Y+0.5)*s, float64(n.Area)*s*s, n.Perimeter*s, n.Major*s, n.Minor*s,
+			n.EquivalentDiameter*s, n.FeretMax*s)
+	} else {
+		t.row = append(t.row, make([]string, 8)...)
+	}
+	for c := range t.channels {
+		if c < len(n.Channels) {
+			in := n.Channels[c]
+			t.numbers(in.Mean, in.Min, in.Max, in.Std, in.Sum)
+		} else {
+			t.row = append(t.row, make([]string, 5)...)
+		}
+	}
+	return t.w.Write(t.row)
+}
+
+func (t *table) numbers(v ...float64) {
+	for _, f := range v {
+		t.row = append(t.row, strconv.FormatFloat(f, 'g', 10, 64))
+	}
+}
+
+func (t *table) Close() error {
+	t.w.Flush()
+	return t.w.Error()
+}
+
+// Summary describes the nuclei of one image. Lengths are in pixels.
+type Summary struct {
+	Count int `json:"count"`
+	// Edge is the number of nuclei that touch the edge of the image.
+	Edge int `json:"edge"`
+	// Coverage is the share of the image's pixels that lie in nuclei.
+	Coverage float64 `json:"coverage"`
+	// The area's mean, median and population standard deviation, 0 when
+	// there are no nuclei.
+	AreaMean   float64 `json:"area_mean"`
+	AreaMedian float64 `json:"area_median"`
+	AreaStd    float64 `json:"area_std"`
+	// DiameterMedian is the median equivalent diameter.
+	DiameterMedian float64 `json:"diameter_median"`
+	// Circularity, Solidity and Eccentricity are means over nuclei.
+	Circularity  float64 `json:"circularity"`
+	Solidity     float64 `json:"solidity"`
+	Eccentricity float64 `json:"eccentricity"`
+	// Intensity is the mean over nuclei of the mean of each channel.
+	Intensity []float64 `json:"intensity,omitempty"`
+}
+
+// tally accumulates a Summary.
+type tally struct {
+	s     Summary
+	areas []float64
+}
+
+func (t *tally) add(n *Nucleus) {
+	t.s.Count++
+	if n.Edge {
+		t.s.Edge++
+	}
+	t.areas = append(t.areas, float64(n.Area))
+	t.s.Circularity += n.Circularity
+	t.s.Solidity += n.Solidity
+	t.s.Eccentricity += n.Eccentricity
+	for c, in := range n.Channels {
+		if c == len(t.s.Intensity) {
+			t.s.Intensity = append(t.s.Intensity, 0)
+		}
+		t.s.Intensity[c] += in.Mean
+	}
+}
+
+func (t *tally) summary(w, h int) Summary {
+	s := t.s
+	if s.Count == 0 {
+		return s
+	}
+	k := float64(s.Count)
+	var sum, ss float64
+	for _, a := range t.areas {
+		sum += a
+	}
+	s.AreaMean = sum / k
+	for _, a := range t.areas {
+		ss += (a - s.AreaMean) * (a - s.AreaMean)
+	}
+	s.AreaStd = math.Sqrt(ss / k)
+	slices.Sort(t.areas)
+	s.AreaMedian = (t.areas[(s.Count-1)/2] + t.areas[s.Count/2]) / 2
+	diameter := func(a float64) float64 { return math.Sqrt(4 * a / math.Pi) }
+	s.DiameterMedian = (diameter(t.areas[(s.Count-1)/2]) + diameter(t.areas[s.Count/2])) / 2
+	if w > 0 && h > 0 {
+		s.Coverage = sum / float64(w) / float64(h)
+	}
+	s.Circularity /= k
+	s.Solidity /= k
+	s.Eccentricity /= k
+	for c := range s.Intensity {
+		s.Intensity[c] /= k
+	}
+	return s
+}
+
+// Summarise describes the nuclei of an image of w x h pixels.
+func Summarise(nuclei []Nucleus, w, h int) Summary {
+	var t tally
+	for i := range nuclei {
+		t.add(&nuclei[i])
+	}
+	return t.summary(w, h)
+}
+
+// summaryTable writes one row per image.
+type summaryTable struct {
+	w        *csv.Writer
+	src      Source
+	t        tally
+	begun    bool
+	channels int
+}
+
+// NewSummaryTable returns a writer of the per-image table: CSV, one row for
+// every image begun, in µm too where the pixel size is known.
+func NewSummaryTable(w io.Writer) Writer { return &summaryTable{w: csv.NewWriter(w)} }
+
+func (t *summaryTable) Begin(src Source) error {
+	if err := t.finish(); err != nil {
+		return err
+	}
+	if !t.begun {
+		row := []string{"image", "width", "height", "pixel_size_um", "count", "edge", "coverage",
+			"area_mean", "area_median", "area_std", "diameter_median",
+			"area_mean_um2", "area_median_um2", "diameter_median_um", "density_per_mm2",
+			"circularity", "solidity", "eccentricity"}
+		t.channels = len(src.Channels)
+		for _, name := range src.Channels {
+			row = append(row, "mean_"+name)
+		}
+		if err := t.w.Write(row); err != nil {
+			return err
+		}
+	}
+	t.src, t.t, t.begun = src, tally{}, true
+	return nil
+}
+
+func (t *summaryTable) Write(n *Nucleus) error {
+	if !t.begun {
+		return errNoImage
+	}
+	t.t.add(n)
+	return nil
+}
+
+func (t *summaryTable) finish() error {
+	if !t.begun {
+		return nil
+	}
+	s := t.t.summary(t.src.W, t.src.H)
+	num := func(f float64) string { return strconv.FormatFloat(f, 'g', 10, 64) }
+	row := []string{t.src.Name, strconv.Itoa(t.src.W), strconv.Itoa(t.src.H), "",
+		strconv.Itoa(s.Count), strconv.Itoa(s.Edge), num(s.Coverage),
+		num(s.AreaMean), num(s.AreaMedian), num(s.AreaStd), num(s.DiameterMedian), "", "", "", "",
+		num(s.Circularity), num(s.Solidity), num(s.Eccentricity)}
+	if p := t.src.PixelSize; p > 0 {
+		row[3] = num(p)
+		row[11], row[12], row[13] = num(s.AreaMean*p*p), num(s.AreaMedian*p*p), num(s.DiameterMedian*p)
+		row[14] = num(float64(s.Count) / (float64(t.src.W) * float64(t.src.H) * p * p / 1e6))
+	}
+	for c := range t.channels {
+		if c < len(s.Intensity) {
+			row = append(row, num(s.Intensity[c]))
+		} else {
+			row = append(row, "")
+		}
+	}
+	return t.w.Write(row)
+}
+
+func (t *summaryTable) Close() error {
+	if err := t.finish(); err != nil {
+		return err
+	}
+	t.begun = false
+	t.w.Flush()
+	return t.w.Error()
+}

@@ -1,0 +1,303 @@
+package unet
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"unet/core"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+// Kinds of model.
+const (
+	Paper  = "paper"  // images resized to a fixed square, one foreground map
+	Nuclei = "nuclei" // native scale, maps for separating touching nuclei
+)
+
+// formatVersion is the newest version of the model file this program writes
+// and reads.
+const formatVersion = 1
+
+// Model is a trained network with everything needed to use it.
+type Model struct {
+	Card   Card
+	Params *core.Params
+	// SHA256 is the hash of the file the model was read from, if any.
+	SHA256 string
+}
+
+// Card describes a model; it is the metadata of a model file.
+type Card struct {
+	Version int    `json:"version"`
+	Kind    string `json:"kind"`
+	Name    string `json:"name,omitempty"`
+	Arch    Arch   `json:"arch"`
+	Input   Input  `json:"input"`
+	// Threshold of the foreground probability for masks.
+	Threshold float64 `json:"threshold"`
+	// Instance holds the parameters that turn maps into nuclei.
+	Instance instance.Params `json:"instance"`
+	// Diameter is the range (10th, 50th, 90th percentile) of nucleus
+	// diameters seen in training, in pixels; zero: not recorded.
+	Diameter [3]float64 `json:"diameter"`
+	Training Training   `json:"training"`
+}
+
+// Training records how a model came to be.
+type Training struct {
+	Program  string             `json:"program,omitempty"` // version that trained it
+	ISA      string             `json:"isa,omitempty"`
+	Date     string             `json:"date,omitempty"`
+	Data     string             `json:"data,omitempty"`    // description and hash of the set
+	License  string             `json:"license,omitempty"` // of the data, and so of the weights
+	Images   int                `json:"images,omitempty"`
+	Epochs   int                `json:"epochs,omitempty"` // done when these weights were kept
+	Steps    int                `json:"steps,omitempty"`
+	Settings json.RawMessage    `json:"settings,omitempty"` // the whole configuration
+	Metrics  map[string]float64 `json:"metrics,omitempty"`  // on the validation split
+}
+
+// Input says how an image becomes the network's input.
+type Input struct {
+	// Normalise is "range" (divide by the largest value of the sample type)
+	// or "percentile" (Low and High become 0 and 1, not clipped).
+	Normalise string  `json:"normalise" yaml:"normalise"`
+	Low       float64 `json:"low,omitempty" yaml:"low"`
+	High      float64 `json:"high,omitempty" yaml:"high"`
+	// Size is the square every image is resized to; 0: native scale, tiled.
+	Size int `json:"size,omitempty" yaml:"size"`
+}
+
+// NewModel returns a model with freshly initialised weights.
+func NewModel(card Card, seed uint64, training bool) (*Model, error) {
+	m, err := newModel(card, training)
+	if err != nil {
+		return nil, err
+	}
+	initialise(m.Params, seed)
+	if training {
+		m.Params.ResetAverage()
+	}
+	return m, nil
+}
+
+func newModel(card Card, training bool) (*Model, error) {
+	if err := card.Arch.Check(); err != nil {
+		return nil, err
+	}
+	card.Version = formatVersion
+	m := &Model{Card: card, Params: core.NewParams()}
+	card.Arch.declare(m.Params)
+	if err := m.Params.Alloc(training); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// ModelError says that a file is not a usable model.
+type ModelError struct {
+	Name    string // file
+	Problem string
+	Hint    string
+}
+
+func (e *ModelError) Error() string { return fmt.Sprintf("%s: %s", e.Name, e.Problem) }
+
+// LoadModel reads a model file for prediction.
+func LoadModel(path string) (*Model, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, &ModelError{path, "not a file", "give the .safetensors file itself"}
+	}
+	return ReadModel(path, f, st.Size())
+}
+
+// ReadModel reads a model of the given size in bytes; name is used in errors.
+func ReadModel(name string, r io.Reader, size int64) (*Model, error) {
+	m, _, _, err := readModel(name, r, size, false)
+	return m, err
+}
+
+const notAModel = "a model is a .safetensors file written by `unet train`"
+
+// readModel returns the model and what a checkpoint holds besides: the
+// tensors that are no parameters and the state of training.
+func readModel(name string, r io.Reader, size int64, training bool) (m *Model, extra map[string]tensor, state string, err error) {
+	hash := sha256.New()
+	meta, list, err := readTensors(io.TeeReader(r, hash), size)
+	text := meta["unet"]
+	if err != nil {
+		return nil, nil, "", &ModelError{name, err.Error(), notAModel}
+	}
+	if text == "" {
+		return nil, nil, "", &ModelError{name, "a safetensors file, but not of unet", notAModel}
+	}
+	var version struct{ Version int }
+	if err := json.Unmarshal([]byte(text), &version); err != nil {
+		return nil, nil, "", &ModelError{name, "damaged model card: " + err.Error(), notAModel}
+	}
+	if version.Version > formatVersion {
+		return nil, nil, "", &ModelError{name,
+			fmt.Sprintf("model format %d, this program knows formats up to %d", version.Version, formatVersion),
+			"use a newer unet"}
+	}
+	var card Card
+	if err := json.Unmarshal([]byte(text), &card); err != nil {
+		return nil, nil, "", &ModelError{name, "damaged model card: " + err.Error(), notAModel}
+	}
+	if err := card.check(); err != nil {
+		return nil, nil, "", &ModelError{name, err.Error(), "the file may be damaged"}
+	}
+	// The claimed network must not be larger than the file that holds it.
+	if need := card.Arch.parameters(); int64(need)*2 > size {
+		return nil, nil, "", &ModelError{name,
+			fmt.Sprintf("its card describes %d parameters, more than the file holds", need), "the file may be damaged"}
+	}
+	m, err = newModel(card, training)
+	if err != nil {
+		return nil, nil, "", &ModelError{name, err.Error(), "the file may be damaged"}
+	}
+	extra = map[string]tensor{}
+	found := 0
+	for _, t := range list {
+		q := m.Params.Get(t.name)
+		if q == nil {
+			extra[t.name] = t
+			continue
+		}
+		if !slices.Equal(q.Shape, t.shape) {
+			m.Params.Free()
+			return nil, nil, "", &ModelError{name,
+				fmt.Sprintf("tensor %s has shape %v, want %v", t.name, t.shape, q.Shape), "the file may be damaged"}
+		}
+		copy(q.Value, t.data)
+		found++
+	}
+	if found != len(m.Params.All()) {
+		m.Params.Free()
+		return nil, nil, "", &ModelError{name,
+			fmt.Sprintf("%d of %d parameters are missing", len(m.Params.All())-found, len(m.Params.All())),
+			"the file may be damaged"}
+	}
+	m.SHA256 = hex.EncodeToString(hash.Sum(nil))
+	return m, extra, meta["state"], nil
+}
+
+func (c Card) check() error {
+	if err := c.Arch.Check(); err != nil {
+		return err
+	}
+	if c.Kind != Paper && c.Kind != Nuclei {
+		return fmt.Errorf("unknown kind of model %q", c.Kind)
+	}
+	if err := c.Input.check(); err != nil {
+		return err
+	}
+	if !(c.Threshold >= 0 && c.Threshold <= 1) {
+		return fmt.Errorf("threshold %v is not between 0 and 1", c.Threshold)
+	}
+	return c.Instance.Validate()
+}
+
+func (in Input) check() error {
+	switch {
+	case in.Normalise != "range" && in.Normalise != "percentile":
+		return fmt.Errorf("unknown normalisation %q: range or percentile", in.Normalise)
+	case in.Normalise == "percentile" && !(in.Low >= 0 && in.Low < in.High && in.High <= 100):
+		return fmt.Errorf("percentiles %v and %v", in.Low, in.High)
+	case in.Size < 0 || in.Size > 4096:
+		return fmt.Errorf("input size %d", in.Size)
+	}
+	return nil
+}
+
+// parameters counts the floats of a network without allocating it.
+func (a Arch) parameters() int {
+	p := core.NewParams()
+	a.declare(p)
+	n := 0
+	for _, q := range p.All() {
+		n += q.Len()
+	}
+	return n
+}
+
+// tensors lists the parameters for a file. With average, the running average
+// of the weights takes their place.
+func (m *Model) tensors(half, average bool) []tensor {
+	var list []tensor
+	for _, q := range m.Params.All() {
+		data := q.Value
+		if average {
+			data = m.Params.Average(q)
+		}
+		list = append(list, tensor{name: q.Name, shape: q.Shape, data: data, half: half})
+	}
+	return list
+}
+
+// Write writes the model file; half stores weights in half precision.
+func (m *Model) Write(w io.Writer, half bool) error {
+	return m.write(w, "", m.tensors(half, false))
+}
+
+func (m *Model) write(w io.Writer, state string, list []tensor) error {
+	text, err := json.Marshal(m.Card)
+	if err != nil {
+		return err
+	}
+	meta := map[string]string{"unet": string(text)}
+	if state != "" {
+		meta["state"] = state
+	}
+	return writeTensors(w, meta, list)
+}
+
+// Save writes the model to a file, whole or not at all.
+func (m *Model) Save(path string, half bool) error {
+	return imageio.WriteFile(path, func(w io.Writer) error { return m.Write(w, half) })
+}
+
+// Clone returns a copy of the model for prediction, with the averaged weights
+// if average.
+func (m *Model) clone(average bool) (*Model, error) {
+	c, err := newModel(m.Card, false)
+	if err != nil {
+		return nil, err
+	}
+	m.copyTo(c, average)
+	return c, nil
+}
+
+// copyTo copies values, or their averages, into a model of the same network.
+func (m *Model) copyTo(c *Model, average bool) {
+	for _, q := range m.Params.All() {
+		data := q.Value
+		if average {
+			data = m.Params.Average(q)
+		}
+		copy(c.Params.Get(q.Name).Value, data)
+	}
+}
+
+// Bytes returns the model file in memory.
+func (m *Model) Bytes(half bool) ([]byte, error) {
+	var b bytes.Buffer
+	err := m.Write(&b, half)
+	return b.Bytes(), err
+}

@@ -1,0 +1,225 @@
+package unet
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"unet/core"
+)
+
+func newEngine(t testing.TB, isa string, threads int) *core.Engine {
+	t.Helper()
+	e, err := core.NewEngine(isa, threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+// needsKernels skips a test that would take minutes on the pure Go reference.
+func needsKernels(t *testing.T) {
+	t.Helper()
+	if core.ISAs()[0] == "go" {
+		t.Skip("built without C kernels: this would take minutes")
+	}
+}
+
+var threeHeads = []string{HeadForeground, HeadBorder, HeadDistance}
+
+// trainingNet is a small network with random weights, input and targets.
+func trainingNet(t testing.TB, e *core.Engine, a Arch, n, h, w int, direct bool) (*Model, *network) {
+	t.Helper()
+	m, err := NewModel(Card{Kind: Nuclei, Arch: a}, 7, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Params.Free)
+	losses := []core.Loss{{Scale: 1, BCE: 1, Dice: 0.7}, {Scale: 0.5, BCE: 1, Dice: 0.5}, {Scale: 2, BCE: 0.5, L1: 1}}
+	net, err := a.build(e, m.Params, h, w, core.Options{Batch: n, Training: true, Direct: direct}, losses[:len(a.Heads)])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(net.prog.Free)
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, q := range m.Params.All() { // scales and shifts away from 1 and 0
+		if len(q.Shape) == 1 && q.Grad != nil {
+			for i := range q.Value {
+				q.Value[i] += float32(rng.NormFloat64() * 0.2)
+			}
+		}
+	}
+	fill := func(p core.Planar, f func() float64) {
+		for i := range net.prog.Data(p)[:n*p.C*h*w] {
+			net.prog.Data(p)[i] = float32(f())
+		}
+	}
+	fill(net.input, rng.Float64)
+	fill(net.targets, rng.Float64)
+	fill(net.weights, func() float64 { return 0.5 + rng.Float64() })
+	return m, net
+}
+
+func run(t testing.TB, net *network, phases ...core.Phase) {
+	t.Helper()
+	if err := net.prog.Run(context.Background(), phases...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func totalLoss(net *network) float64 {
+	sum := 0.0
+	for _, r := range net.maps.Result() {
+		sum += r.Loss
+	}
+	return sum
+}
+
+// TestFiniteDifferences moves the parameters of every layer along their
+// gradient, both ways, and compares the change of the loss with the gradient.
+// A wrong sign, factor, transposition or missing term of any layer shows.
+func TestFiniteDifferences(t *testing.T) {
+	for _, isa := range core.ISAs() {
+		for _, norm := range []string{"batch", "none"} {
+			for _, direct := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s/%s/direct=%v", isa, norm, direct), func(t *testing.T) {
+					if isa == "go" && !direct {
+						t.Skip("the reference has one algorithm")
+					}
+					e := newEngine(t, isa, 2)
+					a := Arch{Channels: 3, Depth: 2, Width: 16, Norm: norm, Dropout: 0.2, Heads: threeHeads}
+					m, net := trainingNet(t, e, a, 2, 16, 20, direct)
+					run(t, net, core.Forward, core.Backward)
+					grads := map[string][]float32{}
+					for _, q := range m.Params.All() {
+						grads[q.Name] = slices.Clone(q.Grad)
+					}
+					for _, q := range m.Params.All() {
+						g := grads[q.Name]
+						if g == nil {
+							continue
+						}
+						norm2 := 0.0
+						for _, v := range g {
+							norm2 += float64(v) * float64(v)
+						}
+						if norm2 == 0 {
+							t.Errorf("%s: no gradient", q.Name)
+							continue
+						}
+						// A step that changes the loss by about 2e-3.
+						step := 1e-3 / norm2
+						orig := slices.Clone(q.Value)
+						at := func(s float64) float64 {
+							for i := range q.Value {
+								q.Value[i] = orig[i] + float32(s*float64(g[i]))
+							}
+							run(t, net, core.Forward)
+							return totalLoss(net)
+						}
+						up, down := at(step), at(-step)
+						at(0)
+						got := (up - down) / (2 * step)
+						if math.Abs(got-norm2) > 0.03*norm2+2e-4 {
+							t.Errorf("%s: slope along the gradient %.6g, the gradient says %.6g", q.Name, got, norm2)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestThreads checks that results do not depend on the number of threads.
+func TestThreads(t *testing.T) {
+	var want []float32
+	for _, threads := range []int{1, 2, 3, 7} {
+		e := newEngine(t, "", threads)
+		a := Arch{Channels: 3, Depth: 3, Width: 32, Norm: "batch", Dropout: 0.1, Heads: threeHeads}
+		m, net := trainingNet(t, e, a, 3, 40, 24, false)
+		adam := core.NewAdam(1e-2)
+		adam.EMA, adam.WeightDecay, adam.Clip = 0.9, 0.01, 1
+		for range 3 {
+			run(t, net, core.Forward, core.Backward)
+			adam.Update(e, m.Params, adam.GradNorm(e, m.Params))
+		}
+		var got []float32
+		for _, q := range m.Params.All() {
+			got = append(got, q.Value...)
+			got = append(got, m.Params.Average(q)...)
+		}
+		if want == nil {
+			want = got
+		} else if !slices.Equal(got, want) {
+			t.Errorf("%d threads: other weights than with 1", threads)
+		}
+	}
+}
+
+// TestWinogradNearDirect compares the two ways to convolve through a whole
+// network.
+func TestWinogradNearDirect(t *testing.T) {
+	needsKernels(t)
+	e := newEngine(t, "", 2)
+	a := Arch{Channels: 1, Depth: 3, Width: 32, Norm: "batch", Heads: []string{HeadForeground}}
+	m1, direct := trainingNet(t, e, a, 2, 64, 48, true)
+	m2, fast := trainingNet(t, e, a, 2, 64, 48, false)
+	run(t, direct, core.Forward, core.Backward)
+	run(t, fast, core.Forward, core.Backward)
+	if d := maxDiff(direct.maps.Logits(), fast.maps.Logits()); d > 1e-3 {
+		t.Errorf("logits differ by %g", d)
+	}
+	for i, q := range m1.Params.All() {
+		if q.Grad == nil {
+			continue
+		}
+		var norm, diff float64
+		for j, v := range q.Grad {
+			d := float64(v - m2.Params.All()[i].Grad[j])
+			norm += float64(v) * float64(v)
+			diff += d * d
+		}
+		if math.Sqrt(diff) > 2e-3*math.Sqrt(norm)+1e-7 {
+			t.Errorf("%s: gradients differ by %.2g of their size", q.Name, math.Sqrt(diff/norm))
+		}
+	}
+}
+
+func maxDiff(a, b []float32) float64 {
+	d := 0.0
+	for i := range a {
+		d = max(d, math.Abs(float64(a[i]-b[i])))
+	}
+	return d
+}
+
+// TestInferenceMatchesTraining: with the statistics of the very batch as
+// running statistics, the folded network computes what training computed.
+func TestInferenceMatchesTraining(t *testing.T) {
+	needsKernels(t)
+	for _, norm := range []string{"batch", "none"} {
+		e := newEngine(t, "", 2)
+		a := Arch{Channels: 3, Depth: 2, Width: 32, Norm: norm, Heads: threeHeads}
+		m, net := trainingNet(t, e, a, 1, 96, 64, false)
+		// Momentum 0.1: two hundred passes leave the batch's own statistics,
+		// whose variance is the unbiased one.
+		for range 200 {
+			run(t, net, core.Forward)
+		}
+		inf, err := a.build(e, m.Params, 96, 64, core.Options{Batch: 1}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer inf.prog.Free()
+		copy(inf.prog.Data(inf.input), net.prog.Data(net.input))
+		run(t, inf, core.Pack, core.Forward)
+		// n/(n-1) is 0.3% at the bottom.
+		if d := maxDiff(inf.maps.Prob(), net.maps.Prob()); d > 0.02 {
+			t.Errorf("norm %s: probabilities differ by %g", norm, d)
+		}
+	}
+}

@@ -1,0 +1,256 @@
+package unet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"unet/core"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+// Predictor computes the maps of images. It keeps the programs of the last few
+// image sizes; its methods may be called from several goroutines, whose
+// computations take turns.
+type Predictor struct {
+	engine *core.Engine
+	model  *Model
+	// Flips averages over the image and its three mirror images (test-time
+	// augmentation), at four times the cost.
+	Flips bool
+
+	mu    sync.Mutex
+	nets  []*network // most recently used first
+	sizes [][3]int
+	kept  int // programs kept
+	// Images of more than whole pixels are computed in tiles of tileW x tileH.
+	whole, tileW, tileH int
+}
+
+// The size of tiles depends on nothing but the image, so that neither do its
+// maps: Winograd's rounding differs, in the last bits, with the distance to
+// the edge of a tile. These sizes let an image 40 000 pixels wide be predicted
+// within 2 GiB; wide tiles waste less on their halo than high ones.
+const (
+	wholePixels = 1536 * 1536
+	tileWidth   = 1536
+	tileHeight  = 768
+)
+
+// programs kept by a Predictor.
+const keptPrograms = 4
+
+// NewPredictor readies m for prediction on e. Close releases its memory.
+func NewPredictor(e *core.Engine, m *Model) *Predictor {
+	return &Predictor{engine: e, model: m, kept: keptPrograms,
+		whole: wholePixels, tileW: tileWidth, tileH: tileHeight}
+}
+
+// Model returns the model in use.
+func (p *Predictor) Model() *Model { return p.model }
+
+// Close releases the programs' memory.
+func (p *Predictor) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.nets {
+		n.prog.Free()
+	}
+	p.nets, p.sizes = nil, nil
+}
+
+// Memory returns the bytes of activations that predicting an image of w x h
+// takes at once (images larger than a tile are computed in tiles).
+func (m *Model) Memory(w, h int) (int, error) {
+	e, err := core.NewEngine("", 1)
+	if err != nil {
+		return 0, err
+	}
+	defer e.Close()
+	if w*h > wholePixels {
+		w, h = min(w, tileWidth), min(h, tileHeight)
+	}
+	up := func(v int) int {
+		k := m.Card.Arch.Multiple()
+		return (v + k - 1) / k * k
+	}
+	net, err := m.Card.Arch.build(e, m.Params, up(h), up(w), core.Options{Batch: 1}, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer net.prog.Free()
+	return net.prog.Memory(), nil
+}
+
+// repack makes the programs see changed parameters.
+func (p *Predictor) repack(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.nets {
+		if err := n.prog.Run(ctx, core.Pack); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// network returns the program for n images of h x w. p.mu is held.
+func (p *Predictor) network(ctx context.Context, n, h, w int) (*network, error) {
+	key := [3]int{n, h, w}
+	if i := slices.Index(p.sizes, key); i >= 0 {
+		net := p.nets[i]
+		p.nets = slices.Insert(slices.Delete(p.nets, i, i+1), 0, net)
+		p.sizes = slices.Insert(slices.Delete(p.sizes, i, i+1), 0, key)
+		return net, nil
+	}
+	for len(p.nets) >= p.kept {
+		last := len(p.nets) - 1
+		p.nets[last].prog.Free()
+		p.nets, p.sizes = p.nets[:last], p.sizes[:last]
+	}
+	net, err := p.model.Card.Arch.build(p.engine, p.model.Params, h, w, core.Options{Batch: n}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := net.prog.Run(ctx, core.Pack); err != nil {
+		net.prog.Free()
+		return nil, err
+	}
+	p.nets = slices.Insert(p.nets, 0, net)
+	p.sizes = slices.Insert(p.sizes, 0, key)
+	return net, nil
+}
+
+// Maps returns the network's probabilities for an image of raw samples, at the
+// size of the image.
+func (p *Predictor) Maps(ctx context.Context, img *imageio.Image) (instance.Maps, error) {
+	in, err := p.model.Card.Input.Apply(img)
+	if err != nil {
+		return instance.Maps{}, err
+	}
+	return p.normalised(ctx, in)
+}
+
+// normalised is Maps for an image that is normalised already.
+func (p *Predictor) normalised(ctx context.Context, in *imageio.Image) (instance.Maps, error) {
+	if in.W < 1 || in.H < 1 {
+		return instance.Maps{}, fmt.Errorf("empty image (%dx%d)", in.W, in.H)
+	}
+	planes, err := p.resized(ctx, in)
+	if err != nil {
+		return instance.Maps{}, err
+	}
+	return p.named(planes, in.W, in.H), nil
+}
+
+// resized computes the planes of all heads at the size of the image, by way of
+// the model's own size where it has one.
+func (p *Predictor) resized(ctx context.Context, in *imageio.Image) ([]float32, error) {
+	size := p.model.Card.Input.Size
+	if size == 0 || in.W == size && in.H == size {
+		return p.planes(ctx, in)
+	}
+	planes, err := p.planes(ctx, imageio.Resample(in, size, size))
+	if err != nil {
+		return nil, err
+	}
+	back := &imageio.Image{W: size, H: size, C: len(p.model.Card.Arch.Heads), Pix: planes}
+	return imageio.Resample(back, in.W, in.H).Pix, nil
+}
+
+// named hands out the planes of the heads by name.
+func (p *Predictor) named(planes []float32, w, h int) instance.Maps {
+	m := instance.Maps{W: w, H: h}
+	for i, name := range p.model.Card.Arch.Heads {
+		plane := planes[i*w*h:][:w*h]
+		switch name {
+		case HeadForeground:
+			m.Foreground = plane
+		case HeadBorder:
+			m.Border = plane
+		case HeadDistance:
+			m.Distance = plane
+		}
+	}
+	return m
+}
+
+// planes computes all heads of a normalised image at its own scale, whole or
+// in tiles that overlap by the network's receptive field.
+func (p *Predictor) planes(ctx context.Context, in *imageio.Image) ([]float32, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	heads := len(p.model.Card.Arch.Heads)
+	out := make([]float32, heads*in.W*in.H)
+	xs, ys := p.tiles(in.W, in.H)
+	for _, y := range ys {
+		for _, x := range xs {
+			prob, err := p.tile(ctx, in, x, y)
+			if err != nil {
+				return nil, err
+			}
+			for k := range heads {
+				for row := y.from; row < y.to; row++ {
+					src := prob[(k*y.size+row-y.start)*x.size+x.from-x.start:]
+					copy(out[(k*in.H+row)*in.W+x.from:][:x.to-x.from], src)
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// cut is one tile along one axis: pixels from..to-1 are kept of size pixels
+// computed, the first of which is start.
+type cut struct{ start, size, from, to int }
+
+// fillTile writes channels planes of a tile, continuing the image by
+// reflection where the tile leaves it. Gray images fill every channel; colour
+// images become gray for a network of one channel.
+func fillTile(dst []float32, in *imageio.Image, channels int, x, y cut) {
+	for c := range channels {
+		for row := range y.size {
+			d := dst[(c*y.size+row)*x.size:][:x.size]
+			sy := reflect(y.start+row, in.H) * in.W
+			read := func(at int) float32 {
+				switch {
+				case in.C == 1:
+					return in.Pix[at]
+				case channels == 1: // luma of ITU-R BT.601
+					n := in.W * in.H
+					return 0.299*in.Pix[at] + 0.587*in.Pix[n+at] + 0.114*in.Pix[2*n+at]
+				}
+				return in.Pix[c%in.C*in.W*in.H+at]
+			}
+			inside := min(max(in.W-x.start, 0), x.size)
+			if in.C == 1 || channels > 1 {
+				plane := 0
+				if in.C > 1 {
+					plane = c % in.C * in.W * in.H
+				}
+				copy(d[:inside], in.Pix[plane+sy+x.start:])
+			} else {
+				for i := range inside {
+					d[i] = read(sy + x.start + i)
+				}
+			}
+			for i := inside; i < x.size; i++ {
+				d[i] = read(sy + reflect(x.start+i, in.W))
+			}
+		}
+	}
+}
+
+// reflect mirrors i into 0..n-1 without repeating the edge.
+func reflect(i, n int) int {
+	if n == 1 {
+		return 0
+	}
+	i %= 2 * (n - 1)
+	if i < 0 {
+		i += 2 * (n - 1)
+	}
+	return min(i, 2*(n-1)-i)
+}

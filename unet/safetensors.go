@@ -1,0 +1,211 @@
+package unet
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sort"
+)
+
+// tensor is one named array of a safetensors file
+// (https://huggingface.co/docs/safetensors: 8-byte length, JSON header, data).
+type tensor struct {
+	name  string
+	shape []int
+	data  []float32
+	half  bool // stored as IEEE half precision
+}
+
+// maxHeader bounds the JSON header of a file before it is read.
+const maxHeader = 16 << 20
+
+type tensorHeader struct {
+	DType   string   `json:"dtype"`
+	Shape   []int64  `json:"shape"`
+	Offsets [2]int64 `json:"data_offsets"`
+}
+
+// writeTensors writes a file with the metadata and the tensors in order.
+func writeTensors(w io.Writer, metadata map[string]string, list []tensor) error {
+	header := map[string]any{"__metadata__": metadata}
+	at := int64(0)
+	for _, t := range list {
+		h := tensorHeader{DType: "F32", Offsets: [2]int64{at, at + 4*int64(len(t.data))}, Shape: []int64{}}
+		if t.half {
+			h.DType, h.Offsets[1] = "F16", at+2*int64(len(t.data))
+		}
+		for _, d := range t.shape {
+			h.Shape = append(h.Shape, int64(d))
+		}
+		header[t.name] = h
+		at = h.Offsets[1]
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		return err
+	}
+	for (len(text)+8)%64 != 0 {
+		text = append(text, ' ') // aligns the data
+	}
+	var n [8]byte
+	binary.LittleEndian.PutUint64(n[:], uint64(len(text)))
+	if _, err := w.Write(append(n[:], text...)); err != nil {
+		return err
+	}
+	buf := make([]byte, 0, 1<<16)
+	for _, t := range list {
+		for i, v := range t.data {
+			if t.half {
+				buf = binary.LittleEndian.AppendUint16(buf, toHalf(v))
+			} else {
+				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
+			}
+			if len(buf) > 1<<16-8 || i == len(t.data)-1 {
+				if _, err := w.Write(buf); err != nil {
+					return err
+				}
+				buf = buf[:0]
+			}
+		}
+	}
+	return nil
+}
+
+var errTruncated = errors.New("the file is cut short")
+
+// readTensors reads a file of the given size. Nothing is allocated before the
+// sizes it claims have been checked against the size of the file.
+func readTensors(r io.Reader, size int64) (metadata map[string]string, list []tensor, err error) {
+	var n [8]byte
+	if _, err := io.ReadFull(r, n[:]); err != nil {
+		return nil, nil, errTruncated
+	}
+	length := binary.LittleEndian.Uint64(n[:])
+	if length > maxHeader {
+		return nil, nil, errors.New("not a safetensors file (its header would be too long)")
+	}
+	if int64(length)+8 > size {
+		return nil, nil, errTruncated
+	}
+	text := make([]byte, length)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return nil, nil, errTruncated
+	}
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return nil, nil, fmt.Errorf("not a safetensors file (its header is no JSON: %w)", err)
+	}
+	type entry struct {
+		tensorHeader
+		name  string
+		count int64
+	}
+	var entries []entry
+	for name, msg := range raw {
+		if name == "__metadata__" {
+			if err := json.Unmarshal(msg, &metadata); err != nil {
+				return nil, nil, fmt.Errorf("damaged metadata: %w", err)
+			}
+			continue
+		}
+		e := entry{name: name, count: 1}
+		if err := json.Unmarshal(msg, &e.tensorHeader); err != nil {
+			return nil, nil, fmt.Errorf("damaged header of tensor %q: %w", name, err)
+		}
+		width := map[string]int64{"F32": 4, "F16": 2}[e.DType]
+		if width == 0 {
+			return nil, nil, fmt.Errorf("tensor %q has type %q, only F32 and F16 are known", name, e.DType)
+		}
+		for _, d := range e.Shape {
+			if d < 0 || d > size || e.count*max(d, 1) > size {
+				return nil, nil, fmt.Errorf("tensor %q has an impossible shape %v", name, e.Shape)
+			}
+			e.count *= d
+		}
+		if e.Offsets[0] < 0 || e.Offsets[1]-e.Offsets[0] != e.count*width || e.Offsets[1] > size {
+			return nil, nil, fmt.Errorf("tensor %q: shape %v does not fit its place in the file", name, e.Shape)
+		}
+		entries = append(entries, e)
+	}
+	sort.Slice(entries, func(i, j int) bool {
+		a, b := entries[i], entries[j]
+		if a.Offsets[0] != b.Offsets[0] {
+			return a.Offsets[0] < b.Offsets[0]
+		}
+		return a.name < b.name
+	})
+	at := int64(0)
+	for _, e := range entries {
+		if e.Offsets[0] != at {
+			return nil, nil, fmt.Errorf("tensor %q overlaps another or leaves a gap", e.name)
+		}
+		at = e.Offsets[1]
+	}
+	switch {
+	case 8+int64(length)+at > size:
+		return nil, nil, errTruncated
+	case 8+int64(length)+at < size:
+		return nil, nil, errors.New("there are bytes after the end of the data")
+	}
+	for _, e := range entries {
+		t := tensor{name: e.name, half: e.DType == "F16", data: make([]float32, e.count)}
+		for _, d := range e.Shape {
+			t.shape = append(t.shape, int(d))
+		}
+		buf := make([]byte, min(e.Offsets[1]-e.Offsets[0], 1<<16))
+		for i := 0; i < len(t.data); {
+			width := 4
+			if t.half {
+				width = 2
+			}
+			chunk := buf[:min(len(buf), (len(t.data)-i)*width)]
+			if _, err := io.ReadFull(r, chunk); err != nil {
+				return nil, nil, errTruncated
+			}
+			for ; len(chunk) > 0; chunk = chunk[width:] {
+				if t.half {
+					t.data[i] = fromHalf(binary.LittleEndian.Uint16(chunk))
+				} else {
+					t.data[i] = math.Float32frombits(binary.LittleEndian.Uint32(chunk))
+				}
+				i++
+			}
+		}
+		list = append(list, t)
+	}
+	return metadata, list, nil
+}
+
+// toHalf rounds to IEEE half precision, to nearest, ties to even; what is too
+// large becomes infinite.
+func toHalf(v float32) uint16 {
+	b := math.Float32bits(v)
+	sign := uint16(b >> 16 & 0x8000)
+	b &= 0x7fffffff
+	switch {
+	case b > 0x7f800000:
+		return sign | 0x7e00 // NaN
+	case b >= 0x47800000:
+		return sign | 0x7c00 // at least 65536: infinite
+	case b >= 0x38800000: // normal
+		b -= 0x38000000 // exponent bias 127 -> 15
+		return sign | uint16((b+0xfff+b>>13&1)>>13)
+	}
+	// Subnormal: units of 2^-24.
+	return sign | uint16(math.RoundToEven(float64(math.Float32frombits(b))*(1<<24)))
+}
+
+func fromHalf(h uint16) float32 {
+	sign, exp, frac := uint32(h&0x8000)<<16, uint32(h>>10&0x1f), uint32(h&0x3ff)
+	switch exp {
+	case 0:
+		v := float32(frac) / (1 << 24)
+		return math.Float32frombits(math.Float32bits(v) | sign)
+	case 31:
+		return math.Float32frombits(sign | 0x7f800000 | frac<<13)
+	}
+	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
+}

@@ -1,0 +1,93 @@
+package unet
+
+import (
+	"fmt"
+
+	"unet/unet/dataset"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+	"unet/unet/metrics"
+)
+
+// SolutionScores are the scores of predictions against a table of true nuclei.
+type SolutionScores struct {
+	Images int `json:"images"`
+	// Missing lists images of the solution without prediction, which count as
+	// predictions of nothing. Extra lists predicted images that are not in the
+	// solution, Ignored counts those the solution says to ignore; neither is
+	// scored.
+	Missing []string        `json:"missing"`
+	Extra   []string        `json:"extra"`
+	Ignored int             `json:"ignored"`
+	Scores  NucleusScores   `json:"scores"`
+	List    []SolutionImage `json:"list"`
+}
+
+// SolutionImage is the outcome of one image.
+type SolutionImage struct {
+	ID        string  `json:"id"`
+	Truth     int     `json:"truth"`
+	Predicted int     `json:"predicted"`
+	AP        float64 `json:"ap"` // its Kaggle score
+	AP50      float64 `json:"ap50"`
+}
+
+// ScoreSolution scores encoded predictions by the rules of the Data Science
+// Bowl. The solution must give the size of every image (its columns Height and
+// Width).
+func ScoreSolution(solution, predictions []instance.Encoded) (*SolutionScores, error) {
+	s := &SolutionScores{Missing: []string{}, Extra: []string{}}
+	of := map[string]*instance.Encoded{}
+	for i := range predictions {
+		of[predictions[i].Name] = &predictions[i]
+	}
+	known := map[string]bool{}
+	var agg metrics.Aggregate
+	var errors ErrorCounts
+	taus := metrics.Taus()
+	for i := range solution {
+		e := &solution[i]
+		known[e.Name] = true
+		if e.Usage == "Ignored" {
+			s.Ignored++
+			continue
+		}
+		if e.W == 0 {
+			return nil, &dataset.InputError{Name: "the solution", Problem: fmt.Sprintf("does not give the size of image %s", e.Name),
+				Hint: "it needs the columns ImageId, EncodedPixels, Height and Width"}
+		}
+		if int64(e.W)*int64(e.H) > imageio.MaxSamples {
+			return nil, &dataset.InputError{Name: "the solution", Problem: fmt.Sprintf("gives image %s %d x %d pixels", e.Name, e.W, e.H),
+				Hint: "check its columns Height and Width"}
+		}
+		truth, _, err := e.Labels(0, 0)
+		if err != nil {
+			return nil, fmt.Errorf("solution: %w", err)
+		}
+		pred := imageio.NewLabels(e.W, e.H)
+		if q := of[e.Name]; q == nil {
+			s.Missing = append(s.Missing, e.Name)
+		} else if pred, _, err = q.Labels(e.W, e.H); err != nil {
+			return nil, fmt.Errorf("predictions: %w", err)
+		}
+		o, err := metrics.Compare(truth, pred)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.Name, err)
+		}
+		r := o.Result(taus)
+		agg.Add(r)
+		errors.add(countErrors(o))
+		s.List = append(s.List, SolutionImage{e.Name, r.Truth, r.Pred, r.Score(), r.At[0].Scores(0.5).AP})
+	}
+	for _, p := range predictions {
+		if !known[p.Name] {
+			s.Extra = append(s.Extra, p.Name)
+		}
+	}
+	s.Images = len(s.List)
+	if s.Images == 0 {
+		return nil, &dataset.InputError{Name: "the solution", Problem: "holds no image to score", Hint: "check its column Usage"}
+	}
+	s.Scores = nucleusScores(&agg, errors)
+	return s, nil
+}

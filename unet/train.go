@@ -1,0 +1,496 @@
+package unet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"unet/core"
+	"unet/unet/instance"
+)
+
+// Files of a run's folder.
+const (
+	CheckpointFile = "checkpoint.safetensors" // everything, to resume from
+	BestFile       = "best.safetensors"       // the best epoch so far
+	ModelFile      = "model.safetensors"      // the result
+	lockFile       = "lock"
+)
+
+// Trainer is one training run.
+type Trainer struct {
+	Config Config
+	Engine *core.Engine
+	Train  *Images
+	Val    *Images
+	// Dir is the run's folder. With Resume it must hold a checkpoint.
+	Dir    string
+	Resume bool
+	// Card describes the model to be; Kind, Arch and Input come from Config.
+	Card Card
+	// DataHash identifies the training images in checkpoints.
+	DataHash string
+	// From starts from these weights instead of random ones; same Arch.
+	From *Model
+	// Every is the longest time between checkpoints (0: only after epochs).
+	Every time.Duration
+	// Started, if not nil, is called once training is set up.
+	Started func(RunPlan)
+	// Progress, if not nil, is called after every step.
+	Progress func(Progress)
+	// EpochDone, if not nil, is called after every epoch, when the checkpoint
+	// is on disk; best is the number of the best epoch so far.
+	EpochDone func(history []Epoch, best int)
+	// Warn, if not nil, receives what went wrong without ending the run.
+	Warn func(text string)
+
+	model   *Model // being trained
+	net     *network
+	adam    *core.Adam
+	feed    *feed
+	val     *Predictor
+	valCopy *Model
+	state   *state
+	config  []byte
+}
+
+// RunPlan says what a run will do.
+type RunPlan struct {
+	Parameters  int
+	Steps       int // per epoch
+	Memory      int // bytes of activations and gradients
+	Epoch       int // epochs done before, when resuming
+	TrainImages int
+	ValImages   int
+}
+
+// Progress describes a run in the middle of an epoch.
+type Progress struct {
+	Epoch, Step, Steps int
+	Loss               float64 // mean of the epoch so far
+	Rate               float64
+}
+
+// Result of a run.
+type Result struct {
+	Model     *Model // for prediction; the caller frees its Params
+	History   []Epoch
+	BestEpoch int
+	Stopped   bool // early
+}
+
+// ErrBusy says that another process trains in the run's folder.
+var ErrBusy = errors.New("another training is running in this folder")
+
+// ErrDiverged says that loss or gradients became NaN or infinite twice.
+var ErrDiverged = errors.New("training diverged: loss or gradients are not finite")
+
+// Run trains until all epochs are done, training stops early, or ctx ends. In
+// the last case the state is saved and the cause of ctx returned.
+func (t *Trainer) Run(ctx context.Context) (*Result, error) {
+	if err := t.Config.Check(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(t.Dir, 0o777); err != nil {
+		return nil, err
+	}
+	unlock, err := lock(filepath.Join(t.Dir, lockFile))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := t.setUp(ctx); err != nil {
+		return nil, err
+	}
+	defer t.tearDown()
+	if t.Started != nil {
+		t.Started(RunPlan{
+			Parameters: t.model.Params.Count(), Steps: t.feed.steps, Memory: t.net.prog.Memory(),
+			Epoch: t.state.Epoch, TrainImages: t.Train.Len(), ValImages: t.Val.Len(),
+		})
+	}
+	for !t.state.Finished {
+		err := t.epoch(ctx)
+		if errors.Is(err, ErrDiverged) {
+			err = t.rollBack()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return t.finish()
+}
+
+// lock takes the run folder for this process; the lock goes with the process.
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if err := tryLock(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", filepath.Dir(path), ErrBusy)
+	}
+	return func() { f.Close() }, nil
+}
+
+func (t *Trainer) path(name string) string { return filepath.Join(t.Dir, name) }
+
+func (t *Trainer) setUp(ctx context.Context) (err error) {
+	c := t.Config
+	if t.Train.Len() == 0 || t.Val.Len() == 0 {
+		return fmt.Errorf("%d training and %d validation images: both are needed", t.Train.Len(), t.Val.Len())
+	}
+	if t.config, err = json.Marshal(c); err != nil {
+		return err
+	}
+	if t.feed, err = newFeed(c, t.Train); err != nil {
+		return err
+	}
+	t.adam = core.NewAdam(c.LearningRate)
+	t.adam.WeightDecay, t.adam.Clip, t.adam.EMA = c.WeightDecay, c.Clip, c.EMA
+	if t.Resume {
+		err = t.restore()
+	} else {
+		err = t.start()
+	}
+	if err != nil {
+		return err
+	}
+	losses := make([]core.Loss, len(c.Arch.Heads))
+	for i, h := range c.Arch.Heads {
+		losses[i] = c.Loss[h]
+	}
+	side := c.Augment.Size
+	t.net, err = c.Arch.build(t.Engine, t.model.Params, side, side, core.Options{Batch: c.Batch, Training: true}, losses)
+	if err != nil {
+		return err
+	}
+	if t.valCopy, err = t.model.clone(false); err != nil {
+		return err
+	}
+	t.val = NewPredictor(t.Engine, t.valCopy)
+	return nil
+}
+
+func (t *Trainer) tearDown() {
+	if t.net != nil {
+		t.net.prog.Free()
+	}
+	if t.val != nil {
+		t.val.Close()
+		t.valCopy.Params.Free()
+	}
+	t.model.Params.Free()
+}
+
+func (t *Trainer) start() (err error) {
+	card := t.Card
+	card.Kind, card.Arch, card.Input = t.Config.Kind, t.Config.Arch, t.Config.Input
+	card.Threshold = t.Config.Threshold
+	if card.Instance == (instance.Params{}) {
+		card.Instance = instance.DefaultParams()
+	}
+	if t.model, err = NewModel(card, t.Config.Seed, true); err != nil {
+		return err
+	}
+	if t.From != nil {
+		if !t.From.Card.Arch.sameShape(card.Arch) {
+			return fmt.Errorf("the weights to start from belong to another network (%+v)", t.From.Card.Arch)
+		}
+		t.From.copyTo(t.model, false)
+		t.model.Params.ResetAverage()
+	}
+	t.state = &state{Config: t.config, Data: t.DataHash, ISA: t.Engine.ISA(), Factor: 1, Best: math.MaxFloat64}
+	if t.Config.Mode == "max" {
+		t.state.Best = -math.MaxFloat64
+	}
+	return nil
+}
+
+// sameShape says that weights of one network fit the other.
+func (a Arch) sameShape(b Arch) bool {
+	return a.Channels == b.Channels && a.Depth == b.Depth && a.Width == b.Width && a.Norm == b.Norm &&
+		len(a.Heads) == len(b.Heads)
+}
+
+// restore continues from the checkpoint.
+func (t *Trainer) restore() (err error) {
+	path := t.path(CheckpointFile)
+	if t.model, t.state, err = loadCheckpoint(path); err != nil {
+		return err
+	}
+	switch {
+	case string(t.state.Config) != string(t.config):
+		err = errors.New("the settings differ from those the run began with")
+	case t.state.Data != t.DataHash:
+		err = errors.New("the training images differ from those the run began with")
+	case t.state.ISA != t.Engine.ISA() && t.Warn != nil:
+		t.Warn(fmt.Sprintf("the run began on %s and goes on with %s: its results will differ in the last bits", t.state.ISA, t.Engine.ISA()))
+	}
+	if err != nil {
+		t.model.Params.Free()
+		return &ModelError{path, err.Error(), "resume with the same settings and data, or start a new run in another folder"}
+	}
+	t.adam.Step = t.state.Updates
+	return nil
+}
+
+// epoch trains one epoch, or the rest of it, and validates.
+func (t *Trainer) epoch(ctx context.Context) error {
+	s, c := t.state, t.Config
+	start := time.Now()
+	saved := start
+	feedCtx, stop := context.WithCancel(ctx)
+	ready, free := t.feed.run(feedCtx, s.Epoch, s.Step, t.Engine.Threads())
+	defer func() {
+		stop()
+		for range ready { // let the feeder end
+		}
+	}()
+	total := c.Epochs * t.feed.steps
+	for s.Step < t.feed.steps {
+		b, ok := <-ready
+		if !ok || ctx.Err() != nil {
+			return t.interrupted(ctx)
+		}
+		copy(t.net.prog.Data(t.net.input), b.input)
+		copy(t.net.prog.Data(t.net.targets), b.targets)
+		copy(t.net.prog.Data(t.net.weights), b.weights)
+		free <- b
+		done := s.Epoch*t.feed.steps + s.Step
+		t.adam.Rate = s.Factor * c.rate(done, total)
+		t.net.seed = uint64(done)<<8 ^ c.Seed
+		undo := t.model.statistics()
+		if err := t.net.prog.Run(ctx, core.Forward, core.Backward); err != nil {
+			undo() // the step is done again on resuming
+			return t.interrupted(ctx)
+		}
+		norm := t.adam.GradNorm(t.Engine, t.model.Params)
+		results := t.net.maps.Result()
+		loss := 0.0
+		for _, r := range results {
+			loss += r.Loss
+		}
+		if !finite(norm) || !finite(loss) {
+			return ErrDiverged
+		}
+		t.adam.Update(t.Engine, t.model.Params, norm)
+		s.Partial.add(results)
+		s.Step, s.Updates = s.Step+1, t.adam.Step
+		if t.Progress != nil {
+			t.Progress(Progress{Epoch: s.Epoch + 1, Step: s.Step, Steps: t.feed.steps,
+				Loss: s.Partial.Loss / float64(s.Partial.Batches), Rate: t.adam.Rate})
+		}
+		if t.Every > 0 && time.Since(saved) > t.Every && s.Step < t.feed.steps {
+			if err := t.save(); err != nil {
+				return err
+			}
+			saved = time.Now()
+		}
+	}
+	return t.endEpoch(ctx, start)
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// interrupted saves the state and returns why ctx ended.
+func (t *Trainer) interrupted(ctx context.Context) error {
+	if err := t.save(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+func (t *Trainer) save() error {
+	if err := t.model.saveCheckpoint(t.path(CheckpointFile), t.state); err != nil {
+		return fmt.Errorf("saving the checkpoint: %w", err)
+	}
+	return nil
+}
+
+// endEpoch validates, decides on best and stop, and saves.
+func (t *Trainer) endEpoch(ctx context.Context, start time.Time) error {
+	s, c := t.state, t.Config
+	e := Epoch{Epoch: s.Epoch + 1, Rate: t.adam.Rate, Train: s.Partial.scores()}
+	last := e.Epoch == c.Epochs
+	if e.Epoch%c.ValidateEvery == 0 || last {
+		t.model.copyTo(t.valCopy, c.EMA > 0)
+		if err := t.val.repack(ctx); err != nil {
+			return t.interrupted(ctx)
+		}
+		v, err := validate(ctx, t.val, t.Val)
+		if err != nil {
+			if ctx.Err() != nil {
+				// The epoch's steps are done; resuming validates again.
+				return t.interrupted(ctx)
+			}
+			return err
+		}
+		e.Val = &v
+	}
+	e.Seconds = time.Since(start).Seconds()
+	s.History = append(s.History, e)
+	s.Epoch, s.Step, s.Partial = e.Epoch, 0, tally{}
+	if e.Val != nil {
+		if err := t.judge(e); err != nil {
+			return err
+		}
+	}
+	if s.Epoch >= c.Epochs {
+		s.Finished = true
+	}
+	if err := t.save(); err != nil {
+		return err
+	}
+	if t.EpochDone != nil {
+		t.EpochDone(s.History, s.BestEpoch)
+	}
+	return nil
+}
+
+// judge compares a validated epoch with the best.
+func (t *Trainer) judge(e Epoch) error {
+	s, c := t.state, t.Config
+	v, err := e.Monitored(c.Monitor)
+	if err != nil {
+		return err
+	}
+	better := v < s.Best-c.MinDelta
+	if c.Mode == "max" {
+		better = v > s.Best+c.MinDelta
+	}
+	if better {
+		s.Best, s.BestEpoch, s.Waited = v, e.Epoch, 0
+		t.describe(t.valCopy, e)
+		return t.valCopy.Save(t.path(BestFile), false)
+	}
+	s.Waited++
+	since := e.Epoch - s.BestEpoch
+	if c.Schedule == "plateau" && c.PlateauPatience > 0 && s.Waited%c.PlateauPatience == 0 {
+		s.Factor *= c.PlateauFactor
+	}
+	if c.Patience > 0 && since >= c.Patience {
+		s.Finished = true
+	}
+	return nil
+}
+
+// describe enters the facts of an epoch in a model's card.
+func (t *Trainer) describe(m *Model, e Epoch) {
+	tr := &m.Card.Training
+	tr.ISA, tr.Images, tr.Epochs, tr.Steps = t.Engine.ISA(), t.Train.Len(), e.Epoch, t.state.Updates
+	tr.Settings = t.config
+	if e.Val != nil {
+		tr.Metrics = map[string]float64{
+			"loss": e.Val.Loss, "accuracy": e.Val.Accuracy, "f1": e.Val.F1, "iou": e.Val.IoU,
+			"ap": e.Val.AP, "ap50": e.Val.AP50,
+		}
+	}
+}
+
+// Monitored returns the figure named in a configuration; the epoch must have
+// been validated.
+func (e Epoch) Monitored(name string) (float64, error) {
+	all := map[string]float64{
+		"train_loss": e.Train.Loss, "train_f1": e.Train.F1,
+		"val_loss": e.Val.Loss, "val_accuracy": e.Val.Accuracy, "val_f1": e.Val.F1, "val_iou": e.Val.IoU,
+		"val_ap": e.Val.AP, "val_ap50": e.Val.AP50,
+	}
+	v, ok := all[name]
+	if !ok {
+		return 0, fmt.Errorf("unknown monitor %q: train_loss, train_f1, val_loss, val_accuracy, val_f1, val_iou, val_ap or val_ap50", name)
+	}
+	return v, nil
+}
+
+// rollBack returns to the last checkpoint with half the learning rate, once.
+func (t *Trainer) rollBack() error {
+	const advice = "lower --lr, or check the images with `unet inspect`"
+	if t.state.RolledBack {
+		return fmt.Errorf("%w again at epoch %d: %s", ErrDiverged, t.state.Epoch+1, advice)
+	}
+	m, s, err := loadCheckpoint(t.path(CheckpointFile))
+	if err != nil {
+		return fmt.Errorf("%w in the first epoch: %s", ErrDiverged, advice)
+	}
+	m.copyState(t.model)
+	m.Params.Free()
+	s.Factor, s.RolledBack = s.Factor/2, true
+	t.state, t.adam.Step = s, s.Updates
+	if t.Warn != nil {
+		t.Warn(fmt.Sprintf("loss or gradients became infinite; back to epoch %d step %d with half the learning rate", s.Epoch+1, s.Step))
+	}
+	return t.save()
+}
+
+// statistics remembers the running statistics, all that a step changes before
+// its update, and returns a function that restores them.
+func (m *Model) statistics() (restore func()) {
+	saved := map[string][]float32{}
+	for _, q := range m.Params.All() {
+		if q.Grad == nil {
+			saved[q.Name] = slices.Clone(q.Value)
+		}
+	}
+	return func() {
+		for name, values := range saved {
+			copy(m.Params.Get(name).Value, values)
+		}
+	}
+}
+
+// copyState copies values, moments and averages.
+func (m *Model) copyState(to *Model) {
+	m.copyTo(to, false)
+	am, av, ema := m.Params.State()
+	bm, bv, bema := to.Params.State()
+	copy(bm, am)
+	copy(bv, av)
+	copy(bema, ema)
+}
+
+// finish writes the result.
+func (t *Trainer) finish() (*Result, error) {
+	s := t.state
+	r := &Result{History: s.History, BestEpoch: s.BestEpoch, Stopped: s.Epoch < t.Config.Epochs}
+	var err error
+	if t.Config.RestoreBest && s.BestEpoch > 0 {
+		r.Model, err = LoadModel(t.path(BestFile))
+	} else {
+		r.Model, err = t.model.clone(t.Config.EMA > 0)
+		if err == nil {
+			t.describe(r.Model, s.History[len(s.History)-1])
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, r.Model.Save(t.path(ModelFile), false)
+}
+
+func (t *tally) scores() Scores {
+	var s Scores
+	s.Loss = t.Loss / float64(max(t.Batches, 1))
+	n := t.TP + t.FP + t.FN + t.TN
+	s.Accuracy = (t.TP + t.TN) / max(n, 1)
+	s.Precision = ratio(t.TP, t.TP+t.FP)
+	s.Recall = ratio(t.TP, t.TP+t.FN)
+	s.F1 = ratio(2*t.TP, 2*t.TP+t.FP+t.FN)
+	s.IoU = ratio(t.TP, t.TP+t.FP+t.FN)
+	return s
+}
+
+// ratio is 1 for nothing of nothing.
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 1
+	}
+	return a / b
+}

@@ -1,0 +1,275 @@
+package unet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+
+	"unet/unet/dataset"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+	"unet/unet/metrics"
+)
+
+// Tuning is what Tune found on the validation split.
+type Tuning struct {
+	Images int `json:"images"`
+	Trials int `json:"trials"` // sets of parameters that were scored
+	// Threshold for masks, chosen by the F1 of pixels.
+	Threshold Change `json:"threshold"`
+	F1        Change `json:"f1"`
+	// Instance parameters, chosen by the AP of nuclei: the mean of both
+	// conventions' mean AP over IoU 0.50:0.05:0.95.
+	Before instance.Params `json:"instance_before"`
+	After  instance.Params `json:"instance_after"`
+	AP     Change          `json:"ap"`
+}
+
+// Change is a value before and after tuning.
+type Change struct {
+	Before float64 `json:"before"`
+	After  float64 `json:"after"`
+}
+
+// TuneTrials is about how many trials Tune needs.
+const TuneTrials = 110
+
+// tunePixels bounds the maps held in memory for tuning; of a larger
+// validation split every k-th image is used.
+const tunePixels = 48 << 20
+
+// The values tried for each parameter.
+var (
+	tryForeground = []float64{0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85}
+	trySeed       = []float64{0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7}
+	tryProminence = []float64{0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5}
+	tryBorder     = []float64{0, 0.25, 0.5, 0.75, 1}
+	tryMinArea    = []float64{0, 8, 16, 24, 32, 48, 64, 96}
+)
+
+// Tune chooses the threshold and the post-processing parameters of p's model
+// on the validation split of a set and puts them into its card. The maps are
+// computed once; parameters are then improved one at a time over fixed values
+// until none gets better, which gives the same result for any number of
+// threads. predicted is called after every image, tried after every trial with
+// the best AP so far; both may be nil.
+func Tune(ctx context.Context, p *Predictor, set *dataset.Set, predicted func(done, total int), tried func(done int, ap float64)) (*Tuning, error) {
+	indices := set.Split(dataset.Val)
+	if len(indices) == 0 {
+		return nil, &dataset.InputError{Name: set.Dir, Problem: "has no validation images to tune on",
+			Hint: "prepare it with a --split whose second fraction is above 0"}
+	}
+	indices = thin(indices, set)
+	t := &tuner{card: p.model.Card, threads: p.engine.Threads(), images: make([]tuneImage, len(indices)), tried: tried, seen: map[instance.Params]float64{}}
+	var curve metrics.Curve
+	var mu sync.Mutex
+	err := p.each(ctx, set, indices, func(n int, s *dataset.Sample, m instance.Maps) error {
+		t.images[n] = tuneImage{m, s.Labels}
+		c := new(metrics.Curve)
+		c.Add(m.Foreground, s.Labels)
+		mu.Lock()
+		defer mu.Unlock()
+		curve.Merge(c)
+		return nil
+	}, func(done int) {
+		if predicted != nil {
+			predicted(done, len(indices))
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.Close() // the programs' memory is not needed for what follows
+	old := p.model.Card
+	best := curve.Best()
+	r := &Tuning{Images: len(indices), Before: old.Instance,
+		Threshold: Change{old.Threshold, best.Threshold}, F1: Change{curve.At(old.Threshold).F1(), best.F1()}}
+	// Before: with the old mask threshold, which paper models segment by.
+	if r.AP.Before, err = t.score(ctx, old.Instance); err != nil {
+		return nil, err
+	}
+	t.card.Threshold = best.Threshold
+	clear(t.seen)
+	t.best = 0
+	if r.After, r.AP.After, err = t.search(ctx, old.Instance); err != nil {
+		return nil, err
+	}
+	r.Trials = t.trials
+	p.model.Card.Threshold, p.model.Card.Instance = best.Threshold, r.After
+	return r, nil
+}
+
+// thin leaves out images, evenly, when all would need too much memory.
+func thin(indices []int, set *dataset.Set) []int {
+	pixels := 0
+	for _, i := range indices {
+		pixels += set.Entries[i].W * set.Entries[i].H
+	}
+	step := (pixels + tunePixels - 1) / tunePixels
+	if step <= 1 {
+		return indices
+	}
+	var out []int
+	for k := 0; k < len(indices); k += step {
+		out = append(out, indices[k])
+	}
+	return out
+}
+
+type tuneImage struct {
+	maps  instance.Maps
+	truth *imageio.Labels
+}
+
+// tuner scores parameters on maps computed before.
+type tuner struct {
+	card    Card
+	threads int
+	images  []tuneImage
+	seen    map[instance.Params]float64
+	trials  int
+	best    float64
+	tried   func(done int, ap float64)
+}
+
+// score is the mean of both conventions' mean AP with parameters q.
+func (t *tuner) score(ctx context.Context, q instance.Params) (float64, error) {
+	if v, ok := t.seen[q]; ok {
+		return v, nil
+	}
+	card := t.card
+	card.Instance = q
+	taus := metrics.Taus()
+	results := make([]*metrics.Result, len(t.images))
+	errs := make([]error, t.threads)
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for w := range t.threads {
+		wg.Go(func() {
+			for i := range next {
+				if errs[w] != nil {
+					continue
+				}
+				results[i], errs[w] = metrics.Match(t.images[i].truth, segment(card, t.images[i].maps), taus)
+			}
+		})
+	}
+	for i := range t.images {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return 0, err
+	}
+	var agg metrics.Aggregate
+	for _, err := range errs {
+		if err != nil {
+			return 0, err
+		}
+	}
+	for _, r := range results {
+		agg.Add(r)
+	}
+	v := (metrics.MeanAP(agg.Pooled()) + agg.Score()) / 2
+	t.seen[q] = v
+	t.trials++
+	t.best = max(t.best, v)
+	if t.tried != nil {
+		t.tried(t.trials, t.best)
+	}
+	return v, nil
+}
+
+// minGain is the AP a change of a parameter must bring. Less is noise: among
+// some dozens of images the standard error is ten times as large.
+const minGain = 0.001
+
+// search improves q one parameter at a time until a round changes nothing.
+func (t *tuner) search(ctx context.Context, q instance.Params) (instance.Params, float64, error) {
+	type axis struct {
+		values []float64
+		set    func(*instance.Params, float64)
+	}
+	axes := []axis{{tryMinArea, func(p *instance.Params, v float64) { p.MinArea = int(v) }}}
+	heads := t.card.Arch.Heads
+	border, distance := slices.Contains(heads, HeadBorder), slices.Contains(heads, HeadDistance)
+	if t.card.Kind != Paper {
+		// A paper model's foreground is that of its mask.
+		axes = append(axes, axis{tryForeground, func(p *instance.Params, v float64) { p.Foreground = v }})
+	}
+	if border || distance {
+		axes = append(axes,
+			axis{trySeed, func(p *instance.Params, v float64) { p.Seed = v }},
+			axis{tryProminence, func(p *instance.Params, v float64) { p.Prominence = v }})
+	}
+	if border {
+		axes = append(axes, axis{tryBorder, func(p *instance.Params, v float64) { p.Border = v }})
+	}
+	best, err := t.score(ctx, q)
+	if err != nil {
+		return q, 0, err
+	}
+	const rounds = 4
+	for range rounds {
+		changed := false
+		for _, a := range axes {
+			top, choice := best+minGain, q
+			for _, v := range a.values {
+				try := q
+				a.set(&try, v)
+				s, err := t.score(ctx, try)
+				if err != nil {
+					return q, 0, err
+				}
+				if s > top {
+					top, choice = s, try
+				}
+			}
+			if choice != q {
+				best, q, changed = top, choice, true
+			}
+		}
+		if !changed {
+			break
+		}
+	}
+	return q, best, nil
+}
+
+// RewriteCard replaces the card of a model file, whole or not at all, and
+// leaves the weights as they are.
+func RewriteCard(path string, card Card) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	meta, list, err := readTensors(f, st.Size())
+	if err != nil {
+		return &ModelError{path, err.Error(), notAModel}
+	}
+	if meta["unet"] == "" {
+		return &ModelError{path, "a safetensors file, but not of unet", notAModel}
+	}
+	if err := card.check(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	text, err := json.Marshal(card)
+	if err != nil {
+		return err
+	}
+	meta["unet"] = string(text)
+	return imageio.WriteFile(path, func(w io.Writer) error { return writeTensors(w, meta, list) })
+}
