@@ -23,7 +23,7 @@ import (
 func TestPredictInterrupt(t *testing.T) {
 	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
 	in, out, once := filepath.Join(dir, "in"), filepath.Join(dir, "out"), filepath.Join(dir, "once")
-	const images = 24
+	const images = 48
 	for i := range images {
 		writeImage(t, filepath.Join(in, fmt.Sprintf("%02d.png", i)), discs(500, 420, disc{40 + i, 30, 9}, disc{60, 70 + i, 12}))
 	}

@@ -52,9 +52,9 @@ func TestPredictorCancelsPromptly(t *testing.T) {
 	defer m.Params.Free()
 	p := NewPredictor(newEngine(t, "", 1), m)
 	defer p.Close()
-	img := randomImage(4000, 3000, 1)
+	img := randomImage(5000, 4000, 1)
 	// Normalising an image this large takes some time itself.
-	returnsPromptly(t, 900*time.Millisecond, func(ctx context.Context) error {
+	returnsPromptly(t, 600*time.Millisecond, func(ctx context.Context) error {
 		_, err := p.Maps(ctx, img)
 		return err
 	})
@@ -71,6 +71,7 @@ func TestTrainerCancelsPromptly(t *testing.T) {
 	needsKernels(t)
 	dir := t.TempDir()
 	tr := largeSteps(t, dir)
+	tr.Config.Steps = 1 << 20 // more than any machine does in the time
 	returnsPromptly(t, 300*time.Millisecond, func(ctx context.Context) error {
 		_, err := tr.Run(ctx)
 		return err
@@ -88,7 +89,8 @@ func TestResumeWithinSteps(t *testing.T) {
 	}
 	r.Model.Params.Free()
 	resume, interrupted := false, 0
-	for after := 20 * time.Millisecond; ; after += 100 * time.Millisecond {
+	// Growing times let a slow machine end and a fast one be interrupted.
+	for after := 4 * time.Millisecond; ; after = after * 3 / 2 {
 		tr := largeSteps(t, broken)
 		tr.Resume = resume
 		ctx, cancel := context.WithCancel(context.Background())
