@@ -8,31 +8,47 @@ import (
 	"strings"
 )
 
-// fullDisk trains into a file system too small for the run, then gives it
-// room: the same folder must go on to the same bytes.
-func (s *soak) fullDisk() error {
+// fullDisks trains and predicts into file systems too small for the results,
+// then gives them room: the same folders must go on to the same bytes.
+func (s *soak) fullDisks() error {
 	mount := s.path("small")
 	if err := os.Mkdir(mount, 0o755); err != nil {
 		return err
 	}
-	if b, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", mount).CombinedOutput(); err != nil {
-		fmt.Printf("full disk: skipped, a small file system cannot be mounted (%s)\n", strings.TrimSpace(string(b)))
+	if err := tmpfs(mount, "size=1m"); err != nil {
+		fmt.Printf("full disk: skipped, a small file system cannot be mounted (%v)\n", err)
 		return nil
 	}
 	defer exec.Command("umount", mount).Run()
-	out := filepath.Join(mount, "run")
-	args := []string{"train", s.path("set"), "--config", s.path("config.yaml"), "--out", out, "--quiet", "--threads", "1"}
-	sizes := []int{1, 3, 4, 5, 6} // MiB; the run needs several
+	run, nuclei := filepath.Join(mount, "run"), filepath.Join(mount, "nuclei")
+	if err := s.fullDisk("training", mount, run, []string{"1m", "3m", "4m", "5m", "6m"}, func() []string { return s.trainArgs(run) }); err != nil {
+		return err
+	}
+	for _, name := range []string{"model.safetensors", "best.safetensors"} {
+		if ok, err := same(filepath.Join(s.path("straight"), name), filepath.Join(run, name)); err != nil || !ok {
+			s.fault("after the disk had room again, %s differs (%v)", name, err)
+		}
+	}
+	os.RemoveAll(run)
+	if err := s.fullDisk("prediction", mount, nuclei, []string{"40k", "80k", "160k"}, func() []string { return s.predictArgs(nuclei) }); err != nil {
+		return err
+	}
+	if err := folders(s.path("whole"), nuclei); err != nil {
+		s.fault("after the disk had room again, a prediction differs: %v", err)
+	}
+	fmt.Printf("full disk: met %d times, then went on to the same bytes\n", s.full)
+	return nil
+}
+
+// fullDisk runs the program into out on file systems of the sizes at mount, and
+// then on one that suffices.
+func (s *soak) fullDisk(what, mount, out string, sizes []string, args func() []string) error {
 	full := 0
 	for _, size := range sizes {
-		if b, err := exec.Command("mount", "-o", fmt.Sprintf("remount,size=%dm", size), mount).CombinedOutput(); err != nil {
-			return fmt.Errorf("remounting: %s", b)
+		if err := tmpfs(mount, "remount,size="+size); err != nil {
+			return err
 		}
-		try := args
-		if _, err := os.Stat(filepath.Join(out, "checkpoint.safetensors")); err == nil {
-			try = []string{"train", s.path("set"), "--out", out, "--resume", "--quiet", "--threads", "1"}
-		}
-		code, stderr, err := s.run(try...)
+		code, stderr, err := s.run(args()...)
 		if err != nil {
 			return err
 		}
@@ -41,24 +57,30 @@ func (s *soak) fullDisk() error {
 		}
 		full++
 		if code != 6 || !strings.Contains(stderr, "no space") {
-			s.fault("full disk of %d MiB: exit status %d\n%s", size, code, stderr)
+			s.fault("%s on a full disk of %s: exit status %d\n%s", what, size, code, stderr)
 		}
 		if list := temporary(out); len(list) > 0 {
-			s.fault("full disk: %v left behind", list)
+			s.fault("%s on a full disk: %v left behind", what, list)
 		}
 	}
-	if b, err := exec.Command("mount", "-o", "remount,size=64m", mount).CombinedOutput(); err != nil {
-		return fmt.Errorf("remounting: %s", b)
+	if full == 0 {
+		s.fault("%s met no full disk", what)
 	}
-	if _, err := os.Stat(filepath.Join(out, "checkpoint.safetensors")); err == nil {
-		args = []string{"train", s.path("set"), "--out", out, "--resume", "--quiet", "--threads", "1"}
+	s.full += full
+	if err := tmpfs(mount, "remount,size=64m"); err != nil {
+		return err
 	}
-	if err := s.must(args...); err != nil {
+	if err := s.must(args()...); err != nil {
 		s.fault("after the disk had room again: %v", err)
-	} else if ok, err := same(s.path("straight/model.safetensors"), filepath.Join(out, "model.safetensors")); err != nil || !ok {
-		s.fault("after the disk had room again, the model differs (%v)", err)
 	}
-	fmt.Printf("full disk: met %d times, then went on to the same bytes\n", full)
+	return nil
+}
+
+// tmpfs mounts a file system in memory with the options.
+func tmpfs(mount, options string) error {
+	if b, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", mount).CombinedOutput(); err != nil {
+		return fmt.Errorf("mount -o %s: %w: %s", options, err, strings.TrimSpace(string(b)))
+	}
 	return nil
 }
 
@@ -72,7 +94,7 @@ func (s *soak) readOnly() error {
 	if err := os.Mkdir(dir, 0o555); err != nil {
 		return err
 	}
-	return s.refused("read-only folder", 4, s.trainArgs("readonly/run")...)
+	return s.refused("read-only folder", 4, s.trainArgs(filepath.Join(dir, "run"))...)
 }
 
 // vanished resumes without the set, and without its images.
@@ -99,6 +121,7 @@ func (s *soak) refused(what string, want int, args ...string) error {
 		s.fault("%s: exit status %d, want %d\n%s", what, code, want, stderr)
 		return nil
 	}
+	s.refusals++
 	fmt.Printf("%s: refused with exit status %d\n", what, code)
 	return nil
 }

@@ -30,14 +30,20 @@ type soak struct {
 	rng   *rand.Rand
 	until time.Time
 	took  time.Duration // by an uninterrupted training
-	lost  int
+
+	trainKills, predictKills int // moments at which a process was killed
+	writes                   int // kills that left a half-written file
+	compared                 int // completed results compared byte by byte
+	full                     int // ends because a disk was full
+	refusals                 int // errors said as documented
+	lost                     int // faults that were not survived
 }
 
 func main() {
 	program := flag.String("unet", "unet", "the program to break")
 	kills := flag.Int("kills", 200, "moments at which training is killed")
 	predictions := flag.Int("predict-kills", 20, "moments at which prediction is killed")
-	limit := flag.Duration("time", time.Hour, "end after so long, with what was tried by then")
+	limit := flag.Duration("time", 2*time.Hour, "end after so long, with what was tried by then")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the moments")
 	flag.Parse()
 	path, err := exec.LookPath(*program)
@@ -60,7 +66,7 @@ func main() {
 		s.prepare,
 		func() error { return s.train(*kills) },
 		func() error { return s.predict(*predictions) },
-		s.fullDisk, s.readOnly, s.vanished,
+		s.fullDisks, s.readOnly, s.vanished,
 	} {
 		if err := part(); err != nil {
 			os.RemoveAll(dir)
@@ -68,6 +74,8 @@ func main() {
 			os.Exit(1)
 		}
 	}
+	fmt.Printf("%d kills (%d within a write), %d full disks and %d other faults; %d results compared byte by byte\n",
+		s.trainKills+s.predictKills, s.writes, s.full, s.refusals, s.compared)
 	if s.lost > 0 {
 		os.RemoveAll(dir)
 		fmt.Printf("%d faults were not survived\n", s.lost)
@@ -108,16 +116,16 @@ func (s *soak) must(args ...string) error {
 	return err
 }
 
-// settings of a small training, of a second or so.
+// settings of a small training, of less than a second.
 const settings = `kind: nuclei
 arch: {channels: 3, depth: 2, width: 16, norm: batch, heads: [foreground, border, distance]}
 input: {normalise: percentile, low: 1, high: 99.8}
 threshold: 0.5
 seed: 7
 batch: 2
-epochs: 16
-steps: 5
-augment: {size: 64}
+epochs: 12
+steps: 3
+augment: {size: 32}
 balance: 1
 loss:
   foreground: {scale: 1, bce: 1, dice: 1}
@@ -138,7 +146,7 @@ func (s *soak) prepare() error {
 		return err
 	}
 	for _, args := range [][]string{
-		{"sample", "--out", s.path("images.zip"), "--count", "12", "--size", "96"},
+		{"sample", "--out", s.path("images.zip"), "--count", "12", "--size", "64"},
 		{"prepare", s.path("images.zip"), "--out", s.path("set"), "--size", "native", "--quiet"},
 	} {
 		if err := s.must(args...); err != nil {
@@ -146,7 +154,7 @@ func (s *soak) prepare() error {
 		}
 	}
 	start := time.Now()
-	if err := s.must(s.trainArgs("straight")...); err != nil {
+	if err := s.must(s.trainArgs(s.path("straight"))...); err != nil {
 		return err
 	}
 	s.took = time.Since(start)
@@ -154,8 +162,25 @@ func (s *soak) prepare() error {
 	return nil
 }
 
+// resumable says that out holds a checkpoint.
+func resumable(out string) bool {
+	_, err := os.Stat(filepath.Join(out, "checkpoint.safetensors"))
+	return err == nil
+}
+
+// trainArgs begins a training in out, or goes on with what is there.
 func (s *soak) trainArgs(out string) []string {
-	return []string{"train", s.path("set"), "--config", s.path("config.yaml"), "--out", s.path(out), "--quiet", "--threads", "1"}
+	args := []string{"train", s.path("set"), "--out", out, "--quiet", "--threads", "1"}
+	if resumable(out) {
+		return append(args, "--resume")
+	}
+	return append(args, "--config", s.path("config.yaml"))
+}
+
+// predictArgs predicts the set's images into out, or completes what is there.
+func (s *soak) predictArgs(out string) []string {
+	return []string{"predict", filepath.Join(s.path("set"), "images"), "--model", s.path("straight/model.safetensors"),
+		"--out", out, "--format", "labels,csv,overlay,coco,rle-csv", "--skip-existing", "--quiet", "--threads", "1"}
 }
 
 // same says that two files are equal.
