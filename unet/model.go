@@ -57,6 +57,7 @@ type Training struct {
 	Date     string             `json:"date,omitempty"`
 	Data     string             `json:"data,omitempty"`    // description and hash of the set
 	License  string             `json:"license,omitempty"` // of the data, and so of the weights
+	From     string             `json:"from,omitempty"`    // SHA-256 of the model it began with
 	Images   int                `json:"images,omitempty"`
 	Epochs   int                `json:"epochs,omitempty"` // done when these weights were kept
 	Steps    int                `json:"steps,omitempty"`

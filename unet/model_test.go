@@ -373,3 +373,44 @@ func TestCancel(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestFineTune trains on from a trained model: it starts where that one ended
+// and keeps its thresholds.
+func TestFineTune(t *testing.T) {
+	tr := trainer(t, t.TempDir())
+	r, err := tr.Run(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Model.Card.Instance.Seed, r.Model.Card.Instance.MinArea, r.Model.Card.Threshold = 0.35, 7, 0.45
+	path := filepath.Join(t.TempDir(), ModelFile)
+	if err := r.Model.Save(path, false); err != nil {
+		t.Fatal(err)
+	}
+	r.Model.Params.Free()
+	from, err := LoadModel(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Params.Free()
+	var first []Epoch
+	for range 2 { // once from scratch, once from the model
+		next := trainer(t, t.TempDir())
+		next.Config.Epochs = 1
+		if len(first) == 1 {
+			next.From = from
+		}
+		r, err := next.Run(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		first = append(first, r.History[0])
+		if card := r.Model.Card; len(first) == 2 && (card.Instance != from.Card.Instance || card.Threshold != 0.45 || card.Training.From != from.SHA256) {
+			t.Errorf("thresholds %+v, %v; from %q", card.Instance, card.Threshold, card.Training.From)
+		}
+		r.Model.Params.Free()
+	}
+	if !(first[1].Train.Loss < first[0].Train.Loss) {
+		t.Errorf("first epoch's loss is %v, from scratch %v", first[1].Train.Loss, first[0].Train.Loss)
+	}
+}

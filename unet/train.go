@@ -36,7 +36,8 @@ type Trainer struct {
 	Card Card
 	// DataHash identifies the training images in checkpoints.
 	DataHash string
-	// From starts from these weights instead of random ones; same Arch.
+	// From starts from these weights and thresholds instead of random and
+	// default ones; same Arch.
 	From *Model
 	// Every is the longest time between checkpoints (0: only after epochs).
 	Every time.Duration
@@ -196,6 +197,10 @@ func (t *Trainer) start() (err error) {
 	card.Threshold = t.Config.Threshold
 	if card.Instance == (instance.Params{}) {
 		card.Instance = instance.DefaultParams()
+	}
+	if t.From != nil { // thresholds fit the weights, so they come along
+		card.Threshold, card.Instance = t.From.Card.Threshold, t.From.Card.Instance
+		card.Training.From = t.From.SHA256
 	}
 	if t.model, err = NewModel(card, t.Config.Seed, true); err != nil {
 		return err
