@@ -1,0 +1,290 @@
+//go:build unix
+
+// Command batch measures how much `unet predict` on a folder of images costs
+// beyond the network alone, and what nuclei cost on one large image.
+//
+//	go run ./bench/batch IMAGES...
+//	go run ./bench/batch -format labels,csv -rounds 9 IMAGES...
+//
+// The network alone is the forward passes of the same images, decoded and
+// normalised beforehand. Both take turns, and medians and the median of the
+// ratios are printed: of processor time, which other work on the machine
+// disturbs least, and of time.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"unet/cli"
+	"unet/core"
+	"unet/unet"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+	"unet/unet/weights"
+)
+
+func main() {
+	formats := flag.String("format", "labels,csv", "results to write")
+	model := flag.String("model", "", "model file (default: the built-in one)")
+	rounds := flag.Int("rounds", 5, "measurements of each")
+	profile := flag.String("cpuprofile", "", "write a processor profile of predict to this file")
+	flag.Parse()
+	if flag.NArg() == 0 {
+		fmt.Fprintln(os.Stderr, "batch: give images or folders")
+		os.Exit(2)
+	}
+	if err := run(flag.Args(), *formats, *model, *rounds, *profile); err != nil {
+		fmt.Fprintln(os.Stderr, "batch:", err)
+		os.Exit(1)
+	}
+}
+
+// bench holds the network and the folder of one measurement.
+type bench struct {
+	predictor *unet.Predictor
+	input     unet.Input
+	model     string
+	formats   string
+	out       string
+}
+
+func run(args []string, formats, modelFile string, rounds int, profile string) error {
+	out, err := os.MkdirTemp("", "unet-batch")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(out)
+	m, err := weights.Default()
+	if modelFile != "" {
+		m, err = unet.LoadModel(modelFile)
+	}
+	if err != nil {
+		return err
+	}
+	defer m.Params.Free()
+	e, err := core.NewEngine("", 0)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	b := &bench{input: m.Card.Input, model: modelFile, formats: formats, out: out}
+	// Normalised images pass through unchanged.
+	m.Card.Input.Normalise = "range"
+	b.predictor = unet.NewPredictor(e, m)
+	defer b.predictor.Close()
+
+	images, err := b.decode(args)
+	if err != nil {
+		return err
+	}
+	pixels := 0
+	for _, m := range images {
+		pixels += m.W * m.H
+	}
+	fmt.Printf("%d images, %.1f Mpixel, formats %s, %d rounds, medians\n", len(images), float64(pixels)/1e6, formats, rounds)
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+		for range rounds {
+			if err := b.predict(args); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := b.compare(images, args, rounds); err != nil {
+		return err
+	}
+	return b.large(m.Card, rounds)
+}
+
+// compare times the network alone and predict in turns.
+func (b *bench) compare(images []*imageio.Image, args []string, rounds int) error {
+	var net, all, ratio series
+	for i := range rounds + 1 {
+		n, err := measure(func() error { return b.network(images) })
+		if err != nil {
+			return err
+		}
+		p, err := measure(func() error { return b.predict(args) })
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			continue // memory and caches are cold
+		}
+		net, all = append(net, n), append(all, p)
+		ratio = append(ratio, cost{p.cpu / n.cpu, p.wall / n.wall})
+	}
+	print := func(name string, s series, format string) {
+		m := s.median()
+		fmt.Printf("%-32s processor "+format+"   time "+format+"\n", name, m.cpu, m.wall)
+	}
+	print("network alone", net, "%7.3f s")
+	print("unet predict", all, "%7.3f s")
+	print("ratio", ratio, "%7.3f  ")
+	return nil
+}
+
+// large times one image of 1024 x 1024 pixels with some 900 nuclei from file
+// to files, and on its maps what comes after the network.
+func (b *bench) large(card unet.Card, rounds int) error {
+	file := filepath.Join(b.out, "large.tif")
+	if err := drawLarge(file); err != nil {
+		return err
+	}
+	img, err := b.decode([]string{file})
+	if err != nil {
+		return err
+	}
+	maps, err := b.predictor.Maps(context.Background(), img[0])
+	if err != nil {
+		return err
+	}
+	raw, err := imageio.Read(file)
+	if err != nil {
+		return err
+	}
+	var all, post, share series
+	nuclei := 0
+	for range rounds {
+		a, err := measure(func() error { return b.predict([]string{file}) })
+		if err != nil {
+			return err
+		}
+		p, err := measure(func() error {
+			nuclei = len(instance.Measure(instance.Segment(maps, card.Instance), raw))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		all, post = append(all, a), append(post, p)
+		share = append(share, cost{p.cpu / a.cpu, p.wall / a.wall})
+	}
+	a, p, s := all.median(), post.median(), share.median()
+	fmt.Printf("1024 x 1024 pixels, %d nuclei: file to files %.3f s (processor %.3f s), of it maps to measured nuclei %.3f s (%.1f %%; processor %.1f %%)\n",
+		nuclei, a.wall, a.cpu, p.wall, 100*s.wall, 100*s.cpu)
+	return nil
+}
+
+// decode reads and normalises the first plane of every image.
+func (b *bench) decode(args []string) ([]*imageio.Image, error) {
+	var images []*imageio.Image
+	one := func(name string) error {
+		m, err := imageio.Read(name)
+		if err != nil {
+			return err
+		}
+		if m, err = b.input.Apply(m.Gray()); err != nil {
+			return err
+		}
+		m.Float = true
+		images = append(images, m)
+		return nil
+	}
+	for _, a := range args {
+		err := filepath.WalkDir(a, func(name string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			return one(name)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(images) == 0 {
+		return nil, errors.New("no images")
+	}
+	return images, nil
+}
+
+func (b *bench) network(images []*imageio.Image) error {
+	for _, m := range images {
+		if _, err := b.predictor.Maps(context.Background(), m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) predict(args []string) error {
+	line := append([]string{"unet", "predict", "--quiet", "--format", b.formats, "--out", filepath.Join(b.out, "results")}, args...)
+	if b.model != "" {
+		line = append(line, "--model", b.model)
+	}
+	var stderr strings.Builder
+	if code := cli.Main(line, strings.NewReader(""), io.Discard, &stderr); code != 0 {
+		return fmt.Errorf("unet predict ended with status %d: %s", code, stderr.String())
+	}
+	return nil
+}
+
+// cost is what something took, in seconds.
+type cost struct{ cpu, wall float64 }
+
+func measure(do func() error) (cost, error) {
+	start, cpu := time.Now(), processor()
+	err := do()
+	return cost{processor() - cpu, time.Since(start).Seconds()}, err
+}
+
+// processor is the processor time used so far.
+func processor() float64 {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+type series []cost
+
+func (s series) median() cost {
+	var cpu, wall []float64
+	for _, c := range s {
+		cpu, wall = append(cpu, c.cpu), append(wall, c.wall)
+	}
+	slices.Sort(cpu)
+	slices.Sort(wall)
+	return cost{cpu[len(cpu)/2], wall[len(wall)/2]}
+}
+
+// drawLarge writes bright discs on a dark noisy ground.
+func drawLarge(file string) error {
+	const side = 1024
+	rng := rand.New(rand.NewPCG(1, 2))
+	m := imageio.NewLabels(side, side)
+	for i := range m.ID {
+		m.ID[i] = uint32(12 + rng.IntN(10))
+	}
+	for range 900 {
+		cx, cy, r, light := rng.IntN(side), rng.IntN(side), 7+rng.IntN(8), uint32(80+rng.IntN(120))
+		for y := max(0, cy-r); y < min(side, cy+r); y++ {
+			for x := max(0, cx-r); x < min(side, cx+r); x++ {
+				if (x-cx)*(x-cx)+(y-cy)*(y-cy) < r*r {
+					m.ID[y*side+x] = light
+				}
+			}
+		}
+	}
+	return imageio.WriteLabels(file, m)
+}
