@@ -35,14 +35,13 @@ func NewAdam(rate float64) *Adam {
 func (a *Adam) GradNorm(e *Engine, p *Params) float64 {
 	args := &csrc.Adam{G: unsafe.SliceData(p.grad), Size: int64(p.trained)}
 	tasks := e.backend.tasks(csrc.OpSumSq, unsafe.Pointer(args))
-	mem := csrc.Alloc(tasks * 8)
-	defer csrc.Free(mem)
-	args.Out = (*float64)(mem)
+	sums := p.partialSums(tasks)
+	args.Out = unsafe.SliceData(sums)
 	e.mu.Lock()
-	e.runOp(csrc.OpSumSq, unsafe.Pointer(args), tasks, 0)
+	e.runOps([]*operation{{op: csrc.OpSumSq, args: unsafe.Pointer(args), tasks: tasks}}, 0)
 	e.mu.Unlock()
 	sum := 0.0
-	for _, v := range unsafe.Slice(args.Out, tasks) {
+	for _, v := range sums {
 		sum += v
 	}
 	return math.Sqrt(sum)
@@ -58,8 +57,7 @@ func (a *Adam) Update(e *Engine, p *Params, norm float64) {
 	if a.Clip > 0 && norm > a.Clip {
 		scale = a.Clip / norm
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	var ops []*operation
 	for _, g := range []struct {
 		from, to int
 		decay    float64
@@ -78,8 +76,12 @@ func (a *Adam) Update(e *Engine, p *Params, norm float64) {
 		if a.EMA > 0 {
 			args.EMA = &p.ema[g.from]
 		}
-		e.runOp(csrc.OpAdam, unsafe.Pointer(args), e.backend.tasks(csrc.OpAdam, unsafe.Pointer(args)), 0)
+		tasks := e.backend.tasks(csrc.OpAdam, unsafe.Pointer(args))
+		ops = append(ops, &operation{op: csrc.OpAdam, args: unsafe.Pointer(args), tasks: tasks})
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.runOps(ops, 0)
 	if a.EMA > 0 { // running statistics are averaged alike
 		for i := p.trained; i < len(p.value); i++ {
 			p.ema[i] += float32(1-ema) * (p.value[i] - p.ema[i])

@@ -30,7 +30,7 @@ type place struct {
 // move work.
 type writer struct {
 	layer *layer
-	step  int
+	op    *operation
 	args  *csrc.Conv3x3 // nil: the first layer
 }
 
@@ -96,6 +96,7 @@ func (b *Builder) Build() (*Program, error) {
 	for i := len(b.tape) - 1; i >= 0; i-- {
 		b.tape[i]()
 	}
+	b.prog.flush(Backward)
 	if err := b.prog.compile(); err != nil {
 		return nil, err
 	}
@@ -110,7 +111,11 @@ func (b *Builder) pack(phase Phase, op csrc.Op, name string, oc, ic, flip, size 
 		phase, buf.keep = Pack, true
 	}
 	args := &csrc.Pack{OC: int32(oc), IC: int32(ic), Flip: int32(flip), Src: b.params.ptr(name)}
-	b.prog.op(phase, op, unsafe.Pointer(args), name+".pack")
+	if b.training { // parameters change between steps only
+		b.prog.beside(phase, op, unsafe.Pointer(args), name+".pack")
+	} else {
+		b.prog.op(phase, op, unsafe.Pointer(args), name+".pack")
+	}
 	if scale != nil {
 		b.prog.bind(&args.Scale, scale, 0)
 	}
@@ -124,7 +129,7 @@ func (b *Builder) Pool(name string, in Tensor) Tensor {
 	if w := b.written[place{in.root, in.at}]; !b.training && w != nil && w.args != nil && w.layer.oc == in.C {
 		// Nothing is pending: the convolution that writes in can pool it too.
 		w.args.PoolImage = out.root.image()
-		b.prog.bindAt(w.step, &w.args.Pool, out.root.data, out.offset())
+		w.op.to(&w.args.Pool, out.root.data, out.offset())
 		return out
 	}
 	args := &csrc.Pool{

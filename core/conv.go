@@ -92,7 +92,7 @@ func (b *Builder) Conv(conv, norm string, in, out Tensor) {
 	l.prepare(algo.conv, unsafe.Pointer(args), &args.ReLU)
 	s := b.prog.op(Forward, algo.conv, unsafe.Pointer(args), conv)
 	s.flops = l.flops
-	b.written[place{out.root, out.at}] = &writer{l, len(b.prog.steps) - 1, args}
+	b.written[place{out.root, out.at}] = &writer{l, s, args}
 	b.bindData(&args.Src, in)
 	b.bindAct(&args.Act, in)
 	b.prog.bind(&args.Weight, weight, 0)
@@ -109,18 +109,18 @@ func (b *Builder) Conv(conv, norm string, in, out Tensor) {
 			N: int32(b.n), H: int32(in.H), W: int32(in.W), IC: int32(in.C), OC: int32(out.C),
 			SrcImage: in.root.image(), DYImage: out.root.image(),
 		}
+		dg := b.algorithm(in.H, in.W)
+		flipped := b.pack(Backward, dg.pack, conv+".weight", l.oc, l.ic, 1, dg.size(in.C, out.C), nil)
 		w := b.wgradAlgorithm(in.H, in.W)
-		l.wgrad(w.conv, w.reduce, wg, func() {
+		reduce := l.wgrad(w.conv, w.reduce, wg, func() {
 			b.bindData(&wg.Src, in)
 			b.bindAct(&wg.Act, in)
 		})
-		dg := b.algorithm(in.H, in.W)
-		flipped := b.pack(Backward, dg.pack, conv+".weight", l.oc, l.ic, 1, dg.size(in.C, out.C), nil)
 		args := &csrc.Conv3x3{
 			N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(out.cb()), OCB: int32(in.cb()),
 			SrcImage: out.root.image(), DstImage: in.root.image(),
 		}
-		s := b.prog.op(Backward, dg.conv, unsafe.Pointer(args), conv+".dgrad")
+		s := b.prog.beside(Backward, dg.conv, unsafe.Pointer(args), conv+".dgrad")
 		s.flops = l.flops
 		b.bindGrad(&args.Src, out)
 		b.prog.bind(&args.Weight, flipped, 0)
@@ -130,6 +130,7 @@ func (b *Builder) Conv(conv, norm string, in, out Tensor) {
 			// the sums that its batch-norm needs on the way.
 			w.layer.gate(args, dg.conv)
 		}
+		reduce()
 	})
 }
 
@@ -159,7 +160,7 @@ func (b *Builder) FirstConv(conv, norm string, in Planar, out Tensor) {
 			N: int32(b.n), H: int32(in.H), W: int32(in.W), IC: int32(in.C), OC: int32(out.C),
 			DYImage: out.root.image(),
 		}
-		l.wgrad(csrc.OpWgradFirst, csrc.OpWgradFirstReduce, wg, func() { b.prog.bind(&wg.Src, in.buf, 0) })
+		l.wgrad(csrc.OpWgradFirst, csrc.OpWgradFirstReduce, wg, func() { b.prog.bind(&wg.Src, in.buf, 0) })()
 	})
 }
 
@@ -218,9 +219,6 @@ func (l *layer) statistics() {
 			nt := float64(counts[t])
 			if nt == 0 { // another task has taken this one's pixels along
 				continue
-			}
-			if nt == 0 {
-				continue // another task has taken this one's pixels along
 			}
 			mt := float64(s) / nt // relative to the pivot
 			d := float64(k) + mt - mu
@@ -320,8 +318,9 @@ func (l *layer) coefficients(sums []float32, tasks int, coef []float32) {
 	}
 }
 
-// wgrad adds the two phases of a weight gradient; src binds its input.
-func (l *layer) wgrad(op, reduce csrc.Op, args *csrc.Wgrad3x3, src func()) {
+// wgrad adds the first phase of a weight gradient; src binds its input. The
+// function it returns adds the second, which waits for a next step.
+func (l *layer) wgrad(op, reduce csrc.Op, args *csrc.Wgrad3x3, src func()) (second func()) {
 	b := l.b
 	partial := b.prog.buffer(l.conv+".partial", b.prog.engine.backend.scratch(reduce, unsafe.Pointer(args)))
 	args.DW = b.params.gradPtr(l.conv + ".weight")
@@ -330,6 +329,8 @@ func (l *layer) wgrad(op, reduce csrc.Op, args *csrc.Wgrad3x3, src func()) {
 	src()
 	b.bindGrad(&args.DY, l.out)
 	b.prog.bind(&args.Partial, partial, 0)
-	b.prog.op(Backward, reduce, unsafe.Pointer(args), l.conv+".wgrad_reduce")
-	b.prog.touch(partial)
+	return func() {
+		b.prog.later(reduce, unsafe.Pointer(args), l.conv+".wgrad_reduce")
+		b.prog.use(partial)
+	}
 }

@@ -51,23 +51,22 @@ func (b *Builder) TConv(name string, in, out Tensor) {
 		}
 		partial := b.prog.buffer(name+".partial",
 			b.prog.engine.backend.scratch(csrc.OpTConvWgradReduce, unsafe.Pointer(wg)))
+		flipped := b.pack(Backward, csrc.OpPackTConv, name+".weight", out.C, in.C, 1, 4*in.C*out.C, nil)
 		s := b.prog.op(Backward, csrc.OpTConvWgrad, unsafe.Pointer(wg), name+".wgrad")
 		s.flops = flops
 		b.bindData(&wg.Src, in)
 		b.bindAct(&wg.Act, in)
 		b.bindGrad(&wg.DY, out)
 		b.prog.bind(&wg.Partial, partial, 0)
-		b.prog.op(Backward, csrc.OpTConvWgradReduce, unsafe.Pointer(wg), name+".wgrad_reduce")
-		b.prog.touch(partial)
-
 		args := newArgs()
 		args.SrcImage, args.DstImage = out.root.image(), in.root.image()
-		flipped := b.pack(Backward, csrc.OpPackTConv, name+".weight", out.C, in.C, 1, 4*in.C*out.C, nil)
-		s = b.prog.op(Backward, csrc.OpTConvDgrad, unsafe.Pointer(args), name+".dgrad")
+		s = b.prog.beside(Backward, csrc.OpTConvDgrad, unsafe.Pointer(args), name+".dgrad")
 		s.flops = flops
 		b.bindGrad(&args.Src, out)
 		b.prog.bind(&args.Weight, flipped, 0)
 		b.bindGrad(&args.Dst, in)
+		b.prog.later(csrc.OpTConvWgradReduce, unsafe.Pointer(wg), name+".wgrad_reduce")
+		b.prog.use(partial)
 	})
 }
 

@@ -33,6 +33,7 @@ type Params struct {
 	decay, trained    int       // ends of the first two groups, in floats
 	value, grad, m, v []float32 // value also holds the statistics
 	ema               []float32
+	sums              []float64 // of the gradient norm
 }
 
 const (
@@ -114,8 +115,19 @@ func (p *Params) Alloc(training bool) error {
 	return nil
 }
 
+// partialSums returns room for n sums, kept from call to call.
+func (p *Params) partialSums(n int) []float64 {
+	if len(p.sums) < n {
+		csrc.Free(unsafe.Pointer(unsafe.SliceData(p.sums)))
+		p.sums = unsafe.Slice((*float64)(csrc.Alloc(n*8)), n)
+	}
+	return p.sums[:n]
+}
+
 // Free releases the memory; the set must not be used afterwards.
 func (p *Params) Free() {
+	csrc.Free(unsafe.Pointer(unsafe.SliceData(p.sums)))
+	p.sums = nil
 	if p.mem != nil {
 		csrc.Free(p.mem)
 		p.mem = nil

@@ -15,22 +15,30 @@ import (
 type buffer struct {
 	name        string
 	size        int // floats, multiple of 16
-	first, last int // steps; first < 0: none yet
+	first, last int // steps; first < 0: none
 	keep        bool
 	offset      int
 }
 
-// step is one operation of a program: a kernel or a small Go function.
+// step is what runs between two moments at which all threads meet: operations
+// that do not depend on each other, or a small Go function.
 type step struct {
-	name    string
-	phase   Phase
-	op      csrc.Op
-	args    unsafe.Pointer
-	bind    []binding
-	fn      func()
-	tasks   int
-	scratch int
-	flops   float64
+	phase Phase
+	ops   []*operation
+	name  string // of fn
+	fn    func()
+	bufs  []*buffer // that fn reads or writes
+}
+
+// operation is one kernel with its arguments.
+type operation struct {
+	name  string
+	op    csrc.Op
+	args  unsafe.Pointer
+	bind  []binding
+	bufs  []*buffer // in use besides those of bind
+	tasks int
+	flops float64 // of the direct algorithm; 0 where not counted
 }
 
 // binding says that *at points to an offset of a buffer once memory is laid out.
@@ -54,12 +62,15 @@ const (
 
 // Program is a network for one batch shape, ready to run.
 type Program struct {
-	engine *Engine
-	steps  []*step
-	bufs   []*buffer
-	mem    unsafe.Pointer
-	size   int // floats
-	init   []func()
+	engine  *Engine
+	steps   []*step
+	newest  *operation
+	waiting []*operation // for the next step
+	bufs    []*buffer
+	mem     unsafe.Pointer
+	size    int // floats
+	scratch int // floats each worker needs
+	init    []func()
 }
 
 func (p *Program) buffer(name string, size int) *buffer {
@@ -68,37 +79,58 @@ func (p *Program) buffer(name string, size int) *buffer {
 	return b
 }
 
-func (p *Program) op(phase Phase, op csrc.Op, args unsafe.Pointer, name string) *step {
-	s := &step{name: name, phase: phase, op: op, args: args}
-	p.steps = append(p.steps, s)
-	return s
+// op adds a step of one operation, and those that waited for it.
+func (p *Program) op(phase Phase, op csrc.Op, args unsafe.Pointer, name string) *operation {
+	o := &operation{name: name, op: op, args: args}
+	p.steps = append(p.steps, &step{phase: phase, ops: append([]*operation{o}, p.waiting...)})
+	p.waiting, p.newest = nil, o
+	return o
+}
+
+// beside adds an operation to the newest step of operations, none of which may
+// depend on it or it on them, nor on a function that came since. Threads that
+// find nothing left to do in one operation go on with the next, and meet once.
+func (p *Program) beside(phase Phase, op csrc.Op, args unsafe.Pointer, name string) *operation {
+	for i := len(p.steps) - 1; i >= 0 && p.steps[i].phase == phase; i-- {
+		if s := p.steps[i]; s.fn == nil {
+			o := &operation{name: name, op: op, args: args}
+			s.ops = append(s.ops, o)
+			p.newest = o
+			return o
+		}
+	}
+	return p.op(phase, op, args, name)
+}
+
+// later adds an operation that runs beside the next one that op adds, on which
+// it must not depend.
+func (p *Program) later(op csrc.Op, args unsafe.Pointer, name string) *operation {
+	o := &operation{name: name, op: op, args: args}
+	p.waiting, p.newest = append(p.waiting, o), o
+	return o
+}
+
+// flush gives the operations that still wait a step of their own.
+func (p *Program) flush(phase Phase) {
+	if len(p.waiting) > 0 {
+		p.steps = append(p.steps, &step{phase: phase, ops: p.waiting})
+		p.waiting = nil
+	}
 }
 
 // fn adds a Go function that reads or writes the buffers.
 func (p *Program) fn(phase Phase, name string, f func(), bufs ...*buffer) {
-	p.steps = append(p.steps, &step{name: name, phase: phase, fn: f})
-	for _, b := range bufs {
-		p.touch(b)
-	}
+	p.steps = append(p.steps, &step{name: name, phase: phase, fn: f, bufs: bufs})
 }
 
-// touch records that the newest step uses b.
-func (p *Program) touch(b *buffer) { p.touchAt(len(p.steps)-1, b) }
+// use records that the newest operation uses b.
+func (p *Program) use(b *buffer) { p.newest.bufs = append(p.newest.bufs, b) }
 
-func (p *Program) touchAt(step int, b *buffer) {
-	if b.first < 0 || step < b.first {
-		b.first = step
-	}
-	b.last = max(b.last, step)
-}
+// bind lets *at of the newest operation's arguments point into b.
+func (p *Program) bind(at **float32, b *buffer, offset int) { p.newest.to(at, b, offset) }
 
-// bind lets *at of the newest step's arguments point into b.
-func (p *Program) bind(at **float32, b *buffer, offset int) { p.bindAt(len(p.steps)-1, at, b, offset) }
-
-func (p *Program) bindAt(step int, at **float32, b *buffer, offset int) {
-	s := p.steps[step]
-	s.bind = append(s.bind, binding{at, b, offset})
-	p.touchAt(step, b)
+func (o *operation) to(at **float32, b *buffer, offset int) {
+	o.bind = append(o.bind, binding{at, b, offset})
 }
 
 // bindInt is bind for a pointer to int32; bindDouble for one to float64.
@@ -113,15 +145,13 @@ func (p *Program) compile() error {
 	if p.mem == nil {
 		return fmt.Errorf("no memory for %d MiB of activations: use a smaller batch or image size", p.size>>18)
 	}
-	scratch := 0
 	for _, s := range p.steps {
-		for _, b := range s.bind {
-			*b.at = p.at(b.buf, b.offset)
-		}
-		if s.fn == nil {
-			s.tasks = p.engine.backend.tasks(s.op, s.args)
-			s.scratch = p.engine.backend.scratch(s.op, s.args)
-			scratch = max(scratch, s.scratch)
+		for _, o := range s.ops {
+			for _, b := range o.bind {
+				*b.at = p.at(b.buf, b.offset)
+			}
+			o.tasks = p.engine.backend.tasks(o.op, o.args)
+			p.scratch = max(p.scratch, p.engine.backend.scratch(o.op, o.args))
 		}
 	}
 	for _, f := range p.init {
@@ -134,6 +164,25 @@ func (p *Program) compile() error {
 // buffer alive at the same time lies (greedy by size, as TensorFlow Lite and
 // XNNPACK do).
 func (p *Program) layout() {
+	touch := func(step int, b *buffer) {
+		if b.first < 0 {
+			b.first = step
+		}
+		b.last = step
+	}
+	for i, s := range p.steps {
+		for _, b := range s.bufs {
+			touch(i, b)
+		}
+		for _, o := range s.ops {
+			for _, b := range o.bind {
+				touch(i, b.buf)
+			}
+			for _, b := range o.bufs {
+				touch(i, b)
+			}
+		}
+	}
 	var order []*buffer
 	for _, b := range p.bufs {
 		if b.keep {
@@ -208,27 +257,36 @@ func (p *Program) do(s *step) {
 		s.fn()
 		return
 	}
-	p.engine.runOp(s.op, s.args, s.tasks, s.scratch)
+	p.engine.runOps(s.ops, p.scratch)
 }
 
-// StepTime is the time one step took; see Profile.
+// StepTime is the time one operation or function took; see Profile.
 type StepTime struct {
 	Name  string
 	Time  time.Duration
 	FLOPs float64 // of the direct algorithm; 0 where not counted
 }
 
-// Profile runs the phases once and returns the time of every step.
+// Profile runs the phases once, every operation alone, and returns the times.
 func (p *Program) Profile(phases ...Phase) []StepTime {
 	p.engine.mu.Lock()
 	defer p.engine.mu.Unlock()
 	var list []StepTime
+	timed := func(name string, flops float64, f func()) {
+		start := time.Now()
+		f()
+		list = append(list, StepTime{name, time.Since(start), flops})
+	}
 	for _, phase := range phases {
 		for _, s := range p.steps {
-			if s.phase == phase {
-				start := time.Now()
-				p.do(s)
-				list = append(list, StepTime{s.name, time.Since(start), s.flops})
+			switch {
+			case s.phase != phase:
+			case s.fn != nil:
+				timed(s.name, 0, s.fn)
+			default:
+				for i, o := range s.ops {
+					timed(o.name, o.flops, func() { p.engine.runOps(s.ops[i:i+1], p.scratch) })
+				}
 			}
 		}
 	}

@@ -8,33 +8,35 @@ import (
 	"unet/csrc"
 )
 
-// job is one operation being worked on by all threads. Threads claim ranges of
-// tasks from a shared counter, long ones first, as neighbouring tasks may share
-// work within a call, single tasks last, to end together. Which thread does
-// which range does not show in the result.
+// job is one step being worked on by all threads. Threads claim ranges of
+// tasks from a shared counter, operation by operation, long ranges first, as
+// neighbouring tasks may share work within a call, single tasks last, to end
+// together. Which thread does which range does not show in the result.
 type job struct {
-	op     csrc.Op
-	args   unsafe.Pointer
-	tasks  int64
-	share  int64 // a claim takes this part of the tasks left
+	ops    []*operation
+	tasks  int64 // of all
+	share  int64 // a claim takes this part of the tasks left of an operation
 	next   atomic.Int64
 	active sync.WaitGroup
 }
 
-// runOp does all tasks of op and returns when they are done.
-func (e *Engine) runOp(op csrc.Op, args unsafe.Pointer, tasks, scratch int) {
-	if tasks <= 0 {
-		return
+// runOps does all tasks of the operations and returns when they are done.
+func (e *Engine) runOps(ops []*operation, scratch int) {
+	tasks := 0
+	for _, o := range ops {
+		tasks += o.tasks
 	}
 	for i := range e.scratch {
 		e.grow(i, scratch)
 	}
 	if e.workers == 1 || tasks == 1 {
-		e.backend.run(op, args, 0, tasks, unsafe.SliceData(e.scratch[0]))
+		for _, o := range ops {
+			e.backend.run(o.op, o.args, 0, o.tasks, unsafe.SliceData(e.scratch[0]))
+		}
 		return
 	}
-	j := &job{op: op, args: args, tasks: int64(tasks), share: int64(2 * e.workers)}
-	others := min(e.workers-1, tasks-1)
+	j := &job{ops: ops, tasks: int64(tasks), share: int64(2 * e.workers)}
+	others := min(e.workers, tasks) - 1
 	j.active.Add(others)
 	for range others {
 		e.jobs <- j
@@ -53,15 +55,28 @@ func (e *Engine) work(i int) {
 func (e *Engine) claim(j *job, worker int) {
 	scratch := unsafe.SliceData(e.scratch[worker])
 	for {
-		t0 := j.next.Load()
-		if t0 >= j.tasks {
+		from := j.next.Load()
+		if from >= j.tasks {
 			return
 		}
-		t1 := t0 + max(1, (j.tasks-t0)/j.share)
-		if j.next.CompareAndSwap(t0, t1) {
-			e.backend.run(j.op, j.args, int(t0), int(t1), scratch)
+		o, t0, n := j.claimAt(from)
+		if j.next.CompareAndSwap(from, from+n) {
+			e.backend.run(o.op, o.args, int(t0), int(t0+n), scratch)
 		}
 	}
+}
+
+// claimAt returns what a thread takes on that finds the counter at `from`, below
+// the number of tasks: n tasks from t0 on of an operation.
+func (j *job) claimAt(from int64) (o *operation, t0, n int64) {
+	t0 = from
+	for _, o = range j.ops {
+		if t0 < int64(o.tasks) {
+			break
+		}
+		t0 -= int64(o.tasks)
+	}
+	return o, t0, max(1, (int64(o.tasks)-t0)/j.share)
 }
 
 // grow makes worker i's scratch hold n floats. Workers are idle meanwhile.
