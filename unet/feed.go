@@ -121,7 +121,9 @@ func (f *feed) run(ctx context.Context, epoch, step, workers int) (out <-chan *b
 				case <-ctx.Done():
 					return
 				}
-				f.fill(b, epoch, step, perm, workers)
+				if !f.fill(ctx, b, epoch, step, perm, workers) {
+					return
+				}
 				select {
 				case ready <- b:
 				case <-ctx.Done():
@@ -133,7 +135,8 @@ func (f *feed) run(ctx context.Context, epoch, step, workers int) (out <-chan *b
 	return ready, back
 }
 
-func (f *feed) fill(b *batch, epoch, step int, perm []int, workers int) {
+// fill draws a batch; it says false if ctx ended before that was done.
+func (f *feed) fill(ctx context.Context, b *batch, epoch, step int, perm []int, workers int) bool {
 	next := make(chan int, f.cfg.Batch)
 	for i := range f.cfg.Batch {
 		next <- i
@@ -145,11 +148,15 @@ func (f *feed) fill(b *batch, epoch, step int, perm []int, workers int) {
 			s := f.scratch.Get().(*patchScratch)
 			defer f.scratch.Put(s)
 			for i := range next {
+				if ctx.Err() != nil {
+					return
+				}
 				f.patch(b, s, epoch, step*f.cfg.Batch+i, i, perm)
 			}
 		})
 	}
 	wg.Wait()
+	return ctx.Err() == nil
 }
 
 // patch draws the patch at a position of an epoch into place i of b.
