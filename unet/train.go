@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"unet/core"
+	"unet/unet/imageio"
 	"unet/unet/instance"
 )
 
@@ -134,7 +135,8 @@ func lock(path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := tryLock(f); err != nil {
+	// Where the file system knows no locks, the run goes without.
+	if err := imageio.TryLock(f); errors.Is(err, imageio.ErrLocked) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", filepath.Dir(path), ErrBusy)
 	}

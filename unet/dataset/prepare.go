@@ -9,9 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
-	"time"
 
 	"unet/unet/imageio"
 )
@@ -72,19 +70,14 @@ func Prepare(ctx context.Context, src *Source, out string, o Options) (*Metadata
 		return old, err
 	}
 
-	parent, base := filepath.Split(filepath.Clean(out))
-	if parent == "" {
-		parent = "."
-	}
-	if err := os.MkdirAll(parent, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(filepath.Clean(out)), 0o755); err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
-	removeStale(parent, "."+base+".tmp-")
-	tmp, err := os.MkdirTemp(parent, "."+base+".tmp-*")
+	tmp, release, err := temporary(out)
 	if err != nil {
-		return nil, fmt.Errorf("dataset: cannot write beside %s: %w", out, err)
+		return nil, err
 	}
-	defer os.RemoveAll(tmp)
+	defer release()
 	m, err := write(ctx, src, tmp, set, o)
 	if err != nil {
 		return m, err
@@ -283,7 +276,12 @@ func publish(tmp, out string, replace bool) error {
 		syncFolder(filepath.Dir(out))
 		return nil
 	}
-	away := tmp + ".old"
+	dir, release, err := temporary(out)
+	if err != nil {
+		return err
+	}
+	defer release()
+	away := filepath.Join(dir, "old")
 	if err := os.Rename(out, away); err != nil {
 		return fmt.Errorf("dataset: %w", err)
 	}
@@ -297,32 +295,19 @@ func publish(tmp, out string, replace bool) error {
 	return nil
 }
 
+// temporary makes a folder beside out, see imageio.TemporaryFolder.
+func temporary(out string) (dir string, release func(), err error) {
+	if dir, release, err = imageio.TemporaryFolder(filepath.Clean(out)); err != nil {
+		err = fmt.Errorf("dataset: cannot write beside %s: %w", out, err)
+	}
+	return dir, release, err
+}
+
 // syncFolder makes a rename in a folder durable where the system can; the
 // files themselves already are.
 func syncFolder(dir string) {
 	if d, err := os.Open(dir); err == nil {
 		d.Sync()
 		d.Close()
-	}
-}
-
-// removeStale removes what runs left behind that were killed: temporary
-// folders in which nothing was written for an hour.
-func removeStale(parent, prefix string) {
-	entries, _ := os.ReadDir(parent)
-	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
-			continue
-		}
-		n := filepath.Join(parent, e.Name())
-		newest := time.Time{}
-		for _, sub := range []string{"", "images", "labels"} {
-			if st, err := os.Stat(filepath.Join(n, sub)); err == nil && st.ModTime().After(newest) {
-				newest = st.ModTime()
-			}
-		}
-		if time.Since(newest) > time.Hour {
-			os.RemoveAll(n)
-		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"unet/unet/imageio"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -281,29 +283,36 @@ func TestPrepareCancelled(t *testing.T) {
 	t.Errorf("%d goroutines, before %d", runtime.NumGoroutine(), goroutines)
 }
 
-// What a killed run left is removed by a later one, not at once.
+// What a killed run left is removed by the next, what a live one is at is not,
+// whatever the clock says.
 func TestStaleFolders(t *testing.T) {
 	parent := t.TempDir()
-	old, fresh := filepath.Join(parent, ".set.tmp-1"), filepath.Join(parent, ".set.tmp-2")
-	for _, d := range []string{old, fresh, filepath.Join(old, "images")} {
-		if err := os.Mkdir(d, 0o755); err != nil {
+	live, stale := filepath.Join(parent, ".set.1.unet.tmp"), filepath.Join(parent, ".set.2.unet.tmp")
+	for i, d := range []string{live, stale} {
+		if err := os.MkdirAll(filepath.Join(d, "images"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		when := time.Now().Add(time.Duration(2*i-1) * 9999 * time.Hour) // past and future
+		if err := os.Chtimes(d, when, when); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, d := range []string{filepath.Join(old, "images"), old} {
-		long := time.Now().Add(-2 * time.Hour)
-		if err := os.Chtimes(d, long, long); err != nil {
-			t.Fatal(err)
-		}
+	f, err := os.Open(live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := imageio.TryLock(f); err != nil {
+		t.Skipf("no locks here: %v", err)
 	}
 	if _, err := Prepare(t.Context(), synthSource(t, 4), filepath.Join(parent, "set"), Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(old); err == nil {
-		t.Error("the old one stays")
-	}
-	if _, err := os.Stat(fresh); err != nil {
+	if _, err := os.Stat(live); err != nil {
 		t.Error("another run's folder was taken away")
+	}
+	if _, err := os.Stat(stale); err == nil {
+		t.Error("what a killed run left stays")
 	}
 }
 

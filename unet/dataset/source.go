@@ -211,7 +211,16 @@ func (s *Source) openInner(name string, r io.ReaderAt, f *zip.File) error {
 	if err != nil {
 		return fmt.Errorf("dataset: no room to unpack %s: %w", full, err)
 	}
-	s.closers = append(s.closers, func() error { return errors.Join(tmp.Close(), os.Remove(tmp.Name())) })
+	// Without a name it goes with the process, even a killed one. Where open
+	// files cannot be removed, it goes with the source.
+	named := os.Remove(tmp.Name()) != nil
+	s.closers = append(s.closers, func() error {
+		err := tmp.Close()
+		if named {
+			err = errors.Join(err, os.Remove(tmp.Name()))
+		}
+		return err
+	})
 	rc, err := f.Open()
 	if err != nil {
 		return &InputError{full, "cannot be unpacked: " + err.Error(), "download it again"}

@@ -200,6 +200,9 @@ func TestInnerZipIsRemoved(t *testing.T) {
 	if m, _ := s.Read(0); m == nil {
 		t.Fatal("not read")
 	}
+	if left, _ := os.ReadDir(tmp); len(left) > 0 && runtime.GOOS != "windows" {
+		t.Errorf("a killed process would leave %v", left)
+	}
 	s.Close()
 	if left, _ := os.ReadDir(tmp); len(left) > 0 {
 		t.Errorf("left behind: %v", left)

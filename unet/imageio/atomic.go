@@ -49,14 +49,10 @@ type atomicFile struct {
 }
 
 func createAtomic(path string) (*atomicFile, error) {
-	dir, base := filepath.Split(path)
-	if dir == "" {
-		dir = "."
-	}
-	f, err := os.CreateTemp(dir, "."+base+".*.tmp")
+	f, err := createTemporary(path, false)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("writing %s: the folder %s does not exist", path, filepath.Clean(dir))
+			return nil, fmt.Errorf("writing %s: the folder %s does not exist", path, filepath.Dir(path))
 		}
 		return nil, fmt.Errorf("writing %s: %w", path, err)
 	}
@@ -73,8 +69,12 @@ func (a *atomicFile) commit() error {
 		if err := a.f.Sync(); err != nil {
 			return err
 		}
-		if err := a.f.Close(); err != nil {
-			return err
+		// Windows renames no open file. Elsewhere closing would end the lock
+		// while the file still has its temporary name.
+		if runtime.GOOS == "windows" {
+			if err := a.f.Close(); err != nil {
+				return err
+			}
 		}
 		return os.Rename(a.f.Name(), a.path)
 	}()
@@ -82,6 +82,7 @@ func (a *atomicFile) commit() error {
 		return fmt.Errorf("writing %s: %w", a.path, err)
 	}
 	a.done = true
+	a.f.Close() // its bytes are on disk
 	// The rename itself is durable only once the folder is synced. Some file
 	// systems refuse that; the content is safe either way.
 	if d, err := os.Open(filepath.Dir(a.path)); err == nil {
