@@ -142,7 +142,7 @@ func predict(c *cli.Context) error {
 	defer e.Close()
 	p := unet.NewPredictor(e, model)
 	defer p.Close()
-	p.Flips = settings.TTA
+	p.Flips, p.Keep = settings.TTA, budget/4
 	r := &predictRun{t: t, out: out, predictor: p, model: model, settings: settings, planes: choice,
 		jobs: c.Int("jobs"), budget: budget, skip: c.Bool("skip-existing"), inputs: inputs}
 	r.diameter, err = parseDiameter(settings.Diameter)
@@ -157,6 +157,8 @@ func predict(c *cli.Context) error {
 	}
 	// What the images leave behind must not double the memory.
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(budget*3/4, 256<<20)))
+	// Below that limit, collecting less often costs nothing but memory.
+	defer debug.SetGCPercent(debug.SetGCPercent(300))
 	return r.run(c.Context)
 }
 

@@ -63,19 +63,7 @@ func (in Input) spread(lo, hi float64) (float64, float64) {
 // numpy.percentile does. Non-finite samples count as none.
 func percentiles(samples []float32, low, high float64) (lo, hi float64) {
 	// Integer samples of up to 16 bits: a histogram is exact and fast.
-	const top = 1 << 16
-	var hist []int
-	for _, v := range samples {
-		if !(v >= 0 && v < top) || v != float32(int32(v)) {
-			hist = nil
-			break
-		}
-		if hist == nil {
-			hist = make([]int, top)
-		}
-		hist[int(v)]++
-	}
-	if hist != nil {
+	if hist := histogram(samples); hist != nil {
 		return histogramPercentiles(hist, low, high)
 	}
 	finite := make([]float32, 0, len(samples))
@@ -90,6 +78,29 @@ func percentiles(samples []float32, low, high float64) (lo, hi float64) {
 	slices.Sort(finite)
 	at := func(rank int) float64 { return float64(finite[rank]) }
 	return interpolate(len(finite), low, at), interpolate(len(finite), high, at)
+}
+
+// histogram counts samples that are whole numbers of up to 16 bits; it is nil
+// where others are among them or there are none.
+func histogram(samples []float32) []int {
+	if len(samples) == 0 {
+		return nil
+	}
+	hist := make([]int, 1<<8) // most images have no more values
+	for _, v := range samples {
+		i := int32(v)
+		if float32(i) != v || i < 0 {
+			return nil
+		}
+		if int(i) >= len(hist) {
+			if i >= 1<<16 {
+				return nil
+			}
+			hist = append(hist, make([]int, 1<<16-len(hist))...)
+		}
+		hist[i]++
+	}
+	return hist
 }
 
 // histogramPercentiles is percentiles of hist[v] samples of each value v.

@@ -11,8 +11,8 @@ import (
 	"unet/unet/instance"
 )
 
-// Predictor computes the maps of images. It keeps the programs of the last few
-// image sizes; its methods may be called from several goroutines, whose
+// Predictor computes the maps of images. It keeps the programs of the last
+// image sizes, as building one costs as much as running it a few times; its methods may be called from several goroutines, whose
 // computations take turns.
 type Predictor struct {
 	engine *core.Engine
@@ -20,11 +20,13 @@ type Predictor struct {
 	// Flips averages over the image and its three mirror images (test-time
 	// augmentation), at four times the cost.
 	Flips bool
+	// Keep is how many bytes the programs of several sizes of images may take
+	// together. The newest is kept whatever it takes.
+	Keep int64
 
 	mu    sync.Mutex
 	nets  []*network // most recently used first
 	sizes [][3]int
-	kept  int // programs kept
 	// Images of more than whole pixels are computed in tiles of tileW x tileH.
 	whole, tileW, tileH int
 }
@@ -39,12 +41,12 @@ const (
 	tileHeight  = 768
 )
 
-// programs kept by a Predictor.
-const keptPrograms = 4
+// keepPrograms is the default of Predictor.Keep.
+const keepPrograms = 1 << 30
 
 // NewPredictor readies m for prediction on e. Close releases its memory.
 func NewPredictor(e *core.Engine, m *Model) *Predictor {
-	return &Predictor{engine: e, model: m, kept: keptPrograms,
+	return &Predictor{engine: e, model: m, Keep: keepPrograms,
 		whole: wholePixels, tileW: tileWidth, tileH: tileHeight}
 }
 
@@ -105,11 +107,7 @@ func (p *Predictor) network(ctx context.Context, n, h, w int) (*network, error) 
 		p.sizes = slices.Insert(slices.Delete(p.sizes, i, i+1), 0, key)
 		return net, nil
 	}
-	for len(p.nets) >= p.kept {
-		last := len(p.nets) - 1
-		p.nets[last].prog.Free()
-		p.nets, p.sizes = p.nets[:last], p.sizes[:last]
-	}
+	p.makeRoom(n * h * w)
 	net, err := p.model.Card.Arch.build(p.engine, p.model.Params, h, w, core.Options{Batch: n}, nil)
 	if err != nil {
 		return nil, err
@@ -121,6 +119,24 @@ func (p *Predictor) network(ctx context.Context, n, h, w int) (*network, error) 
 	p.nets = slices.Insert(p.nets, 0, net)
 	p.sizes = slices.Insert(p.sizes, 0, key)
 	return net, nil
+}
+
+// makeRoom frees programs until one for pixels more pixels, by the measure of
+// the newest, fits Keep. p.mu is held.
+func (p *Predictor) makeRoom(pixels int) {
+	if len(p.nets) == 0 {
+		return
+	}
+	size := p.sizes[0]
+	total := int64(float64(p.nets[0].prog.Memory()) * float64(pixels) / float64(size[0]*size[1]*size[2]))
+	for _, n := range p.nets {
+		total += int64(n.prog.Memory())
+	}
+	for last := len(p.nets) - 1; last >= 0 && total > p.Keep; last-- {
+		total -= int64(p.nets[last].prog.Memory())
+		p.nets[last].prog.Free()
+		p.nets, p.sizes = p.nets[:last], p.sizes[:last]
+	}
 }
 
 // Maps returns the network's probabilities for an image of raw samples, at the

@@ -135,8 +135,8 @@ func (p *Predictor) Bands(ctx context.Context, src Rows, levels Levels, emit fun
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer func(n int) { p.kept = n }(p.kept)
-	p.kept = 1
+	defer func(n int64) { p.Keep = n }(p.Keep)
+	p.Keep = 0
 	heads := len(card.Arch.Heads)
 	xs, ys := p.tiles(src.W, src.H)
 	band := band{src: src, gray: levels.Gray}

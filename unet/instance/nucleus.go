@@ -142,13 +142,14 @@ func (n *Nucleus) measure() {
 		n.Area += r.X1 - r.X0
 	}
 	n.moments()
-	n.Perimeter = perimeter(n.Runs)
+	y0, rows := rowsOf(n.Runs)
+	n.Perimeter = perimeter(rows)
 	n.EquivalentDiameter = math.Sqrt(4 * float64(n.Area) / math.Pi)
 	if n.Perimeter > 0 {
 		n.Circularity = min(1, 4*math.Pi*float64(n.Area)/(n.Perimeter*n.Perimeter))
 	}
 	var hullArea int
-	hullArea, n.FeretMax = convexHull(n.Runs)
+	hullArea, n.FeretMax = convexHull(rows, y0)
 	n.Solidity = float64(n.Area) / float64(hullArea)
 }
 

@@ -1,7 +1,6 @@
 package instance
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -24,8 +23,7 @@ func rowsOf(runs []Run) (y0 int, rows [][]Run) {
 // perimeter is scikit-image's measure.perimeter (neighborhood=4): the border
 // is the set of pixels with a 4-neighbour outside, and every border pixel
 // counts 1, √2 or (1+√2)/2 by how many of its neighbours are border pixels.
-func perimeter(runs []Run) float64 {
-	_, rows := rowsOf(runs)
+func perimeter(rows [][]Run) float64 {
 	at := func(i int) []Run {
 		if i < 0 || i >= len(rows) {
 			return nil
@@ -105,8 +103,7 @@ type corner struct{ x, y int }
 // the midpoints of all pixel edges, a pixel belongs to the hull image when
 // its centre is inside or on it, and the diameter is the largest distance
 // between edge midpoints of that image. All in exact integers.
-func convexHull(runs []Run) (pixels int, feret float64) {
-	y0, rows := rowsOf(runs)
+func convexHull(rows [][]Run, y0 int) (pixels int, feret float64) {
 	spans := make([]Run, len(rows))
 	for i, r := range rows {
 		spans[i] = Run{y0 + i, 0, 0}
@@ -114,58 +111,73 @@ func convexHull(runs []Run) (pixels int, feret float64) {
 			spans[i] = Run{y0 + i, r[0].X0, r[len(r)-1].X1}
 		}
 	}
-	fillHull(hull(midpoints(spans)), spans)
+	h := hull(nil, spans)
+	fillHull(h, spans)
 	for _, s := range spans {
 		pixels += s.X1 - s.X0
 	}
-	pts := hull(midpoints(spans))
+	h = hull(h[:0], spans)
 	var best int
-	for i, a := range pts {
-		for _, b := range pts[:i] {
+	for i, a := range h {
+		for _, b := range h[:i] {
 			best = max(best, (a.x-b.x)*(a.x-b.x)+(a.y-b.y)*(a.y-b.y))
 		}
 	}
 	return pixels, math.Sqrt(float64(best)) / 2
 }
 
-// midpoints lists the edge midpoints of the first and last pixel of each
-// span; the hull needs no others.
-func midpoints(spans []Run) []corner {
-	pts := make([]corner, 0, 6*len(spans))
-	for _, s := range spans {
-		if s.X0 == s.X1 {
-			continue
+// hull appends to h the strictly convex hull of the edge midpoints of the
+// spans, which are in order of y; empty ones count for nothing. The midpoints
+// on a line of half pixels lie between those of the first and the last pixel
+// above, on or below it, so that the two sides of the hull grow from the top
+// down without sorting (Andrew's monotone chain). The order is down the right
+// side and up the left one.
+func hull(h []corner, spans []Run) []corner {
+	// side appends the chain of one side; left is -1 and right 1.
+	side := func(sign int) {
+		low := len(h)
+		add := func(x, y int) {
+			p := corner{x, y}
+			for len(h) >= low+2 {
+				a, b := h[len(h)-2], h[len(h)-1]
+				if sign*((b.x-a.x)*(p.y-a.y)-(b.y-a.y)*(p.x-a.x)) > 0 {
+					break
+				}
+				h = h[:len(h)-1]
+			}
+			h = append(h, p)
 		}
-		l, r, y := 2*s.X0, 2*(s.X1-1), 2*s.Y
-		pts = append(pts, corner{l - 1, y}, corner{l, y - 1}, corner{l, y + 1},
-			corner{r + 1, y}, corner{r, y - 1}, corner{r, y + 1})
-	}
-	return pts
-}
-
-// hull returns the strictly convex hull, counter-clockwise in a y-up plane
-// (Andrew's monotone chain).
-func hull(pts []corner) []corner {
-	slices.SortFunc(pts, func(a, b corner) int {
-		return cmp.Or(cmp.Compare(a.x, b.x), cmp.Compare(a.y, b.y))
-	})
-	pts = slices.Compact(pts)
-	left := func(a, b, c corner) bool { return (b.x-a.x)*(c.y-a.y)-(b.y-a.y)*(c.x-a.x) > 0 }
-	var h []corner
-	chain := func(p corner, low int) {
-		for len(h) >= low+2 && !left(h[len(h)-2], h[len(h)-1], p) {
-			h = h[:len(h)-1]
+		// The outermost midpoint on the line below the newest span.
+		below, pending := corner{}, false
+		for _, s := range spans {
+			if s.X0 == s.X1 {
+				continue
+			}
+			x := 2 * s.X0
+			if sign > 0 {
+				x = 2 * (s.X1 - 1)
+			}
+			top := corner{x, 2*s.Y - 1}
+			if pending && below.y == top.y {
+				if sign*below.x > sign*top.x {
+					top.x = below.x
+				}
+			} else if pending {
+				add(below.x, below.y)
+			}
+			add(top.x, top.y)
+			add(x+sign, 2*s.Y)
+			below, pending = corner{x, 2*s.Y + 1}, true
 		}
-		h = append(h, p)
+		if pending {
+			add(below.x, below.y)
+		}
 	}
-	for _, p := range pts {
-		chain(p, 0)
-	}
-	low := len(h) - 1
-	for i := len(pts) - 2; i >= 0; i-- {
-		chain(pts[i], low)
-	}
-	return h[:len(h)-1]
+	side(1)
+	turn := len(h)
+	side(-1)
+	slices.Reverse(h[turn:])
+	return h
 }
 
 // fillHull sets each span to the pixels whose centres the hull covers.

@@ -64,19 +64,21 @@ func (f *field) markers(order []int32, seed, rise int) []int32 {
 	for i := range level {
 		link[i] = -1
 	}
+	around := [8]int32{-stride - 1, -stride, -stride + 1, -1, 1, stride - 1, stride, stride + 1}
 	var out []int32
 	for _, p := range order {
 		link[p] = p
 		root, l := p, int(level[p])
-		for _, q := range [8]int32{
-			p - stride - 1, p - stride, p - stride + 1, p - 1, p + 1, p + stride - 1, p + stride, p + stride + 1,
-		} {
-			if link[q] < 0 {
+		for _, d := range &around {
+			q := p + d
+			up := link[q]
+			if up < 0 || up == root {
 				continue
 			}
-			for link[q] != q {
-				link[q] = link[link[q]]
-				q = link[q]
+			for up != q {
+				above := link[up]
+				link[q] = above
+				q, up = above, link[above]
 			}
 			if q == root {
 				continue
