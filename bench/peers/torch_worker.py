@@ -1,31 +1,17 @@
-"""The U-Net of unet in PyTorch, timed on request; see main.go for the protocol.
+"""The U-Net of unet in PyTorch; see worker.py. VARIANT is the layout of tensors
+(plain or channels_last: users are told to try both) or compiled (torch.compile).
 
-python torch_worker.py MODE MODEL SIDE BATCH THREADS
+MODE export writes the network as ONNX to IMAGE instead.
 """
 
 import contextlib
-import json
-import resource
-import struct
 import sys
-import time
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-
-def load(path):
-    with open(path, "rb") as f:
-        (n,) = struct.unpack("<Q", f.read(8))
-        header = json.loads(f.read(n))
-        data = f.read()
-    card = json.loads(header.pop("__metadata__")["unet"])
-    return card["arch"], {
-        name: torch.from_numpy(np.frombuffer(data[slice(*t["data_offsets"])], "<f4").reshape(t["shape"]).copy())
-        for name, t in header.items()
-    }
+import worker
 
 
 class Block(nn.Module):
@@ -72,51 +58,38 @@ class UNet(nn.Module):
         return self.head(x)
 
 
-def main():
-    mode, path, side, batch, threads = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
-    torch.set_num_threads(threads)
-    arch, values = load(path)
-    net = UNet(arch)
-    missing = net.load_state_dict(values, strict=False)
-    assert not missing.unexpected_keys and all("num_batches" in k for k in missing.missing_keys), missing
-    n = batch * arch["channels"] * side * side
-    x = ((torch.arange(n) % 251).float() / 251).reshape(batch, arch["channels"], side, side)
-    t = (torch.arange(batch * side * side) % 7 == 0).float().reshape(batch, 1, side, side)
-    if mode == "train":
-        net.train()
-        adam = torch.optim.Adam(net.parameters(), lr=1e-4)
-        # The faster layout of the two is what PyTorch users are told to try.
-        if "channels_last" in sys.argv:
-            net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+job = worker.Job()
+torch.set_num_threads(job.threads)
+arch, values = job.model()
+net = UNet(arch)
+missing = net.load_state_dict({k: torch.from_numpy(v) for k, v in values.items()}, strict=False)
+assert not missing.unexpected_keys and all("num_batches" in k for k in missing.missing_keys), missing
+x, t = torch.from_numpy(job.x), torch.from_numpy(job.t)
+net.train(job.training)
+if job.mode == "export":
+    with contextlib.redirect_stdout(sys.stderr):  # the exporter talks
+        torch.onnx.export(net, (x,), sys.argv[7], input_names=["x"], output_names=["y"], dynamo=True, external_data=False)
+    sys.exit()
+if job.variant != "plain":
+    net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+run = net
+if job.variant == "compiled":
+    torch._inductor.config.freezing = not job.training  # folds batch-norm
+    run = torch.compile(net)
+if job.training:
+    adam = torch.optim.Adam(net.parameters(), lr=1e-4)
 
-        def step():
-            adam.zero_grad(set_to_none=True)
-            F.binary_cross_entropy_with_logits(net(x), t).backward()
-            adam.step()
-    else:
-        net.eval()
-        if "channels_last" in sys.argv:
-            net, x = net.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+    def step():
+        adam.zero_grad(set_to_none=True)
+        z = run(x)
+        F.binary_cross_entropy_with_logits(z, t).backward()
+        adam.step()
+        return z.detach()
+else:
 
-        def step():
-            with torch.inference_mode():
-                return torch.sigmoid(net(x))
-    print("ready", "PyTorch", torch.__version__, flush=True)
-    for line in sys.stdin:
-        command = line.split()
-        if command[0] == "step":
-            start = time.perf_counter()
-            step()
-            print(time.perf_counter() - start, flush=True)
-        elif command[0] == "output":
-            step().contiguous().numpy().astype("<f4").tofile(command[1])
-            print("ok", flush=True)
-        elif command[0] == "memory":
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, flush=True)
-        elif command[0] == "export":
-            with contextlib.redirect_stdout(sys.stderr):  # the exporter talks
-                torch.onnx.export(net, (x,), command[1], input_names=["x"], output_names=["y"], dynamo=True, external_data=False)
-            print("ok", flush=True)
+    def step():
+        with torch.inference_mode() if job.variant != "compiled" else torch.no_grad():
+            return torch.sigmoid(run(x))
 
 
-main()
+worker.serve(job, f"PyTorch {torch.__version__} {job.variant}", step, lambda p: (torch.sigmoid(p) if job.training else p).numpy())
