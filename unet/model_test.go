@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -342,6 +343,34 @@ func TestDivergence(t *testing.T) {
 			if v-v != 0 {
 				t.Fatalf("%s holds %v", q.Name, v)
 			}
+		}
+	}
+}
+
+// TestTrainingSameBytes: the model file is the same for any number of threads
+// and of processors.
+func TestTrainingSameBytes(t *testing.T) {
+	needsKernels(t)
+	var want []byte
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for i, threads := range []int{1, 2, 3, 7} {
+		runtime.GOMAXPROCS([]int{2, 1, 5, 2}[i])
+		dir := t.TempDir()
+		tr := trainer(t, dir)
+		tr.Engine = newEngine(t, "", threads)
+		r, err := tr.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Model.Params.Free()
+		got, err := os.ReadFile(filepath.Join(dir, ModelFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = got
+		} else if !bytes.Equal(got, want) {
+			t.Errorf("%d threads: another model than with 1", threads)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -137,7 +138,9 @@ func TestFiniteDifferences(t *testing.T) {
 // TestThreads checks that results do not depend on the number of threads.
 func TestThreads(t *testing.T) {
 	var want []float32
-	for _, threads := range []int{1, 2, 3, 7} {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for i, threads := range []int{1, 2, 3, 7} {
+		runtime.GOMAXPROCS([]int{1, 5, 2, 2}[i])
 		e := newEngine(t, "", threads)
 		a := Arch{Channels: 3, Depth: 3, Width: 32, Norm: "batch", Dropout: 0.1, Heads: threeHeads}
 		m, net := trainingNet(t, e, a, 3, 40, 24, false)
@@ -152,10 +155,20 @@ func TestThreads(t *testing.T) {
 			got = append(got, q.Value...)
 			got = append(got, m.Params.Average(q)...)
 		}
+		p := NewPredictor(e, m)
+		p.whole, p.tileW, p.tileH = 96*96, 96, 64 // an image of several tiles
+		for _, size := range [][2]int{{33, 50}, {130, 110}} {
+			maps, err := p.Maps(t.Context(), randomImage(size[0], size[1], 3))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = slices.Concat(got, maps.Foreground, maps.Border, maps.Distance)
+		}
+		p.Close()
 		if want == nil {
 			want = got
 		} else if !slices.Equal(got, want) {
-			t.Errorf("%d threads: other weights than with 1", threads)
+			t.Errorf("%d threads: other weights or maps than with 1", threads)
 		}
 	}
 }
