@@ -75,7 +75,7 @@ func PaperConfig(size int) Config {
 // Presets of a nuclei model: epochs of 400 steps of 8 patches of 128 x 128.
 // Many small steps on small patches learn more per pixel computed than fewer
 // on larger ones (the ablations in unet/weights/ablation.md).
-var presets = map[string]int{"quick": 6, "standard": 24, "best": 64}
+var presets = map[string]int{"quick": 4, "standard": 24, "best": 64}
 
 // NucleiConfig is the default model: patches at native scale, heads for
 // foreground, touching borders and distance, weight averaging, the best epoch
