@@ -65,29 +65,39 @@ func (m *Maps) Loss(targets, weights Planar, losses []Loss) {
 			N: int32(m.N), Size: int64(hw), Stride: int64(m.K * hw), StrideT: int64(m.K * hw), Beta: smoothL1Beta,
 		}
 	}
+	add := prog.op // the maps after the first beside it
 	for k := range m.K {
 		args := newArgs()
 		m.tasks = prog.engine.backend.tasks(csrc.OpLossFwd, unsafe.Pointer(args))
 		sums := prog.buffer("loss.sums", m.tasks*16)
 		sums.keep = true
 		m.sums = append(m.sums, sums)
-		prog.op(Forward, csrc.OpLossFwd, unsafe.Pointer(args), "loss")
+		add(Forward, csrc.OpLossFwd, unsafe.Pointer(args), "loss")
 		prog.bind(&args.Z, m.logits, k*hw)
 		prog.bind(&args.T, targets.buf, k*hw)
 		prog.bind(&args.W, weights.buf, k*hw)
 		prog.bind(&args.P, m.prob, k*hw)
 		prog.bindDouble(&args.Sums, sums)
+		add = prog.beside
 	}
 	prog.fn(Forward, "loss.sum", m.sum)
 	b.tape = append(b.tape, func() {
+		all := make([]*csrc.Loss, m.K)
+		prog.fn(Backward, "loss.coef", func() {
+			for k, args := range all {
+				m.coefficients(k, args)
+			}
+		})
+		add := prog.op
 		for k := range m.K {
 			args := newArgs()
-			prog.fn(Backward, "loss.coef", func() { m.coefficients(k, args) })
-			prog.op(Backward, csrc.OpLossBwd, unsafe.Pointer(args), "loss.bwd")
+			all[k] = args
+			add(Backward, csrc.OpLossBwd, unsafe.Pointer(args), "loss.bwd")
 			prog.bind(&args.T, targets.buf, k*hw)
 			prog.bind(&args.W, weights.buf, k*hw)
 			prog.bind(&args.P, m.prob, k*hw)
 			prog.bind(&args.DZ, m.dLogits, k*hw)
+			add = prog.beside
 		}
 	})
 }

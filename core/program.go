@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 	"unsafe"
@@ -258,6 +259,54 @@ func (p *Program) do(s *step) {
 		return
 	}
 	p.engine.runOps(s.ops, p.scratch)
+}
+
+// Load is an operation as the scheduler sees it.
+type Load struct {
+	Name  string
+	Tasks int // of about the same size; 0: a function that one thread runs
+	FLOPs float64
+	Bytes float64 // of the tensors it reads or writes
+}
+
+// Makespan returns the time the phases take on a number of threads, by playing
+// the schedule with a given cost of every operation. Threads take tasks as
+// they do in a run; meet is added for every step, at whose end they meet.
+func (p *Program) Makespan(threads int, cost func(Load) float64, meet float64, phases ...Phase) float64 {
+	total := 0.0
+	for _, s := range p.steps {
+		if !slices.Contains(phases, s.phase) {
+			continue
+		}
+		if s.fn != nil {
+			total += cost(Load{Name: s.name})
+			continue
+		}
+		busy := make([]float64, threads) // until when each thread is
+		for _, o := range s.ops {
+			task := cost(o.load()) / float64(o.tasks)
+			for left := o.tasks; left > 0; {
+				n := claimed(left, threads)
+				first := slices.Index(busy, slices.Min(busy))
+				busy[first] += task * float64(n)
+				left -= n
+			}
+		}
+		total += slices.Max(busy) + meet
+	}
+	return total
+}
+
+func (o *operation) load() Load {
+	l := Load{Name: o.name, Tasks: o.tasks, FLOPs: o.flops}
+	var seen []*buffer
+	for _, b := range o.bind {
+		if !slices.Contains(seen, b.buf) {
+			seen = append(seen, b.buf)
+			l.Bytes += float64(4 * b.buf.size)
+		}
+	}
+	return l
 }
 
 // StepTime is the time one operation or function took; see Profile.

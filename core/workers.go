@@ -13,11 +13,11 @@ import (
 // neighbouring tasks may share work within a call, single tasks last, to end
 // together. Which thread does which range does not show in the result.
 type job struct {
-	ops    []*operation
-	tasks  int64 // of all
-	share  int64 // a claim takes this part of the tasks left of an operation
-	next   atomic.Int64
-	active sync.WaitGroup
+	ops     []*operation
+	tasks   int64 // of all
+	threads int
+	next    atomic.Int64
+	active  sync.WaitGroup
 }
 
 // runOps does all tasks of the operations and returns when they are done.
@@ -29,13 +29,13 @@ func (e *Engine) runOps(ops []*operation, scratch int) {
 	for i := range e.scratch {
 		e.grow(i, scratch)
 	}
-	if e.workers == 1 || tasks == 1 {
+	if e.workers == 1 || tasks <= 1 {
 		for _, o := range ops {
 			e.backend.run(o.op, o.args, 0, o.tasks, unsafe.SliceData(e.scratch[0]))
 		}
 		return
 	}
-	j := &job{ops: ops, tasks: int64(tasks), share: int64(2 * e.workers)}
+	j := &job{ops: ops, tasks: int64(tasks), threads: e.workers}
 	others := min(e.workers, tasks) - 1
 	j.active.Add(others)
 	for range others {
@@ -76,8 +76,12 @@ func (j *job) claimAt(from int64) (o *operation, t0, n int64) {
 		}
 		t0 -= int64(o.tasks)
 	}
-	return o, t0, max(1, (int64(o.tasks)-t0)/j.share)
+	return o, t0, int64(claimed(o.tasks-int(t0), j.threads))
 }
+
+// claimed is the number of tasks a thread takes on when `left` are left of an
+// operation: half a thread's share.
+func claimed(left, threads int) int { return max(1, left/(2*threads)) }
 
 // grow makes worker i's scratch hold n floats. Workers are idle meanwhile.
 func (e *Engine) grow(i, n int) {

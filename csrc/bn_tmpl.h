@@ -7,74 +7,69 @@ static int32_t UN(bn_tasks)(const void *args)
     return un_rows_tasks(a->n, a->h, a->w);
 }
 
-static void UN(bn_stats)(const void *args, int32_t t0, int32_t t1, float *scratch)
+/* One channel block b of task t: np pixels at y and da. */
+typedef void UN(bn_body)(const struct un_bn *a, int t, int b, const float *y, float *da, int64_t np);
+
+/* Calls body for every block of tasks t0..t1-1. */
+UN_INLINE void UN(bn_each)(const struct un_bn *a, int32_t t0, int32_t t1, UN(bn_body) *body)
 {
-    (void)scratch;
-    const struct un_bn *a = args;
     const int64_t hw = (int64_t)a->h * a->w;
     for (int t = t0; t < t1; t++) {
         int i;
         int64_t p0;
         const int64_t np = un_rows_task(a->h, a->w, t, &i, &p0);
-        float *out = a->stats + (int64_t)t * 3 * a->cb * 16;
-        a->counts[t] = (int32_t)np;
         for (int b = 0; b < a->cb; b++) {
-            const float *y = a->y + i * a->y_image + (b * hw + p0) * 16;
-            UN(conv_stats)(y, np, out + 16 * b, out + (a->cb + b) * 16, out + (2 * a->cb + b) * 16);
+            const int64_t at = (b * hw + p0) * 16;
+            body(a, t, b, a->y + i * a->y_image + at, a->da ? a->da + i * a->da_image + at : NULL, np);
         }
     }
+}
+
+UN_INLINE void UN(bn_stats_block)(const struct un_bn *a, int t, int b, const float *y, float *da,
+                                  int64_t np)
+{
+    (void)da;
+    float *out = a->stats + (int64_t)t * 3 * a->cb * 16;
+    a->counts[t] = (int32_t)np;
+    UN(conv_stats)(y, np, out + 16 * b, out + (a->cb + b) * 16, out + (2 * a->cb + b) * 16);
+}
+
+UN_INLINE void UN(bn_sums_block)(const struct un_bn *a, int t, int b, const float *y, float *da,
+                                 int64_t np)
+{
+    float *out = a->sums + (int64_t)t * 2 * a->cb * 16;
+    UN(conv_gate)(da, y, &a->act, a->mean, b, np, out + 16 * b, out + (a->cb + b) * 16);
+}
+
+UN_INLINE void UN(bn_bwd_block)(const struct un_bn *a, int t, int b, const float *y, float *da,
+                                int64_t np)
+{
+    (void)t;
+    const un_actv act = un_act_load(&a->act, b);
+    const v16 ca = v16_load(a->ca + 16 * b), cy = v16_load(a->cy + 16 * b);
+    const v16 c0 = v16_load(a->c0 + 16 * b);
+    for (int64_t p = 0; p < np; p++) {
+        const v16 yv = v16_load(y + 16 * p);
+        const v16 dz = v16_select_gt(v16_fma(yv, act.scale, act.shift), act.lo,
+                                     v16_load(da + 16 * p), v16_zero());
+        v16_store(da + 16 * p, v16_fma(ca, dz, v16_fma(cy, yv, c0)));
+    }
+}
+
+static void UN(bn_stats)(const void *args, int32_t t0, int32_t t1, float *scratch)
+{
+    (void)scratch;
+    UN(bn_each)(args, t0, t1, UN(bn_stats_block));
 }
 
 static void UN(bn_sums)(const void *args, int32_t t0, int32_t t1, float *scratch)
 {
     (void)scratch;
-    const struct un_bn *a = args;
-    const int64_t hw = (int64_t)a->h * a->w;
-    for (int t = t0; t < t1; t++) {
-        int i;
-        int64_t p0;
-        const int64_t np = un_rows_task(a->h, a->w, t, &i, &p0);
-        float *out = a->sums + (int64_t)t * 2 * a->cb * 16;
-        for (int b = 0; b < a->cb; b++) {
-            const float *y = a->y + i * a->y_image + (b * hw + p0) * 16;
-            const float *da = a->da + i * a->da_image + (b * hw + p0) * 16;
-            const un_actv act = un_act_load(&a->act, b);
-            const v16 mean = v16_load(a->mean + 16 * b);
-            v16 s = v16_zero(), q = v16_zero();
-            for (int64_t p = 0; p < np; p++) {
-                const v16 yv = v16_load(y + 16 * p);
-                const v16 dz = v16_select_gt(v16_fma(yv, act.scale, act.shift), act.lo,
-                                             v16_load(da + 16 * p), v16_zero());
-                s = v16_add(s, dz);
-                q = v16_fma(dz, v16_sub(yv, mean), q);
-            }
-            v16_store(out + 16 * b, s);
-            v16_store(out + (a->cb + b) * 16, q);
-        }
-    }
+    UN(bn_each)(args, t0, t1, UN(bn_sums_block));
 }
 
 static void UN(bn_bwd)(const void *args, int32_t t0, int32_t t1, float *scratch)
 {
     (void)scratch;
-    const struct un_bn *a = args;
-    const int64_t hw = (int64_t)a->h * a->w;
-    for (int t = t0; t < t1; t++) {
-        int i;
-        int64_t p0;
-        const int64_t np = un_rows_task(a->h, a->w, t, &i, &p0);
-        for (int b = 0; b < a->cb; b++) {
-            const float *y = a->y + i * a->y_image + (b * hw + p0) * 16;
-            float *da = a->da + i * a->da_image + (b * hw + p0) * 16;
-            const un_actv act = un_act_load(&a->act, b);
-            const v16 ca = v16_load(a->ca + 16 * b), cy = v16_load(a->cy + 16 * b);
-            const v16 c0 = v16_load(a->c0 + 16 * b);
-            for (int64_t p = 0; p < np; p++) {
-                const v16 yv = v16_load(y + 16 * p);
-                const v16 dz = v16_select_gt(v16_fma(yv, act.scale, act.shift), act.lo,
-                                             v16_load(da + 16 * p), v16_zero());
-                v16_store(da + 16 * p, v16_fma(ca, dz, v16_fma(cy, yv, c0)));
-            }
-        }
-    }
+    UN(bn_each)(args, t0, t1, UN(bn_bwd_block));
 }

@@ -96,7 +96,7 @@ static un_wino43 UN(wino43_plan)(int n, int h, int w, int icb, int ocb)
     const int64_t tile = un_wino_cost(icb, ocb);
     const int blocks = un_ceil_div(p.tiles, icb <= 8 ? 24 : 48);
     p.tb = un_ceil_div(un_ceil_div(p.tiles, blocks), 8) * 8;
-    const int64_t many = un_imax(un_ceil_div(16, blocks), tile * p.tb / LONGEST);
+    const int64_t many = un_imax(un_ceil_div(TASKS, blocks), tile * p.tb / LONGEST);
     p.chunks = un_imax(1, un_imin(un_imin(many, ocb / 4), tile * p.tb / LEAST));
     while (p.tb > 8 && un_ceil_div(p.tiles, p.tb) * p.chunks < 8 && tile * p.tb / p.chunks > LEAST)
         p.tb = un_ceil_div(p.tb, 16) * 8;
@@ -391,23 +391,32 @@ static void UN(pack_wino43)(const void *args, int32_t t0, int32_t t1, float *scr
         const int o = t / icb * 2, b = t % icb, cols = un_imin(2, ocb - o);
         const int64_t xi = (int64_t)icb * 256 * cols;
         float *dst = a->dst + (int64_t)o * 36 * icb * 256 + (int64_t)b * 256 * cols;
-        for (int k = 0; k < cols; k++)
-            for (int c = 0; c < 16; c++) {
-                const int in = 16 * b + c;
-                _Alignas(64) float g[9][16] = { { 0 } };
-                for (int l = 0; l < 16 && in < ni; l++) {
-                    const int out = 16 * (o + k) + l;
-                    if (out >= no)
-                        break;
-                    const float *s = a->src + ((int64_t)(a->flip ? in : out) * a->ic
-                                               + (a->flip ? out : in)) * 9;
-                    const float f = a->scale && !a->flip ? a->scale[out] : 1.0f;
-                    for (int j = 0; j < 9; j++)
-                        g[a->flip ? 8 - j : j][l] = s[j] * f;
+        for (int k = 0; k < cols; k++) {
+            /* Kernels as [c][tap][l], gathered in the order of src. */
+            _Alignas(64) float g[16][9][16];
+            const int o0 = 16 * (o + k), i0 = 16 * b;
+            const int outs = (int)un_imin(16, no - o0), ins = (int)un_imin(16, ni - i0);
+            if (outs < 16 || ins < 16)
+                memset(g, 0, sizeof g);
+            if (a->flip)
+                for (int c = 0; c < ins; c++) {
+                    const float *s = a->src + ((int64_t)(i0 + c) * a->ic + o0) * 9;
+                    for (int l = 0; l < outs; l++, s += 9)
+                        for (int j = 0; j < 9; j++)
+                            g[c][8 - j][l] = s[j];
                 }
+            else
+                for (int l = 0; l < outs; l++) {
+                    const float *s = a->src + ((int64_t)(o0 + l) * a->ic + i0) * 9;
+                    const float f = a->scale ? a->scale[o0 + l] : 1.0f;
+                    for (int c = 0; c < ins; c++, s += 9)
+                        for (int j = 0; j < 9; j++)
+                            g[c][j][l] = s[j] * f;
+                }
+            for (int c = 0; c < 16; c++) {
                 v16 z[3][6];
                 for (int j = 0; j < 3; j++) { /* columns, then rows */
-                    const v16 r[3] = { v16_load(g[j]), v16_load(g[3 + j]), v16_load(g[6 + j]) };
+                    const v16 r[3] = { v16_load(g[c][j]), v16_load(g[c][3 + j]), v16_load(g[c][6 + j]) };
                     UN(wino43_g)(r, z[j]);
                 }
                 for (int i = 0; i < 6; i++) {
@@ -418,5 +427,6 @@ static void UN(pack_wino43)(const void *args, int32_t t0, int32_t t1, float *scr
                         v16_store(dst + (6 * i + j) * xi + (c * cols + k) * 16, u[j]);
                 }
             }
+        }
     }
 }
