@@ -16,42 +16,64 @@ type kernel struct {
 	name    string
 	op      csrc.Op
 	fits    func(s shape) bool
-	perCall float64 // floating-point operations per ic*oc*h*w*n of the direct algorithm
-	allowed float64 // greatest error relative to the RMS of the result
+	work    func(s shape) float64 // floating-point operations of the direct algorithm, or bytes if memory
+	memory  bool                  // waits for memory rather than compute
+	allowed float64               // greatest error relative to the RMS of the result
+	onednn  string                // what oneDNN calls it; "" if it has no such kernel
 	setup   func(b *bench, s shape) (result func() []float32, want func() []float32)
 }
 
 func wide(s shape) bool   { return !s.tconv && s.ic > 4 }
 func narrow(s shape) bool { return !s.tconv && s.ic <= 4 }
 func up(s shape) bool     { return s.tconv }
+func square(s shape) bool { return wide(s) && s.ic == s.oc } // once per level of the network
+func pooled(s shape) bool { return square(s) && min(s.h, s.w) > 1 }
+
+// macs returns the work of perCall operations per pixel and pair of channels.
+func macs(perCall int) func(s shape) float64 {
+	return func(s shape) float64 {
+		return float64(perCall) * float64(s.n) * float64(s.ic) * float64(s.oc) * float64(s.h) * float64(s.w)
+	}
+}
+
+// moved returns the bytes of so many tensors of the layer and planar maps.
+func moved(tensors float64, planes int) func(s shape) float64 {
+	return func(s shape) float64 { return tensors*s.bytes(s.ic) + s.planes(planes) }
+}
 
 // Direct kernels make errors of float32 sums; the Winograd bounds are those of
 // the kernels' specification, 2e-5, and its square-root-of-pixels growth in
 // the weight gradient.
 var kernels = []kernel{
-	{"conv3x3", csrc.OpConv3x3, wide, 18, 2e-5, conv(csrc.OpConv3x3, csrc.OpPackConv3x3, false)},
-	{"conv3x3_dgrad", csrc.OpConv3x3, wide, 18, 2e-5, conv(csrc.OpConv3x3, csrc.OpPackConv3x3, true)},
-	{"wino43", csrc.OpWino43, wide, 18, 2e-5, conv(csrc.OpWino43, csrc.OpPackWino43, false)},
-	{"wino43_dgrad", csrc.OpWino43, wide, 18, 2e-5, conv(csrc.OpWino43, csrc.OpPackWino43, true)},
-	{"wgrad3x3", csrc.OpWgrad3x3, wide, 18, 2e-5, wgrad(csrc.OpWgrad3x3, csrc.OpWgrad3x3Reduce)},
-	{"wgrad_wino43", csrc.OpWgradWino43, wide, 18, 1e-4, wgrad(csrc.OpWgradWino43, csrc.OpWgradWino43Reduce)},
-	{"first", csrc.OpFirst, narrow, 18, 2e-5, first},
-	{"wgrad_first", csrc.OpWgradFirst, narrow, 18, 2e-5, wgrad(csrc.OpWgradFirst, csrc.OpWgradFirstReduce)},
-	{"tconv", csrc.OpTConv, up, 8, 2e-5, tconv},
-	{"tconv_dgrad", csrc.OpTConvDgrad, up, 8, 2e-5, tconvDgrad},
-	{"tconv_wgrad", csrc.OpTConvWgrad, up, 8, 2e-5, tconvWgrad},
+	{"conv3x3", csrc.OpConv3x3, wide, macs(18), false, 2e-5, "conv3x3_fwd", conv(csrc.OpConv3x3, csrc.OpPackConv3x3, false)},
+	{"conv3x3_dgrad", csrc.OpConv3x3, wide, macs(18), false, 2e-5, "conv3x3_dgrad", conv(csrc.OpConv3x3, csrc.OpPackConv3x3, true)},
+	{"wino43", csrc.OpWino43, wide, macs(18), false, 2e-5, "conv3x3_fwd", conv(csrc.OpWino43, csrc.OpPackWino43, false)},
+	{"wino43_dgrad", csrc.OpWino43, wide, macs(18), false, 2e-5, "conv3x3_dgrad", conv(csrc.OpWino43, csrc.OpPackWino43, true)},
+	{"wgrad3x3", csrc.OpWgrad3x3, wide, macs(18), false, 2e-5, "conv3x3_wgrad", wgrad(csrc.OpWgrad3x3, csrc.OpWgrad3x3Reduce)},
+	{"wgrad_wino43", csrc.OpWgradWino43, wide, macs(18), false, 1e-4, "conv3x3_wgrad", wgrad(csrc.OpWgradWino43, csrc.OpWgradWino43Reduce)},
+	{"first", csrc.OpFirst, narrow, macs(18), false, 2e-5, "conv3x3_fwd", first},
+	{"wgrad_first", csrc.OpWgradFirst, narrow, macs(18), false, 2e-5, "conv3x3_wgrad", wgrad(csrc.OpWgradFirst, csrc.OpWgradFirstReduce)},
+	{"tconv", csrc.OpTConv, up, macs(8), false, 2e-5, "tconv_fwd", tconv},
+	{"tconv_dgrad", csrc.OpTConvDgrad, up, macs(8), false, 2e-5, "tconv_dgrad", tconvDgrad},
+	{"tconv_wgrad", csrc.OpTConvWgrad, up, macs(8), false, 2e-5, "tconv_wgrad", tconvWgrad},
+	{"pool", csrc.OpPool, pooled, moved(1.25, 0), true, 0, "", pool(false)},
+	{"pool_bwd", csrc.OpPoolBwd, pooled, moved(3.25, 0), true, 0, "", pool(true)},
+	{"bn_stats", csrc.OpBNStats, square, moved(1, 0), true, 2e-6, "", batchNorm(csrc.OpBNStats)},
+	{"bn_sums", csrc.OpBNSums, square, moved(2, 0), true, 2e-6, "", batchNorm(csrc.OpBNSums)},
+	{"bn_bwd", csrc.OpBNBwd, square, moved(3, 0), true, 2e-6, "", batchNorm(csrc.OpBNBwd)},
+	{"head", csrc.OpHead, square, moved(1, headMaps), true, 2e-6, "", head(false)},
+	{"head_bwd", csrc.OpHeadBwd, square, moved(2, headMaps), true, 2e-6, "", head(true)},
+	{"loss", csrc.OpLossFwd, square, moved(0, 4), true, 2e-6, "", loss(false)},
+	{"loss_bwd", csrc.OpLossBwd, square, moved(0, 4), true, 2e-6, "", loss(true)},
+	{"adam", csrc.OpAdam, square, func(s shape) float64 { return 9 * 4 * float64(weights(s)) }, true, 2e-6, "", adam},
 }
 
-func opNames() []string {
+func kernelNames() []string {
 	var names []string
 	for _, k := range kernels {
 		names = append(names, k.name)
 	}
 	return names
-}
-
-func (k kernel) flops(s shape) float64 {
-	return k.perCall * float64(s.n) * float64(s.ic) * float64(s.oc) * float64(s.h) * float64(s.w)
 }
 
 // verdict is the outcome of a check: the greatest error relative to the RMS of

@@ -1,17 +1,20 @@
 // Kernels checks and times the compute kernels, in the spirit of checkasm: for
-// every instruction set, operation and layer it holds the kernel against
-// package ref and prints time, rate and share of the multiply-add peak, which
-// it measures at the start on the same core.
+// every instruction set, kernel and layer it holds the kernel against package
+// ref and prints time, rate and share of the peak, which it measures at the
+// start on the same core: multiply-adds, or memory bandwidth (copying, bytes
+// read and written) for the kernels that wait for memory.
 //
 //	go run ./bench/kernels                              # the paper's network
-//	go run ./bench/kernels -shapes unet32 -isa avx512 -op conv3x3,wino43
-//	go run ./bench/kernels -shapes 3x16x256x256,64x64x64x64 -count 9
+//	go run ./bench/kernels -shape unet32 -isa avx512 -kernel conv3x3,wino43
+//	go run ./bench/kernels -shape 3x16x256x256,64x64x64x64 -count 9 -onednn
 //
 // Rates count the operations of the direct algorithm whatever the kernel does,
-// so Winograd may pass the peak. One thread computes, and on Linux its CPU time
-// is what counts; a gap between the median and the best still tells of other
-// load on the machine. The exit code is 1 if a check fails. `go test -bench . ./bench/kernels` times the same
-// kernels in the format of benchstat.
+// so Winograd may pass the peak, and the bytes a kernel cannot do without, so
+// one whose data stay in the cache may pass the bandwidth. One thread computes,
+// and on Linux its CPU time is what counts; a gap between the median and the
+// best still tells of other load on the machine. The exit code is 1 if a check
+// fails. `go test -bench . ./bench/kernels` times the same kernels in the
+// format of benchstat.
 package main
 
 import (
@@ -31,23 +34,41 @@ import (
 
 func main() {
 	isas := flag.String("isa", "", "instruction sets, comma-separated; empty: all this CPU has")
-	ops := flag.String("op", "", "operations, comma-separated; empty: all of "+strings.Join(opNames(), ","))
-	shapes := flag.String("shapes", "unet16", "unet16 (128x128), unet32 (256x256), or a list of ICxOCxHxW")
+	names := flag.String("kernel", "", "kernels, comma-separated; empty: all of "+strings.Join(kernelNames(), ","))
+	shapes := flag.String("shape", "unet16", "unet16 (128x128), unet32 (256x256), or a list of ICxOCxHxW")
 	batch := flag.Int("n", 1, "images per call")
 	count := flag.Int("count", 5, "timings per kernel, of which the median and the best are shown")
 	checkOnly := flag.Bool("check", false, "check only, without timing")
+	compare := flag.Bool("onednn", false, "time oneDNN's kernels, too (needs a C++ compiler and libdnnl)")
 	flag.Parse()
 	layers, err := parseShapes(*shapes, *batch)
 	if err == nil {
-		err = validate(*isas, *ops, *count)
+		err = validate(*isas, *names, *count)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "kernels:", err)
 		os.Exit(2)
 	}
+	var other *onednn
+	if *compare {
+		dir, err := os.MkdirTemp("", "kernels")
+		if err == nil {
+			defer os.RemoveAll(dir)
+			other, err = newOneDNN(dir)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "kernels:", err)
+		}
+	}
 	runtime.LockOSThread() // whose CPU time now reads
 	fmt.Println(core.CPU())
-	if !run(os.Stdout, *isas, *ops, layers, *count, *checkOnly) {
+	var passed bool
+	if *checkOnly {
+		passed = check(os.Stdout, *isas, *names, layers)
+	} else {
+		passed = measure(os.Stdout, *isas, *names, layers, *count, other)
+	}
+	if !passed {
 		os.Exit(1)
 	}
 }
@@ -67,7 +88,7 @@ func chosen(list, name string) bool {
 	return list == "" || slices.Contains(strings.Split(list, ","), name)
 }
 
-func validate(isas, ops string, count int) error {
+func validate(isas, names string, count int) error {
 	if count < 1 {
 		return fmt.Errorf("-count %d: need at least 1", count)
 	}
@@ -81,7 +102,7 @@ func validate(isas, ops string, count int) error {
 	for _, list := range []struct {
 		flag, names string
 		have        []string
-	}{{"-isa", isas, have}, {"-op", ops, opNames()}} {
+	}{{"-isa", isas, have}, {"-kernel", names, kernelNames()}} {
 		for _, name := range strings.Split(list.names, ",") {
 			if name != "" && !slices.Contains(list.have, name) {
 				return fmt.Errorf("%s %q: choose from %s", list.flag, name, strings.Join(list.have, ", "))
@@ -91,38 +112,67 @@ func validate(isas, ops string, count int) error {
 	return nil
 }
 
-// run prints one table per instruction set and says whether all checks passed.
-func run(w io.Writer, isas, ops string, layers []shape, count int, checkOnly bool) bool {
+// each calls f for every kernel that is wanted, there and fit for a layer.
+func each(isa csrc.ISA, names string, layers []shape, f func(k kernel, l shape)) {
+	for _, l := range layers {
+		for _, k := range kernels {
+			if chosen(names, k.name) && k.fits(l) && csrc.Has(isa, k.op) {
+				f(k, l)
+			}
+		}
+	}
+}
+
+// check prints one table per instruction set and says whether all is well.
+func check(w io.Writer, isas, names string, layers []shape) bool {
 	passed := true
 	for _, isa := range nativeISAs() {
 		if !chosen(isas, isa.String()) {
 			continue
 		}
-		peak := measurePeak(isa)
-		fmt.Fprintf(w, "\n%s: multiply-add peak of one core %.1f GFLOP/s\n", isa, peak)
+		fmt.Fprintf(w, "\n%s\n", isa)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintln(t, "kernel\tshape\tmedian us\tbest us\tGFLOP/s\t% of peak\tbest %\terror\tallowed\t")
-		for _, l := range layers {
-			for _, k := range kernels {
-				if !chosen(ops, k.name) || !k.fits(l) || !csrc.Has(isa, k.op) {
-					continue
-				}
-				verdict := k.check(isa, l)
-				if !verdict.ok() {
-					passed = false
-				}
-				if checkOnly {
-					fmt.Fprintf(t, "%s\t%s\t\t\t\t\t\t%s\t%.1e\t\n", k.name, l, verdict, verdict.allowed)
-					continue
-				}
-				median, best := k.time(isa, l, count)
-				rate := func(d time.Duration) float64 { return k.flops(l) / float64(d.Nanoseconds()) }
-				fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t%.0f\t%.0f\t%s\t%.1e\t\n", k.name, l,
-					median.Seconds()*1e6, best.Seconds()*1e6, rate(median), 100*rate(median)/peak,
-					100*rate(best)/peak, verdict, verdict.allowed)
-			}
-			t.Flush()
+		fmt.Fprintln(t, "kernel\tshape\terror\tallowed\t")
+		each(isa, names, layers, func(k kernel, l shape) {
+			v := k.check(isa, l)
+			passed = passed && v.ok()
+			fmt.Fprintf(t, "%s\t%s\t%s\t%.1e\t\n", k.name, l, v, v.allowed)
+		})
+		t.Flush()
+	}
+	return passed
+}
+
+// measure is check with timing; other is nil if there is none to compare with.
+func measure(w io.Writer, isas, names string, layers []shape, count int, other *onednn) bool {
+	passed := true
+	bandwidth := measureBandwidth()
+	for _, isa := range nativeISAs() {
+		if !chosen(isas, isa.String()) {
+			continue
 		}
+		peak := measurePeak(isa)
+		fmt.Fprintf(w, "\n%s: one core does %.1f GFLOP/s of multiply-adds and copies %.1f GB/s\n", isa, peak, bandwidth)
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(t, "kernel\tshape\tmedian us\tbest us\trate\t\t% of peak\tbest %\tvs oneDNN\terror\t")
+		each(isa, names, layers, func(k kernel, l shape) {
+			v := k.check(isa, l)
+			passed = passed && v.ok()
+			median, best := k.time(isa, l, count)
+			roof, unit, ratio := peak, "GFLOP/s", ""
+			if k.memory {
+				roof, unit = bandwidth, "GB/s"
+			}
+			if other != nil {
+				if o := other.time(isa, k.onednn, l, count); o > 0 {
+					ratio = fmt.Sprintf("%.2fx", o.Seconds()/median.Seconds())
+				}
+			}
+			rate := func(d time.Duration) float64 { return k.work(l) / float64(d.Nanoseconds()) }
+			fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t%s\t%.0f\t%.0f\t%s\t%s\t\n", k.name, l, median.Seconds()*1e6, best.Seconds()*1e6,
+				rate(median), unit, 100*rate(median)/roof, 100*rate(best)/roof, ratio, v)
+		})
+		t.Flush()
 	}
 	return passed
 }
@@ -134,6 +184,20 @@ func measurePeak(isa csrc.ISA) float64 {
 		start := now()
 		flops := csrc.Peak(isa, 200_000)
 		best = max(best, flops/float64((now()-start).Nanoseconds()))
+	}
+	return best
+}
+
+// measureBandwidth returns the best of some copies of more than a cache holds,
+// in GB/s read and written.
+func measureBandwidth() float64 {
+	src, dst := make([]byte, 128<<20), make([]byte, 128<<20)
+	copy(dst, src) // touches all memory
+	var best float64
+	for range 10 {
+		start := now()
+		copy(dst, src)
+		best = max(best, 2*float64(len(src))/float64((now()-start).Nanoseconds()))
 	}
 	return best
 }

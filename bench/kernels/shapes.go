@@ -38,7 +38,7 @@ func parseShapes(list string, n int) ([]shape, error) {
 		var rest string
 		got, _ := fmt.Sscanf(item+" .", "%dx%dx%dx%d %s", &s.ic, &s.oc, &s.h, &s.w, &rest)
 		if got != 5 || rest != "." || min(s.ic, s.oc, s.h, s.w) < 1 || max(s.ic, s.oc, s.h, s.w) > 1<<13 {
-			return nil, fmt.Errorf("-shapes %q: want unet16, unet32 or ICxOCxHxW with sizes from 1 to 8192", item)
+			return nil, fmt.Errorf("-shape %q: want unet16, unet32 or ICxOCxHxW with sizes from 1 to 8192", item)
 		}
 		shapes = append(shapes, s)
 	}
