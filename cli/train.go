@@ -238,10 +238,26 @@ func namedPolicy(name string, size int) (augment.Policy, error) {
 
 // readConfig reads settings strictly: unknown keys are errors.
 func readConfig(path string) (unet.Config, error) {
-	var cfg unet.Config
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
-		return cfg, err
+		return unet.Config{}, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return unet.Config{}, err
+	}
+	return parseConfig(path, b)
+}
+
+// maxConfig bounds a file of settings, in bytes; real ones have two thousand.
+const maxConfig = 1 << 20
+
+// parseConfig reads the settings that file path holds.
+func parseConfig(path string, b []byte) (cfg unet.Config, err error) {
+	if len(b) > maxConfig {
+		return cfg, &usageErr{problem: fmt.Sprintf("%s: more than %d bytes are no settings", path, maxConfig), command: "train",
+			hint: "the run folder's config.yaml shows every setting"}
 	}
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)

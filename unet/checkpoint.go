@@ -38,6 +38,28 @@ type state struct {
 	Finished   bool            `json:"finished"`
 }
 
+// check refuses what no run can have saved.
+func (s *state) check() error {
+	switch {
+	case s.Epoch < 0 || s.Step < 0 || s.Updates < 0 || s.Waited < 0 || s.BestEpoch < 0 || s.BestEpoch > s.Epoch:
+		return fmt.Errorf("epoch %d, step %d, %d updates, best epoch %d", s.Epoch, s.Step, s.Updates, s.BestEpoch)
+	case s.Finished && s.Epoch == 0:
+		return fmt.Errorf("finished before the first epoch")
+	case len(s.History) != s.Epoch:
+		return fmt.Errorf("a history of %d epochs after %d", len(s.History), s.Epoch)
+	case s.Partial.Batches != s.Step:
+		return fmt.Errorf("the sums of %d batches after %d steps", s.Partial.Batches, s.Step)
+	case !(s.Factor > 0 && s.Factor <= 1):
+		return fmt.Errorf("a factor of %v on the learning rate", s.Factor)
+	}
+	for i, e := range s.History {
+		if e.Epoch != i+1 {
+			return fmt.Errorf("epoch %d in place %d of the history", e.Epoch, i+1)
+		}
+	}
+	return nil
+}
+
 // tally sums up an epoch's batches.
 type tally struct {
 	Loss           float64 `json:"loss"`
@@ -94,6 +116,9 @@ func loadCheckpoint(path string) (*Model, *state, error) {
 	}
 	s := new(state)
 	if err := json.Unmarshal([]byte(text), s); err != nil {
+		return fail("damaged state: %v", err)
+	}
+	if err := s.check(); err != nil {
 		return fail("damaged state: %v", err)
 	}
 	am, av, ema := m.Params.State()

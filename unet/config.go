@@ -105,6 +105,10 @@ func NucleiConfig(preset string) (Config, error) {
 	}, nil
 }
 
+// maxCount bounds epochs and steps, far above use, so that products of them
+// are numbers still.
+const maxCount = 1 << 20
+
 // Check says what is wrong with c, or nil.
 func (c Config) Check() error {
 	if c.Kind != Paper && c.Kind != Nuclei {
@@ -136,8 +140,10 @@ func (c Config) Check() error {
 		return fmt.Errorf("threshold %v: 0 to 1", c.Threshold)
 	case c.Batch < 1 || c.Batch > 1024:
 		return fmt.Errorf("batch of %d: 1 to 1024", c.Batch)
-	case c.Epochs < 1:
-		return fmt.Errorf("%d epochs: at least 1", c.Epochs)
+	case c.Epochs < 1 || c.Epochs > maxCount:
+		return fmt.Errorf("%d epochs: 1 to %d", c.Epochs, maxCount)
+	case c.Steps > maxCount:
+		return fmt.Errorf("%d steps: at most %d", c.Steps, maxCount)
 	case c.Steps < 0 || c.Warmup < 0 || c.Patience < 0 || c.PlateauPatience < 0:
 		return fmt.Errorf("steps, warmup and patience must not be negative")
 	case !(c.LearningRate > 0) || c.LearningRate > 10:

@@ -142,6 +142,89 @@ func FuzzModel(f *testing.F) {
 	})
 }
 
+// savedRun is a checkpoint of one finished epoch, as bytes, and its path.
+func savedRun(t testing.TB) (path string, b []byte) {
+	t.Helper()
+	m, err := NewModel(smallModel(t).Card, 1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Params.Free()
+	path = filepath.Join(t.TempDir(), CheckpointFile)
+	s := &state{Config: []byte("{}"), Epoch: 1, Updates: 3, Factor: 1, Best: 0.5, BestEpoch: 1, Finished: true,
+		History: []Epoch{{Epoch: 1, Val: &Scores{Loss: 0.5}}}}
+	if err := m.saveCheckpoint(path, s); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = os.ReadFile(path); err != nil {
+		t.Fatal(err)
+	}
+	return path, b
+}
+
+// rewritten replaces text of a safetensors header.
+func rewritten(file []byte, old, new string) []byte {
+	n := binary.LittleEndian.Uint64(file)
+	text := strings.Replace(string(file[8:8+n]), old, new, 1)
+	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), file[8+n:]...)
+}
+
+// TestHostileCheckpoints: states that no run can have saved are refused; one
+// that was finished without a history, say, has no best epoch to show.
+func TestHostileCheckpoints(t *testing.T) {
+	path, good := savedRun(t)
+	if m, _, err := loadCheckpoint(path); err != nil {
+		t.Fatal(err)
+	} else {
+		m.Params.Free()
+	}
+	for _, c := range [][2]string{
+		{`\"epoch\":1,\"step\":0`, `\"epoch\":-1,\"step\":0`}, {`\"epoch\":1,\"step\":0`, `\"epoch\":0,\"step\":0`},
+		{`\"step\":0`, `\"step\":-5`}, {`\"step\":0`, `\"step\":5`}, {`\"updates\":3`, `\"updates\":-3`},
+		{`\"factor\":1`, `\"factor\":0`}, {`\"factor\":1`, `\"factor\":1e300`}, {`\"best_epoch\":1`, `\"best_epoch\":7`},
+		{`\"history\":[{\"epoch\":1`, `\"history\":[{\"epoch\":2`}, {`\"history\":[{`, `\"history\":[{},{`},
+		{`\"finished\":true`, `\"finished\":7`}, {`"adam.m"`, `"adam.x"`}, {`"state":"`, `"state":"!`},
+	} {
+		bad := rewritten(good, c[0], c[1])
+		if bytes.Equal(bad, good) {
+			t.Fatalf("%s: the edit changed nothing", c[0])
+		}
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := loadCheckpoint(path)
+		var e *ModelError
+		if !errors.As(err, &e) || e.Hint == "" || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: error %v", c[1], err)
+		}
+	}
+}
+
+// FuzzCheckpoint mutates the header, which holds the card and the state, before
+// tensors that fit the unchanged one.
+func FuzzCheckpoint(f *testing.F) {
+	path, good := savedRun(f)
+	n := binary.LittleEndian.Uint64(good)
+	f.Add(good[8 : 8+n])
+	f.Fuzz(func(t *testing.T, header []byte) {
+		b := append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...)
+		if err := os.WriteFile(path, append(b, good[8+n:]...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, s, err := loadCheckpoint(path)
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("error of several lines: %q", err)
+			}
+			return
+		}
+		m.Params.Free()
+		if s.Finished && len(s.History) == 0 {
+			t.Error("finished without a history")
+		}
+	})
+}
+
 func randomImage(w, h, c int) *imageio.Image {
 	rng := rand.New(rand.NewPCG(1, uint64(w*h)))
 	img := imageio.NewImage(w, h, c)

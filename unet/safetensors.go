@@ -120,7 +120,7 @@ func readTensors(r io.Reader, size int64) (metadata map[string]string, list []te
 			return nil, nil, fmt.Errorf("tensor %q has type %q, only F32 and F16 are known", name, e.DType)
 		}
 		for _, d := range e.Shape {
-			if d < 0 || d > size || e.count*max(d, 1) > size {
+			if d < 0 || d > size || d > 0 && e.count > size/d {
 				return nil, nil, fmt.Errorf("tensor %q has an impossible shape %v", name, e.Shape)
 			}
 			e.count *= d
