@@ -16,6 +16,7 @@ type Builder struct {
 	n        int
 	training bool
 	direct   bool // never use Winograd
+	ranges   map[string][]float32
 	tape     []func()
 	written  map[place]*writer // which convolution wrote a tensor
 }
@@ -39,6 +40,9 @@ type Options struct {
 	Batch    int  // images
 	Training bool // build the backward phase, use batch statistics
 	Direct   bool // direct convolution everywhere, to check Winograd against
+	// Ranges, unless nil, gathers by layer the ranges of inputs that its 8-bit
+	// products need, whenever the program runs; see quant.go.
+	Ranges map[string][]float32
 }
 
 // NewBuilder starts a program on engine e with the parameters p, which must
@@ -46,7 +50,7 @@ type Options struct {
 func NewBuilder(e *Engine, p *Params, o Options) *Builder {
 	return &Builder{
 		prog: &Program{engine: e}, params: p, n: o.Batch, training: o.Training,
-		direct: o.Direct, written: map[place]*writer{},
+		direct: o.Direct, ranges: o.Ranges, written: map[place]*writer{},
 	}
 }
 

@@ -83,6 +83,11 @@ func (l *layer) fold() {
 // "") and ReLU, written to out.
 func (b *Builder) Conv(conv, norm string, in, out Tensor) {
 	l := b.newLayer(conv, norm, in.C, out)
+	b.observe(conv, in, winoTaps)
+	if r := b.quantised(conv); r != nil && winogradFits(in.H, in.W) {
+		b.quantConv(l, in, out, r)
+		return
+	}
 	args := &csrc.Conv3x3{
 		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()),
 		SrcImage: in.root.image(), DstImage: out.root.image(),

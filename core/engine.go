@@ -75,10 +75,22 @@ func ISAs() []string {
 	return append(list, "go")
 }
 
+// fastest returns isa, or the set of kernels that computes the same with
+// instructions for 8-bit products where the CPU has them.
+func fastest(isa csrc.ISA) csrc.ISA {
+	switch {
+	case isa == csrc.AVX512 && cpuid.CPU.Supports(cpuid.AVX512VNNI):
+		return csrc.AVX512VNNI
+	case isa == csrc.NEON && cpuid.CPU.Supports(cpuid.ASIMDDP):
+		return csrc.NEONDot
+	}
+	return isa
+}
+
 func backendOf(isa string) backend {
 	for _, i := range []csrc.ISA{csrc.C, csrc.AVX2, csrc.AVX512, csrc.NEON} {
 		if i.String() == isa {
-			return native(i)
+			return native(fastest(i))
 		}
 	}
 	return reference{}

@@ -30,6 +30,11 @@ func (b *Builder) TConv(name string, in, out Tensor) {
 		}
 	}
 	flops := 2 * 4 * float64(b.n*in.C*out.C*in.H*in.W)
+	b.observe(name, in, 1)
+	if r := b.quantised(name); r != nil {
+		b.quantTConv(name, in, out, bias, r).flops = flops
+		return
+	}
 	args := newArgs()
 	args.SrcImage, args.DstImage = in.root.image(), out.root.image()
 	weight := b.pack(Forward, csrc.OpPackTConv, name+".weight", out.C, in.C, 0, 4*in.C*out.C, nil)

@@ -23,11 +23,7 @@ func refConv3x3(a *csrc.Conv3x3, t int) {
 	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
 
 	d.IC = d.OC // what follows reads dst
-	if a.Pool != nil && y1/2 > y0/2 {
-		pool := make([]float32, d.OC*(d.H/2)*(d.W/2))
-		ref.Pool(d, pool, dst, ref.Act{})
-		refPackTo(offset(a.Pool, int64(i)*a.PoolImage), pool, 0, ocb, a.H/2, a.W/2, y0/2, y1/2)
-	}
+	refPoolInto(a, d, dst, i, y0, y1)
 	if a.GateY != nil {
 		y := refUnpack(offset(a.GateY, int64(i)*a.GateImage), 0, 1, 0, ocb, a.H, a.W, y0, y1)
 		sums := floats(offset(a.Sums, int64(t*2*d.OC)), 2*d.OC)
@@ -35,6 +31,17 @@ func refConv3x3(a *csrc.Conv3x3, t int) {
 	} else if a.Stats != nil {
 		refStats(d, a.Stats, a.Counts, t, dst)
 	}
+}
+
+// refPoolInto writes the max-pool of rows y0..y1-1 of the convolution's output,
+// if there is one to write.
+func refPoolInto(a *csrc.Conv3x3, d ref.Dims, dst []float32, i int, y0, y1 int32) {
+	if a.Pool == nil || y1/2 == y0/2 {
+		return
+	}
+	pool := make([]float32, d.OC*(d.H/2)*(d.W/2))
+	ref.Pool(d, pool, dst, ref.Act{})
+	refPackTo(offset(a.Pool, int64(i)*a.PoolImage), pool, 0, d.OC/16, a.H/2, a.W/2, y0/2, y1/2)
 }
 
 func refFirst(a *csrc.First, t int) {

@@ -34,6 +34,12 @@ func refTasks(op csrc.Op, args unsafe.Pointer) int {
 	case csrc.OpTConv, csrc.OpTConvDgrad:
 		a := (*csrc.TConv)(args)
 		return int(a.N) * bands(a.H)
+	case csrc.OpQWino43:
+		a := &(*csrc.QWino43)(args).Conv
+		return int(a.N) * bands(a.H)
+	case csrc.OpQTConv:
+		a := &(*csrc.QTConv)(args).TConv
+		return int(a.N) * bands(a.H)
 	case csrc.OpTConvWgrad:
 		return blocks((*csrc.TConvWgrad)(args).OC)
 	case csrc.OpPool, csrc.OpPoolBwd:
@@ -102,6 +108,15 @@ func refRun(op csrc.Op, args unsafe.Pointer, t0, t1 int, _ *float32) {
 			partial := floats(a.Partial, dw+db)
 			copy(floats(a.DW, dw), partial)
 			copy(floats(a.DB, db), partial[dw:])
+		case csrc.OpQWino43:
+			refQWino43((*csrc.QWino43)(args), t)
+		case csrc.OpQTConv:
+			refQTConv((*csrc.QTConv)(args), t)
+		case csrc.OpPackQ:
+			a := (*csrc.QPack)(args)
+			size := int(a.N * a.K * 16)
+			copy(int8s(a.Dst, size), unsafe.Slice(a.Src, size))
+			clear(floats((*float32)(unsafe.Pointer(a.Offset)), int(a.N*16)))
 		case csrc.OpPool, csrc.OpPoolBwd:
 			refPool(op, (*csrc.Pool)(args), t)
 		case csrc.OpBNStats, csrc.OpBNSums, csrc.OpBNBwd:

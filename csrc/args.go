@@ -14,6 +14,8 @@ const (
 	AVX2
 	AVX512
 	NEON
+	AVX512VNNI // AVX512 with faster 8-bit products
+	NEONDot    // NEON with faster 8-bit products
 )
 
 func (i ISA) String() string {
@@ -26,6 +28,10 @@ func (i ISA) String() string {
 		return "avx512"
 	case NEON:
 		return "neon"
+	case AVX512VNNI:
+		return "avx512vnni"
+	case NEONDot:
+		return "neondot"
 	}
 	return "unknown"
 }
@@ -62,6 +68,9 @@ const (
 	OpLossBwd
 	OpAdam
 	OpSumSq
+	OpQWino43
+	OpQTConv
+	OpPackQ
 	Ops
 )
 
@@ -180,4 +189,25 @@ type Adam struct {
 	Out                                                    *float64
 	Size                                                   int64
 	Step, B1, B2, Eps, InvSqrtBC2, Decay, GScale, EMADecay float32
+}
+
+// QWino43 mirrors struct un_qwino43.
+type QWino43 struct {
+	Conv           Conv3x3
+	Packed, Offset *int32
+	VScale, MScale *float32
+}
+
+// QTConv mirrors struct un_qtconv.
+type QTConv struct {
+	TConv          TConv
+	Packed, Offset *int32
+	AScale, MScale *float32
+}
+
+// QPack mirrors struct un_qpack.
+type QPack struct {
+	Src         *int8
+	Dst, Offset *int32
+	N, K        int32
 }

@@ -49,6 +49,9 @@ var (
 	_ [C.sizeof_struct_un_head]byte        = [unsafe.Sizeof(Head{})]byte{}
 	_ [C.sizeof_struct_un_loss]byte        = [unsafe.Sizeof(Loss{})]byte{}
 	_ [C.sizeof_struct_un_adam]byte        = [unsafe.Sizeof(Adam{})]byte{}
+	_ [C.sizeof_struct_un_qwino43]byte     = [unsafe.Sizeof(QWino43{})]byte{}
+	_ [C.sizeof_struct_un_qtconv]byte      = [unsafe.Sizeof(QTConv{})]byte{}
+	_ [C.sizeof_struct_un_qpack]byte       = [unsafe.Sizeof(QPack{})]byte{}
 	_ [C.UN_OPS]byte                       = [Ops]byte{}
 )
 

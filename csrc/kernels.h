@@ -195,6 +195,43 @@ struct un_adam {
     float step, b1, b2, eps, inv_sqrt_bc2, decay, g_scale, ema_decay;
 };
 
+/* Winograd convolution with 8-bit products, for inference (Li et al. 2021,
+ * LoWino): as un_conv3x3 with UN_WINO43 and without stats and gate_y, but each
+ * value of a transformed tile V[xi][c] enters as q = V*v_scale, rounded to even
+ * and clamped to -127..127, and each sum of products with the 8-bit weights,
+ * exact in 32 bits, leaves as sum*m_scale. `packed` is from UN_PACK_Q: for each
+ * output block and xi the matrix of all input channels. conv.weight is unused.
+ * v_scale [36][icb*16], m_scale [36][ocb*16], offset [ocb][36][16]. */
+struct un_qwino43 {
+    struct un_conv3x3 conv;
+    const void *packed;
+    const int32_t *offset;
+    const float *v_scale, *m_scale;
+};
+
+/* Transposed convolution with 8-bit products, otherwise UN_TCONV: every a
+ * enters as q = a*a_scale, rounded and clamped as above; every sum leaves as
+ * sum*m_scale + bias. `packed` is from UN_PACK_Q: for each output block and tap
+ * (2*ky + kx) the matrix of all input channels; tconv.weight is unused.
+ * a_scale [icb*16], m_scale [4][ocb*16], offset [ocb][4][16]. */
+struct un_qtconv {
+    struct un_tconv tconv;
+    const void *packed;
+    const int32_t *offset;
+    const float *a_scale, *m_scale;
+};
+
+/* Packing of n matrices of k x 16 weights of -127..127, k a multiple of 16, for
+ * the products of un_qwino43 and un_qtconv. offset [n][16] receives what their
+ * sums start from. dst has room for 2*n*k*16 bytes; how it is used is up to the
+ * instruction set. */
+struct un_qpack {
+    const int8_t *src;
+    void *dst;
+    int32_t *offset;
+    int32_t n, k;
+};
+
 enum un_op {
     UN_CONV3X3, UN_WINO43, UN_FIRST,
     UN_WGRAD3X3, UN_WGRAD3X3_REDUCE,
@@ -207,6 +244,7 @@ enum un_op {
     UN_HEAD, UN_HEAD_BWD,
     UN_LOSS_FWD, UN_LOSS_BWD,
     UN_ADAM, UN_SUMSQ,
+    UN_QWINO43, UN_QTCONV, UN_PACK_Q,
     UN_OPS
 };
 
@@ -216,7 +254,9 @@ struct un_kernel {
     int64_t (*scratch)(const void *args); /* floats per call of run */
 };
 
-enum un_isa { UN_C, UN_AVX2, UN_AVX512, UN_NEON, UN_ISAS };
+/* AVX512VNNI and NEONDOT compute the same as AVX512 and NEON, products of 8-bit
+ * integers faster. */
+enum un_isa { UN_C, UN_AVX2, UN_AVX512, UN_NEON, UN_AVX512VNNI, UN_NEONDOT, UN_ISAS };
 
 /* The kernels compiled for an instruction set, NULL if this build has none.
  * Whether the CPU can run them is the caller's business. */

@@ -58,13 +58,16 @@ static inline int64_t un_rows_task(int h, int w, int t, int *i, int64_t *p0)
 static inline int64_t UN(no_scratch)(const void *args) { (void)args; return 0; }
 
 #include "gemm16_tmpl.h"
+#include "qgemm_tmpl.h"
 #include "wino43_tmpl.h"
+#include "qwino43_tmpl.h"
 #include "wgrad_wino43_tmpl.h"
 #include "conv3x3_tmpl.h"
 #include "wgrad3x3_tmpl.h"
 #include "first_tmpl.h"
 #include "wgrad_first_tmpl.h"
 #include "tconv_tmpl.h"
+#include "qtconv_tmpl.h"
 #include "pool_tmpl.h"
 #include "bn_tmpl.h"
 #include "head_tmpl.h"
@@ -93,6 +96,9 @@ const struct un_kernel UN(un_table)[UN_OPS] = {
     [UN_TCONV_DGRAD] = UN_K0(tconv_dgrad),
     [UN_TCONV_WGRAD] = UN_K(tconv_wgrad),
     [UN_TCONV_WGRAD_REDUCE] = UN_K(tconv_wgrad_reduce),
+    [UN_QWINO43] = UN_K(qwino43),
+    [UN_QTCONV] = UN_K(qtconv),
+    [UN_PACK_Q] = UN_K0(pack_q),
     [UN_POOL] = UN_K0(pool),
     [UN_BN_STATS] = { UN(bn_stats), UN(bn_tasks), UN(no_scratch) },
     [UN_BN_SUMS] = { UN(bn_sums), UN(bn_tasks), UN(no_scratch) },

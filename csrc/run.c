@@ -6,11 +6,12 @@ extern const struct un_kernel un_table_c[UN_OPS];
 double un_peak_c(int64_t rounds, float *sink);
 #ifdef __x86_64__
 #include <xmmintrin.h>
-extern const struct un_kernel un_table_avx2[UN_OPS], un_table_avx512[UN_OPS];
+extern const struct un_kernel un_table_avx2[UN_OPS], un_table_avx512[UN_OPS],
+    un_table_avx512vnni[UN_OPS];
 double un_peak_avx2(int64_t rounds, float *sink), un_peak_avx512(int64_t rounds, float *sink);
 #endif
 #ifdef __aarch64__
-extern const struct un_kernel un_table_neon[UN_OPS];
+extern const struct un_kernel un_table_neon[UN_OPS], un_table_neondot[UN_OPS];
 double un_peak_neon(int64_t rounds, float *sink);
 #endif
 
@@ -21,9 +22,11 @@ const struct un_kernel *un_kernels(enum un_isa isa)
 #ifdef __x86_64__
     case UN_AVX2: return un_table_avx2;
     case UN_AVX512: return un_table_avx512;
+    case UN_AVX512VNNI: return un_table_avx512vnni;
 #endif
 #ifdef __aarch64__
     case UN_NEON: return un_table_neon;
+    case UN_NEONDOT: return un_table_neondot;
 #endif
     default: return NULL;
     }
@@ -56,10 +59,12 @@ double un_peak(enum un_isa isa, int64_t rounds)
     case UN_C: return un_peak_c(rounds, sink);
 #ifdef __x86_64__
     case UN_AVX2: return un_peak_avx2(rounds, sink);
-    case UN_AVX512: return un_peak_avx512(rounds, sink);
+    case UN_AVX512:
+    case UN_AVX512VNNI: return un_peak_avx512(rounds, sink);
 #endif
 #ifdef __aarch64__
-    case UN_NEON: return un_peak_neon(rounds, sink);
+    case UN_NEON:
+    case UN_NEONDOT: return un_peak_neon(rounds, sink);
 #endif
     default: return 0;
     }

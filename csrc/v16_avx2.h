@@ -67,3 +67,39 @@ static inline v16 v16_pow2i(v16 a)
     return V16_2(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(a.lo), bias), 23)),
                  _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(a.hi), bias), 23)));
 }
+
+typedef int32_t un_q4 __attribute__((aligned(1), may_alias)); /* the bytes of a group */
+
+/* Products of 8-bit integers as 16 bits, two at a time; see qgemm_tmpl.h. */
+#define Q_GROUP 2
+#define Q_OFFSET 0
+typedef int16_t un_q;
+typedef int16_t un_qweight;
+typedef struct { __m256i lo, hi; } v16i;
+typedef v16i un_qw;
+typedef __m256i un_qx;
+static inline v16i v16i_load(const int32_t *p)
+{
+    return (v16i){ _mm256_load_si256((const __m256i *)p), _mm256_load_si256((const __m256i *)(p + 8)) };
+}
+static inline void v16i_store(int32_t *p, v16i a)
+{
+    _mm256_store_si256((__m256i *)p, a.lo);
+    _mm256_store_si256((__m256i *)(p + 8), a.hi);
+}
+static inline v16i v16i_from(v16 a) { return (v16i){ _mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi) }; }
+static inline v16 v16_from_int(v16i a) { return V16_2(_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)); }
+static inline void un_q_store(un_q *p, v16i a)
+{
+    _mm256_store_si256((__m256i *)p, _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8));
+}
+static inline un_qw un_qw_load(const un_qweight *p)
+{
+    return (un_qw){ _mm256_load_si256((const __m256i *)p), _mm256_load_si256((const __m256i *)(p + 16)) };
+}
+static inline un_qx un_qx_load(const un_q *p) { return _mm256_set1_epi32(*(const un_q4 *)p); }
+static inline v16i v16i_dot(v16i sum, un_qx x, un_qw w)
+{
+    return (v16i){ _mm256_add_epi32(sum.lo, _mm256_madd_epi16(x, w.lo)),
+                   _mm256_add_epi32(sum.hi, _mm256_madd_epi16(x, w.hi)) };
+}

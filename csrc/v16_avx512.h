@@ -1,6 +1,10 @@
 /* v16_avx512.h - a vector of 16 floats as one zmm register. */
 #include <immintrin.h>
+#ifdef UN_VNNI
+#define UN_ISA avx512vnni
+#else
 #define UN_ISA avx512
+#endif
 typedef __m512 v16;
 /* Register tile of the matrix product: rows x vectors. */
 #define V16_ROWS 8
@@ -49,3 +53,35 @@ static inline v16 v16_pow2i(v16 a)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127)), 23));
 }
+
+typedef int32_t un_q4 __attribute__((aligned(1), may_alias)); /* the bytes of a group */
+
+/* Products of 8-bit integers; see qgemm_tmpl.h. With VNNI four at a time, the
+ * inputs offset to 0..255, else two at a time as 16 bits. */
+typedef __m512i v16i;
+typedef __m512i un_qw;
+typedef __m512i un_qx;
+#ifdef UN_VNNI
+#define Q_GROUP 4
+#define Q_OFFSET 128
+typedef uint8_t un_q;
+typedef int8_t un_qweight;
+static inline v16i v16i_dot(v16i sum, un_qx x, un_qw w) { return _mm512_dpbusd_epi32(sum, x, w); }
+static inline void un_q_store(un_q *p, v16i a)
+{
+    _mm_store_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_add_epi32(a, _mm512_set1_epi32(Q_OFFSET))));
+}
+#else
+#define Q_GROUP 2
+#define Q_OFFSET 0
+typedef int16_t un_q;
+typedef int16_t un_qweight;
+static inline v16i v16i_dot(v16i sum, un_qx x, un_qw w) { return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w)); }
+static inline void un_q_store(un_q *p, v16i a) { _mm256_store_si256((__m256i *)p, _mm512_cvtepi32_epi16(a)); }
+#endif
+static inline v16i v16i_load(const int32_t *p) { return _mm512_load_si512(p); }
+static inline void v16i_store(int32_t *p, v16i a) { _mm512_store_si512(p, a); }
+static inline v16i v16i_from(v16 a) { return _mm512_cvtps_epi32(a); }
+static inline v16 v16_from_int(v16i a) { return _mm512_cvtepi32_ps(a); }
+static inline un_qw un_qw_load(const un_qweight *p) { return _mm512_load_si512(p); }
+static inline un_qx un_qx_load(const un_q *p) { return _mm512_set1_epi32(*(const un_q4 *)p); }

@@ -71,3 +71,40 @@ static inline v16 v16_pow2i(v16 a)
 {
     return V16_LANES((union { int32_t i; float f; }){ .i = ((int32_t)V16_LANE(a) + 127) << 23 }.f);
 }
+
+/* Products of 8-bit integers, one by one; see qgemm_tmpl.h. */
+#define Q_GROUP 1
+#define Q_OFFSET 0
+typedef int16_t un_q;   /* an input */
+typedef int16_t un_qweight;
+typedef int32_t un_i4m __attribute__((vector_size(16), may_alias));
+typedef struct { un_i4 q[4]; } v16i; /* 16 sums */
+typedef v16i un_qw;     /* 16 groups of weights */
+typedef int32_t un_qx;  /* a group of inputs */
+#define V16I_4(expr) ({ v16i r_; V16_EACH(r_.q[i] = (expr)) r_; })
+static inline v16i v16i_load(const int32_t *p) { return V16I_4(((const un_i4m *)p)[i]); }
+static inline void v16i_store(int32_t *p, v16i a) { V16_EACH(((un_i4m *)p)[i] = a.q[i]) }
+/* Rounds values of less than 2^22 to integers, halves to even: adding 1.5*2^23
+ * leaves them in the last bits. */
+static inline v16i v16i_from(v16 a)
+{
+    const un_f4 big = { 12582912.0f, 12582912.0f, 12582912.0f, 12582912.0f };
+    return V16I_4((un_i4)(a.q[i] + big) - (un_i4)big);
+}
+static inline v16 v16_from_int(v16i a)
+{
+    return V16_4(((un_f4){ (float)a.q[i][0], (float)a.q[i][1], (float)a.q[i][2], (float)a.q[i][3] }));
+}
+/* Stores 16 inputs of -127..127 plus Q_OFFSET. */
+static inline void un_q_store(un_q *p, v16i a)
+{
+    for (int i = 0; i < 16; i++)
+        p[i] = (un_q)V16_LANE(a);
+}
+static inline un_qw un_qw_load(const un_qweight *p)
+{
+    return V16I_4(((un_i4){ p[4 * i], p[4 * i + 1], p[4 * i + 2], p[4 * i + 3] }));
+}
+static inline un_qx un_qx_load(const un_q *p) { return *p; }
+/* sum + the products of a group of inputs and 16 groups of weights. */
+static inline v16i v16i_dot(v16i sum, un_qx x, un_qw w) { return V16I_4(sum.q[i] + x * w.q[i]); }

@@ -1,6 +1,10 @@
 /* v16_neon.h - a vector of 16 floats as four q registers (AArch64 NEON). */
 #include <arm_neon.h>
+#ifdef UN_DOTPROD
+#define UN_ISA neondot
+#else
 #define UN_ISA neon
+#endif
 typedef struct { float32x4_t q[4]; } v16;
 /* Register tile of the matrix product: rows x vectors. */
 #define V16_ROWS 4
@@ -52,3 +56,47 @@ static inline v16 v16_pow2i(v16 a)
 {
     return V16_4(vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(a.q[i]), vdupq_n_s32(127)), 23)));
 }
+
+typedef int32_t un_q4 __attribute__((aligned(1), may_alias)); /* the bytes of a group */
+
+/* Products of 8-bit integers; see qgemm_tmpl.h. With the dot product four at a
+ * time, else one by one as 16 bits. */
+typedef struct { int32x4_t q[4]; } v16i;
+#define V16I_4(expr) ({ v16i r_; V16_EACH(r_.q[i] = (expr)) r_; })
+#define Q_OFFSET 0
+static inline v16i v16i_load(const int32_t *p) { return V16I_4(vld1q_s32(p + 4 * i)); }
+static inline void v16i_store(int32_t *p, v16i a) { V16_EACH(vst1q_s32(p + 4 * i, a.q[i])) }
+static inline v16i v16i_from(v16 a) { return V16I_4(vcvtnq_s32_f32(a.q[i])); }
+static inline v16 v16_from_int(v16i a) { return V16_4(vcvtq_f32_s32(a.q[i])); }
+#ifdef UN_DOTPROD
+#define Q_GROUP 4
+typedef int8_t un_q;
+typedef int8_t un_qweight;
+typedef struct { int8x16_t q[4]; } un_qw;
+typedef int8x16_t un_qx;
+static inline void un_q_store(un_q *p, v16i a)
+{
+    const int16x8_t lo = vcombine_s16(vmovn_s32(a.q[0]), vmovn_s32(a.q[1]));
+    const int16x8_t hi = vcombine_s16(vmovn_s32(a.q[2]), vmovn_s32(a.q[3]));
+    vst1q_s8(p, vcombine_s8(vmovn_s16(lo), vmovn_s16(hi)));
+}
+static inline un_qw un_qw_load(const un_qweight *p)
+{
+    return (un_qw){ { vld1q_s8(p), vld1q_s8(p + 16), vld1q_s8(p + 32), vld1q_s8(p + 48) } };
+}
+static inline un_qx un_qx_load(const un_q *p) { return vreinterpretq_s8_s32(vdupq_n_s32(*(const un_q4 *)p)); }
+static inline v16i v16i_dot(v16i sum, un_qx x, un_qw w) { return V16I_4(vdotq_s32(sum.q[i], w.q[i], x)); }
+#else
+#define Q_GROUP 1
+typedef int16_t un_q;
+typedef int16_t un_qweight;
+typedef struct { int16x4_t q[4]; } un_qw;
+typedef int16x4_t un_qx;
+static inline void un_q_store(un_q *p, v16i a) { V16_EACH(vst1_s16(p + 4 * i, vmovn_s32(a.q[i]))) }
+static inline un_qw un_qw_load(const un_qweight *p)
+{
+    return (un_qw){ { vld1_s16(p), vld1_s16(p + 4), vld1_s16(p + 8), vld1_s16(p + 12) } };
+}
+static inline un_qx un_qx_load(const un_q *p) { return vdup_n_s16(*p); }
+static inline v16i v16i_dot(v16i sum, un_qx x, un_qw w) { return V16I_4(vmlal_s16(sum.q[i], w.q[i], x)); }
+#endif

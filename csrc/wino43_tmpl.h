@@ -135,17 +135,18 @@ UN(wino43_column)(const float *src, int64_t row, const int lo, const int hi, un_
 
 /* V of tiles t0..t0+nt-1 for channel blocks b0..b0+nb-1 of a tensor of h*w
  * pixels. A tile shares two of its six transformed columns with its left
- * neighbour, so columns go into a ring of eight. */
-static void UN(wino43_input)(const float *src, int64_t image, const struct un_act *act,
-                             int h, int w, const un_wino43 *p, int t0, int nt, int b0, int nb,
-                             float *v, float *ring)
+ * neighbour, so columns go into a ring of eight. Unless scale [36][scale_xi] is
+ * NULL, values are multiplied by it and go as 8-bit integers to q instead of v. */
+UN_INLINE void UN(wino43_input_to)(const float *src, int64_t image, const struct un_act *act,
+                                   int h, int w, const un_wino43 *p, int t0, int nt, int b0, int nb,
+                                   float *v, un_q *q, const float *scale, int64_t scale_xi, float *ring)
 {
     const int64_t row = (int64_t)w * 16;
     for (int b = 0; b < nb; b++) {
         const un_actv av = un_act_load(act, b0 + b);
-        float *vt = v + b * p->v_b;
+        int64_t at = b * p->v_b;
         int tx = t0 % p->tw, ty = t0 / p->tw % p->th, i = t0 / (p->tw * p->th), fresh = 1;
-        for (int t = 0; t < nt; t++, vt += 16) {
+        for (int t = 0; t < nt; t++, at += 16) {
             const int y0 = 4 * ty - 1, x0 = 4 * tx - 1;
             const float *s = src + i * image + ((int64_t)(b0 + b) * h + y0) * row + (int64_t)x0 * 16;
             const int lo = y0 < 0, hi = un_imin(6, h - y0);
@@ -169,8 +170,13 @@ static void UN(wino43_input)(const float *src, int64_t image, const struct un_ac
                 r[5] = v16_load(right + 96 + 16 * k);
                 UN(wino43_bt)(r, o);
 #pragma GCC unroll 6
-                for (int j = 0; j < 6; j++)
-                    v16_store(vt + (6 * k + j) * p->v_xi, o[j]);
+                for (int j = 0; j < 6; j++) {
+                    const int xi = 6 * k + j;
+                    if (scale)
+                        UN(quantise)(q + at + xi * p->v_xi, o[j], scale + xi * scale_xi + 16 * b);
+                    else
+                        v16_store(v + at + xi * p->v_xi, o[j]);
+                }
             }
             fresh = 0;
             if (++tx == p->tw) {
@@ -180,6 +186,13 @@ static void UN(wino43_input)(const float *src, int64_t image, const struct un_ac
             }
         }
     }
+}
+
+static void UN(wino43_input)(const float *src, int64_t image, const struct un_act *act,
+                             int h, int w, const un_wino43 *p, int t0, int nt, int b0, int nb,
+                             float *v, float *ring)
+{
+    UN(wino43_input_to)(src, image, act, h, w, p, t0, nt, b0, nb, v, NULL, NULL, 0, ring);
 }
 
 /* What the epilogue does with one tile of block b; vy*vx of its 4x4 outputs y
@@ -241,9 +254,10 @@ UN(wino43_emit)(const struct un_conv3x3 *a, const v16 *y, const int vy, const in
 }
 
 /* Output transform and epilogue of block b for tiles t0..t0+nt-1; m is M of
- * that block. */
-static void UN(wino43_output)(const struct un_conv3x3 *a, const un_wino43 *p, int range,
-                              int t0, int nt, int b, const float *m)
+ * that block. Unless scale [36][ocb*16] is NULL, it holds integers to be
+ * multiplied by it. */
+UN_INLINE void UN(wino43_output_of)(const struct un_conv3x3 *a, const un_wino43 *p, int range,
+                                    int t0, int nt, int b, const float *m, const float *scale)
 {
     const v16 bias = a->bias ? v16_load(a->bias + 16 * b) : v16_zero();
     const v16 floor = a->relu ? v16_zero() : v16_set1(-3.402823466e38f);
@@ -271,8 +285,12 @@ static void UN(wino43_output)(const struct un_conv3x3 *a, const un_wino43 *p, in
         for (int j = 0; j < 6; j++) {
             v16 r[6], o[4];
 #pragma GCC unroll 6
-            for (int k = 0; k < 6; k++)
-                r[k] = v16_load(m + (6 * k + j) * p->m_xi);
+            for (int k = 0; k < 6; k++) {
+                const float *mk = m + (6 * k + j) * p->m_xi;
+                r[k] = !scale ? v16_load(mk)
+                     : v16_mul(v16_from_int(v16i_load((const int32_t *)mk)),
+                               v16_load(scale + ((6 * k + j) * (int64_t)a->ocb + b) * 16));
+            }
             UN(wino43_at)(r, o);
 #pragma GCC unroll 4
             for (int k = 0; k < 4; k++)
@@ -304,6 +322,12 @@ static void UN(wino43_output)(const struct un_conv3x3 *a, const un_wino43 *p, in
     }
     for (int k = 0; k < nsave; k++)
         v16_store(save + (int64_t)k * a->ocb * 16, sum[3 - nsave + k]);
+}
+
+static void UN(wino43_output)(const struct un_conv3x3 *a, const un_wino43 *p, int range,
+                              int t0, int nt, int b, const float *m)
+{
+    UN(wino43_output_of)(a, p, range, t0, nt, b, m, NULL);
 }
 
 /* Pixels of tiles t0..t1-1. */

@@ -668,11 +668,101 @@ static void test_adam(void)
     near(got, want, 64 * EPS * want, "sum of squares", 0, 0, 0, 0);
 }
 
+/* Sums of 8-bit products are integers, so packing and product are checked by
+ * an input whose every value, and so every product, is known exactly: scales
+ * that make q = round(x) of transposed convolution. */
+static void test_qtconv(void)
+{
+    const int n = 1 + (int)rnd(2), h = 1 + (int)rnd(9), w = 1 + (int)rnd(80), icb = 1 + (int)rnd(4), ocb = 1 + (int)rnd(4);
+    const int k = 16 * icb, matrices = 4 * ocb;
+    const int64_t hw = (int64_t)h * w;
+    int8_t *weight = guarded((size_t)matrices * k * 16, 64);
+    for (int i = 0; i < matrices * k * 16; i++)
+        weight[i] = (int8_t)((int)rnd(255) - 127);
+    struct un_qpack pack = { .src = weight, .dst = guarded((size_t)matrices * k * 32, 64),
+                             .offset = guarded((size_t)matrices * 64, 64), .n = matrices, .k = k };
+    run(UN_PACK_Q, &pack, 0);
+    float *src = vectors((int)(n * hw * k)), *dst = vectors((int)(n * hw * 4 * ocb * 16));
+    float *a_scale = vectors(k), *m_scale = vectors(4 * ocb * 16);
+    for (int64_t i = 0; i < n * hw * k; i++)
+        src[i] = (float)((int)rnd(300) - 150); /* beyond what 8 bits hold */
+    for (int i = 0; i < k; i++)
+        a_scale[i] = 1;
+    for (int i = 0; i < 4 * ocb * 16; i++)
+        m_scale[i] = 0.5f;
+    struct un_qtconv a = {
+        .tconv = { .src = src, .dst = dst, .src_image = hw * k, .dst_image = hw * 4 * ocb * 16,
+                   .n = n, .h = h, .w = w, .icb = icb, .ocb = ocb },
+        .packed = pack.dst, .offset = pack.offset, .a_scale = a_scale, .m_scale = m_scale,
+    };
+    run(UN_QTCONV, &a, 0);
+    for (int i = 0; i < n; i++)
+        for (int o = 0; o < 16 * ocb; o++)
+            for (int y = 0; y < 2 * h; y++)
+                for (int x = 0; x < 2 * w; x++) {
+                    const int tap = y % 2 * 2 + x % 2;
+                    double sum = 0;
+                    for (int c = 0; c < k; c++) {
+                        const float v = src[i * hw * k + ((int64_t)c / 16 * hw + y / 2 * w + x / 2) * 16 + c % 16];
+                        const float q = v > 127 ? 127 : v < -127 ? -127 : v;
+                        sum += q * weight[((o / 16 * 4 + tap) * k + c) * 16 + o % 16];
+                    }
+                    near(dst[i * a.tconv.dst_image + ((int64_t)o / 16 * 4 * hw + y * 2 * w + x) * 16 + o % 16], 0.5 * sum, 0,
+                         "dst", i, o, y, x);
+                }
+}
+
+/* The 8-bit Winograd convolution of small integers, with kernels of one weight
+ * in the middle, is near a multiplication of channels. */
+static void test_qwino43(void)
+{
+    const int h = 1 + (int)rnd(20), w = 1 + (int)rnd(20), icb = 1 + (int)rnd(2), ocb = 1 + (int)rnd(3), k = 16 * icb, n = 36 * ocb;
+    /* G g G' of the middle weight is g*(G e2)(G e2)', G e2 = the middle column. */
+    const double s = 1.41421356237309504880, col[6] = { 0, -s / 3, s / 3, s / 6, -s / 6, 0 };
+    double *mid = guarded((size_t)k * ocb * 16 * 8, 8);
+    for (int i = 0; i < k * ocb * 16; i++)
+        mid[i] = ((int)rnd(255) - 127) / 127.0;
+    int8_t *weight = guarded((size_t)n * k * 16, 64);
+    float *m_scale = vectors(36 * ocb * 16), *v_scale = vectors(36 * k);
+    for (int xi = 0; xi < 36; xi++) {
+        const double u = col[xi / 6] * col[xi % 6];
+        for (int c = 0; c < k; c++)
+            v_scale[xi * k + c] = 127.0f / 20;
+        for (int o = 0; o < ocb * 16; o++) {
+            m_scale[xi * ocb * 16 + o] = (float)(20.0 / 127 * fabs(u) / 127);
+            for (int c = 0; c < k; c++)
+                weight[((o / 16 * 36 + xi) * k + c) * 16 + o % 16] =
+                    (int8_t)lrint(u == 0 ? 0 : mid[c * ocb * 16 + o] * 127 * (u > 0 ? 1 : -1));
+        }
+    }
+    struct un_qpack pack = { .src = weight, .dst = guarded((size_t)n * k * 32, 64),
+                             .offset = guarded((size_t)n * 64, 64), .n = n, .k = k };
+    run(UN_PACK_Q, &pack, 0);
+    const int64_t hw = (int64_t)h * w;
+    float *src = vectors((int)(hw * k)), *dst = vectors((int)(hw * ocb * 16));
+    for (int64_t i = 0; i < hw * k; i++)
+        src[i] = (float)rnd(100) / 100;
+    struct un_qwino43 a = {
+        .conv = { .src = src, .dst = dst, .src_image = hw * k, .dst_image = hw * ocb * 16,
+                  .n = 1, .h = h, .w = w, .icb = icb, .ocb = ocb },
+        .packed = pack.dst, .offset = pack.offset, .v_scale = v_scale, .m_scale = m_scale,
+    };
+    run(UN_QWINO43, &a, 0);
+    for (int o = 0; o < 16 * ocb; o++)
+        for (int64_t p = 0; p < hw; p++) {
+            double sum = 0;
+            for (int c = 0; c < k; c++)
+                sum += src[((int64_t)c / 16 * hw + p) * 16 + c % 16] * mid[c * ocb * 16 + o];
+            near(dst[((int64_t)o / 16 * hw + p) * 16 + o % 16], sum, 0.15 * sqrt(k), "dst", o, (int)(p / w), (int)(p % w), 0);
+        }
+}
+
 static const struct { const char *name; void (*test)(void); } tests[] = {
     { "conv3x3", test_conv3x3 }, { "wino43", test_wino43 }, { "first", test_first }, { "wgrad3x3", test_wgrad3x3 },
     { "wgrad_wino43", test_wgrad_wino43 }, { "wgrad_first", test_wgrad_first }, { "tconv", test_tconv },
     { "tconv_dgrad", test_tconv_dgrad }, { "tconv_wgrad", test_tconv_wgrad }, { "pool", test_pool }, { "bn", test_bn },
     { "head", test_head }, { "loss", test_loss }, { "adam", test_adam },
+    { "qwino43", test_qwino43 }, { "qtconv", test_qtconv },
 };
 
 static int supported(enum un_isa isa)
@@ -682,7 +772,9 @@ static int supported(enum un_isa isa)
 #ifdef __x86_64__
     if (isa == UN_AVX2)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (isa == UN_AVX512)
+    if (isa == UN_AVX512VNNI && !__builtin_cpu_supports("avx512vnni"))
+        return 0;
+    if (isa == UN_AVX512 || isa == UN_AVX512VNNI)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
@@ -691,7 +783,7 @@ static int supported(enum un_isa isa)
 
 int main(int argc, char **argv)
 {
-    static const char *names[UN_ISAS] = { "c", "avx2", "avx512", "neon" };
+    static const char *names[UN_ISAS] = { "c", "avx2", "avx512", "neon", "avx512vnni", "neondot" };
     const int cases = argc > 1 ? atoi(argv[1]) : 3;
     const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)getpid() * 2654435761u;
     printf("seed %llu, %d cases\n", (unsigned long long)seed, cases);
