@@ -13,6 +13,7 @@ func commands() []*cli.Command {
 		inspectCommand(),
 		trainCommand(),
 		evaluateCommand(),
+		quantizeCommand(),
 		sweepCommand(),
 		sampleCommand(),
 		demoCommand(),

@@ -48,6 +48,10 @@ type Card struct {
 	// diameters seen in training, in pixels; zero: not recorded.
 	Diameter [3]float64 `json:"diameter"`
 	Training Training   `json:"training"`
+	// Precision of the products in prediction: "" for float32, or Int8, from
+	// which FloatLayers are left out.
+	Precision   string   `json:"precision,omitempty"`
+	FloatLayers []string `json:"float_layers,omitempty"`
 }
 
 // Training records how a model came to be.
@@ -96,6 +100,7 @@ func newModel(card Card, training bool) (*Model, error) {
 	card.Version = formatVersion
 	m := &Model{Card: card, Params: core.NewParams()}
 	card.Arch.declare(m.Params)
+	card.declareRanges(m.Params)
 	if err := m.Params.Alloc(training); err != nil {
 		return nil, err
 	}
@@ -205,6 +210,9 @@ func (c Card) check() error {
 	}
 	if c.Kind != Paper && c.Kind != Nuclei {
 		return fmt.Errorf("unknown kind of model %q", c.Kind)
+	}
+	if c.Precision != "" && c.Precision != Int8 {
+		return fmt.Errorf("unknown precision %q", c.Precision)
 	}
 	if err := c.Input.check(); err != nil {
 		return err

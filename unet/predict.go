@@ -24,6 +24,8 @@ type Predictor struct {
 	// together. The newest is kept whatever it takes.
 	Keep int64
 
+	ranges map[string][]float32 // see core.Options
+
 	mu    sync.Mutex
 	nets  []*network // most recently used first
 	sizes [][3]int
@@ -108,7 +110,7 @@ func (p *Predictor) network(ctx context.Context, n, h, w int) (*network, error) 
 		return net, nil
 	}
 	p.makeRoom(n * h * w)
-	net, err := p.model.Card.Arch.build(p.engine, p.model.Params, h, w, core.Options{Batch: n}, nil)
+	net, err := p.model.Card.Arch.build(p.engine, p.model.Params, h, w, core.Options{Batch: n, Ranges: p.ranges}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"unet/unet"
+	"unet/unet/dataset"
+
+	"github.com/urfave/cli/v2"
+)
+
+func quantizeCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "quantize",
+		Usage:     "make a model of 8-bit products, which predicts faster",
+		UsageText: "unet quantize MODEL DIR [--out FILE]",
+		Description: "Measures the ranges of all layers on training images of the prepared set DIR and\n" +
+			"writes the quantised model, half the size, if AP and Dice on the validation split\n" +
+			fmt.Sprintf("fall by at most %g; otherwise it fails and writes nothing. Layers of full resolution\n", unet.MostLost) +
+			"stay in float where that takes it. `unet predict --model FILE` uses the result.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FILE` to write", DefaultText: "MODEL with -int8 in its name"},
+			&cli.IntFlag{Name: "images", Value: 32, Usage: "training images to measure ranges on"},
+		},
+		Action: quantize,
+	}
+}
+
+// quantize is the command.
+func quantize(c *cli.Context) error {
+	t := term(c)
+	if c.NArg() != 2 {
+		return usagef("give a model and the folder of a prepared set")
+	}
+	file, dir := c.Args().Get(0), c.Args().Get(1)
+	images := c.Int("images")
+	if images < 1 {
+		return usagef("--images %d: at least 1", images)
+	}
+	out := c.String("out")
+	switch {
+	case out != "":
+	case strings.HasPrefix(file, "embedded"):
+		return withHint(usagef("the built-in model is no file to name the result after"), "give --out FILE")
+	default:
+		out = stem(file) + "-int8.safetensors"
+	}
+	set, err := dataset.Open(dir)
+	if err != nil {
+		return err
+	}
+	m, err := modelFor(file)
+	if err != nil {
+		return err
+	}
+	defer m.Params.Free()
+	e, err := newEngine(c)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	q, err := unet.Quantize(c.Context, e, m, set, images, func(q *unet.Quantization) {
+		t.notef("AP %.4f and Dice %.4f with %d layers in float, ranges cut to %g", q.APAfter, q.DiceAfter, len(q.FloatLayers), q.Clip)
+	})
+	if err != nil {
+		return err
+	}
+	defer q.Model.Params.Free()
+	if q.Lost() {
+		return withHint(fmt.Errorf("not written: AP would go from %.4f to %.4f and Dice from %.4f to %.4f, more than %g lost",
+			q.APBefore, q.APAfter, q.DiceBefore, q.DiceAfter, unet.MostLost), "stay with the float model")
+	}
+	if err := q.Model.Save(out, true); err != nil {
+		return err
+	}
+	if t.json {
+		return t.writeJSON(struct {
+			File string `json:"file"`
+			*unet.Quantization
+			Speedup float64 `json:"speedup"`
+		}{out, q, q.Speedup()})
+	}
+	t.printf("AP    %.4f, was %.4f\n", q.APAfter, q.APBefore)
+	t.printf("Dice  %.4f, was %.4f\n", q.DiceAfter, q.DiceBefore)
+	t.printf("speed %.2f times: %.1f ms for a batch of 4, was %.1f ms\n", q.Speedup(), q.MillisAfter, q.MillisBefore)
+	t.printf("size  %s, was %s\n", bytesText(uint64(q.BytesAfter)), bytesText(uint64(q.BytesBefore)))
+	if len(q.FloatLayers) > 0 {
+		t.printf("float %s\n", strings.Join(q.FloatLayers, ", "))
+	}
+	t.printf("%s written\n", out)
+	return nil
+}

@@ -1,0 +1,261 @@
+package unet
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"unet/core"
+	"unet/unet/dataset"
+)
+
+// Int8 is the precision of models whose products are of 8-bit integers.
+const Int8 = "int8"
+
+// MostLost is what a quantised model may lose of validation AP and Dice.
+const MostLost = 0.002
+
+// quantLayer is a layer that may compute with 8-bit products.
+type quantLayer struct {
+	name     string
+	channels int  // of its input
+	level    int  // of the network, 0 the full resolution
+	up       bool // transposed convolution
+}
+
+// quantLayers lists them in the order they run: all but the first and the head,
+// which are cheap and close to the image and the answer.
+func (a Arch) quantLayers() []quantLayer {
+	var list []quantLayer
+	block := func(name string, level int, ic ...int) {
+		for i, c := range ic {
+			list = append(list, quantLayer{fmt.Sprintf("%s.conv%d", name, 2-len(ic)+i+1), c, level, false})
+		}
+	}
+	block(encName(0), 0, a.Width)
+	for l := 1; l < a.Depth; l++ {
+		block(encName(l), l, a.Width<<(l-1), a.Width<<l)
+	}
+	block("bottom", a.Depth, a.Width<<(a.Depth-1), a.Width<<a.Depth)
+	for l := a.Depth - 1; l >= 0; l-- {
+		list = append(list, quantLayer{decName(l) + ".up", a.Width << (l + 1), l, true})
+		block(decName(l), l, 2*a.Width<<l, a.Width<<l)
+	}
+	return list
+}
+
+// declareRanges declares what the layers with 8-bit products need.
+func (c Card) declareRanges(p *core.Params) {
+	if c.Precision != Int8 {
+		return
+	}
+	for _, l := range c.Arch.quantLayers() {
+		switch {
+		case slices.Contains(c.FloatLayers, l.name):
+		case l.up:
+			core.DeclareTConvRange(p, l.name, l.channels)
+		default:
+			core.DeclareConvRange(p, l.name, l.channels)
+		}
+	}
+}
+
+// Quantization is a model with 8-bit products and what it was measured to be.
+type Quantization struct {
+	Model *Model `json:"-"`
+	// Images of the training split that the ranges were measured on.
+	Calibration int      `json:"calibration_images"`
+	FloatLayers []string `json:"float_layers"`
+	Clip        float64  `json:"clip"` // of the ranges measured
+	// On the validation split: the score `unet evaluate` calls Kaggle's, and
+	// Dice.
+	APBefore   float64 `json:"ap_before"`
+	APAfter    float64 `json:"ap_after"`
+	DiceBefore float64 `json:"dice_before"`
+	DiceAfter  float64 `json:"dice_after"`
+	// Milliseconds per batch of 4 images.
+	MillisBefore float64 `json:"ms_before"`
+	MillisAfter  float64 `json:"ms_after"`
+	// Bytes of the model files.
+	BytesBefore int `json:"bytes_before"`
+	BytesAfter  int `json:"bytes_after"`
+}
+
+// Speedup is how many times faster the quantised model is.
+func (q *Quantization) Speedup() float64 { return q.MillisBefore / q.MillisAfter }
+
+// Lost says whether AP or Dice fell by more than MostLost.
+func (q *Quantization) Lost() bool {
+	return q.APBefore-q.APAfter > MostLost || q.DiceBefore-q.DiceAfter > MostLost
+}
+
+// attempts are tried in turn until one keeps its scores. Ranges cut below the
+// greatest value seen serve the many small values better. The full resolution
+// is where rounding shows in outlines; two levels in float leave the layers
+// that have most of the weights.
+var attempts = []struct {
+	clip  float64
+	float int // levels in float
+}{{0.8, 0}, {1, 0}, {0.8, 1}, {0.8, 2}}
+
+// Quantize makes a model with 8-bit products of m: it measures the ranges of
+// all layers' inputs on images of the training split, and the loss on the
+// validation split. What it returns may have Lost too much; then it is the
+// last attempt. done is told of every attempt.
+func Quantize(ctx context.Context, e *core.Engine, m *Model, set *dataset.Set, images int, done func(*Quantization)) (*Quantization, error) {
+	if m.Card.Precision != "" {
+		return nil, &ModelError{Name: "model", Problem: "is quantised already", Hint: "give the model it was made from"}
+	}
+	if len(set.Split("train")) == 0 {
+		return nil, &dataset.InputError{Name: set.Dir, Problem: "has no images in the split \"train\" to measure ranges on",
+			Hint: "prepare a set with training images"}
+	}
+	apBefore, diceBefore, err := validationScores(ctx, e, m, set)
+	if err != nil {
+		return nil, err
+	}
+	ranges, n, err := m.inputRanges(ctx, e, set, images)
+	if err != nil {
+		return nil, err
+	}
+	var q *Quantization
+	for _, a := range attempts {
+		if q != nil {
+			q.Model.Params.Free()
+		}
+		q = &Quantization{Calibration: n, Clip: a.clip, APBefore: apBefore, DiceBefore: diceBefore}
+		if err := q.build(m, ranges, a.float); err != nil {
+			return nil, err
+		}
+		if q.APAfter, q.DiceAfter, err = validationScores(ctx, e, q.Model, set); err != nil {
+			return nil, err
+		}
+		done(q)
+		if !q.Lost() {
+			break
+		}
+	}
+	if err := q.time(ctx, e, m); err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// build makes the model as its file will have it, with the layers of the first
+// float levels as they were.
+func (q *Quantization) build(m *Model, ranges map[string][]float32, float int) error {
+	card := m.Card
+	card.Precision = Int8
+	for _, l := range card.Arch.quantLayers() {
+		if l.level < float {
+			card.FloatLayers = append(card.FloatLayers, l.name)
+		}
+	}
+	q.FloatLayers = card.FloatLayers
+	c, err := newModel(card, false)
+	if err != nil {
+		return err
+	}
+	defer c.Params.Free()
+	for _, p := range m.Params.All() {
+		copy(c.Params.Get(p.Name).Value, p.Value)
+	}
+	for layer, r := range ranges {
+		for i, v := range r {
+			if p := c.Params.Get(core.RangeName(layer)); p != nil {
+				p.Value[i] = float32(q.Clip) * v
+			}
+		}
+	}
+	before, err := m.Bytes(false)
+	if err != nil {
+		return err
+	}
+	after, err := c.Bytes(true)
+	if err != nil {
+		return err
+	}
+	q.BytesBefore, q.BytesAfter = len(before), len(after)
+	q.Model, err = ReadModel("the quantised model", bytes.NewReader(after), int64(len(after)))
+	return err
+}
+
+// inputRanges measures the ranges of all layers' inputs on at most n images
+// evenly spread over the training split; it returns how many.
+func (m *Model) inputRanges(ctx context.Context, e *core.Engine, set *dataset.Set, n int) (map[string][]float32, int, error) {
+	ranges := map[string][]float32{}
+	p := NewPredictor(e, m)
+	p.ranges = ranges
+	defer p.Close()
+	train := set.Split("train")
+	n = min(n, len(train))
+	var indices []int
+	for i := range n {
+		indices = append(indices, train[i*len(train)/n])
+	}
+	for _, i := range indices {
+		s, err := set.Load(i)
+		if err != nil {
+			return nil, 0, err
+		}
+		if _, err := p.Maps(ctx, s.Image); err != nil {
+			return nil, 0, fmt.Errorf("%s: %w", s.ID, err)
+		}
+	}
+	return ranges, n, nil
+}
+
+// validationScores returns AP and Dice on the validation split.
+func validationScores(ctx context.Context, e *core.Engine, m *Model, set *dataset.Set) (ap, dice float64, err error) {
+	p := NewPredictor(e, m)
+	defer p.Close()
+	ev, err := Evaluate(ctx, p, set, EvaluateOptions{Splits: []string{"val"}})
+	if err != nil {
+		return 0, 0, err
+	}
+	all := ev.Splits[0].All
+	return all.Nuclei.Kaggle, all.Pixels.Dice, nil
+}
+
+// time compares the speed of both models on batches of 4 images of the size of
+// the model, or 256 x 256, in turns, by the median of 9 rounds.
+func (q *Quantization) time(ctx context.Context, e *core.Engine, m *Model) error {
+	const batch, rounds = 4, 9
+	side := m.Card.Input.Size
+	if side == 0 {
+		side = 256
+	}
+	var nets [2]*network
+	var times [2][]float64
+	for i, model := range []*Model{m, q.Model} {
+		net, err := model.Card.Arch.build(e, model.Params, side, side, core.Options{Batch: batch}, nil)
+		if err != nil {
+			return err
+		}
+		defer net.prog.Free()
+		in := net.prog.Data(net.input)
+		for k := range in {
+			in[k] = float32(k%251) / 251
+		}
+		if err := net.prog.Run(ctx, core.Pack, core.Forward); err != nil {
+			return err
+		}
+		nets[i] = net
+	}
+	for range rounds {
+		for i, net := range nets {
+			start := time.Now()
+			if err := net.prog.Run(ctx, core.Forward); err != nil {
+				return err
+			}
+			times[i] = append(times[i], time.Since(start).Seconds()*1e3)
+		}
+	}
+	for i := range times {
+		slices.Sort(times[i])
+	}
+	q.MillisBefore, q.MillisAfter = times[0][rounds/2], times[1][rounds/2]
+	return nil
+}
