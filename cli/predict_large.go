@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/gob"
 	"fmt"
 	"image"
 	"io"
@@ -37,7 +39,7 @@ func (r *predictRun) large(ctx context.Context, t *task) (rec planeRecord, err e
 	if len(t.job.measured) < 2 && (levels.Gray || t.job.info.C == 1) {
 		t.job.channels = []string{channelName(t.job.info)}
 	}
-	rows, network, err := r.predictor.MaxRows(t.job.info.W, len(t.job.channels), r.budget)
+	rows, network, err := r.predictor.MaxRows(t.job.info.W, len(t.job.channels), r.budget-t.decoded)
 	if err != nil {
 		return rec, err
 	}
@@ -136,7 +138,7 @@ type largeOutput struct {
 	labels, mask *imageio.TIFFWriter
 	maps         map[string]*imageio.TIFFWriter
 	writers      []instance.Writer // of this image
-	batch        []instance.Writer // of all images
+	batch        *spool            // for the files of all images
 	summary      bytes.Buffer
 
 	// The overlay shows every step-th row and column.
@@ -191,9 +193,12 @@ func (o *largeOutput) open(do func() error) (err error) {
 		sw, sh := (w+o.step-1)/o.step, (h+o.step-1)/o.step
 		o.shown = imageio.NewLabels(sw, sh)
 	}
-	var warnings []string
-	o.batch, warnings = r.batch.begin(o.src, o.rec.ID)
-	o.rec.Warnings = append(o.rec.Warnings, warnings...)
+	if len(r.batch.writers) > 0 {
+		if o.batch, err = newSpool(r.out); err != nil {
+			return err
+		}
+		defer o.batch.remove()
+	}
 	table := instance.NewSummaryTable(&o.summary)
 	if err := table.Begin(o.src); err != nil {
 		return err
@@ -211,7 +216,10 @@ func (o *largeOutput) open(do func() error) (err error) {
 					return err
 				}
 			}
-			return o.close()
+			if err := o.close(); err != nil {
+				return err
+			}
+			return o.toBatch()
 		}
 		format := left[0]
 		tooLarge := format == formatROI && max(w, h) > math.MaxInt16
@@ -291,8 +299,8 @@ func (o *largeOutput) block(b instance.Block) error {
 				return err
 			}
 		}
-		for _, w := range o.batch {
-			if err := w.Write(&b.Nuclei[i]); err != nil {
+		if o.batch != nil {
+			if err := o.batch.add(&b.Nuclei[i]); err != nil {
 				return err
 			}
 		}
@@ -306,6 +314,73 @@ func (o *largeOutput) block(b instance.Block) error {
 		return o.mask.WriteLabels(b.Labels.ID)
 	}
 	return nil
+}
+
+// toBatch adds the nuclei to the files of all images, now that all of the
+// image's own files are complete.
+func (o *largeOutput) toBatch() error {
+	if o.batch == nil {
+		return nil
+	}
+	writers, warnings := o.r.batch.begin(o.src, o.rec.ID)
+	o.rec.Warnings = append(o.rec.Warnings, warnings...)
+	return o.batch.each(func(n *instance.Nucleus) error {
+		for _, w := range writers {
+			if err := w.Write(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// spool keeps the nuclei of a large image in a temporary file until the image
+// is done: an image that fails leaves nothing in the files of all images.
+type spool struct {
+	f *os.File
+	w *bufio.Writer
+	e *gob.Encoder
+	n int
+}
+
+func newSpool(dir string) (*spool, error) {
+	f, err := os.CreateTemp("", "unet-nuclei-*")
+	if err != nil {
+		return nil, err
+	}
+	w := bufio.NewWriter(f)
+	return &spool{f: f, w: w, e: gob.NewEncoder(w)}, nil
+}
+
+func (s *spool) add(n *instance.Nucleus) error {
+	s.n++
+	return s.e.Encode(n)
+}
+
+// each reads the nuclei back.
+func (s *spool) each(do func(*instance.Nucleus) error) error {
+	if err := s.w.Flush(); err != nil {
+		return err
+	}
+	if _, err := s.f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	d := gob.NewDecoder(bufio.NewReader(s.f))
+	for range s.n {
+		var n instance.Nucleus
+		if err := d.Decode(&n); err != nil {
+			return fmt.Errorf("%s: %w", s.f.Name(), err)
+		}
+		if err := do(&n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *spool) remove() {
+	s.f.Close()
+	os.Remove(s.f.Name())
 }
 
 // close completes the pictures.

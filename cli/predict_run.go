@@ -49,6 +49,8 @@ type task struct {
 	job planeJob
 	// sha256 of the file.
 	sha256 string
+	// decoded is the memory an open file takes that was decoded as a whole.
+	decoded int64
 	// img is segmented, measured gives the intensities.
 	img, measured *imageio.Image
 	// file is open for planes too large to be read whole; release lets the
@@ -296,6 +298,11 @@ func (r *predictRun) read(ctx context.Context, a *arrival) error {
 		a.record.Status = statusSkipped
 		return nil
 	}
+	decoded := imageio.RasterBytes(a.in.path)
+	if decoded > r.budget/2 {
+		return &imageio.LimitError{Name: a.in.path, What: fmt.Sprintf("its format is decoded as a whole, which takes %d MiB, and --max-memory is %d MiB", decoded>>20, r.budget>>20),
+			Hint: "allow more with --max-memory, or store it as a tiled TIFF, which is read in pieces"}
+	}
 	f, err := imageio.Open(a.in.path)
 	if err != nil {
 		return err
@@ -307,8 +314,8 @@ func (r *predictRun) read(ctx context.Context, a *arrival) error {
 	}
 	a.record.Format = f.Format
 	for _, job := range jobs {
-		t := &task{in: a.in, job: job, sha256: sum}
-		if r.tooLarge(job) {
+		t := &task{in: a.in, job: job, sha256: sum, decoded: decoded}
+		if r.tooLarge(job, decoded) {
 			t.file, t.release = f, make(chan struct{})
 		} else if err := t.load(f); err != nil {
 			return err
@@ -367,14 +374,14 @@ func channelName(p imageio.PlaneInfo) string {
 }
 
 // tooLarge says that a plane is done in bands: whole it would take more than
-// its share of the memory.
-func (r *predictRun) tooLarge(j planeJob) bool {
+// its share of the memory, together with the decoded file.
+func (r *predictRun) tooLarge(j planeJob, decoded int64) bool {
 	if r.model.Card.Input.Size > 0 {
 		return false
 	}
 	samples := int64(j.info.W) * int64(j.info.H) * int64(max(j.info.C, len(j.measured)))
 	heads := len(r.model.Card.Arch.Heads)
-	bytes := int64(j.info.W)*int64(j.info.H)*int64(4*heads+40) + 8*samples
+	bytes := int64(j.info.W)*int64(j.info.H)*int64(4*heads+40) + 8*samples + decoded
 	return samples > imageio.MaxSamples || bytes > r.budget/int64(r.jobs+2)
 }
 

@@ -10,6 +10,8 @@ import (
 	"image/gif"
 	"image/jpeg"
 	"image/png"
+	"io"
+	"os"
 	"strings"
 
 	"golang.org/x/image/bmp"
@@ -43,20 +45,7 @@ func sniff(b []byte) string {
 // decodeRaster decodes the first frame of a PNG, JPEG, BMP, GIF or WebP file.
 func decodeRaster(name, format string, data []byte) (image.Image, error) {
 	r := bytes.NewReader(data)
-	var cfg image.Config
-	var err error
-	switch format {
-	case "PNG":
-		cfg, err = png.DecodeConfig(r)
-	case "JPEG":
-		cfg, err = jpeg.DecodeConfig(r)
-	case "BMP":
-		cfg, err = bmp.DecodeConfig(r)
-	case "GIF":
-		cfg, err = gif.DecodeConfig(r)
-	case "WebP":
-		cfg, err = webp.DecodeConfig(r)
-	}
+	cfg, err := rasterConfig(r, format)
 	if err != nil {
 		return nil, rasterErr(name, format, err)
 	}
@@ -81,6 +70,60 @@ func decodeRaster(name, format string, data []byte) (image.Image, error) {
 		return nil, rasterErr(name, format, err)
 	}
 	return m, nil
+}
+
+// rasterConfig reads the header of a file of a raster format.
+func rasterConfig(r io.Reader, format string) (image.Config, error) {
+	switch format {
+	case "PNG":
+		return png.DecodeConfig(r)
+	case "JPEG":
+		return jpeg.DecodeConfig(r)
+	case "BMP":
+		return bmp.DecodeConfig(r)
+	case "GIF":
+		return gif.DecodeConfig(r)
+	case "WebP":
+		return webp.DecodeConfig(r)
+	}
+	return image.Config{}, image.ErrFormat
+}
+
+// RasterBytes is the memory Open takes for a file of a format that is decoded
+// whole (PNG, JPEG, BMP, WebP and, for each frame, GIF): the file and its
+// pixels. It is 0 for files that are read in pieces, and for those that Open
+// refuses.
+func RasterBytes(path string) int64 {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return 0
+	}
+	head := make([]byte, 16)
+	n, _ := f.ReadAt(head, 0)
+	cfg, err := rasterConfig(f, sniff(head[:n]))
+	if err != nil {
+		return 0
+	}
+	pixel := int64(4)
+	switch cfg.ColorModel {
+	case color.GrayModel:
+		pixel = 1
+	case color.Gray16Model:
+		pixel = 2
+	case color.YCbCrModel:
+		pixel = 3
+	case color.RGBA64Model, color.NRGBA64Model:
+		pixel = 8
+	}
+	if _, ok := cfg.ColorModel.(color.Palette); ok {
+		pixel = 1
+	}
+	return st.Size() + int64(cfg.Width)*int64(cfg.Height)*pixel
 }
 
 func rasterErr(name, format string, err error) error {
