@@ -3,6 +3,10 @@
  * page that faults when touched, outputs start as NaN, tasks run one by one in
  * random order. Usage: kernels_test [cases [seed]]; prints the seed. */
 #define _DEFAULT_SOURCE
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 #include "kernels.h"
 #include <math.h>
 #include <stdio.h>
@@ -777,6 +781,13 @@ static int supported(enum un_isa isa)
     if (isa == UN_AVX512 || isa == UN_AVX512VNNI)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#endif
+#if defined(__aarch64__) && defined(__linux__)
+    if (isa == UN_NEONDOT)
+        return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__aarch64__)
+    if (isa == UN_NEONDOT)
+        return 0;
 #endif
     return 1;
 }

@@ -1,0 +1,53 @@
+package unet
+
+import (
+	"bytes"
+	"testing"
+)
+
+// The layers with 8-bit products are layers of the network, with its channels,
+// and a quantised model survives its file.
+func TestQuantisedModelFile(t *testing.T) {
+	for depth := 1; depth <= 4; depth++ {
+		arch := Arch{Channels: 3, Depth: depth, Width: 16, Norm: "batch", Heads: []string{HeadForeground}}
+		card := Card{Kind: Paper, Arch: arch, Input: Input{Normalise: "range", Size: 64}, Threshold: 0.5,
+			Precision: Int8, FloatLayers: []string{"enc0.conv2"}}
+		m, err := NewModel(card, 1, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := arch.quantLayers()
+		if want := 5*depth + 1; len(list) != want {
+			t.Errorf("depth %d: %d layers, want %d", depth, len(list), want)
+		}
+		for _, l := range list {
+			w := m.Params.Get(l.name + ".weight")
+			if w == nil {
+				t.Fatalf("depth %d: no layer %s", depth, l.name)
+			}
+			channels := w.Shape[1]
+			if l.up {
+				channels = w.Shape[0]
+			}
+			if channels != l.channels {
+				t.Errorf("%s reads %d channels, not %d", l.name, channels, l.channels)
+			}
+			if r := m.Params.Get(l.name + ".input_range"); (r == nil) != (l.name == "enc0.conv2") {
+				t.Errorf("%s: ranges %v", l.name, r != nil)
+			}
+		}
+		data, err := m.Bytes(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := ReadModel("model", bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back.Card.Precision != Int8 || len(back.Card.FloatLayers) != 1 {
+			t.Errorf("card %+v", back.Card)
+		}
+		back.Params.Free()
+		m.Params.Free()
+	}
+}
