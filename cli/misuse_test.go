@@ -122,6 +122,8 @@ var misuses = []misuse{
 	{args: "prepare cut.zip --out OUT", code: exitInput, says: "cut.zip"},
 	{args: "prepare text.zip --out OUT", code: exitInput, says: "text.zip"},
 	{args: "prepare evil.zip --out OUT", code: exitInput, says: "evil.zip"},
+	{args: "prepare link.zip --out OUT", code: exitInput, says: "symbolic link"},
+	{args: "prepare claims.zip --out OUT", code: exitInput, says: "claims"},
 	{args: "prepare empty --out OUT", code: exitInput, says: "empty"},
 	{args: "inspect", code: exitUsage, says: "argument"},
 	{args: "inspect none", code: exitInput, says: "none"},
@@ -148,6 +150,8 @@ var misuses = []misuse{
 	{args: "train set --out OUT --config none.yaml", code: exitInput, says: "none.yaml"},
 	{args: "train set --out OUT --config text.yaml", code: exitUsage, says: "text.yaml"},
 	{args: "train set --out OUT --config key.yaml", code: exitUsage, says: "key.yaml"},
+	{args: "train set --out OUT --config alias.yaml", code: exitUsage, says: "alias.yaml"},
+	{args: "train set --out OUT --config long.yaml", code: exitUsage, says: "more than"},
 	{args: "train set --out OUT --resume", code: exitInput, says: "config.yaml"},
 	{args: "train set --out OUT --from cut.safetensors", code: exitFormat, says: "cut.safetensors"},
 	{args: "sweep set --out OUT", code: exitUsage, says: "--vary"},
@@ -239,7 +243,23 @@ func badFiles(t *testing.T) string {
 	z.Close()
 	write("evil.zip", evil.Bytes())
 	write("rois.zip", evil.Bytes())
+	for name, head := range map[string]zip.FileHeader{
+		"link.zip":   {Name: "images/a.png", ExternalAttrs: 0o120777 << 16, CreatorVersion: 3 << 8},
+		"claims.zip": {Name: "a/images/a.png", CompressedSize64: 9, UncompressedSize64: 1 << 40},
+	} {
+		var b bytes.Buffer
+		z := zip.NewWriter(&b)
+		w, err := z.CreateRaw(&head)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write([]byte("/etc/host"))
+		z.Close()
+		write(name, b.Bytes())
+	}
 	write("key.yaml", []byte("kind: nuclei\nlerning_rate: 1\n"))
+	write("long.yaml", make([]byte, 1<<20+1))
+	write("alias.yaml", []byte("a: &a [x,x]\nb: &b [*a,*a]\nkind: *b\n"))
 	write("bad.csv", []byte("ImageId,EncodedPixels\na,1 2 1 9999999999999\n"))
 	return dir
 }
