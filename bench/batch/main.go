@@ -7,7 +7,8 @@
 //	go run ./bench/batch -format labels,csv -rounds 9 IMAGES...
 //
 // The network alone is the forward passes of the same images, decoded and
-// normalised beforehand. Both take turns, and medians and the median of the
+// normalised beforehand; predict is the program from its start to its end. Both
+// take turns, and medians and the median of the
 // ratios are printed: of processor time, which other work on the machine
 // disturbs least, and of time.
 package main
@@ -17,17 +18,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime/pprof"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
-	"unet/cli"
 	"unet/core"
 	"unet/unet"
 	"unet/unet/imageio"
@@ -39,13 +37,12 @@ func main() {
 	formats := flag.String("format", "labels,csv", "results to write")
 	model := flag.String("model", "", "model file (default: the built-in one)")
 	rounds := flag.Int("rounds", 5, "measurements of each")
-	profile := flag.String("cpuprofile", "", "write a processor profile of predict to this file")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "batch: give images or folders")
 		os.Exit(2)
 	}
-	if err := run(flag.Args(), *formats, *model, *rounds, *profile); err != nil {
+	if err := run(flag.Args(), *formats, *model, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "batch:", err)
 		os.Exit(1)
 	}
@@ -55,12 +52,13 @@ func main() {
 type bench struct {
 	predictor *unet.Predictor
 	input     unet.Input
+	program   string
 	model     string
 	formats   string
 	out       string
 }
 
-func run(args []string, formats, modelFile string, rounds int, profile string) error {
+func run(args []string, formats, modelFile string, rounds int) error {
 	out, err := os.MkdirTemp("", "unet-batch")
 	if err != nil {
 		return err
@@ -79,7 +77,11 @@ func run(args []string, formats, modelFile string, rounds int, profile string) e
 		return err
 	}
 	defer e.Close()
-	b := &bench{input: m.Card.Input, model: modelFile, formats: formats, out: out}
+	program := filepath.Join(out, "unet")
+	if out, err := exec.Command("go", "build", "-o", program, "unet/cli/unet").CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	b := &bench{program: program, input: m.Card.Input, model: modelFile, formats: formats, out: out}
 	// Normalised images pass through unchanged.
 	m.Card.Input.Normalise = "range"
 	b.predictor = unet.NewPredictor(e, m)
@@ -94,23 +96,6 @@ func run(args []string, formats, modelFile string, rounds int, profile string) e
 		pixels += m.W * m.H
 	}
 	fmt.Printf("%d images, %.1f Mpixel, formats %s, %d rounds, medians\n", len(images), float64(pixels)/1e6, formats, rounds)
-	if profile != "" {
-		f, err := os.Create(profile)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
-		for range rounds {
-			if err := b.predict(args); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	if err := b.compare(images, args, rounds); err != nil {
 		return err
 	}
@@ -229,13 +214,12 @@ func (b *bench) network(images []*imageio.Image) error {
 }
 
 func (b *bench) predict(args []string) error {
-	line := append([]string{"unet", "predict", "--quiet", "--format", b.formats, "--out", filepath.Join(b.out, "results")}, args...)
+	line := append([]string{"predict", "--quiet", "--format", b.formats, "--out", filepath.Join(b.out, "results")}, args...)
 	if b.model != "" {
 		line = append(line, "--model", b.model)
 	}
-	var stderr strings.Builder
-	if code := cli.Main(line, strings.NewReader(""), io.Discard, &stderr); code != 0 {
-		return fmt.Errorf("unet predict ended with status %d: %s", code, stderr.String())
+	if out, err := exec.Command(b.program, line...).CombinedOutput(); err != nil {
+		return fmt.Errorf("unet predict: %w\n%s", err, out)
 	}
 	return nil
 }
@@ -249,11 +233,15 @@ func measure(do func() error) (cost, error) {
 	return cost{processor() - cpu, time.Since(start).Seconds()}, err
 }
 
-// processor is the processor time used so far.
+// processor is the processor time used so far, here and by ended programs.
 func processor() float64 {
-	var u syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+	sum := 0.0
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		syscall.Getrusage(who, &u)
+		sum += float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+	}
+	return sum
 }
 
 type series []cost
