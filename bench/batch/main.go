@@ -8,9 +8,8 @@
 //
 // The network alone is the forward passes of the same images, decoded and
 // normalised beforehand; predict is the program from its start to its end. Both
-// take turns, and medians and the median of the
-// ratios are printed: of processor time, which other work on the machine
-// disturbs least, and of time.
+// take turns, and medians and the median of the ratios are printed: of processor
+// time, which other work on the machine disturbs least, and of time.
 package main
 
 import (
