@@ -24,11 +24,11 @@ static double now()
 
 // What differs between the two operations and the versions of the interface.
 #if DNNL_VERSION_MAJOR >= 3
-#define DESC(OP, ...) OP::primitive_desc(e, __VA_ARGS__)
-#define DESC_HINT(OP, HINT, ...) OP::primitive_desc(e, __VA_ARGS__, HINT)
+#define DESC(OP, ...) typename OP::primitive_desc(e, __VA_ARGS__)
+#define DESC_HINT(OP, HINT, ...) typename OP::primitive_desc(e, __VA_ARGS__, HINT)
 #else
-#define DESC(OP, ...) OP::primitive_desc(OP::desc(__VA_ARGS__), e)
-#define DESC_HINT(OP, HINT, ...) OP::primitive_desc(OP::desc(__VA_ARGS__), e, HINT)
+#define DESC(OP, ...) typename OP::primitive_desc(typename OP::desc(__VA_ARGS__), e)
+#define DESC_HINT(OP, HINT, ...) typename OP::primitive_desc(typename OP::desc(__VA_ARGS__), e, HINT)
 #endif
 
 template <typename Fwd, typename Dgrad, typename Wgrad>
