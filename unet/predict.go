@@ -12,8 +12,8 @@ import (
 )
 
 // Predictor computes the maps of images. It keeps the programs of the last
-// image sizes, as building one costs as much as running it a few times; its methods may be called from several goroutines, whose
-// computations take turns.
+// image sizes, as building one costs as much as running it a few times. Its
+// methods may be called from several goroutines, whose computations take turns.
 type Predictor struct {
 	engine *core.Engine
 	model  *Model
