@@ -489,6 +489,7 @@ func TestCancel(t *testing.T) {
 // TestFineTune trains on from a trained model: it starts where that one ended
 // and keeps its thresholds.
 func TestFineTune(t *testing.T) {
+	needsKernels(t)
 	tr := trainer(t, t.TempDir())
 	r, err := tr.Run(context.Background())
 	if err != nil {
