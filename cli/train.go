@@ -36,8 +36,9 @@ func trainCommand() *cli.Command {
 			"config.yaml (all settings), history.csv, history.json, curves.png, curves.svg and\n" +
 			"report.html. Ctrl-C saves and ends; --resume continues to the same bits.\n\n" +
 			"Settings come from --preset or --arch, then --config, then single options.\n\n" +
-			"--from embedded fine-tunes the built-in model; a dozen images and --preset quick\n" +
-			"often do. It takes a fifth of the learning rate, and the model's thresholds along.",
+			"--from starts from a model's weights and thresholds, with a fifth of the learning\n" +
+			"rate. Score the result on images it was not trained on: a few images are soon\n" +
+			"learned by heart.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the run"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --out with its settings"},

@@ -108,7 +108,7 @@ func Quantize(ctx context.Context, e *core.Engine, m *Model, set *dataset.Set, i
 	if m.Card.Precision != "" {
 		return nil, &ModelError{Name: "model", Problem: "is quantised already", Hint: "give the model it was made from"}
 	}
-	if len(set.Split("train")) == 0 {
+	if len(set.Split(dataset.Train)) == 0 {
 		return nil, &dataset.InputError{Name: set.Dir, Problem: "has no images in the split \"train\" to measure ranges on",
 			Hint: "prepare a set with training images"}
 	}
@@ -163,10 +163,12 @@ func (q *Quantization) build(m *Model, ranges map[string][]float32, float int) e
 		copy(c.Params.Get(p.Name).Value, p.Value)
 	}
 	for layer, r := range ranges {
+		p := c.Params.Get(core.RangeName(layer))
+		if p == nil {
+			continue // a layer in float
+		}
 		for i, v := range r {
-			if p := c.Params.Get(core.RangeName(layer)); p != nil {
-				p.Value[i] = float32(q.Clip) * v
-			}
+			p.Value[i] = float32(q.Clip) * v
 		}
 	}
 	before, err := m.Bytes(false)
@@ -189,7 +191,7 @@ func (m *Model) inputRanges(ctx context.Context, e *core.Engine, set *dataset.Se
 	p := NewPredictor(e, m)
 	p.ranges = ranges
 	defer p.Close()
-	train := set.Split("train")
+	train := set.Split(dataset.Train)
 	n = min(n, len(train))
 	var indices []int
 	for i := range n {
@@ -211,7 +213,7 @@ func (m *Model) inputRanges(ctx context.Context, e *core.Engine, set *dataset.Se
 func validationScores(ctx context.Context, e *core.Engine, m *Model, set *dataset.Set) (ap, dice float64, err error) {
 	p := NewPredictor(e, m)
 	defer p.Close()
-	ev, err := Evaluate(ctx, p, set, EvaluateOptions{Splits: []string{"val"}})
+	ev, err := Evaluate(ctx, p, set, EvaluateOptions{Splits: []string{dataset.Val}})
 	if err != nil {
 		return 0, 0, err
 	}
