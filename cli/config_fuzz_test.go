@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"unet/unet"
+	"unet/unet/dataset"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -26,8 +27,12 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nkind: *c\n"))
 	f.Add([]byte("<<: &a {<<: *a}\n"))
 	f.Add([]byte("steps: 9223372036854775807\nepochs: 1e99\nseed: -1\nlearning_rate: .nan\n"))
+	f.Add([]byte("batch: 16\n"))
+	f.Add([]byte("kind: paper\nloss: {foreground: {dice: 1}}\n"))
+	over := base{kind: unet.Nuclei, preset: "quick", set: &dataset.Set{Meta: &dataset.Metadata{}}}
+	over.set.Meta.Settings.Size = 128
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := parseConfig("fuzz.yaml", b)
+		c, err := parseConfig("fuzz.yaml", b, over)
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "fuzz.yaml: ") {
 				t.Errorf("error without the file: %v", err)
@@ -41,7 +46,7 @@ func FuzzConfig(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := parseConfig("fuzz.yaml", text); err != nil || again.Check() != nil {
+		if again, err := parseConfig("fuzz.yaml", text, over); err != nil || again.Check() != nil {
 			t.Errorf("settings do not come back: %v\n%s", err, text)
 		}
 	})

@@ -150,6 +150,7 @@ var misuses = []misuse{
 	{args: "train set --out OUT --config none.yaml", code: exitInput, says: "none.yaml"},
 	{args: "train set --out OUT --config text.yaml", code: exitUsage, says: "text.yaml"},
 	{args: "train set --out OUT --config key.yaml", code: exitUsage, says: "key.yaml"},
+	{args: "train set --out OUT --config kind.yaml", code: exitUsage, says: "resnet"},
 	{args: "train set --out OUT --config alias.yaml", code: exitUsage, says: "alias.yaml"},
 	{args: "train set --out OUT --config long.yaml", code: exitUsage, says: "more than"},
 	{args: "train set --out OUT --resume", code: exitInput, says: "config.yaml"},
@@ -258,6 +259,7 @@ func badFiles(t *testing.T) string {
 		write(name, b.Bytes())
 	}
 	write("key.yaml", []byte("kind: nuclei\nlerning_rate: 1\n"))
+	write("kind.yaml", []byte("kind: resnet\n"))
 	write("long.yaml", make([]byte, 1<<20+1))
 	write("alias.yaml", []byte("a: &a [x,x]\nb: &b [*a,*a]\nkind: *b\n"))
 	write("bad.csv", []byte("ImageId,EncodedPixels\na,1 2 1 9999999999999\n"))

@@ -250,7 +250,7 @@ func sweepVariants(c *cli.Context, set *dataset.Set) (names []string, list []var
 }
 
 func sweepConfig(c *cli.Context, set *dataset.Set, names []string, values map[string]string) (unet.Config, error) {
-	cfg, err := baseConfig(c.String("arch"), "quick", c.String("config"), set)
+	cfg, err := readConfig(c.String("config"), base{kind: c.String("arch"), preset: "quick", set: set})
 	if err != nil {
 		return cfg, err
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -17,7 +16,6 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
-	"unet/unet/dataset/augment"
 	"unet/unet/imageio"
 	"unet/unet/report"
 
@@ -35,14 +33,16 @@ func trainCommand() *cli.Command {
 			"model.safetensors (the result), best.safetensors, checkpoint.safetensors,\n" +
 			"config.yaml (all settings), history.csv, history.json, curves.png, curves.svg and\n" +
 			"report.html. Ctrl-C saves and ends; --resume continues to the same bits.\n\n" +
-			"Settings come from --preset or --arch, then --config, then single options.\n\n" +
+			"Settings come from --preset or --arch, then --config, then single options. A file\n" +
+			"may hold some of the settings only, such as `batch: 16`; its `kind` stands for\n" +
+			"--arch.\n\n" +
 			"--from starts from a model's weights and thresholds, with a fifth of the learning\n" +
 			"rate. Score the result on images it was not trained on: a few images are soon\n" +
 			"learned by heart.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the run"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --out with its settings"},
-			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of settings, as written to config.yaml"},
+			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of settings that differ, all of which config.yaml shows"},
 			&cli.StringFlag{Name: "arch", Value: unet.Nuclei, Usage: "kind of model: nuclei or paper", Category: network},
 			&cli.StringFlag{Name: "preset", Value: "standard", Usage: "length of training of a nuclei model: quick (5 minutes on two cores), standard (30) or best (90)", Category: schedule},
 			&cli.StringFlag{Name: "from", Usage: "start from the weights of `MODEL`, or \"embedded\"", Category: network},
@@ -134,139 +134,6 @@ func oneArgument(c *cli.Context, what string) (string, error) {
 		return c.Args().First(), nil
 	}
 	return "", usagef("too many arguments: %q", c.Args().Slice()[1:])
-}
-
-// fineTuning scales the learning rate where weights are learned already.
-const fineTuning = 0.2
-
-// trainConfig builds the configuration from preset, file and options.
-func trainConfig(c *cli.Context, set *dataset.Set, out string) (unet.Config, error) {
-	file := c.String("config")
-	if c.Bool("resume") {
-		if file != "" {
-			return unet.Config{}, usagef("--resume continues with the run's own settings: leave --config out")
-		}
-		file = filepath.Join(out, "config.yaml")
-	}
-	cfg, err := baseConfig(c.String("arch"), c.String("preset"), file, set)
-	if err != nil {
-		return cfg, err
-	}
-	if c.Bool("resume") {
-		return cfg, nil
-	}
-	if c.IsSet("from") && file == "" {
-		cfg.LearningRate *= fineTuning
-	}
-	if err := options(c, &cfg); err != nil {
-		return cfg, err
-	}
-	if err := cfg.Check(); err != nil {
-		return cfg, usagef("%v", err)
-	}
-	return cfg, nil
-}
-
-// baseConfig returns the settings of a file or, without one, those of a kind
-// of model for the set.
-func baseConfig(arch, preset, file string, set *dataset.Set) (unet.Config, error) {
-	if file != "" {
-		return readConfig(file)
-	}
-	switch arch {
-	case unet.Paper:
-		size := set.Meta.Settings.Size
-		if size == 0 {
-			return unet.Config{}, withHint(usagef("%s holds images at native size, a paper model needs squares", set.Dir),
-				"prepare the set with --size 128")
-		}
-		return unet.PaperConfig(size), nil
-	case unet.Nuclei:
-		cfg, err := unet.NucleiConfig(preset)
-		if err != nil {
-			return cfg, usagef("%v", err)
-		}
-		return cfg, nil
-	}
-	return unet.Config{}, usagef("unknown --arch %q: nuclei or paper", arch)
-}
-
-// options applies the single options given on the command line.
-func options(c *cli.Context, cfg *unet.Config) error {
-	ints := map[string]*int{"depth": &cfg.Arch.Depth, "width": &cfg.Arch.Width, "epochs": &cfg.Epochs,
-		"steps": &cfg.Steps, "batch": &cfg.Batch, "patience": &cfg.Patience}
-	floats := map[string]*float64{"dropout": &cfg.Arch.Dropout, "threshold": &cfg.Threshold, "lr": &cfg.LearningRate, "min-delta": &cfg.MinDelta}
-	texts := map[string]*string{"norm": &cfg.Arch.Norm, "schedule": &cfg.Schedule, "monitor": &cfg.Monitor, "mode": &cfg.Mode}
-	for name, p := range ints {
-		if c.IsSet(name) {
-			*p = c.Int(name)
-		}
-	}
-	for name, p := range floats {
-		if c.IsSet(name) {
-			*p = c.Float64(name)
-		}
-	}
-	for name, p := range texts {
-		if c.IsSet(name) {
-			*p = c.String(name)
-		}
-	}
-	if c.IsSet("seed") {
-		cfg.Seed = c.Uint64("seed")
-	}
-	if c.IsSet("augment") {
-		policy, err := namedPolicy(c.String("augment"), cfg.Augment.Size)
-		if err != nil {
-			return err
-		}
-		cfg.Augment = policy
-	}
-	return nil
-}
-
-func namedPolicy(name string, size int) (augment.Policy, error) {
-	switch name {
-	case "none":
-		return augment.None(size), nil
-	case "flips":
-		return augment.Flips(size), nil
-	case "strong":
-		return augment.Strong(size), nil
-	}
-	return augment.Policy{}, usagef("unknown augmentation %q: none, flips or strong", name)
-}
-
-// readConfig reads settings strictly: unknown keys are errors.
-func readConfig(path string) (unet.Config, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return unet.Config{}, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err != nil {
-		return unet.Config{}, err
-	}
-	return parseConfig(path, b)
-}
-
-// maxConfig bounds a file of settings, in bytes; real ones have two thousand.
-const maxConfig = 1 << 20
-
-// parseConfig reads the settings that file path holds.
-func parseConfig(path string, b []byte) (cfg unet.Config, err error) {
-	if len(b) > maxConfig {
-		return cfg, &usageErr{problem: fmt.Sprintf("%s: more than %d bytes are no settings", path, maxConfig), command: "train",
-			hint: "the run folder's config.yaml shows every setting"}
-	}
-	d := yaml.NewDecoder(bytes.NewReader(b))
-	d.KnownFields(true)
-	if err := d.Decode(&cfg); err != nil {
-		return cfg, &usageErr{problem: fmt.Sprintf("%s: %v", path, err), command: "train",
-			hint: "the run folder's config.yaml shows every setting"}
-	}
-	return cfg, nil
 }
 
 // newTrainer loads the set and prepares a run.
