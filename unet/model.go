@@ -118,18 +118,19 @@ func (e *ModelError) Error() string { return fmt.Sprintf("%s: %s", e.Name, e.Pro
 
 // LoadModel reads a model file for prediction.
 func LoadModel(path string) (*Model, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
+	// Opening a pipe would wait for its other end.
+	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !st.Mode().IsRegular() {
 		return nil, &ModelError{path, "not a file", "give the .safetensors file itself"}
 	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	return ReadModel(path, f, st.Size())
 }
 
@@ -145,11 +146,12 @@ const notAModel = "a model is a .safetensors file written by `unet train`"
 // tensors that are no parameters and the state of training.
 func readModel(name string, r io.Reader, size int64, training bool) (m *Model, extra map[string]tensor, state string, err error) {
 	hash := sha256.New()
-	meta, list, err := readTensors(io.TeeReader(r, hash), size)
-	text := meta["unet"]
+	r = io.TeeReader(r, hash)
+	file, err := readHeader(r, size)
 	if err != nil {
 		return nil, nil, "", &ModelError{name, err.Error(), notAModel}
 	}
+	text := file.metadata["unet"]
 	if text == "" {
 		return nil, nil, "", &ModelError{name, "a safetensors file, but not of unet", notAModel}
 	}
@@ -169,10 +171,18 @@ func readModel(name string, r io.Reader, size int64, training bool) (m *Model, e
 	if err := card.check(); err != nil {
 		return nil, nil, "", &ModelError{name, err.Error(), "the file may be damaged"}
 	}
-	// The claimed network must not be larger than the file that holds it.
+	// The claimed network must not be larger than the file that holds it, and
+	// the file not much larger than the network.
 	if need := card.Arch.parameters(); int64(need)*2 > size {
 		return nil, nil, "", &ModelError{name,
 			fmt.Sprintf("its card describes %d parameters, more than the file holds", need), "the file may be damaged"}
+	}
+	if err := card.Arch.holds(file); err != nil {
+		return nil, nil, "", &ModelError{name, err.Error(), "the file may be damaged"}
+	}
+	list, err := file.read(r)
+	if err != nil {
+		return nil, nil, "", &ModelError{name, err.Error(), notAModel}
 	}
 	m, err = newModel(card, training)
 	if err != nil {
@@ -201,7 +211,7 @@ func readModel(name string, r io.Reader, size int64, training bool) (m *Model, e
 			"the file may be damaged"}
 	}
 	m.SHA256 = hex.EncodeToString(hash.Sum(nil))
-	return m, extra, meta["state"], nil
+	return m, extra, file.metadata["state"], nil
 }
 
 func (c Card) check() error {
@@ -244,6 +254,16 @@ func (a Arch) parameters() int {
 		n += q.Len()
 	}
 	return n
+}
+
+// holds refuses a file of more values than a network and its training have: its
+// parameters and, in a checkpoint, Adam's two moments and the average of each.
+// Files with holes can be of any size without taking place on a disk.
+func (a Arch) holds(f *tensorFile) error {
+	if n, need := f.values(), a.parameters(); n > 4*int64(need) {
+		return fmt.Errorf("it holds %d values, more than a network of %d parameters has", n, need)
+	}
+	return nil
 }
 
 // tensors lists the parameters for a file. With average, the running average

@@ -125,6 +125,40 @@ func TestHostileModels(t *testing.T) {
 	}
 }
 
+// TestSparseModel: a file of a tebibyte, which takes no place on the disk and
+// fits its header, is refused for its card without memory for its data.
+func TestSparseModel(t *testing.T) {
+	_, good := savedRun(t)
+	n := binary.LittleEndian.Uint64(good)
+	end := int64(len(good)) - 8 - int64(n)
+	const more = 1 << 40
+	bad := rewritten(good, `{`, fmt.Sprintf(`{"z":{"dtype":"F32","shape":[%d],"data_offsets":[%d,%d]},`, more/4, end, end+more))
+	path := filepath.Join(t.TempDir(), "sparse.safetensors")
+	if err := os.WriteFile(path, bad, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, int64(len(bad))+more); err != nil {
+		t.Skip("no sparse files here:", err)
+	}
+	for what, read := range map[string]func() error{
+		"model":      func() error { _, err := LoadModel(path); return err },
+		"checkpoint": func() error { _, _, err := loadCheckpoint(path); return err },
+		"card":       func() error { return RewriteCard(path, smallModel(t).Card) },
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := read()
+		runtime.ReadMemStats(&after)
+		var e *ModelError
+		if !errors.As(err, &e) || !strings.Contains(err.Error(), "more than a network of") {
+			t.Errorf("%s: error %v", what, err)
+		}
+		if taken := after.TotalAlloc - before.TotalAlloc; taken > 64<<20 {
+			t.Errorf("%s: %d MiB taken", what, taken>>20)
+		}
+	}
+}
+
 func FuzzModel(f *testing.F) {
 	good, err := smallModel(f).Bytes(true)
 	if err != nil {

@@ -22,7 +22,11 @@ func readDump(t *testing.T) (map[string]string, map[string]tensor) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	meta, list, err := readTensors(f, st.Size())
+	file, err := readHeader(f, st.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := file.read(f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +34,7 @@ func readDump(t *testing.T) (map[string]string, map[string]tensor) {
 	for _, x := range list {
 		all[x.name] = x
 	}
-	return meta, all
+	return file.metadata, all
 }
 
 // group compares tensors as one long vector.

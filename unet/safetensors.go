@@ -76,81 +76,104 @@ func writeTensors(w io.Writer, metadata map[string]string, list []tensor) error 
 
 var errTruncated = errors.New("the file is cut short")
 
-// readTensors reads a file of the given size. Nothing is allocated before the
-// sizes it claims have been checked against the size of the file.
-func readTensors(r io.Reader, size int64) (metadata map[string]string, list []tensor, err error) {
+// tensorFile is what the header of a safetensors file says, found possible for
+// a file of its size.
+type tensorFile struct {
+	metadata map[string]string
+	entries  []tensorEntry // in the order of their data
+}
+
+type tensorEntry struct {
+	tensorHeader
+	name  string
+	count int64 // of values
+}
+
+// readHeader reads the header of a file of the given size in bytes. A file may
+// claim to be of any size: what follows is read by f.read, after the caller has
+// found f.values sensible.
+func readHeader(r io.Reader, size int64) (*tensorFile, error) {
 	var n [8]byte
 	if _, err := io.ReadFull(r, n[:]); err != nil {
-		return nil, nil, errTruncated
+		return nil, errTruncated
 	}
 	length := binary.LittleEndian.Uint64(n[:])
 	if length > maxHeader {
-		return nil, nil, errors.New("not a safetensors file (its header would be too long)")
+		return nil, errors.New("not a safetensors file (its header would be too long)")
 	}
 	if int64(length)+8 > size {
-		return nil, nil, errTruncated
+		return nil, errTruncated
 	}
 	text := make([]byte, length)
 	if _, err := io.ReadFull(r, text); err != nil {
-		return nil, nil, errTruncated
+		return nil, errTruncated
 	}
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(text, &raw); err != nil {
-		return nil, nil, fmt.Errorf("not a safetensors file (its header is no JSON: %w)", err)
+		return nil, fmt.Errorf("not a safetensors file (its header is no JSON: %w)", err)
 	}
-	type entry struct {
-		tensorHeader
-		name  string
-		count int64
-	}
-	var entries []entry
+	f := new(tensorFile)
 	for name, msg := range raw {
 		if name == "__metadata__" {
-			if err := json.Unmarshal(msg, &metadata); err != nil {
-				return nil, nil, fmt.Errorf("damaged metadata: %w", err)
+			if err := json.Unmarshal(msg, &f.metadata); err != nil {
+				return nil, fmt.Errorf("damaged metadata: %w", err)
 			}
 			continue
 		}
-		e := entry{name: name, count: 1}
+		e := tensorEntry{name: name, count: 1}
 		if err := json.Unmarshal(msg, &e.tensorHeader); err != nil {
-			return nil, nil, fmt.Errorf("damaged header of tensor %q: %w", name, err)
+			return nil, fmt.Errorf("damaged header of tensor %q: %w", name, err)
 		}
 		width := map[string]int64{"F32": 4, "F16": 2}[e.DType]
 		if width == 0 {
-			return nil, nil, fmt.Errorf("tensor %q has type %q, only F32 and F16 are known", name, e.DType)
+			return nil, fmt.Errorf("tensor %q has type %q, only F32 and F16 are known", name, e.DType)
 		}
 		for _, d := range e.Shape {
 			if d < 0 || d > size || d > 0 && e.count > size/d {
-				return nil, nil, fmt.Errorf("tensor %q has an impossible shape %v", name, e.Shape)
+				return nil, fmt.Errorf("tensor %q has an impossible shape %v", name, e.Shape)
 			}
 			e.count *= d
 		}
 		if e.Offsets[0] < 0 || e.Offsets[1]-e.Offsets[0] != e.count*width || e.Offsets[1] > size {
-			return nil, nil, fmt.Errorf("tensor %q: shape %v does not fit its place in the file", name, e.Shape)
+			return nil, fmt.Errorf("tensor %q: shape %v does not fit its place in the file", name, e.Shape)
 		}
-		entries = append(entries, e)
+		f.entries = append(f.entries, e)
 	}
-	sort.Slice(entries, func(i, j int) bool {
-		a, b := entries[i], entries[j]
+	sort.Slice(f.entries, func(i, j int) bool {
+		a, b := f.entries[i], f.entries[j]
 		if a.Offsets[0] != b.Offsets[0] {
 			return a.Offsets[0] < b.Offsets[0]
 		}
 		return a.name < b.name
 	})
 	at := int64(0)
-	for _, e := range entries {
+	for _, e := range f.entries {
 		if e.Offsets[0] != at {
-			return nil, nil, fmt.Errorf("tensor %q overlaps another or leaves a gap", e.name)
+			return nil, fmt.Errorf("tensor %q overlaps another or leaves a gap", e.name)
 		}
 		at = e.Offsets[1]
 	}
 	switch {
 	case 8+int64(length)+at > size:
-		return nil, nil, errTruncated
+		return nil, errTruncated
 	case 8+int64(length)+at < size:
-		return nil, nil, errors.New("there are bytes after the end of the data")
+		return nil, errors.New("there are bytes after the end of the data")
 	}
-	for _, e := range entries {
+	return f, nil
+}
+
+// values counts the numbers in the file.
+func (f *tensorFile) values() (n int64) {
+	for _, e := range f.entries {
+		n += e.count
+	}
+	return n
+}
+
+// read reads the data, which follows the header.
+func (f *tensorFile) read(r io.Reader) ([]tensor, error) {
+	var list []tensor
+	for _, e := range f.entries {
 		t := tensor{name: e.name, half: e.DType == "F16", data: make([]float32, e.count)}
 		for _, d := range e.Shape {
 			t.shape = append(t.shape, int(d))
@@ -163,7 +186,7 @@ func readTensors(r io.Reader, size int64) (metadata map[string]string, list []te
 			}
 			chunk := buf[:min(len(buf), (len(t.data)-i)*width)]
 			if _, err := io.ReadFull(r, chunk); err != nil {
-				return nil, nil, errTruncated
+				return nil, errTruncated
 			}
 			for ; len(chunk) > 0; chunk = chunk[width:] {
 				if t.half {
@@ -176,7 +199,7 @@ func readTensors(r io.Reader, size int64) (metadata map[string]string, list []te
 		}
 		list = append(list, t)
 	}
-	return metadata, list, nil
+	return list, nil
 }
 
 // toHalf rounds to IEEE half precision, to nearest, ties to even; what is too

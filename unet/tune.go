@@ -256,15 +256,23 @@ func RewriteCard(path string, card Card) error {
 	if err != nil {
 		return err
 	}
-	meta, list, err := readTensors(f, st.Size())
+	file, err := readHeader(f, st.Size())
 	if err != nil {
 		return &ModelError{path, err.Error(), notAModel}
 	}
+	meta := file.metadata
 	if meta["unet"] == "" {
 		return &ModelError{path, "a safetensors file, but not of unet", notAModel}
 	}
 	if err := card.check(); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := card.Arch.holds(file); err != nil {
+		return &ModelError{path, err.Error(), "the file may be damaged"}
+	}
+	list, err := file.read(f)
+	if err != nil {
+		return &ModelError{path, err.Error(), notAModel}
 	}
 	text, err := json.Marshal(card)
 	if err != nil {
