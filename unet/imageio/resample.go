@@ -10,29 +10,56 @@ func Resample(m *Image, w, h int) *Image {
 	if m.W == w && m.H == h {
 		return m
 	}
+	return NewResampling(m.W, m.H, w, h).Rows(m, 0, 0, h)
+}
+
+// Resampling is Resample by bands of rows, for images too large to be held:
+// the rows of the result have the same bits.
+type Resampling struct {
+	srcW, srcH int
+	xs, ys     []tap
+}
+
+// NewResampling readies the resampling of an image of srcW x srcH pixels to w
+// x h.
+func NewResampling(srcW, srcH, w, h int) *Resampling {
+	return &Resampling{srcW, srcH, taps(srcW, w), taps(srcH, h)}
+}
+
+// Source returns which rows of the source, from to to-1, make the n rows of
+// the result from y on.
+func (r *Resampling) Source(y, n int) (from, to int) {
+	last := r.ys[y+n-1]
+	return r.ys[y].from, last.from + len(last.weights)
+}
+
+// Rows returns the n rows of the result from y on. m holds consecutive rows of
+// the source, the first of which is from; all that Source names are among them.
+func (r *Resampling) Rows(m *Image, from, y, n int) *Image {
+	w := len(r.xs)
 	out := *m
-	out.W, out.H, out.Pix = w, h, make([]float32, m.C*w*h)
+	out.W, out.H, out.Pix = w, n, make([]float32, m.C*w*n)
 	if m.PixelSize > 0 {
-		out.PixelSize = m.PixelSize * float64(m.W) / float64(w)
+		out.PixelSize = m.PixelSize * float64(r.srcW) / float64(w)
 	}
-	xs, ys := taps(m.W, w), taps(m.H, h)
-	rows := make([]float32, m.H*w) // scaled in x only
+	first, end := r.Source(y, n)
+	rows := make([]float32, (end-first)*w) // scaled in x only
 	for c := range m.C {
-		src := m.Plane(c)
-		for y := range m.H {
-			in, dst := src[y*m.W:][:m.W], rows[y*w:][:w]
-			for x, t := range xs {
+		src := m.Plane(c)[(first-from)*m.W:]
+		for i := range end - first {
+			in, dst := src[i*m.W:][:m.W], rows[i*w:][:w]
+			for x, t := range r.xs {
 				var sum float32
-				for i, k := range t.weights {
-					sum += float32(k * in[t.from+i])
+				for j, k := range t.weights {
+					sum += float32(k * in[t.from+j])
 				}
 				dst[x] = sum
 			}
 		}
-		for y, t := range ys {
-			dst := out.Plane(c)[y*w:][:w]
-			for i, k := range t.weights {
-				in := rows[(t.from+i)*w:][:w]
+		for i, t := range r.ys[y : y+n] {
+			dst := out.Plane(c)[i*w:][:w]
+			for j, k := range t.weights {
+				in := rows[(t.from-first+j)*w:][:w]
 				for x, v := range in {
 					dst[x] += float32(k * v)
 				}
