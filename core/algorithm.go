@@ -5,7 +5,8 @@ import "unet/csrc"
 // algorithm is one way to compute a 3x3 convolution.
 type algorithm struct {
 	conv, pack csrc.Op
-	taps       int // packed floats per pair of channels
+	taps       int   // packed floats per pair of channels
+	compact    int32 // of csrc.Conv3x3
 }
 
 func (a algorithm) size(ic, oc int) int { return a.taps * ic * oc }
@@ -13,10 +14,11 @@ func (a algorithm) size(ic, oc int) int { return a.taps * ic * oc }
 type wgradAlgorithm struct{ conv, reduce csrc.Op }
 
 var (
-	direct        = algorithm{csrc.OpConv3x3, csrc.OpPackConv3x3, 9}
-	winograd      = algorithm{csrc.OpWino43, csrc.OpPackWino43, 36}
-	directWgrad   = wgradAlgorithm{csrc.OpWgrad3x3, csrc.OpWgrad3x3Reduce}
-	winogradWgrad = wgradAlgorithm{csrc.OpWgradWino43, csrc.OpWgradWino43Reduce}
+	direct          = algorithm{csrc.OpConv3x3, csrc.OpPackConv3x3, 9, 0}
+	winograd        = algorithm{csrc.OpWino43, csrc.OpPackWino43, 36, 0}
+	compactWinograd = algorithm{csrc.OpWino43, csrc.OpPackConv3x3, 9, 1}
+	directWgrad     = wgradAlgorithm{csrc.OpWgrad3x3, csrc.OpWgrad3x3Reduce}
+	winogradWgrad   = wgradAlgorithm{csrc.OpWgradWino43, csrc.OpWgradWino43Reduce}
 )
 
 // winogradFits says whether Winograd beats direct convolution at h x w pixels.
@@ -25,12 +27,20 @@ var (
 // times at 16 channels and 3 times and more at 64 to 512 for larger images.
 func winogradFits(h, w int) bool { return min(h, w) >= 8 }
 
-// algorithm chooses how to convolve at h x w pixels.
-func (b *Builder) algorithm(h, w int) algorithm {
-	if !b.direct && b.prog.engine.backend.has(csrc.OpWino43) && winogradFits(h, w) {
-		return winograd
+// compactFrom is the number of pairs of channels from which transformed weights
+// take more memory, four times the size of the kernels, than making them in
+// every run takes time: at width 32 70 MiB of 112 for 2 % more time (Zen 4).
+const compactFrom = 1 << 15
+
+// algorithm chooses how to convolve ic channels to oc at h x w pixels.
+func (b *Builder) algorithm(h, w, ic, oc int) algorithm {
+	switch {
+	case b.direct || !b.prog.engine.backend.has(csrc.OpWino43) || !winogradFits(h, w):
+		return direct
+	case ic*oc >= compactFrom:
+		return compactWinograd
 	}
-	return direct
+	return winograd
 }
 
 func (b *Builder) wgradAlgorithm(h, w int) wgradAlgorithm {

@@ -109,6 +109,13 @@ type convBounds = func(d ref.Dims, a, w, bias []float32) func(i int) float64
 func TestConv3x3(t *testing.T) { testConv(t, csrc.OpConv3x3, csrc.OpPackConv3x3, convBound) }
 func TestWino43(t *testing.T)  { testConv(t, csrc.OpWino43, csrc.OpPackWino43, winoBound) }
 
+// The weights packed for the direct kernel are compact weights for Winograd's.
+func TestWino43Compact(t *testing.T) { testConv(t, csrc.OpWino43, csrc.OpPackConv3x3, winoBound) }
+
+func compact(op, pack csrc.Op) int32 {
+	return b32(op == csrc.OpWino43 && pack == csrc.OpPackConv3x3)
+}
+
 func testConv(t *testing.T, op, pack csrc.Op, bounds convBounds) {
 	checkOps(t, func(c *check) {
 		d := c.dims()
@@ -121,6 +128,7 @@ func testConv(t *testing.T, op, pack csrc.Op, bounds convBounds) {
 			Src: x.ptr(), Act: cact, Weight: c.packed(pack, w, scale, d.OC, d.IC, false), Bias: c.optional(bias),
 			Dst: y.ptr(), SrcImage: x.image, DstImage: y.image,
 			N: int32(d.N), H: int32(d.H), W: int32(d.W), ICB: int32(x.cb()), OCB: int32(y.cb()), ReLU: b32(relu),
+			Compact: compact(op, pack),
 		}
 		var pool tensor
 		if d.H > 1 && d.W > 1 && c.IntN(2) == 0 {
@@ -152,6 +160,9 @@ func testConv(t *testing.T, op, pack csrc.Op, bounds convBounds) {
 
 func TestConv3x3Dgrad(t *testing.T) { testDgrad(t, csrc.OpConv3x3, csrc.OpPackConv3x3, convBound) }
 func TestWino43Dgrad(t *testing.T)  { testDgrad(t, csrc.OpWino43, csrc.OpPackWino43, winoBound) }
+func TestWino43CompactDgrad(t *testing.T) {
+	testDgrad(t, csrc.OpWino43, csrc.OpPackConv3x3, winoBound)
+}
 
 // testDgrad checks the data gradient: against ref, as the adjoint of ref's
 // forward convolution, and the sums of the gate.
@@ -165,6 +176,7 @@ func testDgrad(t *testing.T, op, pack csrc.Op, bounds convBounds) {
 			Src: y.ptr(), Weight: c.packed(pack, w, nil, d.OC, d.IC, true), Dst: dx.ptr(),
 			SrcImage: y.image, DstImage: dx.image,
 			N: int32(d.N), H: int32(d.H), W: int32(d.W), ICB: int32(y.cb()), OCB: int32(dx.cb()),
+			Compact: compact(op, pack),
 		}
 		var gate *gateSums
 		if c.IntN(2) == 0 {

@@ -3,6 +3,7 @@ package core
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -74,6 +75,11 @@ func TestWinogradShapes(t *testing.T) {
 				t.Errorf("%s %+v: convolution is off by %.3g rms", isa, d, e)
 			}
 			stats.check(c, got)
+			args.Compact, args.Weight = 1, c.packed(csrc.OpPackConv3x3, w, nil, d.OC, d.IC, false)
+			c.exec(csrc.OpWino43, unsafe.Pointer(&args))
+			if !slices.Equal(c.nchw(y), got) {
+				t.Errorf("%s %+v: compact weights give other bits", isa, d)
+			}
 			counts := unsafe.Slice(args.Counts, c.tasks(csrc.OpWino43, unsafe.Pointer(&args)))
 			if last := counts[len(counts)-1]; s.chunked != (last == 0) {
 				t.Errorf("%s %+v: %d tasks, the last has %d pixels; is the shape chunked?", isa, d, len(counts), last)

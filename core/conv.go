@@ -92,7 +92,8 @@ func (b *Builder) Conv(conv, norm string, in, out Tensor) {
 		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()),
 		SrcImage: in.root.image(), DstImage: out.root.image(),
 	}
-	algo := b.algorithm(in.H, in.W)
+	algo := b.algorithm(in.H, in.W, in.C, out.C)
+	args.Compact = algo.compact
 	weight := b.pack(Forward, algo.pack, conv+".weight", l.oc, l.ic, 0, algo.size(in.C, out.C), l.scale)
 	l.prepare(algo.conv, unsafe.Pointer(args), &args.ReLU)
 	s := b.prog.op(Forward, algo.conv, unsafe.Pointer(args), conv)
@@ -114,7 +115,7 @@ func (b *Builder) Conv(conv, norm string, in, out Tensor) {
 			N: int32(b.n), H: int32(in.H), W: int32(in.W), IC: int32(in.C), OC: int32(out.C),
 			SrcImage: in.root.image(), DYImage: out.root.image(),
 		}
-		dg := b.algorithm(in.H, in.W)
+		dg := b.algorithm(in.H, in.W, in.C, out.C)
 		flipped := b.pack(Backward, dg.pack, conv+".weight", l.oc, l.ic, 1, dg.size(in.C, out.C), nil)
 		w := b.wgradAlgorithm(in.H, in.W)
 		reduce := l.wgrad(w.conv, w.reduce, wg, func() {
@@ -123,7 +124,7 @@ func (b *Builder) Conv(conv, norm string, in, out Tensor) {
 		})
 		args := &csrc.Conv3x3{
 			N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(out.cb()), OCB: int32(in.cb()),
-			SrcImage: out.root.image(), DstImage: in.root.image(),
+			SrcImage: out.root.image(), DstImage: in.root.image(), Compact: dg.compact,
 		}
 		s := b.prog.beside(Backward, dg.conv, unsafe.Pointer(args), conv+".dgrad")
 		s.flops = l.flops

@@ -91,7 +91,7 @@ type Conv3x3 struct {
 	GateMean                                 *float32
 	Sums                                     *float32
 	SrcImage, DstImage, PoolImage, GateImage int64
-	N, H, W, ICB, OCB, ReLU                  int32
+	N, H, W, ICB, OCB, ReLU, Compact         int32
 }
 
 // First mirrors struct un_first.

@@ -33,7 +33,8 @@ struct un_act {
 
 /* 3x3 convolution, stride 1, zero padding 1 (the padding is of a, after act).
  * Used forward and, with weights packed for it, as data gradient.
- * weight: packed by UN_PACK_CONV3X3 (direct) or UN_PACK_WINO43 (Winograd).
+ * weight: packed by UN_PACK_CONV3X3 (direct) or UN_PACK_WINO43 (Winograd);
+ *   for Winograd with `compact` set by UN_PACK_CONV3X3 too.
  * dst = conv(act(src)) + bias, then max(dst, 0) if relu.
  * pool: if not NULL, the 2x2 max-pool of dst (floor(h/2) x floor(w/2)).
  * stats: if not NULL, per task t and channel, [tasks][3][ocb*16]: a pivot k,
@@ -55,7 +56,7 @@ struct un_conv3x3 {
     const float *gate_mean;
     float *sums;
     int64_t src_image, dst_image, pool_image, gate_image;
-    int32_t n, h, w, icb, ocb, relu;
+    int32_t n, h, w, icb, ocb, relu, compact;
 };
 
 /* First layer: src is planar, [n][ic][h][w] with 1 <= ic <= 4.

@@ -295,7 +295,9 @@ static void check_conv(const tensor *src, const struct un_act *a, const tensor *
 
 static void test_conv(int wino, int flip)
 {
-    const enum un_op op = wino ? UN_WINO43 : UN_CONV3X3, pack = wino ? UN_PACK_WINO43 : UN_PACK_CONV3X3;
+    const int compact = wino && rnd(2);
+    const enum un_op op = wino ? UN_WINO43 : UN_CONV3X3;
+    const enum un_op pack = wino && !compact ? UN_PACK_WINO43 : UN_PACK_CONV3X3;
     const dims d = random_dims();
     const int from = flip ? d.oc : d.ic, to = flip ? d.ic : d.oc, relu = !flip && rnd(2);
     const tensor src = input(d.n, from, d.h, d.w), dst = output(d.n, to, d.h, d.w);
@@ -306,6 +308,7 @@ static void test_conv(int wino, int flip)
         .src = src.p, .act = flip ? none : activation(from), .bias = bias, .dst = dst.p,
         .weight = packed(pack, w, scale, d.oc, d.ic, flip), .src_image = src.image, .dst_image = dst.image,
         .n = d.n, .h = d.h, .w = d.w, .icb = src.cb, .ocb = dst.cb, .relu = relu,
+        .compact = compact,
     };
     const int tasks = table[op].tasks(&a);
     if (!flip && d.h > 1 && d.w > 1) {
