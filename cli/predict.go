@@ -142,7 +142,7 @@ func predict(c *cli.Context) error {
 	defer e.Close()
 	p := unet.NewPredictor(e, model)
 	defer p.Close()
-	p.Flips, p.Keep = settings.TTA, budget/4
+	p.Flips = settings.TTA
 	r := &predictRun{t: t, out: out, predictor: p, model: model, settings: settings, planes: choice,
 		jobs: c.Int("jobs"), budget: budget, skip: c.Bool("skip-existing"), inputs: inputs}
 	r.diameter, err = parseDiameter(settings.Diameter)

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"unsafe"
 
 	"unet/csrc"
@@ -43,13 +44,16 @@ type Options struct {
 	// Ranges, unless nil, gathers by layer the ranges of inputs that its 8-bit
 	// products need, whenever the program runs; see quant.go.
 	Ranges map[string][]float32
+	// Shared, unless nil, holds the memory of an inference program together with
+	// that of others.
+	Shared *Shared
 }
 
 // NewBuilder starts a program on engine e with the parameters p, which must
 // be allocated.
 func NewBuilder(e *Engine, p *Params, o Options) *Builder {
 	return &Builder{
-		prog: &Program{engine: e}, params: p, n: o.Batch, training: o.Training,
+		prog: &Program{engine: e, shared: o.Shared}, params: p, n: o.Batch, training: o.Training,
 		direct: o.Direct, ranges: o.Ranges, written: map[place]*writer{},
 	}
 }
@@ -110,9 +114,11 @@ func (b *Builder) Build() (*Program, error) {
 // pack adds a step that packs parameter `name` for a kernel. Training packs in
 // every step; inference keeps the packed weights until the next Pack phase.
 func (b *Builder) pack(phase Phase, op csrc.Op, name string, oc, ic, flip, size int, scale *buffer) *buffer {
-	buf := b.prog.buffer(name+".packed", size)
-	if !b.training {
-		phase, buf.keep = Pack, true
+	buf := b.prog.weights(fmt.Sprintf("%s.packed%d", name, op), size)
+	if b.training {
+		buf.keep = false
+	} else {
+		phase = Pack
 	}
 	args := &csrc.Pack{OC: int32(oc), IC: int32(ic), Flip: int32(flip), Src: b.params.ptr(name)}
 	if b.training { // parameters change between steps only

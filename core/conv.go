@@ -53,9 +53,8 @@ func (b *Builder) newLayer(conv, norm string, ic int, out Tensor) *layer {
 		l.mean.keep = true
 		return l
 	}
-	l.scale = b.prog.buffer(conv+".scale", l.oc)
-	l.bias = b.prog.buffer(conv+".bias", l.oc)
-	l.scale.keep, l.bias.keep = true, true
+	l.scale = b.prog.weights(conv+".scale", l.oc)
+	l.bias = b.prog.weights(conv+".bias", l.oc)
 	b.prog.fn(Pack, conv+".fold", l.fold)
 	return l
 }

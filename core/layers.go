@@ -15,11 +15,9 @@ func DeclareTConv(p *Params, name string, ic, oc int) {
 // TConv adds a 2x2 transposed convolution of stride 2 with bias, from in to
 // out, which is twice as wide and high.
 func (b *Builder) TConv(name string, in, out Tensor) {
-	bias := b.prog.buffer(name+".bias", out.C)
-	bias.keep = true
-	phase := Forward
-	if !b.training {
-		phase = Pack
+	bias, phase := b.prog.weights(name+".bias", out.C), Pack
+	if b.training {
+		phase = Forward
 	}
 	b.prog.fn(phase, name+".bias", func() {
 		copy(b.prog.slice(bias), b.params.must(name+".bias").Value)

@@ -18,6 +18,8 @@ type buffer struct {
 	size        int // floats, multiple of 16
 	first, last int // steps; first < 0: none
 	keep        bool
+	weights     bool          // in use by every run, changed by Pack steps only
+	shared      *sharedWeight // outside of the arena
 	offset      int
 }
 
@@ -54,7 +56,8 @@ type Phase int
 
 // The phases of a program, in the order they run. Pack readies the weights of
 // an inference program and is due once and after every change of parameters;
-// training programs pack as they go and have no such phase.
+// training programs pack as they go and have no such phase. Programs with
+// Options.Shared pack by themselves.
 const (
 	Pack Phase = iota
 	Forward
@@ -68,6 +71,7 @@ type Program struct {
 	newest  *operation
 	waiting []*operation // for the next step
 	bufs    []*buffer
+	shared  *Shared // nil: mem is the program's own
 	mem     unsafe.Pointer
 	size    int // floats
 	scratch int // floats each worker needs
@@ -77,6 +81,14 @@ type Program struct {
 func (p *Program) buffer(name string, size int) *buffer {
 	b := &buffer{name: name, size: (size + 15) &^ 15, first: -1}
 	p.bufs = append(p.bufs, b)
+	return b
+}
+
+// weights is a buffer for what a step makes of parameters. Its name and size tell
+// what that is, so that programs may share it.
+func (p *Program) weights(name string, size int) *buffer {
+	b := p.buffer(name, size)
+	b.keep, b.weights = true, true
 	return b
 }
 
@@ -141,16 +153,29 @@ func (p *Program) bindDouble(at **float64, b *buffer) { p.bind((**float32)(unsaf
 
 // compile lays out the arena and fills in every pointer.
 func (p *Program) compile() error {
+	if p.shared != nil {
+		for _, b := range p.bufs {
+			if b.weights {
+				if err := p.shared.weight(b); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	p.layout()
-	p.mem = csrc.Alloc(max(p.size, 16) * 4)
-	if p.mem == nil {
-		return fmt.Errorf("no memory for %d MiB of activations: use a smaller batch or image size", p.size>>18)
+	if p.shared != nil {
+		if err := p.shared.hold(p); err != nil {
+			return err
+		}
+	} else {
+		mem := csrc.Alloc(max(p.size, 16) * 4)
+		if mem == nil {
+			return errNoArena(p.size)
+		}
+		p.place(mem)
 	}
 	for _, s := range p.steps {
 		for _, o := range s.ops {
-			for _, b := range o.bind {
-				*b.at = p.at(b.buf, b.offset)
-			}
 			o.tasks = p.engine.backend.tasks(o.op, o.args)
 			p.scratch = max(p.scratch, p.engine.backend.scratch(o.op, o.args))
 		}
@@ -159,6 +184,22 @@ func (p *Program) compile() error {
 		f()
 	}
 	return nil
+}
+
+func errNoArena(size int) error {
+	return fmt.Errorf("no memory for %d MiB of activations: use a smaller batch or image size", size>>18)
+}
+
+// place fills in every pointer, mem being the arena.
+func (p *Program) place(mem unsafe.Pointer) {
+	p.mem = mem
+	for _, s := range p.steps {
+		for _, o := range s.ops {
+			for _, b := range o.bind {
+				*b.at = p.at(b.buf, b.offset)
+			}
+		}
+	}
 }
 
 // layout places buffers largest first, each at the lowest offset where no
@@ -186,6 +227,9 @@ func (p *Program) layout() {
 	}
 	var order []*buffer
 	for _, b := range p.bufs {
+		if b.shared != nil {
+			continue
+		}
 		if b.keep {
 			b.first, b.last = 0, len(p.steps)
 		}
@@ -216,21 +260,28 @@ func (p *Program) layout() {
 }
 
 func (p *Program) at(b *buffer, offset int) *float32 {
+	if b.shared != nil {
+		return (*float32)(unsafe.Add(b.shared.mem, uintptr(offset)*4))
+	}
 	return (*float32)(unsafe.Add(p.mem, uintptr(b.offset+offset)*4))
 }
 
 // slice returns the memory of b; valid after compile.
 func (p *Program) slice(b *buffer) []float32 { return unsafe.Slice(p.at(b, 0), b.size) }
 
-// Memory returns the bytes of the program's arena.
+// Memory returns the bytes of the arena that the program needs, without shared
+// weights.
 func (p *Program) Memory() int { return p.size * 4 }
 
-// Free releases the arena; the program must not run afterwards.
+// Free releases the arena, or its claim to a shared one; the program must not
+// run afterwards.
 func (p *Program) Free() {
-	if p.mem != nil {
+	if p.shared != nil {
+		p.shared.programs = slices.DeleteFunc(p.shared.programs, func(q *Program) bool { return q == p })
+	} else {
 		csrc.Free(p.mem)
-		p.mem = nil
 	}
+	p.mem = nil
 }
 
 // Run does the steps of the given phases in order. It stops between steps
@@ -239,6 +290,9 @@ func (p *Program) Run(ctx context.Context, phases ...Phase) error {
 	e := p.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if p.shared != nil && !p.fresh() && !slices.Contains(phases, Pack) {
+		phases = append([]Phase{Pack}, phases...)
+	}
 	for _, phase := range phases {
 		for _, s := range p.steps {
 			if s.phase != phase {
@@ -248,6 +302,9 @@ func (p *Program) Run(ctx context.Context, phases ...Phase) error {
 				return context.Cause(ctx)
 			}
 			p.do(s)
+		}
+		if phase == Pack {
+			p.packed()
 		}
 	}
 	return nil

@@ -56,14 +56,11 @@ type quantisation struct {
 func (b *Builder) quantise(layer string, ranges *Param, taps, ic, oc int, weightOf func(c, o int, w []float64)) *quantisation {
 	n := oc / block * taps
 	q := &quantisation{b: b, ranges: ranges, taps: taps, ic: ic, oc: oc, weightOf: weightOf,
-		in:     b.prog.buffer(layer+".in_scale", ranges.Len()),
-		out:    b.prog.buffer(layer+".out_scale", taps*oc),
+		in:     b.prog.weights(layer+".in_scale", ranges.Len()),
+		out:    b.prog.weights(layer+".out_scale", taps*oc),
 		weight: b.prog.buffer(layer+".int8", n*ic*block/4),
-		packed: b.prog.buffer(layer+".packed", n*ic*block/2),
-		offset: b.prog.buffer(layer+".offset", n*block),
-	}
-	for _, k := range []*buffer{q.in, q.out, q.packed, q.offset} {
-		k.keep = true
+		packed: b.prog.weights(layer+".packed", n*ic*block/2),
+		offset: b.prog.weights(layer+".offset", n*block),
 	}
 	b.prog.fn(Pack, layer+".quantise", q.run, q.weight)
 	args := &csrc.QPack{N: int32(n), K: int32(ic)}

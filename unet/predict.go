@@ -3,7 +3,6 @@ package unet
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	"unet/core"
@@ -11,24 +10,21 @@ import (
 	"unet/unet/instance"
 )
 
-// Predictor computes the maps of images. It keeps the programs of the last
-// image sizes, as building one costs as much as running it a few times. Its
-// methods may be called from several goroutines, whose computations take turns.
+// Predictor computes the maps of images. It keeps the programs of the image
+// sizes it met; they share memory, as much as the largest needs. Its methods may
+// be called from several goroutines, whose computations take turns.
 type Predictor struct {
 	engine *core.Engine
 	model  *Model
 	// Flips averages over the image and its three mirror images (test-time
 	// augmentation), at four times the cost.
 	Flips bool
-	// Keep is how many bytes the programs of several sizes of images may take
-	// together. The newest is kept whatever it takes.
-	Keep int64
 
 	ranges map[string][]float32 // see core.Options
 
-	mu    sync.Mutex
-	nets  []*network // most recently used first
-	sizes [][3]int
+	mu     sync.Mutex
+	nets   map[[3]int]*network // by images, height, width
+	shared core.Shared
 	// Images of more than whole pixels are computed in tiles of tileW x tileH.
 	whole, tileW, tileH int
 }
@@ -43,12 +39,13 @@ const (
 	tileHeight  = 768
 )
 
-// keepPrograms is the default of Predictor.Keep.
-const keepPrograms = 1 << 30
+// mostPrograms bounds the programs kept, of some 100 KiB each besides the memory
+// they share.
+const mostPrograms = 64
 
 // NewPredictor readies m for prediction on e. Close releases its memory.
 func NewPredictor(e *core.Engine, m *Model) *Predictor {
-	return &Predictor{engine: e, model: m, Keep: keepPrograms,
+	return &Predictor{engine: e, model: m, nets: map[[3]int]*network{},
 		whole: wholePixels, tileW: tileWidth, tileH: tileHeight}
 }
 
@@ -59,10 +56,16 @@ func (p *Predictor) Model() *Model { return p.model }
 func (p *Predictor) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.forget()
+	p.shared.Free()
+}
+
+// forget drops the programs. p.mu is held.
+func (p *Predictor) forget() {
 	for _, n := range p.nets {
 		n.prog.Free()
 	}
-	p.nets, p.sizes = nil, nil
+	clear(p.nets)
 }
 
 // Memory returns the bytes of activations that predicting an image of w x h
@@ -89,56 +92,30 @@ func (m *Model) Memory(w, h int) (int, error) {
 }
 
 // repack makes the programs see changed parameters.
-func (p *Predictor) repack(ctx context.Context) error {
+func (p *Predictor) repack() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, n := range p.nets {
-		if err := n.prog.Run(ctx, core.Pack); err != nil {
-			return err
-		}
-	}
-	return nil
+	p.shared.Stale()
 }
 
 // network returns the program for n images of h x w. p.mu is held.
-func (p *Predictor) network(ctx context.Context, n, h, w int) (*network, error) {
+func (p *Predictor) network(n, h, w int) (*network, error) {
 	key := [3]int{n, h, w}
-	if i := slices.Index(p.sizes, key); i >= 0 {
-		net := p.nets[i]
-		p.nets = slices.Insert(slices.Delete(p.nets, i, i+1), 0, net)
-		p.sizes = slices.Insert(slices.Delete(p.sizes, i, i+1), 0, key)
+	if net := p.nets[key]; net != nil {
 		return net, nil
 	}
-	p.makeRoom(n * h * w)
-	net, err := p.model.Card.Arch.build(p.engine, p.model.Params, h, w, core.Options{Batch: n, Ranges: p.ranges}, nil)
+	if len(p.nets) == mostPrograms {
+		p.forget()
+	}
+	net, err := p.model.Card.Arch.build(p.engine, p.model.Params, h, w, core.Options{Batch: n, Ranges: p.ranges, Shared: &p.shared}, nil)
 	if err != nil {
+		// The shared memory may be gone.
+		p.forget()
+		p.shared.Free()
 		return nil, err
 	}
-	if err := net.prog.Run(ctx, core.Pack); err != nil {
-		net.prog.Free()
-		return nil, err
-	}
-	p.nets = slices.Insert(p.nets, 0, net)
-	p.sizes = slices.Insert(p.sizes, 0, key)
+	p.nets[key] = net
 	return net, nil
-}
-
-// makeRoom frees programs until one for pixels more pixels, by the measure of
-// the newest, fits Keep. p.mu is held.
-func (p *Predictor) makeRoom(pixels int) {
-	if len(p.nets) == 0 {
-		return
-	}
-	size := p.sizes[0]
-	total := int64(float64(p.nets[0].prog.Memory()) * float64(pixels) / float64(size[0]*size[1]*size[2]))
-	for _, n := range p.nets {
-		total += int64(n.prog.Memory())
-	}
-	for last := len(p.nets) - 1; last >= 0 && total > p.Keep; last-- {
-		total -= int64(p.nets[last].prog.Memory())
-		p.nets[last].prog.Free()
-		p.nets, p.sizes = p.nets[:last], p.sizes[:last]
-	}
 }
 
 // Maps returns the network's probabilities for an image of raw samples, at the

@@ -135,8 +135,6 @@ func (p *Predictor) Bands(ctx context.Context, src Rows, levels Levels, emit fun
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer func(n int64) { p.Keep = n }(p.Keep)
-	p.Keep = 0
 	heads := len(card.Arch.Heads)
 	xs, ys := p.tiles(src.W, src.H)
 	band := band{src: src, gray: levels.Gray}
@@ -252,7 +250,7 @@ func (l Levels) apply(m *imageio.Image) {
 // tile computes the heads of one tile, x.size by y.size from (x.start,
 // y.start) of in on. The result is valid until the next call. p.mu is held.
 func (p *Predictor) tile(ctx context.Context, in *imageio.Image, x, y cut) ([]float32, error) {
-	net, err := p.network(ctx, 1, y.size, x.size)
+	net, err := p.network(1, y.size, x.size)
 	if err != nil {
 		return nil, err
 	}

@@ -331,9 +331,7 @@ func (t *Trainer) endEpoch(ctx context.Context, start time.Time) error {
 	last := e.Epoch == c.Epochs
 	if e.Epoch%c.ValidateEvery == 0 || last {
 		t.model.copyTo(t.valCopy, c.EMA > 0)
-		if err := t.val.repack(ctx); err != nil {
-			return t.interrupted(ctx)
-		}
+		t.val.repack()
 		v, err := validate(ctx, t.val, t.Val)
 		if err != nil {
 			if ctx.Err() != nil {

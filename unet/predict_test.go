@@ -1,0 +1,71 @@
+package unet
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+// TestSharedMemory predicts images of several sizes in turns, which move the
+// arena that their programs share, take a cancelled run in between and changed
+// weights. The maps must be those of predictors that know one size only.
+func TestSharedMemory(t *testing.T) {
+	models := map[string]*Model{"float": smallModel(t)}
+	quantised, err := NewModel(Card{Kind: Nuclei, Arch: Arch{Channels: 3, Depth: 2, Width: 16, Norm: "batch", Heads: threeHeads},
+		Input: Input{Normalise: "percentile", Low: 1, High: 99.8}, Threshold: 0.5, Instance: instance.DefaultParams(), Precision: Int8}, 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer quantised.Params.Free()
+	for _, q := range quantised.Params.All() {
+		if len(q.Name) > 12 && q.Name[len(q.Name)-12:] == ".input_range" {
+			for i := range q.Value {
+				q.Value[i] = 4
+			}
+		}
+	}
+	models["int8"] = quantised
+	e := newEngine(t, "", 2)
+	// The second is so small that its deep layers take other algorithms.
+	sizes := [][2]int{{96, 80}, {17, 20}, {200, 130}, {64, 64}}
+	var images []*imageio.Image
+	for _, s := range sizes {
+		images = append(images, randomImage(s[0], s[1], 3))
+	}
+	for name, m := range models {
+		maps := func(p *Predictor, img *imageio.Image) []float32 {
+			t.Helper()
+			got, err := p.Maps(context.Background(), img)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return append(append(got.Foreground, got.Border...), got.Distance...)
+		}
+		p := NewPredictor(e, m)
+		cancelled, cancel := context.WithCancel(context.Background())
+		cancel()
+		if _, err := p.Maps(cancelled, images[0]); err == nil {
+			t.Errorf("%s: a cancelled prediction gave a result", name)
+		}
+		for round := range 3 {
+			for i, img := range images {
+				single := NewPredictor(e, m)
+				want := maps(single, img)
+				single.Close()
+				if got := maps(p, img); !slices.Equal(got, want) {
+					t.Errorf("%s, round %d, %v: other maps than a predictor of its own gives", name, round, sizes[i])
+				}
+			}
+			bias := m.Params.Get("head.bias").Value
+			bias[0] += 0.5
+			for i := range m.Params.Get("enc1.conv1.weight").Value {
+				m.Params.Get("enc1.conv1.weight").Value[i] *= 1.25
+			}
+			p.repack()
+		}
+		p.Close()
+	}
+}
