@@ -37,6 +37,8 @@ func (b *Builder) algorithm(h, w, ic, oc int) algorithm {
 	switch {
 	case b.direct || !b.prog.engine.backend.has(csrc.OpWino43) || !winogradFits(h, w):
 		return direct
+	case b.bfloat16:
+		return b.bfloat16Winograd()
 	case ic*oc >= compactFrom:
 		return compactWinograd
 	}

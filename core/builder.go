@@ -17,6 +17,7 @@ type Builder struct {
 	n        int
 	training bool
 	direct   bool // never use Winograd
+	bfloat16 bool
 	ranges   map[string][]float32
 	tape     []func()
 	written  map[place]*writer // which convolution wrote a tensor
@@ -41,6 +42,8 @@ type Options struct {
 	Batch    int  // images
 	Training bool // build the backward phase, use batch statistics
 	Direct   bool // direct convolution everywhere, to check Winograd against
+	// BFloat16 multiplies bfloat16 numbers in inference; see bfloat16.go.
+	BFloat16 bool
 	// Ranges, unless nil, gathers by layer the ranges of inputs that its 8-bit
 	// products need, whenever the program runs; see quant.go.
 	Ranges map[string][]float32
@@ -54,7 +57,7 @@ type Options struct {
 func NewBuilder(e *Engine, p *Params, o Options) *Builder {
 	return &Builder{
 		prog: &Program{engine: e, shared: o.Shared}, params: p, n: o.Batch, training: o.Training,
-		direct: o.Direct, ranges: o.Ranges, written: map[place]*writer{},
+		direct: o.Direct, bfloat16: o.BFloat16 && !o.Training, ranges: o.Ranges, written: map[place]*writer{},
 	}
 }
 

@@ -10,9 +10,17 @@ import (
 )
 
 // packedSize is the number of floats of packed weights.
-func packedSize(op csrc.Op, oc, ic int) int {
+func packedSize(b backend, op csrc.Op, oc, ic int) int {
 	ocb, icb := (oc+15)/16, (ic+15)/16
+	bfloats := 1 // in the place of a float
+	if b == backend(native(csrc.AVX512BF16)) {
+		bfloats = 2
+	}
 	switch op {
+	case csrc.OpPackBWino43:
+		return ocb * icb * 36 * 256 / bfloats
+	case csrc.OpPackBTConv:
+		return ocb * icb * 4 * 256 / bfloats
 	case csrc.OpPackConv3x3:
 		return ocb * icb * 9 * 256
 	case csrc.OpPackWino43:
@@ -27,7 +35,7 @@ func packedSize(op csrc.Op, oc, ic int) int {
 
 // packed returns the weights packed by op.
 func (c *check) packed(op csrc.Op, w, scale []float32, oc, ic int, flip bool) *float32 {
-	dst := c.out(packedSize(op, oc, ic))
+	dst := c.out(packedSize(c.backend, op, oc, ic))
 	args := csrc.Pack{Src: c.in(w).ptr(), Scale: c.optional(scale), Dst: dst.ptr(),
 		OC: int32(oc), IC: int32(ic), Flip: b32(flip)}
 	c.exec(op, unsafe.Pointer(&args))

@@ -9,16 +9,13 @@ import (
 	"unet/csrc"
 )
 
-// quantBackends are all ways to compute 8-bit products that the CPU has, with
-// those that faster instructions stand in for.
-func quantBackends() map[string]backend {
-	list := map[string]backend{}
+// backends are all that the CPU can run, with those that faster instructions
+// stand in for.
+func backends() map[string]backend {
+	list := map[string]backend{"go": reference{}}
 	for _, isa := range ISAs() {
-		list[isa] = backendOf(isa)
-		for i := csrc.C; csrc.Compiled(i); i++ {
-			if i.String() == isa {
-				list[isa+" without 8-bit instructions"] = native(i)
-			}
+		for _, i := range variants(isa) {
+			list[i.String()] = native(i)
 		}
 	}
 	return list
@@ -82,7 +79,7 @@ func quantDims(r *check) ref.Dims {
 // which round a*b + c twice. There an input may come out as the next integer,
 // so that a few results are off by the product of one, as much as `step`.
 func checkQuant(t *testing.T, f func(c *check) (got, want []float32, step float64)) {
-	for name, b := range quantBackends() {
+	for name, b := range backends() {
 		t.Run(name, func(t *testing.T) {
 			for i := range *checkCases {
 				c := &check{T: t, backend: b, Rand: rand.New(rand.NewPCG(*checkSeed, uint64(i)))}
@@ -160,9 +157,9 @@ func TestQTConv(t *testing.T) {
 	})
 }
 
-// Weights and ranges a layer may have hold the result of the 8-bit layer near
-// that of the float layer.
-func TestQuantisedLayersAreNearFloat(t *testing.T) {
+// Weights and ranges a layer may have hold the results of 8-bit and bfloat16
+// layers near that of the float layer.
+func TestReducedPrecisionIsNearFloat(t *testing.T) {
 	for _, isa := range ISAs() {
 		t.Run(isa, func(t *testing.T) {
 			e, err := NewEngine(isa, 2)
@@ -234,13 +231,13 @@ func TestQuantisedLayersAreNearFloat(t *testing.T) {
 				return append([]float32(nil), m.Logits()...)
 			}
 			want := run(Options{Batch: n, Ranges: ranges}, false)
-			got := run(Options{Batch: n}, true)
-			worst, same := relativeError(got, want), true
-			for i := range got {
-				same = same && got[i] == want[i]
-			}
-			if !(worst < 0.03) || same {
-				t.Errorf("the 8-bit network is off by %.3g rms, 0: %v", worst, same)
+			for name, got := range map[string][]float32{
+				"8-bit":    run(Options{Batch: n}, true),
+				"bfloat16": run(Options{Batch: n, BFloat16: true}, false),
+			} {
+				if worst := relativeError(got, want); !(worst > 1e-5 && worst < 0.03) {
+					t.Errorf("the %s network is off by %.3g rms", name, worst)
+				}
 			}
 			if len(ranges) != 2 || len(ranges["conv"]) != 36*32 || len(ranges["up"]) != 32 {
 				t.Errorf("ranges of %d layers", len(ranges))

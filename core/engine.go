@@ -75,23 +75,34 @@ func ISAs() []string {
 	return append(list, "go")
 }
 
-// fastest returns isa, or the set of kernels that computes the same with
-// instructions for 8-bit products where the CPU has them.
-func fastest(isa csrc.ISA) csrc.ISA {
-	switch {
-	case isa == csrc.AVX512 && cpuid.CPU.Supports(cpuid.AVX512VNNI):
-		return csrc.AVX512VNNI
-	case isa == csrc.NEON && cpuid.CPU.Supports(cpuid.ASIMDDP):
-		return csrc.NEONDot
+// variants lists the sets of kernels of the instruction set isa that the CPU can
+// run, best first: they compute the same, 8-bit and bfloat16 products faster.
+func variants(isa string) (list []csrc.ISA) {
+	switch isa {
+	case "avx512":
+		if cpuid.CPU.Supports(cpuid.AVX512VNNI, cpuid.AVX512BF16) {
+			list = append(list, csrc.AVX512BF16)
+		}
+		if cpuid.CPU.Supports(cpuid.AVX512VNNI) {
+			list = append(list, csrc.AVX512VNNI)
+		}
+		return append(list, csrc.AVX512)
+	case "neon":
+		if cpuid.CPU.Supports(cpuid.ASIMDDP) {
+			list = append(list, csrc.NEONDot)
+		}
+		return append(list, csrc.NEON)
+	case "avx2":
+		return []csrc.ISA{csrc.AVX2}
+	case "c":
+		return []csrc.ISA{csrc.C}
 	}
-	return isa
+	return nil
 }
 
 func backendOf(isa string) backend {
-	for _, i := range []csrc.ISA{csrc.C, csrc.AVX2, csrc.AVX512, csrc.NEON} {
-		if i.String() == isa {
-			return native(fastest(i))
-		}
+	if list := variants(isa); len(list) > 0 {
+		return native(list[0])
 	}
 	return reference{}
 }

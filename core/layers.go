@@ -35,8 +35,9 @@ func (b *Builder) TConv(name string, in, out Tensor) {
 	}
 	args := newArgs()
 	args.SrcImage, args.DstImage = in.root.image(), out.root.image()
-	weight := b.pack(Forward, csrc.OpPackTConv, name+".weight", out.C, in.C, 0, 4*in.C*out.C, nil)
-	s := b.prog.op(Forward, csrc.OpTConv, unsafe.Pointer(args), name)
+	algo := b.tconvAlgorithm()
+	weight := b.pack(Forward, algo.pack, name+".weight", out.C, in.C, 0, algo.size(in.C, out.C), nil)
+	s := b.prog.op(Forward, algo.conv, unsafe.Pointer(args), name)
 	s.flops = flops
 	b.bindData(&args.Src, in)
 	b.bindAct(&args.Act, in)

@@ -10,14 +10,19 @@ import (
 // convolution (rotated and swapped for the data gradient), [ocb*16][ic][3][3]
 // for the first layer, [icb*16][ocb*16][2][2] for the transposed one.
 
-func refConv3x3(a *csrc.Conv3x3, t int) {
+func refConv3x3(op csrc.Op, a *csrc.Conv3x3, t int) {
 	i, y0, y1 := band(t, a.H)
 	icb, ocb := int(a.ICB), int(a.OCB)
+	conv := ref.Conv3x3
 	h0, h1 := max(0, y0-1), min(a.H, y1+1) // with the neighbouring rows
+	if op == csrc.OpBWino43 {
+		conv = ref.BConv3x3
+		h0, h1 = tileRows(y0, y1, a.H)
+	}
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(h1 - h0), W: int(a.W)}
 	src := refUnpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, h0, h1)
 	dst := make([]float32, d.OC*d.H*d.W)
-	ref.Conv3x3(d, dst, src, refAct(a.Act, icb), floats(a.Weight, d.OC*d.IC*9), bias(a.Bias, d.OC), a.ReLU != 0)
+	conv(d, dst, src, refAct(a.Act, icb), floats(a.Weight, d.OC*d.IC*9), bias(a.Bias, d.OC), a.ReLU != 0)
 	d.H = int(y1 - y0)
 	dst = rows(dst, d.OC, int(h1-h0), d.W, int(y0-h0), d.H)
 	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
@@ -106,7 +111,7 @@ func refPack(op csrc.Op, a *csrc.Pack) {
 	padded := (ic + 15) / 16 * 16
 	size := (oc + 15) / 16 * 16 * padded * 9
 	switch op {
-	case csrc.OpPackWino43:
+	case csrc.OpPackWino43, csrc.OpPackBWino43:
 		size *= 4 // the room of 6x6 values for each kernel
 	case csrc.OpPackFirst:
 		padded = ic
@@ -135,13 +140,17 @@ func padOIK(dst, w []float32, m, n, padded, k int) {
 	}
 }
 
-func refTConv(a *csrc.TConv, t int) {
+func refTConv(op csrc.Op, a *csrc.TConv, t int) {
 	i, y0, y1 := band(t, a.H)
 	icb, ocb := int(a.ICB), int(a.OCB)
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(y1 - y0), W: int(a.W)}
 	src := refUnpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, y0, y1)
 	dst := make([]float32, d.OC*4*d.H*d.W)
-	ref.TConv2x2(d, dst, src, refAct(a.Act, icb), floats(a.Weight, d.IC*d.OC*4), bias(a.Bias, d.OC))
+	tconv := ref.TConv2x2
+	if op == csrc.OpBTConv {
+		tconv = ref.BTConv2x2
+	}
+	tconv(d, dst, src, refAct(a.Act, icb), floats(a.Weight, d.IC*d.OC*4), bias(a.Bias, d.OC))
 	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
 }
 

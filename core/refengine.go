@@ -23,7 +23,7 @@ func refHas(op csrc.Op) bool { return op >= 0 && op < csrc.Ops }
 
 func refTasks(op csrc.Op, args unsafe.Pointer) int {
 	switch op {
-	case csrc.OpConv3x3, csrc.OpWino43:
+	case csrc.OpConv3x3, csrc.OpWino43, csrc.OpBWino43:
 		a := (*csrc.Conv3x3)(args)
 		return int(a.N) * bands(a.H)
 	case csrc.OpFirst:
@@ -31,7 +31,7 @@ func refTasks(op csrc.Op, args unsafe.Pointer) int {
 		return int(a.N) * bands(a.H)
 	case csrc.OpWgrad3x3, csrc.OpWgradWino43, csrc.OpWgradFirst:
 		return blocks((*csrc.Wgrad3x3)(args).OC)
-	case csrc.OpTConv, csrc.OpTConvDgrad:
+	case csrc.OpTConv, csrc.OpBTConv, csrc.OpTConvDgrad:
 		a := (*csrc.TConv)(args)
 		return int(a.N) * bands(a.H)
 	case csrc.OpQWino43:
@@ -77,8 +77,8 @@ func refScratch(op csrc.Op, args unsafe.Pointer) int {
 func refRun(op csrc.Op, args unsafe.Pointer, t0, t1 int, _ *float32) {
 	for t := t0; t < t1; t++ {
 		switch op {
-		case csrc.OpConv3x3, csrc.OpWino43:
-			refConv3x3((*csrc.Conv3x3)(args), t)
+		case csrc.OpConv3x3, csrc.OpWino43, csrc.OpBWino43:
+			refConv3x3(op, (*csrc.Conv3x3)(args), t)
 		case csrc.OpFirst:
 			refFirst((*csrc.First)(args), t)
 		case csrc.OpWgrad3x3, csrc.OpWgradWino43:
@@ -92,12 +92,12 @@ func refRun(op csrc.Op, args unsafe.Pointer, t0, t1 int, _ *float32) {
 			a := (*csrc.Wgrad3x3)(args)
 			size := int(a.OC * a.IC * 9)
 			copy(floats(a.DW, size), floats(a.Partial, size))
-		case csrc.OpPackConv3x3, csrc.OpPackWino43, csrc.OpPackFirst:
+		case csrc.OpPackConv3x3, csrc.OpPackWino43, csrc.OpPackBWino43, csrc.OpPackFirst:
 			refPack(op, (*csrc.Pack)(args))
-		case csrc.OpPackTConv:
+		case csrc.OpPackTConv, csrc.OpPackBTConv:
 			refPackTConv((*csrc.Pack)(args))
-		case csrc.OpTConv:
-			refTConv((*csrc.TConv)(args), t)
+		case csrc.OpTConv, csrc.OpBTConv:
+			refTConv(op, (*csrc.TConv)(args), t)
 		case csrc.OpTConvDgrad:
 			refTConvDgrad((*csrc.TConv)(args), t)
 		case csrc.OpTConvWgrad:

@@ -10,13 +10,16 @@ import (
 // 8-bit operations of the pure Go backend. Packed weights are as they were
 // before packing.
 
-// refQWino43 computes the rows of a band from the four rows before it on, so
-// that its tiles are those of the whole image, and whole tiles after it.
+// tileRows returns the rows of an image of h from which rows y0..y1-1 of its
+// Winograd convolution can be computed by themselves: from the four rows before
+// them on, so that the tiles are those of the whole image, and whole tiles after.
+func tileRows(y0, y1, h int32) (from, to int32) { return max(0, y0-4), min(h, (y1+3)&^3+4) }
+
 func refQWino43(q *csrc.QWino43, t int) {
 	a := &q.Conv
 	i, y0, y1 := band(t, a.H)
 	icb, ocb := int(a.ICB), int(a.OCB)
-	h0, h1 := max(0, y0-4), min(a.H, (y1+3)&^3+4)
+	h0, h1 := tileRows(y0, y1, a.H)
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(h1 - h0), W: int(a.W)}
 	src := refUnpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, h0, h1)
 	dst := make([]float32, d.OC*d.H*d.W)

@@ -16,6 +16,7 @@ const (
 	NEON
 	AVX512VNNI // AVX512 with faster 8-bit products
 	NEONDot    // NEON with faster 8-bit products
+	AVX512BF16 // AVX512VNNI with faster bfloat16 products
 )
 
 func (i ISA) String() string {
@@ -32,6 +33,8 @@ func (i ISA) String() string {
 		return "avx512vnni"
 	case NEONDot:
 		return "neondot"
+	case AVX512BF16:
+		return "avx512bf16"
 	}
 	return "unknown"
 }
@@ -71,6 +74,10 @@ const (
 	OpQWino43
 	OpQTConv
 	OpPackQ
+	OpBWino43
+	OpPackBWino43
+	OpBTConv
+	OpPackBTConv
 	Ops
 )
 

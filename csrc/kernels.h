@@ -233,6 +233,14 @@ struct un_qpack {
     int32_t n, k;
 };
 
+/* UN_BWINO43 and UN_BTCONV are UN_WINO43 and UN_TCONV with products of bfloat16
+ * numbers: values of transformed tiles (of act(src)) and of transformed weights
+ * (of weights) are rounded to bfloat16, halves to even; their products are exact
+ * and summed one after the other in the order of input channels, from 0 (from
+ * the bias), each addition rounded to float. weight is packed by
+ * UN_PACK_BWINO43 or UN_PACK_BTCONV and takes half the room of the float one
+ * with AVX512BF16, as much elsewhere. */
+
 enum un_op {
     UN_CONV3X3, UN_WINO43, UN_FIRST,
     UN_WGRAD3X3, UN_WGRAD3X3_REDUCE,
@@ -246,6 +254,7 @@ enum un_op {
     UN_LOSS_FWD, UN_LOSS_BWD,
     UN_ADAM, UN_SUMSQ,
     UN_QWINO43, UN_QTCONV, UN_PACK_Q,
+    UN_BWINO43, UN_PACK_BWINO43, UN_BTCONV, UN_PACK_BTCONV,
     UN_OPS
 };
 
@@ -256,8 +265,8 @@ struct un_kernel {
 };
 
 /* AVX512VNNI and NEONDOT compute the same as AVX512 and NEON, products of 8-bit
- * integers faster. */
-enum un_isa { UN_C, UN_AVX2, UN_AVX512, UN_NEON, UN_AVX512VNNI, UN_NEONDOT, UN_ISAS };
+ * integers faster; AVX512BF16 those of bfloat16 numbers, too. */
+enum un_isa { UN_C, UN_AVX2, UN_AVX512, UN_NEON, UN_AVX512VNNI, UN_NEONDOT, UN_AVX512BF16, UN_ISAS };
 
 /* The kernels compiled for an instruction set, NULL if this build has none.
  * Whether the CPU can run them is the caller's business. */

@@ -34,8 +34,8 @@ static void UN(qwino43)(const void *args, int32_t task0, int32_t task1, float *s
         for (int t0 = first; t0 < last; t0 += p.tb) {
             const int nt = un_imin(p.tb, last - t0);
             if (have != t0)
-                UN(wino43_input_to)(a->src, a->src_image, &a->act, a->h, a->w, &p, t0, nt, 0, a->icb,
-                                    NULL, v, q->v_scale, (int64_t)a->icb * 16, ring);
+                UN(wino43_input_to)(WINO_INT8, a->src, a->src_image, &a->act, a->h, a->w, &p, t0, nt, 0, a->icb,
+                                    v, q->v_scale, (int64_t)a->icb * 16, ring);
             have = t0;
             for (int o = o0; o < o1; o += 2) {
                 const int cols = un_imin(2, a->ocb - o);

@@ -7,7 +7,7 @@ double un_peak_c(int64_t rounds, float *sink);
 #ifdef __x86_64__
 #include <xmmintrin.h>
 extern const struct un_kernel un_table_avx2[UN_OPS], un_table_avx512[UN_OPS],
-    un_table_avx512vnni[UN_OPS];
+    un_table_avx512vnni[UN_OPS], un_table_avx512bf16[UN_OPS];
 double un_peak_avx2(int64_t rounds, float *sink), un_peak_avx512(int64_t rounds, float *sink);
 #endif
 #ifdef __aarch64__
@@ -23,6 +23,7 @@ const struct un_kernel *un_kernels(enum un_isa isa)
     case UN_AVX2: return un_table_avx2;
     case UN_AVX512: return un_table_avx512;
     case UN_AVX512VNNI: return un_table_avx512vnni;
+    case UN_AVX512BF16: return un_table_avx512bf16;
 #endif
 #ifdef __aarch64__
     case UN_NEON: return un_table_neon;
@@ -60,7 +61,8 @@ double un_peak(enum un_isa isa, int64_t rounds)
 #ifdef __x86_64__
     case UN_AVX2: return un_peak_avx2(rounds, sink);
     case UN_AVX512:
-    case UN_AVX512VNNI: return un_peak_avx512(rounds, sink);
+    case UN_AVX512VNNI:
+    case UN_AVX512BF16: return un_peak_avx512(rounds, sink);
 #endif
 #ifdef __aarch64__
     case UN_NEON:

@@ -14,15 +14,17 @@
 #define TCONV_TASK_FLOPS 16e6 /* about 150 us */
 
 /* A product: pixels of `x_step` floats times, for each of nb blocks and nt
- * taps, 16 channels; `row` is added to x once, after half the taps. */
+ * taps, 16 channels; `row` is added to x once, after half the taps. With bf, a
+ * float of x and w is a group of bfloat16 (see gemm16_tmpl.h). */
 typedef struct {
     int64_t plane, row, w_step, dst_step, dst_col;
     int nb, nt;
 } un_tconv_dims;
 
-UN_INLINE void UN(tconv_tile)(const int px, const int cols, const int x_step, const un_tconv_dims *d,
+UN_INLINE void UN(tconv_tile)(const int bf, const int px, const int cols, const int x_step, const un_tconv_dims *d,
                               const float *x, const float *w, const float *bias, float *dst)
 {
+    const int steps = bf ? 16 / B_GROUP : 16;
     v16 acc[V16_ROWS][V16_COLS];
     for (int p = 0; p < px; p++)
         for (int o = 0; o < cols; o++)
@@ -31,7 +33,7 @@ UN_INLINE void UN(tconv_tile)(const int px, const int cols, const int x_step, co
     for (int b = 0; b < d->nb; b++, x += d->plane)
         for (int t = 0; t < d->nt; t++) {
             const float *xt = x + (t & 1) * 16 + (t >> 1) * d->row;
-            for (int i = 0; i < 16; i += V16_UNROLL, xt += V16_UNROLL) {
+            for (int i = 0; i < steps; i += V16_UNROLL, xt += V16_UNROLL) {
                 _Pragma("GCC unroll 16")
                 for (int u = 0; u < V16_UNROLL; u++, w += w_step) {
                     v16 wv[V16_COLS];
@@ -43,7 +45,7 @@ UN_INLINE void UN(tconv_tile)(const int px, const int cols, const int x_step, co
                         const v16 xv = v16_set1(xt[p * x_step + u]);
                         _Pragma("GCC unroll 4")
                         for (int o = 0; o < cols; o++)
-                            acc[p][o] = v16_fma(xv, wv[o], acc[p][o]);
+                            acc[p][o] = bf ? v16_bdot(xv, wv[o], acc[p][o]) : v16_fma(xv, wv[o], acc[p][o]);
                     }
                     UN_STEP;
                 }
@@ -55,8 +57,8 @@ UN_INLINE void UN(tconv_tile)(const int px, const int cols, const int x_step, co
 }
 
 /* n pixels in tiles as even as they come. */
-UN_INLINE void UN(tconv_pixels)(const int cols, const int x_step, const un_tconv_dims *d, const float *x,
-                                const float *w, const float *bias, float *dst, int64_t n)
+UN_INLINE void UN(tconv_pixels)(const int bf, const int cols, const int x_step, const un_tconv_dims *d,
+                                const float *x, const float *w, const float *bias, float *dst, int64_t n)
 {
     const int64_t tiles = (n + V16_ROWS - 1) / V16_ROWS;
     for (int64_t t = 0, p0 = 0; t < tiles; t++) {
@@ -64,7 +66,7 @@ UN_INLINE void UN(tconv_pixels)(const int cols, const int x_step, const un_tconv
         const float *xt = x + p0 * x_step;
         float *dt = dst + p0 * d->dst_step;
 #define UN_TILE(px) \
-    case px: UN(tconv_tile)(px <= V16_ROWS ? px : 1, cols, x_step, d, xt, w, bias, dt); break;
+    case px: UN(tconv_tile)(bf, px <= V16_ROWS ? px : 1, cols, x_step, d, xt, w, bias, dt); break;
         switch (p1 - p0) {
             UN_TILE(1) UN_TILE(2) UN_TILE(3) UN_TILE(4)
 #if V16_ROWS > 4
@@ -116,11 +118,18 @@ static int64_t UN(tconv_scratch)(const void *args)
     return a->act.scale ? (int64_t)a->icb * UN(tconv_fwd_split)(a).rows * a->w * 16 : 0;
 }
 
-static void UN(tconv)(const void *args, int32_t t0, int32_t t1, float *scratch)
+static int64_t UN(btconv_scratch)(const void *args)
+{
+    const struct un_tconv *a = args;
+    return (int64_t)a->icb * UN(tconv_fwd_split)(a).rows * a->w * (16 / B_GROUP);
+}
+
+/* Activated or rounded inputs of a task go to scratch memory. */
+UN_INLINE void UN(tconv_as)(const int bf, const void *args, int32_t t0, int32_t t1, float *scratch)
 {
     const struct un_tconv *a = args;
     const un_tconv_split s = UN(tconv_fwd_split)(a);
-    const int w = a->w;
+    const int w = a->w, group = bf ? B_GROUP : 1, step = 16 / group;
     const int64_t hw16 = (int64_t)a->h * w * 16, row = (int64_t)2 * w * 16;
     for (int t = t0; t < t1; t++) {
         const int part = t / s.chunks, chunk = t % s.chunks;
@@ -129,26 +138,41 @@ static void UN(tconv)(const void *args, int32_t t0, int32_t t1, float *scratch)
         const int b1 = (chunk + 1) * s.chunk < a->ocb ? (chunk + 1) * s.chunk : a->ocb;
         const float *src = a->src + i * a->src_image + (int64_t)y0 * w * 16;
         un_tconv_dims d = { .plane = hw16, .w_step = 32, .dst_step = 32, .dst_col = 16, .nb = a->icb, .nt = 1 };
-        if (a->act.scale) {
+        if (bf || a->act.scale) {
             const int64_t np = (int64_t)(y1 - y0) * w;
             for (int b = 0; b < a->icb; b++) {
                 const un_actv act = un_act_load(&a->act, b);
-                for (int64_t p = 0; p < np; p++)
-                    v16_store(scratch + (b * np + p) * 16, un_act_apply(act, v16_load(src + b * hw16 + p * 16)));
+                for (int64_t p = 0; p < np; p++) {
+                    const v16 x = un_act_apply(act, v16_load(src + b * hw16 + p * 16));
+                    if (bf)
+                        un_b_store((un_b *)scratch + (b * np + p) * 16, x);
+                    else
+                        v16_store(scratch + (b * np + p) * 16, x);
+                }
             }
             src = scratch;
-            d.plane = np * 16;
+            d.plane = np * step;
         }
         for (int b = chunk * s.chunk; b < b1; b++)
             for (int ky = 0; ky < 2; ky++) {
-                const float *wk = a->weight + ((int64_t)b * 2 + ky) * a->icb * 512;
+                const float *wk = a->weight + ((int64_t)b * 2 + ky) * a->icb * 32 * step;
                 float *dst = a->dst + i * a->dst_image + 4 * b * hw16 + (2 * y0 + ky) * row;
                 for (int y = y0; y < y1; y++, dst += 2 * row)
                     for (int kx = 0; kx < 2; kx += V16_COLS)
-                        UN(tconv_pixels)(V16_COLS, 16, &d, src + (int64_t)(y - y0) * w * 16, wk + 16 * kx,
+                        UN(tconv_pixels)(bf, V16_COLS, step, &d, src + (int64_t)(y - y0) * w * step, wk + 16 * kx,
                                          a->bias ? a->bias + 16 * b : NULL, dst + 16 * kx, w);
             }
     }
+}
+
+static void UN(tconv)(const void *args, int32_t t0, int32_t t1, float *scratch)
+{
+    UN(tconv_as)(0, args, t0, t1, scratch);
+}
+
+static void UN(btconv)(const void *args, int32_t t0, int32_t t1, float *scratch)
+{
+    UN(tconv_as)(1, args, t0, t1, scratch);
 }
 
 /* Channel blocks count in groups of V16_COLS here. */
@@ -189,10 +213,10 @@ static void UN(tconv_dgrad)(const void *args, int32_t t0, int32_t t1, float *scr
                 const float *x = src + 2 * y * row;
                 float *to = dst + b * hw16 + (int64_t)y * w * 16;
                 if (cols == V16_COLS)
-                    UN(tconv_pixels)(V16_COLS, 32, &d, x, wb, NULL, to, w);
+                    UN(tconv_pixels)(0, V16_COLS, 32, &d, x, wb, NULL, to, w);
 #if V16_COLS > 1
                 else
-                    UN(tconv_pixels)(1, 32, &d, x, wb, NULL, to, w);
+                    UN(tconv_pixels)(0, 1, 32, &d, x, wb, NULL, to, w);
 #endif
             }
         }
@@ -226,6 +250,25 @@ static void UN(pack_tconv)(const void *args, int32_t t0, int32_t t1, float *scra
                     else
                         a->dst[(((int64_t)ob * 2 + k / 2) * icb * 16 + ic) * 32 + k % 2 * 16 + o] = v;
                 }
+    }
+}
+
+/* Forward weights of bfloat16: [ocb][2 rows][groups of icb*16][2 taps][16 oc][group]. */
+static void UN(pack_btconv)(const void *args, int32_t t0, int32_t t1, float *scratch)
+{
+    (void)scratch;
+    const struct un_pack *a = args;
+    const int icb = (a->ic + 15) / 16, ocb = (a->oc + 15) / 16;
+    for (int t = t0; t < t1; t++) {
+        const int ib = t / ocb, ob = t % ocb;
+        for (int ic = 16 * ib; ic < 16 * ib + 16; ic++)
+            for (int k = 0; k < 4; k++) {
+                _Alignas(64) float w[16] = { 0 };
+                for (int o = 0, oc = 16 * ob; o < 16 && ic < a->ic && oc < a->oc; o++, oc++)
+                    w[o] = a->src[((int64_t)ic * a->oc + oc) * 4 + k] * (a->scale ? a->scale[oc] : 1.0f);
+                un_bweight_store(a->dst + (((int64_t)ob * 2 + k / 2) * icb * 16 + ic) / B_GROUP * 32 + k % 2 * 16,
+                                 v16_load(w), ic);
+            }
     }
 }
 

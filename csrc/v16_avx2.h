@@ -103,3 +103,13 @@ static inline v16i v16i_dot(v16i sum, un_qx x, un_qw w)
     return (v16i){ _mm256_add_epi32(sum.lo, _mm256_madd_epi16(x, w.lo)),
                    _mm256_add_epi32(sum.hi, _mm256_madd_epi16(x, w.hi)) };
 }
+
+/* Products of bfloat16; see gemm16_tmpl.h. */
+#define B_GROUP 1
+static inline __m256 un_bfloat8(__m256 a)
+{
+    const __m256i u = _mm256_castps_si256(a), odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    const __m256i r = _mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    return _mm256_castsi256_ps(_mm256_and_si256(r, _mm256_set1_epi32(-65536)));
+}
+static inline v16 v16_bfloat(v16 a) { return v16_select_eq(a, a, V16_2(un_bfloat8(a.lo), un_bfloat8(a.hi)), a); }

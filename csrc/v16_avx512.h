@@ -1,6 +1,8 @@
 /* v16_avx512.h - a vector of 16 floats as one zmm register. */
 #include <immintrin.h>
-#ifdef UN_VNNI
+#if defined UN_BF16
+#define UN_ISA avx512bf16
+#elif defined UN_VNNI
 #define UN_ISA avx512vnni
 #else
 #define UN_ISA avx512
@@ -85,3 +87,27 @@ static inline v16i v16i_from(v16 a) { return _mm512_cvtps_epi32(a); }
 static inline v16 v16_from_int(v16i a) { return _mm512_cvtepi32_ps(a); }
 static inline un_qw un_qw_load(const un_qweight *p) { return _mm512_load_si512(p); }
 static inline un_qx un_qx_load(const un_q *p) { return _mm512_set1_epi32(*(const un_q4 *)p); }
+
+/* Products of bfloat16; see gemm16_tmpl.h. */
+#ifdef UN_BF16
+#define B_GROUP 2
+typedef uint16_t un_b;
+static inline v16 v16_bdot(v16 x, v16 w, v16 sum) { return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)w); }
+static inline void un_b_store(un_b *p, v16 a)
+{
+    _mm256_store_si256((__m256i *)p, _mm256_rol_epi32((__m256i)_mm512_cvtneps_pbh(a), 16));
+}
+static inline void un_bweight_store(float *p, v16 a, int k)
+{
+    const __m512i b = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(a));
+    _mm512_store_si512(p, k & 1 ? _mm512_or_si512(_mm512_load_si512(p), b) : _mm512_slli_epi32(b, 16));
+}
+#else
+#define B_GROUP 1
+static inline v16 v16_bfloat(v16 a)
+{
+    const __m512i u = _mm512_castps_si512(a), odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    const __m512i r = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    return v16_select_eq(a, a, _mm512_castsi512_ps(_mm512_and_si512(r, _mm512_set1_epi32(-65536))), a);
+}
+#endif

@@ -108,3 +108,14 @@ static inline un_qw un_qw_load(const un_qweight *p)
 static inline un_qx un_qx_load(const un_q *p) { return *p; }
 /* sum + the products of a group of inputs and 16 groups of weights. */
 static inline v16i v16i_dot(v16i sum, un_qx x, un_qw w) { return V16I_4(sum.q[i] + x * w.q[i]); }
+
+/* Products of bfloat16; see gemm16_tmpl.h. */
+#define B_GROUP 1
+/* a rounded to bfloat16, halves to even, as float; NaN stays NaN. */
+static inline un_f4 un_bfloat4(un_f4 a)
+{
+    typedef uint32_t un_u4 __attribute__((vector_size(16)));
+    const un_u4 u = (un_u4)a;
+    return (un_f4)((u + (u >> 16 & 1) + 0x7fff) & 0xffff0000);
+}
+static inline v16 v16_bfloat(v16 a) { return v16_select_eq(a, a, V16_4(un_bfloat4(a.q[i])), a); }

@@ -100,3 +100,14 @@ static inline un_qw un_qw_load(const un_qweight *p)
 static inline un_qx un_qx_load(const un_q *p) { return vdup_n_s16(*p); }
 static inline v16i v16i_dot(v16i sum, un_qx x, un_qw w) { return V16I_4(vmlal_s16(sum.q[i], w.q[i], x)); }
 #endif
+
+/* Products of bfloat16; see gemm16_tmpl.h. Those of Armv8.6 round in a way of
+ * their own and are not used. */
+#define B_GROUP 1
+static inline float32x4_t un_bfloat4(float32x4_t a)
+{
+    const uint32x4_t u = vreinterpretq_u32_f32(a), odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
+    const uint32x4_t r = vaddq_u32(u, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+    return vreinterpretq_f32_u32(vandq_u32(r, vdupq_n_u32(0xffff0000)));
+}
+static inline v16 v16_bfloat(v16 a) { return v16_select_eq(a, a, V16_4(un_bfloat4(a.q[i])), a); }

@@ -155,11 +155,12 @@ UN(wino43_column)(const float *src, int64_t row, const int lo, const int hi, un_
 
 /* V of tiles t0..t0+nt-1 for channel blocks b0..b0+nb-1 of a tensor of h*w
  * pixels. A tile shares two of its six transformed columns with its left
- * neighbour, so columns go into a ring of eight. Unless scale [36][scale_xi] is
- * NULL, values are multiplied by it and go as 8-bit integers to q instead of v. */
-UN_INLINE void UN(wino43_input_to)(const float *src, int64_t image, const struct un_act *act,
+ * neighbour, so columns go into a ring of eight. v is of float, of un_b, or of
+ * un_q: then values are multiplied by scale [36][scale_xi]. */
+enum { WINO_FLOAT, WINO_BFLOAT, WINO_INT8 };
+UN_INLINE void UN(wino43_input_to)(const int kind, const float *src, int64_t image, const struct un_act *act,
                                    int h, int w, const un_wino43 *p, int t0, int nt, int b0, int nb,
-                                   float *v, un_q *q, const float *scale, int64_t scale_xi, float *ring)
+                                   void *v, const float *scale, int64_t scale_xi, float *ring)
 {
     const int64_t row = (int64_t)w * 16;
     for (int b = 0; b < nb; b++) {
@@ -192,10 +193,13 @@ UN_INLINE void UN(wino43_input_to)(const float *src, int64_t image, const struct
 #pragma GCC unroll 6
                 for (int j = 0; j < 6; j++) {
                     const int xi = 6 * k + j;
-                    if (scale)
-                        UN(quantise)(q + at + xi * p->v_xi, o[j], scale + xi * scale_xi + 16 * b);
+                    const int64_t to = at + xi * p->v_xi;
+                    if (kind == WINO_INT8)
+                        UN(quantise)((un_q *)v + to, o[j], scale + xi * scale_xi + 16 * b);
+                    else if (kind == WINO_BFLOAT)
+                        un_b_store((un_b *)v + to, o[j]);
                     else
-                        v16_store(v + at + xi * p->v_xi, o[j]);
+                        v16_store((float *)v + to, o[j]);
                 }
             }
             fresh = 0;
@@ -212,7 +216,7 @@ static void UN(wino43_input)(const float *src, int64_t image, const struct un_ac
                              int h, int w, const un_wino43 *p, int t0, int nt, int b0, int nb,
                              float *v, float *ring)
 {
-    UN(wino43_input_to)(src, image, act, h, w, p, t0, nt, b0, nb, v, NULL, NULL, 0, ring);
+    UN(wino43_input_to)(WINO_FLOAT, src, image, act, h, w, p, t0, nt, b0, nb, v, NULL, 0, ring);
 }
 
 /* What the epilogue does with one tile of block b; vy*vx of its 4x4 outputs y
@@ -401,11 +405,14 @@ static int64_t UN(wino43_scratch)(const void *args)
     return 36 * (p.v_xi + p.m_xi) + WINO_RING + u;
 }
 
-static void UN(wino43)(const void *args, int32_t task0, int32_t task1, float *scratch)
+/* With bf products are of bfloat16 numbers, `group` of which take a float's place. */
+UN_INLINE void UN(wino43_as)(const int bf, const void *args, int32_t task0, int32_t task1, float *scratch)
 {
+    const int group = bf ? B_GROUP : 1;
     const struct un_conv3x3 *a = args;
     const un_wino43 p = UN(wino43_plan)(a->n, a->h, a->w, a->icb, a->ocb);
-    float *v = scratch, *m = v + 36 * p.v_xi, *ring = m + 36 * p.m_xi, *fresh = ring + WINO_RING;
+    const int64_t v_xi = p.v_xi / group;
+    float *v = scratch, *m = v + 36 * v_xi, *ring = m + 36 * p.m_xi, *fresh = ring + WINO_RING;
     int have = -1; /* first tile of the block V holds */
     for (int task = task0; task < task1; task++) {
         const int range = task / p.chunks, chunk = task % p.chunks;
@@ -414,20 +421,20 @@ static void UN(wino43)(const void *args, int32_t task0, int32_t task1, float *sc
         for (int t0 = first; t0 < last; t0 += p.tb) {
             const int nt = un_imin(p.tb, last - t0);
             if (have != t0)
-                UN(wino43_input)(a->src, a->src_image, &a->act, a->h, a->w, &p, t0, nt, 0, a->icb,
-                                 v, ring);
+                UN(wino43_input_to)(bf ? WINO_BFLOAT : WINO_FLOAT, a->src, a->src_image, &a->act, a->h, a->w,
+                                    &p, t0, nt, 0, a->icb, v, NULL, 0, ring);
             have = t0;
             for (int o = o0; o < o1; o += 2) {
                 const int cols = un_imin(2, a->ocb - o);
                 const struct UN(gemm_dims) g = {
-                    .a_outer = p.v_b, .bk = 16 * cols, .bo = 16, .co = p.m_b,
-                    .outer = a->icb, .inner = 16,
+                    .a_outer = p.v_b / group, .bk = 16 * cols, .bo = 16, .co = p.m_b,
+                    .outer = a->icb, .inner = 16 / group,
                 };
-                const int64_t matrix = (int64_t)a->icb * 256 * cols;
+                const int64_t matrix = (int64_t)a->icb * 256 / group * cols;
                 for (int i = 0; i < 6; i++) {
                     const float *u = fresh;
-                    if (!a->compact)
-                        u = a->weight + (int64_t)o * 36 * a->icb * 256 + 6 * i * matrix;
+                    if (bf || !a->compact)
+                        u = a->weight + (int64_t)o * 36 * a->icb * 256 / group + 6 * i * matrix;
                     else
                         switch (i) { /* each with its own instructions */
                         case 0: UN(wino43_weights)(0, a, o, cols, fresh); break;
@@ -438,8 +445,8 @@ static void UN(wino43)(const void *args, int32_t task0, int32_t task1, float *sc
                         case 5: UN(wino43_weights)(5, a, o, cols, fresh); break;
                         }
                     for (int j = 0; j < 6; j++)
-                        UN(gemm16)(&g, nt, cols, v + (6 * i + j) * p.v_xi, u + j * matrix,
-                                   m + (6 * i + j) * p.m_xi);
+                        (bf ? UN(gemm16_b) : UN(gemm16))(&g, nt, cols, v + (6 * i + j) * v_xi, u + j * matrix,
+                                                         m + (6 * i + j) * p.m_xi);
                 }
                 for (int k = 0; k < cols; k++)
                     UN(wino43_output)(a, &p, range, t0, nt, o + k, m + k * p.m_b);
@@ -458,8 +465,26 @@ static void UN(wino43)(const void *args, int32_t task0, int32_t task1, float *sc
     }
 }
 
+static void UN(wino43)(const void *args, int32_t task0, int32_t task1, float *scratch)
+{
+    UN(wino43_as)(0, args, task0, task1, scratch);
+}
+
+static int64_t UN(bwino43_scratch)(const void *args)
+{
+    const struct un_conv3x3 *a = args;
+    const un_wino43 p = UN(wino43_plan)(a->n, a->h, a->w, a->icb, a->ocb);
+    return 36 * (p.v_xi / B_GROUP + p.m_xi) + WINO_RING;
+}
+
+static void UN(bwino43)(const void *args, int32_t task0, int32_t task1, float *scratch)
+{
+    UN(wino43_as)(1, args, task0, task1, scratch);
+}
+
 /* Packed U: pairs of output blocks (the last may be single), each
- * [36][input channel][1 or 2][16]. A task is one input block of one pair. */
+ * [36][input channel][1 or 2][16]; of bfloat16 [36][groups of input
+ * channels][1 or 2][16][group]. A task is one input block of one pair. */
 static int32_t UN(pack_wino43_tasks)(const void *args)
 {
     const struct un_pack *a = args;
@@ -468,16 +493,16 @@ static int32_t UN(pack_wino43_tasks)(const void *args)
     return icb * un_ceil_div(ocb, 2);
 }
 
-static void UN(pack_wino43)(const void *args, int32_t t0, int32_t t1, float *scratch)
+UN_INLINE void UN(pack_wino43_as)(const int bf, const void *args, int32_t t0, int32_t t1)
 {
-    (void)scratch;
+    const int group = bf ? B_GROUP : 1;
     const struct un_pack *a = args;
     const int ni = a->flip ? a->oc : a->ic, no = a->flip ? a->ic : a->oc;
     const int icb = un_ceil_div(ni, 16), ocb = un_ceil_div(no, 16);
     for (int t = t0; t < t1; t++) {
         const int o = t / icb * 2, b = t % icb, cols = un_imin(2, ocb - o);
-        const int64_t xi = (int64_t)icb * 256 * cols;
-        float *dst = a->dst + (int64_t)o * 36 * icb * 256 + (int64_t)b * 256 * cols;
+        const int64_t matrix = (int64_t)icb * 256 / group, xi = matrix * cols;
+        float *dst = a->dst + 36 * o * matrix + (int64_t)b * 256 * cols / group;
         for (int k = 0; k < cols; k++) {
             /* Kernels as [c][tap][l], gathered in the order of src. */
             _Alignas(64) float g[16][9][16];
@@ -510,10 +535,27 @@ static void UN(pack_wino43)(const void *args, int32_t t0, int32_t t1, float *scr
                     const v16 r[3] = { z[0][i], z[1][i], z[2][i] };
                     v16 u[6];
                     UN(wino43_g)(r, u);
-                    for (int j = 0; j < 6; j++)
-                        v16_store(dst + (6 * i + j) * xi + (c * cols + k) * 16, u[j]);
+                    for (int j = 0; j < 6; j++) {
+                        float *to = dst + (6 * i + j) * xi + (c / group * cols + k) * 16;
+                        if (bf)
+                            un_bweight_store(to, u[j], c);
+                        else
+                            v16_store(to, u[j]);
+                    }
                 }
             }
         }
     }
+}
+
+static void UN(pack_wino43)(const void *args, int32_t t0, int32_t t1, float *scratch)
+{
+    (void)scratch;
+    UN(pack_wino43_as)(0, args, t0, t1);
+}
+
+static void UN(pack_bwino43)(const void *args, int32_t t0, int32_t t1, float *scratch)
+{
+    (void)scratch;
+    UN(pack_wino43_as)(1, args, t0, t1);
 }

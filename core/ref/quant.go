@@ -140,22 +140,30 @@ func QConv3x3(d Dims, dst, src []float32, act Act, w []int8, vScale, mScale, bia
 						}
 						m[xi] = float32(sum) * mScale[xi*d.OC+o]
 					}
-					for i, v := range Wino43Output(&m) {
-						r, c := y+i/4, x+i%4
-						if r >= d.H || c >= d.W {
-							continue
-						}
-						if bias != nil {
-							v += bias[o]
-						}
-						if relu {
-							v = max(v, 0)
-						}
-						dst[((n*d.OC+o)*d.H+r)*d.W+c] = v
+					first := float32(0)
+					if bias != nil {
+						first = bias[o]
 					}
+					d.putTile(dst[(n*d.OC+o)*d.H*d.W:], &m, y, x, first, relu)
 				}
 			}
 		}
+	}
+}
+
+// putTile writes A' m A + bias, with ReLU, to the tile of output rows y.. and
+// columns x.. of plane, as far as it has them.
+func (d Dims) putTile(plane []float32, m *[36]float32, y, x int, bias float32, relu bool) {
+	for i, v := range Wino43Output(m) {
+		r, c := y+i/4, x+i%4
+		if r >= d.H || c >= d.W {
+			continue
+		}
+		v += bias
+		if relu {
+			v = max(v, 0)
+		}
+		plane[r*d.W+c] = v
 	}
 }
 
