@@ -150,13 +150,25 @@ func (r *predictRun) writeManifest() error {
 	return imageio.WriteFile(filepath.Join(r.out, manifestFile), func(w io.Writer) error { return encodeJSON(w, m) })
 }
 
+// maxManifest bounds, in bytes, the manifest that is read: it has some hundred
+// for each image.
+const maxManifest = 1 << 30
+
 // readEarlier returns what an earlier run with the same model and settings has
 // done, by input.
 func (r *predictRun) readEarlier() map[string]*imageRecord {
 	name := filepath.Join(r.out, manifestFile)
+	st, err := os.Stat(name)
+	if err != nil || !st.Mode().IsRegular() {
+		return nil // nothing to go on with
+	}
+	if st.Size() > maxManifest {
+		r.t.warnf("%s has %d bytes, more than any run writes: everything is done again", name, st.Size())
+		return nil
+	}
 	b, err := os.ReadFile(name)
 	if err != nil {
-		return nil // nothing to go on with
+		return nil
 	}
 	var m manifest
 	if err := json.Unmarshal(b, &m); err != nil {
@@ -183,11 +195,11 @@ func (r *predictRun) stands(in *input, e *imageRecord) bool {
 		return false // the files of the batch need the nuclei again
 	}
 	for _, p := range e.Planes {
-		if batch && p.Banded {
+		if len(p.Columns) == 0 || len(p.Columns) != len(p.Values) || batch && p.Banded {
 			return false
 		}
 		for _, name := range p.Outputs {
-			if !strings.HasPrefix(name, in.base+p.Suffix+".") {
+			if !strings.HasPrefix(name, in.base+p.Suffix+".") || !filepath.IsLocal(name) {
 				return false // other inputs have changed its name
 			}
 			if st, err := os.Stat(under(r.out, name)); err != nil || !st.Mode().IsRegular() {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"unet/unet/report"
 
@@ -72,7 +73,18 @@ func (t *terminal) finish(err error) int {
 	return code
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+func oneLine(s string) string { return printable(strings.Join(strings.Fields(s), " ")) }
+
+// printable replaces control characters: names and texts come from files, and
+// could rewrite what a terminal shows.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
 
 // printf writes a result.
 func (t *terminal) printf(format string, args ...any) {
@@ -115,14 +127,14 @@ func encodeJSON(w io.Writer, v any) error {
 func (t *terminal) notef(format string, args ...any) {
 	if !t.quiet {
 		t.clear()
-		fmt.Fprintf(t.err, format+"\n", args...)
+		fmt.Fprintln(t.err, printable(fmt.Sprintf(format, args...)))
 	}
 }
 
 // warnf tells the user something that should not be overlooked.
 func (t *terminal) warnf(format string, args ...any) {
 	t.clear()
-	fmt.Fprintf(t.err, "warning: "+format+"\n", args...)
+	fmt.Fprintln(t.err, "warning: "+printable(fmt.Sprintf(format, args...)))
 }
 
 func (t *terminal) clear() {
@@ -137,6 +149,7 @@ func (t *terminal) clear() {
 func (t *terminal) show(line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	line = printable(line)
 	if r := []rune(line); len(r) >= t.width {
 		line = string(r[:t.width-1])
 	}

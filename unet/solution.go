@@ -56,19 +56,19 @@ func ScoreSolution(solution, predictions []instance.Encoded) (*SolutionScores, e
 			return nil, &dataset.InputError{Name: "the solution", Problem: fmt.Sprintf("does not give the size of image %s", e.Name),
 				Hint: "it needs the columns ImageId, EncodedPixels, Height and Width"}
 		}
-		if int64(e.W)*int64(e.H) > imageio.MaxSamples {
+		if e.W > imageio.MaxSamples/e.H {
 			return nil, &dataset.InputError{Name: "the solution", Problem: fmt.Sprintf("gives image %s %d x %d pixels", e.Name, e.W, e.H),
 				Hint: "check its columns Height and Width"}
 		}
 		truth, _, err := e.Labels(0, 0)
 		if err != nil {
-			return nil, fmt.Errorf("solution: %w", err)
+			return nil, &dataset.InputError{Name: "the solution", Problem: err.Error(), Hint: "runs must lie within the image and apart from one another"}
 		}
 		pred := imageio.NewLabels(e.W, e.H)
 		if q := of[e.Name]; q == nil {
 			s.Missing = append(s.Missing, e.Name)
 		} else if pred, _, err = q.Labels(e.W, e.H); err != nil {
-			return nil, fmt.Errorf("predictions: %w", err)
+			return nil, &dataset.InputError{Name: "the predictions", Problem: err.Error(), Hint: "they must be of the images of the solution, at their size"}
 		}
 		o, err := metrics.Compare(truth, pred)
 		if err != nil {
