@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"image"
-	"image/png"
 	"io"
 	"io/fs"
 	"os"
@@ -31,14 +29,6 @@ func WriteFile(path string, write func(io.Writer) error) error {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return a.commit()
-}
-
-// WritePNG writes m to path as PNG, atomically.
-func WritePNG(path string, m image.Image) error {
-	return WriteFile(path, func(w io.Writer) error {
-		e := png.Encoder{CompressionLevel: png.BestSpeed}
-		return e.Encode(w, m)
-	})
 }
 
 // atomicFile is a temporary file that becomes path on commit.
