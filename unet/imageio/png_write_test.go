@@ -48,9 +48,8 @@ func TestStreamPNG(t *testing.T) {
 			}
 			for y := range s.Y {
 				for x := range s.X {
-					r, g, bl, _ := got.At(x, y).RGBA()
-					wr, wg, wb, _ := m.At(m.Bounds().Min.X+x, m.Bounds().Min.Y+y).RGBA()
-					if r != wr || g != wg || bl != wb {
+					want := color.RGBA64Model.Convert(m.At(m.Bounds().Min.X+x, m.Bounds().Min.Y+y))
+					if color.RGBA64Model.Convert(got.At(x, y)) != want {
 						t.Fatalf("%T %v: pixel %d, %d differs", m, s, x, y)
 					}
 				}
