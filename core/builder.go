@@ -18,6 +18,7 @@ type Builder struct {
 	training bool
 	direct   bool // never use Winograd
 	bfloat16 bool
+	frugal   bool
 	ranges   map[string][]float32
 	tape     []func()
 	written  map[place]*writer // which convolution wrote a tensor
@@ -44,6 +45,10 @@ type Options struct {
 	Direct   bool // direct convolution everywhere, to check Winograd against
 	// BFloat16 multiplies bfloat16 numbers in inference; see bfloat16.go.
 	BFloat16 bool
+	// Recompute has the way back compute most activations a second time, with
+	// the same bits, instead of keeping them (Chen et al. 2016): less memory,
+	// more time.
+	Recompute bool
 	// Ranges, unless nil, gathers by layer the ranges of inputs that its 8-bit
 	// products need, whenever the program runs; see quant.go.
 	Ranges map[string][]float32
@@ -57,7 +62,8 @@ type Options struct {
 func NewBuilder(e *Engine, p *Params, o Options) *Builder {
 	return &Builder{
 		prog: &Program{engine: e, shared: o.Shared}, params: p, n: o.Batch, training: o.Training,
-		direct: o.Direct, bfloat16: o.BFloat16 && !o.Training, ranges: o.Ranges, written: map[place]*writer{},
+		direct: o.Direct, bfloat16: o.BFloat16 && !o.Training, frugal: o.Recompute && o.Training,
+		ranges: o.Ranges, written: map[place]*writer{},
 	}
 }
 
@@ -100,6 +106,35 @@ func (b *Builder) bindAct(act *csrc.Act, t Tensor) {
 
 func (b *Builder) bindData(at **float32, t Tensor) { b.prog.bind(at, t.root.data, t.offset()) }
 func (b *Builder) bindGrad(at **float32, t Tensor) { b.prog.bind(at, t.root.grad, t.offset()) }
+
+// recomputable says that run computes all of out again from in (nil: the input).
+func (b *Builder) recomputable(in *root, out Tensor, run func()) {
+	if b.frugal && out.C == out.root.cb*block {
+		out.root.again = &again{in, func() {
+			if in != nil {
+				b.need(in)
+			}
+			out.root.data = b.prog.buffer(out.root.name+".again", b.n*int(out.root.image()))
+			run()
+		}}
+	}
+}
+
+// need sees to it that the way back can read what the forward pass wrote to r.
+func (b *Builder) need(r *root) {
+	if a := r.again; a != nil {
+		r.again = nil
+		a.run()
+	}
+}
+
+// keep keeps r and what it was computed from.
+func (b *Builder) keep(r *root) {
+	for r != nil && r.again != nil {
+		from := r.again.from
+		r.again, r = nil, from
+	}
+}
 
 // Build appends the backward steps and lays out memory. The builder must not
 // be used afterwards.
@@ -157,6 +192,7 @@ func (b *Builder) Pool(name string, in Tensor) Tensor {
 		return out
 	}
 	b.tape = append(b.tape, func() {
+		b.need(in.root)
 		args := &csrc.Pool{
 			N: int32(b.n), H: int32(in.H), W: int32(in.W), CB: int32(in.cb()),
 			SrcImage: in.root.image(), DSrcImage: in.root.image(), DDstImage: out.root.image(),

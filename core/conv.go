@@ -107,7 +107,22 @@ func (b *Builder) Conv(conv, norm string, in, out Tensor) {
 		return
 	}
 	l.normalise(&args.Stats, &args.Counts)
+	b.recomputable(in.root, out, func() {
+		args := &csrc.Conv3x3{
+			N: args.N, H: args.H, W: args.W, ICB: args.ICB, OCB: args.OCB,
+			SrcImage: args.SrcImage, DstImage: args.DstImage, Compact: args.Compact,
+		}
+		weight := b.pack(Backward, algo.pack, conv+".weight", l.oc, l.ic, 0, algo.size(in.C, out.C), nil)
+		s := b.prog.op(Backward, algo.conv, unsafe.Pointer(args), conv+".again")
+		s.flops = l.flops
+		b.bindData(&args.Src, in)
+		b.bindAct(&args.Act, in)
+		b.prog.bind(&args.Weight, weight, 0)
+		b.bindData(&args.Dst, out)
+	})
 	b.tape = append(b.tape, func() {
+		b.need(out.root)
+		b.need(in.root)
 		l.backward()
 		// Weight gradient, then the gradient of in.
 		wg := &csrc.Wgrad3x3{
@@ -159,7 +174,17 @@ func (b *Builder) FirstConv(conv, norm string, in Planar, out Tensor) {
 		return
 	}
 	l.normalise(&args.Stats, &args.Counts)
+	b.recomputable(nil, out, func() {
+		args := &csrc.First{N: args.N, IC: args.IC, H: args.H, W: args.W, OCB: args.OCB, DstImage: args.DstImage}
+		weight := b.pack(Backward, csrc.OpPackFirst, conv+".weight", l.oc, l.ic, 0, 9*in.C*out.C, nil)
+		s := b.prog.op(Backward, csrc.OpFirst, unsafe.Pointer(args), conv+".again")
+		s.flops = l.flops
+		b.prog.bind(&args.Src, in.buf, 0)
+		b.prog.bind(&args.Weight, weight, 0)
+		b.bindData(&args.Dst, out)
+	})
 	b.tape = append(b.tape, func() {
+		b.need(out.root)
 		l.backward()
 		wg := &csrc.Wgrad3x3{
 			N: int32(b.n), H: int32(in.H), W: int32(in.W), IC: int32(in.C), OC: int32(out.C),

@@ -48,6 +48,7 @@ func (b *Builder) TConv(name string, in, out Tensor) {
 		return
 	}
 	b.tape = append(b.tape, func() {
+		b.need(in.root)
 		wg := &csrc.TConvWgrad{
 			N: int32(b.n), H: int32(in.H), W: int32(in.W), IC: int32(in.C), OC: int32(out.C),
 			SrcImage: in.root.image(), DYImage: out.root.image(),
@@ -105,6 +106,7 @@ func (b *Builder) Head(name string, in Tensor, k int) *Maps {
 	m.dLogits = b.prog.buffer("logits.grad", b.n*k*hw)
 	m.dLogits.keep = true
 	b.tape = append(b.tape, func() {
+		b.keep(in.root) // the way back begins here: nothing would be gained
 		args := newArgs()
 		args.DSrcImage = in.root.image()
 		tasks := b.prog.engine.backend.tasks(csrc.OpHeadBwd, unsafe.Pointer(args))

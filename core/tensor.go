@@ -25,6 +25,13 @@ type root struct {
 	data     *buffer
 	grad     *buffer // gradient of the activated value; training only
 	act      *buffer // scale, shift, lo: 3*cb*16 floats, nil: data is final
+	again    *again  // nil: what the forward pass wrote is kept
+}
+
+// again is how to compute a tensor a second time, from another one.
+type again struct {
+	from *root // nil: the input
+	run  func()
 }
 
 func (t Tensor) cb() int { return t.C / block }

@@ -33,7 +33,7 @@ func needsKernels(t *testing.T) {
 var threeHeads = []string{HeadForeground, HeadBorder, HeadDistance}
 
 // trainingNet is a small network with random weights, input and targets.
-func trainingNet(t testing.TB, e *core.Engine, a Arch, n, h, w int, direct bool) (*Model, *network) {
+func trainingNet(t testing.TB, e *core.Engine, a Arch, n, h, w int, o core.Options) (*Model, *network) {
 	t.Helper()
 	m, err := NewModel(Card{Kind: Nuclei, Arch: a}, 7, true)
 	if err != nil {
@@ -41,7 +41,8 @@ func trainingNet(t testing.TB, e *core.Engine, a Arch, n, h, w int, direct bool)
 	}
 	t.Cleanup(m.Params.Free)
 	losses := []core.Loss{{Scale: 1, BCE: 1, Dice: 0.7}, {Scale: 0.5, BCE: 1, Dice: 0.5}, {Scale: 2, BCE: 0.5, L1: 1}}
-	net, err := a.build(e, m.Params, h, w, core.Options{Batch: n, Training: true, Direct: direct}, losses[:len(a.Heads)])
+	o.Batch, o.Training = n, true
+	net, err := a.build(e, m.Params, h, w, o, losses[:len(a.Heads)])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestFiniteDifferences(t *testing.T) {
 					}
 					e := newEngine(t, isa, 2)
 					a := Arch{Channels: 3, Depth: 2, Width: 16, Norm: norm, Dropout: 0.2, Heads: threeHeads}
-					m, net := trainingNet(t, e, a, 2, 16, 20, direct)
+					m, net := trainingNet(t, e, a, 2, 16, 20, core.Options{Direct: direct})
 					run(t, net, core.Forward, core.Backward)
 					grads := map[string][]float32{}
 					for _, q := range m.Params.All() {
@@ -135,6 +136,27 @@ func TestFiniteDifferences(t *testing.T) {
 	}
 }
 
+// TestRecompute checks that activations computed twice take less memory and
+// change no bit of the gradients.
+func TestRecompute(t *testing.T) {
+	for _, norm := range []string{"batch", "none"} {
+		e := newEngine(t, "", 2)
+		a := Arch{Channels: 3, Depth: 3, Width: 16, Norm: norm, Dropout: 0.2, Heads: threeHeads}
+		m1, kept := trainingNet(t, e, a, 4, 96, 64, core.Options{})
+		m2, again := trainingNet(t, e, a, 4, 96, 64, core.Options{Recompute: true})
+		run(t, kept, core.Forward, core.Backward)
+		run(t, again, core.Forward, core.Backward)
+		for i, q := range m1.Params.All() {
+			if r := m2.Params.All()[i]; !slices.Equal(q.Grad, r.Grad) || !slices.Equal(q.Value, r.Value) {
+				t.Errorf("norm %s: %s differs", norm, q.Name)
+			}
+		}
+		if k, a := kept.prog.Memory(), again.prog.Memory(); a > k*19/20 {
+			t.Errorf("norm %s: %d bytes of activations instead of %d", norm, a, k)
+		}
+	}
+}
+
 // TestThreads checks that results do not depend on the number of threads.
 func TestThreads(t *testing.T) {
 	var want []float32
@@ -143,7 +165,7 @@ func TestThreads(t *testing.T) {
 		runtime.GOMAXPROCS([]int{1, 5, 2, 2}[i])
 		e := newEngine(t, "", threads)
 		a := Arch{Channels: 3, Depth: 3, Width: 32, Norm: "batch", Dropout: 0.1, Heads: threeHeads}
-		m, net := trainingNet(t, e, a, 3, 40, 24, false)
+		m, net := trainingNet(t, e, a, 3, 40, 24, core.Options{})
 		adam := core.NewAdam(1e-2)
 		adam.EMA, adam.WeightDecay, adam.Clip = 0.9, 0.01, 1
 		for range 3 {
@@ -179,8 +201,8 @@ func TestWinogradNearDirect(t *testing.T) {
 	needsKernels(t)
 	e := newEngine(t, "", 2)
 	a := Arch{Channels: 1, Depth: 3, Width: 32, Norm: "batch", Heads: []string{HeadForeground}}
-	m1, direct := trainingNet(t, e, a, 2, 64, 48, true)
-	m2, fast := trainingNet(t, e, a, 2, 64, 48, false)
+	m1, direct := trainingNet(t, e, a, 2, 64, 48, core.Options{Direct: true})
+	m2, fast := trainingNet(t, e, a, 2, 64, 48, core.Options{})
 	run(t, direct, core.Forward, core.Backward)
 	run(t, fast, core.Forward, core.Backward)
 	if d := maxDiff(direct.maps.Logits(), fast.maps.Logits()); d > 1e-3 {
@@ -217,7 +239,7 @@ func TestInferenceMatchesTraining(t *testing.T) {
 	for _, norm := range []string{"batch", "none"} {
 		e := newEngine(t, "", 2)
 		a := Arch{Channels: 3, Depth: 2, Width: 32, Norm: norm, Heads: threeHeads}
-		m, net := trainingNet(t, e, a, 1, 96, 64, false)
+		m, net := trainingNet(t, e, a, 1, 96, 64, core.Options{})
 		// Momentum 0.1: two hundred passes leave the batch's own statistics,
 		// whose variance is the unbiased one.
 		for range 200 {
