@@ -140,6 +140,7 @@ var misuses = []misuse{
 	{args: "train empty --out OUT", code: exitInput, says: "empty"},
 	{args: "train set --out OUT --arch resnet", code: exitUsage, says: "resnet"},
 	{args: "train set --out OUT --preset slow", code: exitUsage, says: "slow"},
+	{args: "train set --out OUT --memory medium", code: exitUsage, says: "medium"},
 	{args: "train set --out OUT --depth 99", code: exitUsage, says: "depth 99"},
 	{args: "train set --out OUT --width 17", code: exitUsage, says: "width 17"},
 	{args: "train set --out OUT --lr NaN", code: exitUsage, says: "learning rate"},

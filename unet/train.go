@@ -40,6 +40,8 @@ type Trainer struct {
 	// From starts from these weights and thresholds instead of random and
 	// default ones; same Arch.
 	From *Model
+	// Recompute takes less memory and more time, see core.Options.
+	Recompute bool
 	// Every is the longest time between checkpoints (0: only after epochs).
 	Every time.Duration
 	// Started, if not nil, is called once training is set up.
@@ -171,7 +173,7 @@ func (t *Trainer) setUp(ctx context.Context) (err error) {
 		losses[i] = c.Loss[h]
 	}
 	side := c.Augment.Size
-	t.net, err = c.Arch.build(t.Engine, t.model.Params, side, side, core.Options{Batch: c.Batch, Training: true}, losses)
+	t.net, err = c.Arch.build(t.Engine, t.model.Params, side, side, core.Options{Batch: c.Batch, Training: true, Recompute: t.Recompute}, losses)
 	if err != nil {
 		return err
 	}
