@@ -4,7 +4,7 @@
 // beyond the network alone, and what nuclei cost on one large image.
 //
 //	go run ./bench/batch IMAGES...
-//	go run ./bench/batch -format labels,csv -rounds 9 IMAGES...
+//	go run ./bench/batch -format labels,csv,geojson -rounds 9 IMAGES...
 //
 // The network alone is the forward passes of the same images, decoded and
 // normalised beforehand; predict is the program from its start to its end. Both
@@ -33,7 +33,7 @@ import (
 )
 
 func main() {
-	formats := flag.String("format", "labels,csv", "results to write")
+	formats := flag.String("format", "labels,overlay,csv", "results to write; the default is predict's")
 	model := flag.String("model", "", "model file (default: the built-in one)")
 	rounds := flag.Int("rounds", 5, "measurements of each")
 	flag.Parse()
