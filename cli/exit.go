@@ -115,7 +115,7 @@ func explain(err error) (code int, hint string) {
 	case errors.Is(err, fs.ErrNotExist):
 		return exitInput, or("check the name; quote patterns so that the shell leaves them alone")
 	case errors.Is(err, fs.ErrPermission):
-		return exitInput, or("permission is missing")
+		return exitInput, or("permission is missing: see who owns the file or its folder, and their modes")
 	case errors.Is(err, unet.ErrBusy):
 		return exitFailure, or("wait for it to end, or train in another folder")
 	case errors.As(err, &bad):

@@ -1,11 +1,16 @@
+//go:build unix
+
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // fullDisks trains and predicts into file systems too small for the results,
@@ -59,9 +64,7 @@ func (s *soak) fullDisk(what, mount, out string, sizes []string, args func() []s
 		if code != 6 || !strings.Contains(stderr, "no space") {
 			s.fault("%s on a full disk of %s: exit status %d\n%s", what, size, code, stderr)
 		}
-		if list := temporary(out); len(list) > 0 {
-			s.fault("%s on a full disk: %v left behind", what, list)
-		}
+		s.swept(what+" on a full disk", out)
 	}
 	if full == 0 {
 		s.fault("%s met no full disk", what)
@@ -73,6 +76,7 @@ func (s *soak) fullDisk(what, mount, out string, sizes []string, args func() []s
 	if err := s.must(args()...); err != nil {
 		s.fault("after the disk had room again: %v", err)
 	}
+	s.swept(what+" after the disk had room again", out)
 	return nil
 }
 
@@ -84,17 +88,73 @@ func tmpfs(mount, options string) error {
 	return nil
 }
 
-// readOnly trains into a folder without permission to write.
-func (s *soak) readOnly() error {
-	if os.Geteuid() == 0 {
-		fmt.Println("read-only folder: skipped, root may write everywhere")
-		return nil
+// nobody is a user without rights, for whom a folder's mode counts.
+const nobody = 65534
+
+// permissions trains into a folder without permission to write, and withdraws
+// it in the middle of a training: given back, the run goes on to the same bytes.
+func (s *soak) permissions() error {
+	if os.Geteuid() == 0 { // whom no mode stops
+		if err := os.Chmod(s.dir, 0o755); err != nil {
+			return err
+		}
+		s.user = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, NoSetGroups: true}}
+		defer func() { s.user = nil }()
 	}
-	dir := s.path("readonly")
+	dir := s.path("folder")
+	out := filepath.Join(dir, "run")
 	if err := os.Mkdir(dir, 0o555); err != nil {
 		return err
 	}
-	return s.refused("read-only folder", 4, s.trainArgs(filepath.Join(dir, "run"))...)
+	if os.Geteuid() == 0 {
+		if err := os.Chown(dir, nobody, nobody); err != nil {
+			return err
+		}
+	}
+	if err := s.refused("read-only folder", 4, s.trainArgs(out)...); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	for try := range 10 {
+		c := s.command(s.trainArgs(out)...)
+		var errs bytes.Buffer
+		c.Stderr = &errs
+		if err := c.Start(); err != nil {
+			return err
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- c.Wait() }()
+		for !resumable(out) && len(ended) == 0 {
+			time.Sleep(100 * time.Microsecond)
+		}
+		os.Chmod(out, 0o555)
+		err := <-ended
+		os.Chmod(out, 0o755)
+		switch code := c.ProcessState.ExitCode(); {
+		case err == nil && try < 9:
+			os.RemoveAll(out) // it was faster
+			continue
+		case code != 4 || strings.Count("\n"+errs.String(), "\nunet: ") != 1: // after a warning, perhaps
+			s.fault("permission withdrawn: exit status %d\n%s", code, &errs)
+		default:
+			s.refusals++
+			fmt.Println("permission withdrawn from a training: ended with exit status 4")
+		}
+		break
+	}
+	if err := s.must(s.trainArgs(out)...); err != nil {
+		s.fault("after permission was given back: %v", err)
+	}
+	s.swept("training with permission given back", out)
+	for _, name := range []string{"model.safetensors", "best.safetensors"} {
+		if ok, err := same(filepath.Join(s.path("straight"), name), filepath.Join(out, name)); err != nil || !ok {
+			s.fault("after permission was given back, %s differs (%v)", name, err)
+		}
+	}
+	s.compared++
+	return nil
 }
 
 // vanished resumes without the set, and without its images.

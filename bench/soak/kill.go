@@ -1,22 +1,29 @@
+//go:build unix
+
 package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
 // killed starts the program and kills it after a random time up to most or, if
 // writing is not empty, while it writes the next file into dir whose name
-// contains that (a dot: any). It returns whether the kill hit a running process,
-// and whether that was writing a file.
-func (s *soak) killed(dir string, most time.Duration, writing string, args ...string) (hit, wrote bool, err error) {
-	c := exec.Command(s.unet, args...)
+// contains that (a dot: any). It returns the files that were being written, and
+// whether the kill hit a running process.
+func (s *soak) killed(dir string, most time.Duration, writing string, args ...string) (half []string, hit bool, err error) {
+	stale := temporary(dir) // of the kill before
+	written := func() []string {
+		return slices.DeleteFunc(temporary(dir), func(f string) bool { return slices.Contains(stale, f) })
+	}
+	c := s.command(args...)
 	if err := c.Start(); err != nil {
-		return false, false, err
+		return nil, false, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
@@ -26,24 +33,38 @@ func (s *soak) killed(dir string, most time.Duration, writing string, args ...st
 	case err := <-ended:
 		ended <- err
 	}
-	for writing != "" && len(ended) == 0 && !strings.Contains(strings.Join(temporary(dir), " "), writing) {
+	for writing != "" && len(ended) == 0 && !strings.Contains(strings.Join(written(), " "), writing) {
 		time.Sleep(20 * time.Microsecond)
 	}
 	c.Process.Kill()
 	err = <-ended
 	if err == nil {
-		return false, false, nil // it was faster
+		return nil, false, nil // it was faster
 	}
 	if c.ProcessState.Exited() {
-		return false, false, fmt.Errorf("unet %s ended by itself: %w", strings.Join(args, " "), err)
+		return nil, false, fmt.Errorf("unet %s ended by itself: %w", strings.Join(args, " "), err)
 	}
-	return true, len(temporary(dir)) > 0, nil
+	return written(), true, nil
 }
 
-// temporary lists the files that are being written in a folder.
-func temporary(dir string) []string {
-	list, _ := filepath.Glob(filepath.Join(dir, ".*.tmp"))
+// temporary lists the files in and below a folder that are, or were, being
+// written.
+func temporary(dir string) (list []string) {
+	filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".tmp") {
+			list = append(list, path)
+		}
+		return nil // files come and go
+	})
 	return list
+}
+
+// swept checks that a completed run has removed what the killed ones before it
+// left half written.
+func (s *soak) swept(what, dir string) {
+	if list := temporary(dir); len(list) > 0 {
+		s.fault("%s: %v left behind", what, list)
+	}
 }
 
 // train kills trainings until kills moments are reached, finishing a run and
@@ -64,12 +85,9 @@ func (s *soak) train(kills int) error {
 				}
 				break
 			}
-			for _, f := range temporary(out) { // of the kill before
-				os.Remove(f)
-			}
 			writing := []string{"", ".", "", ".checkpoint"}[s.trainKills%4]
 			start := time.Now()
-			hit, wrote, err := s.killed(out, s.took*2/3, writing, args...)
+			half, hit, err := s.killed(out, s.took*2/3, writing, args...)
 			if err != nil {
 				s.fault("after %d kills: %v", s.trainKills, err)
 				break
@@ -77,9 +95,9 @@ func (s *soak) train(kills int) error {
 			if hit {
 				s.trainKills++
 			}
-			if wrote {
+			if len(half) > 0 {
 				s.writes++
-				if strings.Contains(strings.Join(temporary(out), " "), "checkpoint") {
+				if strings.Contains(strings.Join(half, " "), "checkpoint") {
 					checkpoints++
 				}
 			}
@@ -89,6 +107,7 @@ func (s *soak) train(kills int) error {
 			}
 		}
 		runs++
+		s.swept("training", out)
 		for _, name := range []string{"model.safetensors", "best.safetensors"} {
 			ok, err := same(filepath.Join(s.path("straight"), name), filepath.Join(out, name))
 			if err != nil || !ok {
@@ -98,7 +117,7 @@ func (s *soak) train(kills int) error {
 		os.RemoveAll(out)
 	}
 	s.compared += runs
-	fmt.Printf("training: killed at %d moments, %d of them within a write (%d of the checkpoint); %d runs completed and compared byte by byte; %d starts without a checkpoint yet\n",
+	fmt.Printf("training: killed at %d moments, %d of them within a write (%d of the checkpoint); %d runs completed and compared byte by byte, no temporary file left; %d starts without a checkpoint yet\n",
 		s.trainKills, s.writes, checkpoints, runs, early)
 	return nil
 }
@@ -113,23 +132,21 @@ func (s *soak) predict(kills int) error {
 	writes := 0
 	for try := 0; s.predictKills < kills && try < 3*kills && !s.late(); try++ {
 		out := s.path(fmt.Sprintf("nuclei%d", try))
-		hit, wrote, err := s.killed(out, took, []string{"", "."}[try%2], s.predictArgs(out)...)
+		half, hit, err := s.killed(out, took, []string{"", "."}[try%2], s.predictArgs(out)...)
 		if err != nil {
 			return err
 		}
 		if hit {
 			s.predictKills++
 		}
-		if wrote {
+		if len(half) > 0 {
 			writes++
-		}
-		for _, f := range temporary(out) {
-			os.Remove(f)
 		}
 		// What has its final name is whole: equal to that of the complete run.
 		list, _ := os.ReadDir(out)
 		for _, e := range list {
-			if name := e.Name(); strings.Contains(name, ".labels.") || strings.Contains(name, ".overlay.") || strings.HasSuffix(name, ".nuclei.csv") {
+			name := e.Name()
+			if final := !strings.HasSuffix(name, ".tmp"); final && (strings.Contains(name, ".labels.") || strings.Contains(name, ".overlay.") || strings.HasSuffix(name, ".nuclei.csv")) {
 				if ok, err := same(filepath.Join(s.path("whole"), name), filepath.Join(out, name)); err != nil || !ok {
 					s.fault("%s of a killed prediction is not whole (%v)", name, err)
 				}
@@ -140,10 +157,11 @@ func (s *soak) predict(kills int) error {
 		} else if err := folders(s.path("whole"), out); err != nil {
 			s.fault("a prediction completed after a kill: %v", err)
 		}
+		s.swept("prediction", out)
 		os.RemoveAll(out)
 		s.compared++
 	}
 	s.writes += writes
-	fmt.Printf("prediction: killed at %d moments, %d of them within a write; each completed and compared byte by byte\n", s.predictKills, writes)
+	fmt.Printf("prediction: killed at %d moments, %d of them within a write; each completed and compared byte by byte, no temporary file left\n", s.predictKills, writes)
 	return nil
 }

@@ -1,8 +1,10 @@
+//go:build unix
+
 // Soak breaks trainings and predictions at random moments and checks that
 // nothing is lost: it kills `unet train` again and again, also in the middle of
 // writing a checkpoint, until the run is complete, and compares the model with
 // that of an uninterrupted run, byte by byte; it kills `unet predict` and
-// completes it; it fills a disk, and withdraws permissions.
+// completes it; it fills a disk, and withdraws permissions and inputs.
 //
 //	go build -o unet ./cli/unet && go run ./bench/soak -unet ./unet -kills 200
 //
@@ -20,6 +22,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -29,7 +32,8 @@ type soak struct {
 	dir   string
 	rng   *rand.Rand
 	until time.Time
-	took  time.Duration // by an uninterrupted training
+	took  time.Duration        // by an uninterrupted training
+	user  *syscall.SysProcAttr // who runs the program; nil: who runs soak
 
 	trainKills, predictKills int // moments at which a process was killed
 	writes                   int // kills that left a half-written file
@@ -66,7 +70,7 @@ func main() {
 		s.prepare,
 		func() error { return s.train(*kills) },
 		func() error { return s.predict(*predictions) },
-		s.fullDisks, s.readOnly, s.vanished,
+		s.fullDisks, s.permissions, s.vanished,
 	} {
 		if err := part(); err != nil {
 			os.RemoveAll(dir)
@@ -94,10 +98,17 @@ func (s *soak) fault(format string, args ...any) {
 	fmt.Printf("LOST: "+format+"\n", args...)
 }
 
+// command is the program with arguments.
+func (s *soak) command(args ...string) *exec.Cmd {
+	c := exec.Command(s.unet, args...)
+	c.SysProcAttr = s.user
+	return c
+}
+
 // run runs the program to its end.
 func (s *soak) run(args ...string) (code int, stderr string, err error) {
 	var errs bytes.Buffer
-	c := exec.Command(s.unet, args...)
+	c := s.command(args...)
 	c.Stderr = &errs
 	err = c.Run()
 	var exit *exec.ExitError
