@@ -103,8 +103,8 @@ func instanceErrors(base *image.RGBA, truth, pred *imageio.Labels, o Outcomes) *
 			set(base, i, mix(get(base, i), outcomeColour[b], 0.35))
 		}
 	}
-	drawOutlines(base, t, func(id uint32) (color.RGBA, bool) { return outcomeColour[o.Truth[id]], true })
-	drawOutlines(base, p, func(id uint32) (color.RGBA, bool) {
+	drawOutlines(base, t, outline(t), func(id uint32) (color.RGBA, bool) { return outcomeColour[o.Truth[id]], true })
+	drawOutlines(base, p, outline(p), func(id uint32) (color.RGBA, bool) {
 		out := o.Pred[id]
 		return outcomeColour[out], out != metrics.Matched
 	})

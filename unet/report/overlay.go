@@ -61,7 +61,8 @@ func backdrop(img *imageio.Image, labels *imageio.Labels) (*image.RGBA, error) {
 // overlay draws on base, scaling the labels to its size.
 func overlay(base *image.RGBA, labels *imageio.Labels, opt OverlayOptions) *image.RGBA {
 	lab := resizeLabels(labels, base.Rect.Dx(), base.Rect.Dy())
-	colours := contrasting(base, lab, colourIndex(labels))
+	edge := outline(lab)
+	colours := contrasting(base, lab, edge, colourIndex(labels))
 	if opt.Fill {
 		for i, id := range lab.ID {
 			if id != 0 {
@@ -69,7 +70,7 @@ func overlay(base *image.RGBA, labels *imageio.Labels, opt OverlayOptions) *imag
 			}
 		}
 	}
-	drawOutlines(base, lab, func(id uint32) (color.RGBA, bool) {
+	drawOutlines(base, lab, edge, func(id uint32) (color.RGBA, bool) {
 		c, ok := colours[id]
 		return c, ok
 	})
@@ -81,11 +82,11 @@ func overlay(base *image.RGBA, labels *imageio.Labels, opt OverlayOptions) *imag
 
 // contrasting chooses the colours of outlines by what lies under them: dark
 // on bright pixels, and on a stained image only hues away from the stain's.
-func contrasting(base *image.RGBA, lab *imageio.Labels, index map[uint32]int) map[uint32]color.RGBA {
+func contrasting(base *image.RGBA, lab *imageio.Labels, edge []bool, index map[uint32]int) map[uint32]color.RGBA {
 	type mean struct{ sum, n int }
 	under := make(map[uint32]mean, len(index))
 	var r, g, b, n int
-	for i, on := range outline(lab) {
+	for i, on := range edge {
 		if on {
 			p := base.Pix[4*i : 4*i+3]
 			r, g, b, n = r+int(p[0]), g+int(p[1]), b+int(p[2]), n+1
@@ -114,9 +115,10 @@ func contrasting(base *image.RGBA, lab *imageio.Labels, index map[uint32]int) ma
 // luma returns the brightness 0..255 of the pixel at the start of pix.
 func luma(pix []uint8) int { return (2*int(pix[0]) + 5*int(pix[1]) + int(pix[2])) / 8 }
 
-// drawOutlines paints the outline pixels of the instances that colour knows.
-func drawOutlines(dst *image.RGBA, lab *imageio.Labels, colour func(id uint32) (color.RGBA, bool)) {
-	for i, on := range outline(lab) {
+// drawOutlines paints the pixels of edge, the outlines, of the instances that
+// colour knows.
+func drawOutlines(dst *image.RGBA, lab *imageio.Labels, edge []bool, colour func(id uint32) (color.RGBA, bool)) {
+	for i, on := range edge {
 		if on {
 			if c, ok := colour(lab.ID[i]); ok {
 				set(dst, i, c)
@@ -253,6 +255,11 @@ func adjacency(l *imageio.Labels, reach int) map[uint32][]uint32 {
 			prev = id
 		}
 		x, y := i%l.W, i/l.W
+		if x+1 < l.W && y+1 < l.H && l.ID[i+1] == id && l.ID[i+l.W] == id {
+			// What is near is near its neighbour on the right or below, too, or
+			// comes up from the other side.
+			continue
+		}
 		for dy := 0; dy <= reach && y+dy < l.H; dy++ {
 			for dx := -reach; dx <= reach; dx++ {
 				if dy == 0 && dx <= 0 || x+dx < 0 || x+dx >= l.W {

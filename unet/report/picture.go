@@ -24,11 +24,16 @@ func Stretch(img *imageio.Image) *image.RGBA {
 	}
 	switch img.C {
 	case 0:
-	case 1, 3:
+	case 1:
+		lo, gain := window(img.Pix)
+		for i, v := range img.Pix {
+			t := level((v - lo) * gain)
+			out.Pix[4*i], out.Pix[4*i+1], out.Pix[4*i+2] = t, t, t
+		}
+	case 3:
 		lo, gain := window(img.Pix)
 		for c := range 3 {
-			plane := img.Plane(min(c, img.C-1))
-			for i, v := range plane {
+			for i, v := range img.Plane(c) {
 				out.Pix[4*i+c] = level((v - lo) * gain)
 			}
 		}

@@ -154,7 +154,7 @@ func TestColours(t *testing.T) {
 			stained.Plane(0)[i], stained.Plane(1)[i], stained.Plane(2)[i] = float32(80+i%100), float32(i%60), 160
 		}
 		white := Stretch(grey(l.W, l.H, func(x, y int) float32 { return float32(200 + (x+y)%20) }))
-		for _, colours := range []map[uint32]color.RGBA{Colours(l), contrasting(Stretch(stained), l, colourIndex(l)), contrasting(white, l, colourIndex(l))} {
+		for _, colours := range []map[uint32]color.RGBA{Colours(l), contrasting(Stretch(stained), l, outline(l), colourIndex(l)), contrasting(white, l, outline(l), colourIndex(l))} {
 			for i, id := range l.ID {
 				if _, ok := colours[id]; ok != (id != 0) {
 					t.Fatalf("%s: label %d has a colour: %v", name, id, ok)
