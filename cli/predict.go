@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -61,7 +60,7 @@ func predictCommand() *cli.Command {
 			&cli.StringFlag{Name: "channel", Usage: "`CHANNELS` by number from 0 or name (default: the nuclear stain if one is named so, else all)", Category: planes},
 			&cli.StringFlag{Name: "z", Value: "all", Usage: "`SLICES` from 0", Category: planes},
 			&cli.StringFlag{Name: "t", Value: "all", Usage: "`TIMES` from 0", Category: planes},
-			&cli.StringFlag{Name: "diameter", Usage: "`SIZE` of nuclei in pixels, or as 12um; auto: estimated in a first pass (default: native scale)", Category: scale},
+			&cli.StringFlag{Name: "diameter", Value: diameterAuto, Usage: "`SIZE` of nuclei in pixels, or as 12um; auto: as found, scaled and computed again if far from those of training; native: no scaling", Category: scale},
 			&cli.Float64Flag{Name: "pixel-size", Usage: "width of a pixel in `MICROMETRES`", DefaultText: "what the file says", Category: scale},
 			&cli.Float64Flag{Name: "threshold", Usage: "`PROBABILITY` above which a pixel is a nucleus'", DefaultText: "the model's", Category: nuclei},
 			&cli.IntFlag{Name: "min-area", Usage: "smallest nucleus in `PIXELS` of the image", DefaultText: "the model's", Category: nuclei},
@@ -78,7 +77,7 @@ type predictSettings struct {
 	Channel    string          `json:"channel"`
 	Z          string          `json:"z"`
 	T          string          `json:"t"`
-	Diameter   string          `json:"diameter,omitempty"`
+	Diameter   string          `json:"diameter"`
 	PixelSize  float64         `json:"pixel_size,omitempty"`
 	TTA        bool            `json:"tta"`
 	Threshold  float64         `json:"threshold"` // of masks of a paper model
@@ -149,11 +148,11 @@ func predict(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if settings.Diameter != "" && model.Card.Diameter[1] <= 0 {
-		return usagef("--diameter: the model does not say what size of nuclei it was trained on")
-	}
-	if settings.Diameter != "" && model.Card.Input.Size > 0 {
+	if r.diameter != (diameter{}) && model.Card.Input.Size > 0 {
 		return usagef("--diameter: a model that resizes every image to %d pixels has no scale", model.Card.Input.Size)
+	}
+	if r.diameter != (diameter{}) && model.Card.Diameter[1] <= 0 {
+		return usagef("--diameter: the model does not say what size of nuclei it was trained on")
 	}
 	// What the images leave behind must not double the memory.
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(budget*3/4, 256<<20)))
@@ -176,6 +175,9 @@ func predictFlags(c *cli.Context, m *unet.Model) (predictSettings, error) {
 	card := &m.Card
 	s := predictSettings{Page: c.String("page"), Channel: c.String("channel"), Z: c.String("z"), T: c.String("t"),
 		Diameter: c.String("diameter"), PixelSize: c.Float64("pixel-size"), TTA: c.Bool("tta")}
+	if !c.IsSet("diameter") && (card.Diameter[1] <= 0 || card.Input.Size > 0) {
+		s.Diameter = diameterNative
+	}
 	if c.IsSet("threshold") {
 		v := c.Float64("threshold")
 		if !(v > 0 && v < 1) {
@@ -217,34 +219,6 @@ func predictFlags(c *cli.Context, m *unet.Model) (predictSettings, error) {
 		s.Formats = []string{formatCSV, formatLabels, formatOverlay}
 	}
 	return s, nil
-}
-
-// diameter is how large nuclei are in an image: not known, in pixels, in
-// micrometres or to be estimated.
-type diameter struct {
-	pixels, micrometres float64
-	auto                bool
-}
-
-func parseDiameter(s string) (d diameter, err error) {
-	if s == "" {
-		return d, nil
-	}
-	if s == "auto" {
-		return diameter{auto: true}, nil
-	}
-	number, into := s, &d.pixels
-	for _, unit := range []string{"um", "µm", "μm"} {
-		if n, ok := strings.CutSuffix(s, unit); ok {
-			number, into = n, &d.micrometres
-		}
-	}
-	v, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(number, "px")), 64)
-	if err != nil || !(v > 0) || math.IsInf(v, 0) {
-		return d, usagef("--diameter %s: give pixels such as 25, micrometres such as 12um, or auto", s)
-	}
-	*into = v
-	return d, nil
 }
 
 // parseSize reads a number of bytes such as 2GiB or 500MB.

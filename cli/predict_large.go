@@ -26,10 +26,10 @@ import (
 // probability map has its own file, and the overlay is a smaller picture.
 func (r *predictRun) large(ctx context.Context, t *task) (rec planeRecord, err error) {
 	start := time.Now()
-	rec = r.planeRecord(t, 1)
+	rec = r.planeRecord(t)
 	rec.Banded = true
-	if r.settings.Diameter != "" {
-		return rec, &imageio.LimitError{Name: t.in.path, What: "scaling needs the image as a whole, which memory does not allow", Hint: "allow more with --max-memory, or leave --diameter out"}
+	if rec.Scale, err = r.scaleOf(t); err != nil {
+		return rec, err
 	}
 	read := t.rows(false)
 	levels, err := r.model.Card.Input.Levels(ctx, read)
@@ -39,7 +39,18 @@ func (r *predictRun) large(ctx context.Context, t *task) (rec planeRecord, err e
 	if len(t.job.measured) < 2 && (levels.Gray || t.job.info.C == 1) {
 		t.job.channels = []string{channelName(t.job.info)}
 	}
-	rows, network, err := r.predictor.MaxRows(t.job.info.W, len(t.job.channels), r.budget-t.decoded)
+	if r.diameter.auto {
+		if rec.Scale, err = r.estimateLarge(ctx, t, levels, &rec); err != nil {
+			return rec, err
+		}
+	}
+	w, h := scaled(t.job.info, rec.Scale)
+	rows, network, err := r.predictor.MaxRows(t.job.info.W, w, len(t.job.channels), r.budget-t.decoded)
+	if err != nil && r.diameter.auto && rec.Scale > 1 { // nobody asked for this size
+		rec.Warnings = append(rec.Warnings, err.Error()+": native scale")
+		rec.Scale, w, h = 1, t.job.info.W, t.job.info.H
+		rows, network, err = r.predictor.MaxRows(w, w, len(t.job.channels), r.budget-t.decoded)
+	}
 	if err != nil {
 		return rec, err
 	}
@@ -53,12 +64,12 @@ func (r *predictRun) large(ctx context.Context, t *task) (rec planeRecord, err e
 	}
 	o := &largeOutput{r: r, t: t, rec: &rec, src: r.source(t)}
 	err = o.open(func() error {
-		params := r.settings.Instance
+		params := r.paramsAt(rec.Scale)
 		stream := instance.NewStream(t.job.info.W, params, o.block)
 		stream.MaxRows = rows
 		all := t.rows(true)
 		p := r.t.progress(t.in.name, "rows", t.job.info.H, 0)
-		err := r.predictor.Bands(ctx, read, levels, func(y int, m instance.Maps, img *imageio.Image) error {
+		err := r.predictor.BandsAt(ctx, read, levels, w, h, func(y int, m instance.Maps, img *imageio.Image) error {
 			measured := img
 			if len(t.job.measured) > 1 {
 				var err error
@@ -95,7 +106,7 @@ func (r *predictRun) large(ctx context.Context, t *task) (rec planeRecord, err e
 	if i := slices.Index(rec.Columns, "diameter_median"); i >= 0 {
 		fmt.Sscan(rec.Values[i], &rec.Diameter)
 	}
-	if w := r.sizeWarning(rec.Diameter, rec.Nuclei, 1); w != "" {
+	if w := r.sizeWarning(&rec); w != "" {
 		rec.Warnings = append(rec.Warnings, w)
 	}
 	slices.Sort(rec.Outputs)
@@ -162,7 +173,7 @@ func (o *largeOutput) open(do func() error) (err error) {
 		}
 	}()
 	create := func(ext string, opt imageio.TIFFOptions) (*imageio.TIFFWriter, error) {
-		opt.W, opt.H, opt.PixelSize, opt.Description = w, h, o.src.PixelSize, r.description(t, 1)
+		opt.W, opt.H, opt.PixelSize, opt.Description = w, h, o.src.PixelSize, r.description(t, o.rec.Scale)
 		f, err := imageio.CreateTIFF(under(r.out, t.base()+ext), opt)
 		if err == nil {
 			o.opened = append(o.opened, f)

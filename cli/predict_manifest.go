@@ -71,7 +71,10 @@ type planeRecord struct {
 	Width     int     `json:"width"`
 	Height    int     `json:"height"`
 	PixelSize float64 `json:"pixel_size_um,omitempty"`
-	Scale     float64 `json:"scale"`
+	// Scale is how much the plane was enlarged for the network, Estimate the
+	// usual diameter found before, in pixels of the plane; 0: not estimated.
+	Scale    float64 `json:"scale"`
+	Estimate float64 `json:"diameter_estimate,omitempty"`
 	// Banded says that the plane was too large for memory.
 	Banded   bool     `json:"banded,omitempty"`
 	Nuclei   int      `json:"nuclei"`

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"unet/unet"
@@ -34,17 +36,20 @@ const (
 )
 
 // finish turns the maps of a plane into nuclei and writes its files.
-func (r *predictRun) finish(t *task, c computed) (planeRecord, []instance.Nucleus, instance.Source, error) {
+func (r *predictRun) finish(ctx context.Context, t *task, c computed) (planeRecord, []instance.Nucleus, instance.Source, error) {
 	start := time.Now()
-	labels := instance.Segment(c.maps, c.params)
-	nuclei := instance.Measure(labels, t.measured)
 	src := r.source(t)
-	rec := r.planeRecord(t, c.scale)
-	rec.Warnings, rec.Notes = c.warnings, c.notes
+	rec := r.planeRecord(t)
+	labels, err := r.segment(ctx, t, &c, &rec)
+	if err != nil {
+		return rec, nil, src, err
+	}
+	rec.Scale = c.scale
+	nuclei := instance.Measure(labels, t.measured)
 	if err := rec.summarise(src, nuclei); err != nil {
 		return rec, nil, src, err
 	}
-	if w := r.sizeWarning(rec.Diameter, rec.Nuclei, c.scale); w != "" {
+	if w := r.sizeWarning(&rec); w != "" {
 		rec.Warnings = append(rec.Warnings, w)
 	}
 	if err := os.MkdirAll(filepath.Dir(under(r.out, t.base())), 0o755); err != nil {
@@ -307,12 +312,19 @@ func (p *planeRecord) summary(table []byte) error {
 	if len(rows) != 2 {
 		return errors.New("the summary of an image is not one row")
 	}
-	p.Columns, p.Values = rows[0], rows[1]
+	num := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
+	estimate := ""
+	if p.Estimate > 0 {
+		estimate = num(p.Estimate)
+	}
+	p.Columns = append(rows[0], "diameter_estimate", "scale")
+	p.Values = append(rows[1], estimate, num(p.Scale))
 	return nil
 }
 
-func (r *predictRun) planeRecord(t *task, scale float64) planeRecord {
+// planeRecord is what is known of a plane before it is computed.
+func (r *predictRun) planeRecord(t *task) planeRecord {
 	id := t.in.id + t.job.suffix
 	return planeRecord{Suffix: t.job.suffix, ID: id, Plane: t.job.info.String(),
-		Width: t.job.info.W, Height: t.job.info.H, PixelSize: r.pixelSize(t.job.info), Scale: scale}
+		Width: t.job.info.W, Height: t.job.info.H, PixelSize: r.pixelSize(t.job.info), Scale: 1}
 }

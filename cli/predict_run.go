@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -175,7 +174,7 @@ func (r *predictRun) pipeline(ctx context.Context) error {
 					writers <- struct{}{}
 					group.Go(func() {
 						defer func() { <-writers; close(f.ready) }()
-						f.plane, f.nuclei, f.source, f.err = r.finish(t, c)
+						f.plane, f.nuclei, f.source, f.err = r.finish(ctx, t, c)
 					})
 				}
 			}
@@ -387,121 +386,19 @@ func (r *predictRun) tooLarge(j planeJob, decoded int64) bool {
 
 // computed is what the network says of a plane.
 type computed struct {
-	maps     instance.Maps
-	params   instance.Params
-	scale    float64
-	seconds  float64
-	warnings []string
-	notes    []string
+	maps    instance.Maps
+	scale   float64
+	seconds float64
 }
 
 // compute runs the network on a plane.
 func (r *predictRun) compute(ctx context.Context, t *task) (c computed, err error) {
 	start := time.Now()
 	defer func() { c.seconds = time.Since(start).Seconds() }()
-	target := r.model.Card.Diameter[1]
-	c.scale, err = r.scaleOf(t)
-	if err != nil {
-		return c, err
-	}
-	c.params = r.paramsAt(c.scale)
-	if c.maps, err = r.mapsAt(ctx, t, c.scale); err != nil || !r.diameter.auto {
-		return c, err
-	}
-	d, n := medianDiameter(instance.Segment(c.maps, c.params))
-	card := r.model.Card.Diameter
-	switch {
-	case n < 5:
-		c.notes = append(c.notes, plural(n, "nucleus is", "nuclei are")+" too few to estimate their size: native scale")
-	case d >= card[0] && d <= card[2]:
-		c.notes = append(c.notes, fmt.Sprintf("median diameter %.1f pixels, as in training: native scale", d))
-	default:
-		c.scale = min(max(target/d, minScale), maxScale)
-		c.notes = append(c.notes, fmt.Sprintf("median diameter %.1f pixels, %.1f in training: scaled by %.3g", d, target, c.scale))
-		c.params = r.paramsAt(c.scale)
+	if c.scale, err = r.scaleOf(t); err == nil {
 		c.maps, err = r.mapsAt(ctx, t, c.scale)
 	}
 	return c, err
-}
-
-const minScale, maxScale = 1.0 / 16, 16
-
-// scaleOf is how much to enlarge a plane so that its nuclei are as large as in
-// training.
-func (r *predictRun) scaleOf(t *task) (float64, error) {
-	d := r.diameter.pixels
-	if µm := r.diameter.micrometres; µm > 0 {
-		size := r.pixelSize(t.job.info)
-		if size <= 0 {
-			return 0, withHint(fmt.Errorf("%s: --diameter in µm, but the file does not say how large its pixels are", t.in.path), "add --pixel-size")
-		}
-		d = µm / size
-	}
-	if d == 0 {
-		return 1, nil
-	}
-	s := r.model.Card.Diameter[1] / d
-	if s < minScale || s > maxScale {
-		return 0, fmt.Errorf("%s: nuclei of %.4g pixels would need scaling by %.3g; %.4g to %.4g is possible", t.in.path, d, s, minScale, float64(maxScale))
-	}
-	return s, nil
-}
-
-func (r *predictRun) pixelSize(p imageio.PlaneInfo) float64 {
-	if r.settings.PixelSize > 0 {
-		return r.settings.PixelSize
-	}
-	return p.PixelSize
-}
-
-// paramsAt are the parameters for maps of an image that was scaled for the
-// network and back: areas are those of the image.
-func (r *predictRun) paramsAt(scale float64) instance.Params {
-	p := r.settings.Instance
-	if !r.settings.MinAreaSet {
-		p.MinArea = int(math.Round(float64(p.MinArea) / scale / scale))
-	}
-	return p
-}
-
-// mapsAt computes the maps of a plane at another scale, at the plane's size.
-func (r *predictRun) mapsAt(ctx context.Context, t *task, scale float64) (instance.Maps, error) {
-	img := t.img
-	if scale == 1 {
-		return r.predictor.Maps(ctx, img)
-	}
-	w, h := max(1, int(math.Round(float64(img.W)*scale))), max(1, int(math.Round(float64(img.H)*scale)))
-	heads := len(r.model.Card.Arch.Heads)
-	if bytes := int64(w) * int64(h) * int64(8*img.C+4*heads); bytes > r.budget/2 {
-		return instance.Maps{}, &imageio.LimitError{Name: t.in.path, What: fmt.Sprintf("scaled by %.3g it is %d x %d pixels", scale, w, h), Hint: "allow more with --max-memory"}
-	}
-	small := imageio.Resample(img, w, h)
-	small.Bits, small.Float = img.Bits, img.Float
-	m, err := r.predictor.Maps(ctx, small)
-	if err != nil {
-		return m, err
-	}
-	back := func(v []float32) []float32 {
-		if v == nil {
-			return nil
-		}
-		return imageio.Resample(&imageio.Image{W: w, H: h, C: 1, Pix: v}, img.W, img.H).Pix
-	}
-	return instance.Maps{W: img.W, H: img.H, Foreground: back(m.Foreground), Border: back(m.Border), Distance: back(m.Distance)}, nil
-}
-
-func medianDiameter(l *imageio.Labels) (d float64, n int) {
-	s := instance.Summarise(instance.Measure(l, nil), l.W, l.H)
-	return s.DiameterMedian, s.Count
-}
-
-// sizeWarning says when nuclei are far from what the model was trained on.
-func (r *predictRun) sizeWarning(d float64, n int, scale float64) string {
-	c := r.model.Card.Diameter
-	if seen := d * scale; n >= 5 && c[1] > 0 && r.settings.Diameter == "" && (seen > 1.5*c[2] || seen < c[0]/1.5) {
-		return fmt.Sprintf("median diameter %.1f pixels, the model was trained on %.0f to %.0f: try --diameter auto", d, c[0], c[2])
-	}
-	return ""
 }
 
 // hashInput is the SHA-256 of a file, or of all names and files of a folder.

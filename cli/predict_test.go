@@ -406,8 +406,15 @@ func TestPredictSameBytes(t *testing.T) {
 	}
 }
 
-// TestPredictLarge predicts an image within memory and in bands.
+// TestPredictLarge predicts an image within memory and in bands, at native
+// scale and scaled.
 func TestPredictLarge(t *testing.T) {
+	for _, diameter := range []string{"native", "20"} {
+		t.Run(diameter, func(t *testing.T) { testPredictLarge(t, diameter) })
+	}
+}
+
+func testPredictLarge(t *testing.T, diameter string) {
 	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
 	file := filepath.Join(dir, "big.tif")
 	var list []disc
@@ -416,7 +423,7 @@ func TestPredictLarge(t *testing.T) {
 	}
 	writeImage(t, file, discs(1700, 1500, list...))
 	whole, bands := filepath.Join(dir, "whole"), filepath.Join(dir, "bands")
-	args := []string{"predict", file, "--model", model, "--format", "labels,csv,geojson,overlay,mask,prob,rle-csv,coco,roi", "--out"}
+	args := []string{"predict", file, "--model", model, "--diameter", diameter, "--format", "labels,csv,geojson,overlay,mask,prob,rle-csv,coco,roi", "--out"}
 	mustRun(t, 0, append(args, whole, "--max-memory", "8GiB")...)
 	mustRun(t, 0, append(args, bands, "--max-memory", "500MiB")...)
 	want := []string{"big.geojson", "big.labels.tif", "big.mask.tif", "big.nuclei.csv", "big.overlay.png", "big.prob-foreground.tif", "big.rois.zip",
@@ -447,6 +454,27 @@ func TestPredictLarge(t *testing.T) {
 	mustRun(t, 6, "predict", file, "--model", model, "--out", filepath.Join(dir, "no"), "--max-memory", "64MiB")
 }
 
+// TestPredictLargeEstimate: in bands, too, nuclei larger than the model knows
+// are found by size, from a part of the image.
+func TestPredictLargeEstimate(t *testing.T) {
+	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
+	file := filepath.Join(dir, "big.tif")
+	var list []disc
+	for i := range 25 * 22 {
+		list = append(list, disc{34 + 68*(i%25), 34 + 68*(i/25), 20})
+	}
+	writeImage(t, file, discs(1700, 1500, list...))
+	stdout, _ := mustRun(t, 0, "predict", file, "--model", model, "--format", "csv", "--max-memory", "500MiB", "--json", "--out", filepath.Join(dir, "out"))
+	var m manifest
+	if err := json.Unmarshal([]byte(stdout), &m); err != nil {
+		t.Fatal(err)
+	}
+	p := m.Images[0].Planes[0]
+	if !p.Banded || math.Abs(p.Estimate-40.2) > 1 || math.Abs(p.Scale-11/p.Estimate) > 0.001 || p.Nuclei != len(list) || len(p.Notes) != 1 {
+		t.Errorf("banded %v, %d nuclei of %v, scale %v, %q", p.Banded, p.Nuclei, p.Estimate, p.Scale, p.Notes)
+	}
+}
+
 // TestPredictScale: nuclei twice as large as in training are found by size.
 func TestPredictScale(t *testing.T) {
 	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
@@ -457,26 +485,61 @@ func TestPredictScale(t *testing.T) {
 	file := filepath.Join(dir, "big.png")
 	writeImage(t, file, discs(180, 180, list...))
 	for _, k := range []struct {
-		args  []string
-		scale float64
-		says  string
+		args            []string
+		scale, estimate float64
+		says            string
 	}{
-		{nil, 1, "try --diameter auto"},
-		{[]string{"--diameter", "auto"}, 11 / 40.23, "scaled by 0.27"},
-		{[]string{"--diameter", "44"}, 0.25, ""},
-		{[]string{"--diameter", "11um", "--pixel-size", "0.25"}, 0.25, ""},
+		{nil, 11 / 40.0, 40.0, "scaled by 0.27"},
+		{[]string{"--diameter", "native"}, 1, 0, "--diameter auto scales"},
+		{[]string{"--diameter", "44"}, 0.25, 0, ""},
+		{[]string{"--diameter", "11um", "--pixel-size", "0.25"}, 0.25, 0, ""},
 	} {
-		stdout, stderr := mustRun(t, 0, append([]string{"predict", file, "--model", model, "--json", "--out", t.TempDir()}, k.args...)...)
+		out := t.TempDir()
+		stdout, stderr := mustRun(t, 0, append([]string{"predict", file, "--model", model, "--json", "--out", out}, k.args...)...)
 		var m manifest
 		if err := json.Unmarshal([]byte(stdout), &m); err != nil {
 			t.Fatal(err)
 		}
 		p := m.Images[0].Planes[0]
-		if math.Abs(p.Scale-k.scale) > 0.005 || p.Nuclei != 9 || math.Abs(p.Diameter-40.2) > 3 {
-			t.Errorf("%q: scale %v, %d nuclei of %v", k.args, p.Scale, p.Nuclei, p.Diameter)
+		if math.Abs(p.Scale-k.scale) > 0.005 || math.Abs(p.Estimate-k.estimate) > 0.1 || p.Nuclei != 9 || math.Abs(p.Diameter-40.2) > 3 {
+			t.Errorf("%q: scale %v by an estimate of %v, %d nuclei of %v", k.args, p.Scale, p.Estimate, p.Nuclei, p.Diameter)
 		}
 		if !strings.Contains(stdout+stderr, k.says) {
 			t.Errorf("%q: %q is not said:\n%s%s", k.args, k.says, stdout, stderr)
+		}
+		summary, err := os.ReadFile(filepath.Join(out, summaryFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if head, row, _ := strings.Cut(string(summary), "\n"); !strings.HasSuffix(head, ",diameter_estimate,scale") ||
+			!strings.HasSuffix(row, fmt.Sprintf(",%.6g\n", p.Scale)) {
+			t.Errorf("%q: summary\n%s", k.args, summary)
+		}
+	}
+}
+
+// TestEstimate: fragments of large nuclei and clumps of small ones leave the
+// scale alone; so do few nuclei.
+func TestEstimate(t *testing.T) {
+	r := &predictRun{model: &unet.Model{Card: unet.Card{Diameter: [3]float64{10, 20, 50}}}}
+	many := func(n, area int) []int { return slices.Repeat([]int{area}, n) }
+	for _, k := range []struct {
+		name            string
+		areas           []int
+		estimate, scale float64
+	}{
+		{"none", nil, 0, 1},
+		{"few", many(4, 20), 0, 1},
+		{"usual", many(9, 314), 20, 1},
+		{"small", many(9, 28), 6, 20.0 / 6},
+		{"large", many(9, 31416), 200, 0.1},
+		{"small with some dirt", append(many(60, 28), 700), 6, 20.0 / 6},
+		{"fragments", append(many(80, 28), many(6, 11000)...), 6, 1},
+		{"clumps", append(many(80, 28), 31416), 6, 1},
+	} {
+		rec := planeRecord{}
+		if s := r.estimate(k.areas, &rec); math.Abs(s-k.scale) > 0.02*k.scale || math.Abs(rec.Estimate-k.estimate) > 0.1 || (len(rec.Notes) > 0) != (k.scale != 1) {
+			t.Errorf("%s: %v, %+v", k.name, s, rec)
 		}
 	}
 }

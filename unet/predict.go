@@ -19,6 +19,9 @@ type Predictor struct {
 	// Flips averages over the image and its three mirror images (test-time
 	// augmentation), at four times the cost.
 	Flips bool
+	// BFloat16 multiplies bfloat16 numbers instead of float32; to be set before
+	// the first image. See core.Options.
+	BFloat16 bool
 
 	ranges map[string][]float32 // see core.Options
 
@@ -107,7 +110,7 @@ func (p *Predictor) network(n, h, w int) (*network, error) {
 	if len(p.nets) == mostPrograms {
 		p.forget()
 	}
-	net, err := p.model.Card.Arch.build(p.engine, p.model.Params, h, w, core.Options{Batch: n, Ranges: p.ranges, Shared: &p.shared}, nil)
+	net, err := p.model.Card.Arch.build(p.engine, p.model.Params, h, w, core.Options{Batch: n, BFloat16: p.BFloat16, Ranges: p.ranges, Shared: &p.shared}, nil)
 	if err != nil {
 		// The shared memory may be gone.
 		p.forget()
@@ -121,38 +124,34 @@ func (p *Predictor) network(n, h, w int) (*network, error) {
 // Maps returns the network's probabilities for an image of raw samples, at the
 // size of the image.
 func (p *Predictor) Maps(ctx context.Context, img *imageio.Image) (instance.Maps, error) {
+	return p.MapsAt(ctx, img, img.W, img.H)
+}
+
+// MapsAt is Maps by way of another size: the image is normalised, shown to the
+// network at w x h pixels, and the maps are resampled to the image's size. A
+// model with an input size of its own sees every image at that.
+func (p *Predictor) MapsAt(ctx context.Context, img *imageio.Image, w, h int) (instance.Maps, error) {
 	in, err := p.model.Card.Input.Apply(img)
 	if err != nil {
 		return instance.Maps{}, err
 	}
-	return p.normalised(ctx, in)
+	return p.normalised(ctx, in, w, h)
 }
 
-// normalised is Maps for an image that is normalised already.
-func (p *Predictor) normalised(ctx context.Context, in *imageio.Image) (instance.Maps, error) {
-	if in.W < 1 || in.H < 1 {
+// normalised is MapsAt for an image that is normalised already.
+func (p *Predictor) normalised(ctx context.Context, in *imageio.Image, w, h int) (instance.Maps, error) {
+	if size := p.model.Card.Input.Size; size > 0 {
+		w, h = size, size
+	}
+	if in.W < 1 || in.H < 1 || w < 1 || h < 1 {
 		return instance.Maps{}, fmt.Errorf("empty image (%dx%d)", in.W, in.H)
 	}
-	planes, err := p.resized(ctx, in)
+	planes, err := p.planes(ctx, imageio.Resample(in, w, h))
 	if err != nil {
 		return instance.Maps{}, err
 	}
-	return p.named(planes, in.W, in.H), nil
-}
-
-// resized computes the planes of all heads at the size of the image, by way of
-// the model's own size where it has one.
-func (p *Predictor) resized(ctx context.Context, in *imageio.Image) ([]float32, error) {
-	size := p.model.Card.Input.Size
-	if size == 0 || in.W == size && in.H == size {
-		return p.planes(ctx, in)
-	}
-	planes, err := p.planes(ctx, imageio.Resample(in, size, size))
-	if err != nil {
-		return nil, err
-	}
-	back := &imageio.Image{W: size, H: size, C: len(p.model.Card.Arch.Heads), Pix: planes}
-	return imageio.Resample(back, in.W, in.H).Pix, nil
+	back := &imageio.Image{W: w, H: h, C: len(p.model.Card.Arch.Heads), Pix: planes}
+	return p.named(imageio.Resample(back, in.W, in.H).Pix, in.W, in.H), nil
 }
 
 // named hands out the planes of the heads by name.

@@ -105,15 +105,19 @@ const (
 
 // MaxRows returns how many rows instance.Stream may hold when Bands predicts
 // an image of width w within budget bytes, and the bytes the network takes of
-// them. channels are those that are measured.
-func (p *Predictor) MaxRows(w, channels int, budget int64) (rows int, network int64, err error) {
+// them; BandsAt with the network seeing it seen pixels wide. channels are those
+// that are measured.
+func (p *Predictor) MaxRows(w, seen, channels int, budget int64) (rows int, network int64, err error) {
 	n, err := p.model.Memory(p.tileW, p.tileH)
 	if err != nil {
 		return 0, 0, err
 	}
 	network = int64(n)
 	heads, sides := int64(len(p.model.Card.Arch.Heads)), int64(channels+1)
-	fixed := baseBytes + network + int64(w)*(4*sides*int64(p.tileH+streamRows)+4*heads*int64(p.tileH+streamRows))
+	fixed := baseBytes + network + int64(seen)*(4*sides*int64(p.tileH+streamRows)+4*heads*int64(p.tileH+streamRows))
+	if seen != w { // bands on their way between the two sizes
+		fixed += 4 * 3 * streamRows * (sides + heads) * int64(w+seen)
+	}
 	row := int64(w) * (streamBytes + 4*int64(channels))
 	rows = int((budget-fixed)/row) - streamRows
 	if rows < 256 {

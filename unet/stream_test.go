@@ -12,12 +12,14 @@ import (
 	"unet/unet/instance"
 )
 
-// testPredictor is a small network with random weights whose foreground
-// covers about half of a noise image.
-func testPredictor(t *testing.T, depth int) *Predictor {
+// testPredictor is a small network with random weights, with all heads unless
+// some are named, whose foreground covers about half of a noise image.
+func testPredictor(t *testing.T, depth int, heads ...string) *Predictor {
 	t.Helper()
-	card := Card{Kind: Nuclei, Arch: Arch{Channels: 3, Depth: depth, Width: 16, Norm: "batch",
-		Heads: []string{HeadForeground, HeadBorder, HeadDistance}},
+	if heads == nil {
+		heads = []string{HeadForeground, HeadBorder, HeadDistance}
+	}
+	card := Card{Kind: Nuclei, Arch: Arch{Channels: 3, Depth: depth, Width: 16, Norm: "batch", Heads: heads},
 		Input: Input{Normalise: "percentile", Low: 1, High: 99.8}, Threshold: 0.5,
 		Instance: instance.Params{Foreground: 0.5, Seed: 0.3, Prominence: 0.02, Border: 0.5, MinArea: 4, FillHoles: true}}
 	m, err := NewModel(card, 3, false)
@@ -205,7 +207,7 @@ func TestCuts(t *testing.T) {
 // TestMaxRows checks that a slide fits 2 GiB and that too little is refused.
 func TestMaxRows(t *testing.T) {
 	p := testPredictor(t, 4)
-	rows, network, err := p.MaxRows(40000, 1, 2<<30)
+	rows, network, err := p.MaxRows(40000, 40000, 1, 2<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +215,7 @@ func TestMaxRows(t *testing.T) {
 	if rows < 512 {
 		t.Errorf("%d rows", rows)
 	}
-	if _, _, err := p.MaxRows(40000, 1, 512<<20); err == nil {
+	if _, _, err := p.MaxRows(40000, 40000, 1, 512<<20); err == nil {
 		t.Error("512 MiB accepted")
 	}
 }

@@ -39,7 +39,7 @@ func validate(ctx context.Context, p *Predictor, images *Images) (Scores, error)
 	var bce, n float64
 	taus := metrics.Taus()
 	for i, item := range images.items {
-		m, err := p.normalised(ctx, item.Image)
+		m, err := p.normalised(ctx, item.Image, item.Image.W, item.Image.H)
 		if err != nil {
 			return s, err
 		}

@@ -1,0 +1,236 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"unet/unet"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+// diameter is how large nuclei are in an image: not asked, in pixels, in
+// micrometres or to be estimated.
+type diameter struct {
+	pixels, micrometres float64
+	auto                bool
+}
+
+const (
+	diameterAuto   = "auto"
+	diameterNative = "native"
+)
+
+func parseDiameter(s string) (d diameter, err error) {
+	switch s {
+	case diameterNative:
+		return d, nil
+	case diameterAuto:
+		return diameter{auto: true}, nil
+	}
+	number, into := s, &d.pixels
+	for _, unit := range []string{"um", "µm", "μm"} {
+		if n, ok := strings.CutSuffix(s, unit); ok {
+			number, into = n, &d.micrometres
+		}
+	}
+	v, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(number, "px")), 64)
+	if err != nil || !(v > 0) || math.IsInf(v, 0) {
+		return d, usagef("--diameter %s: give pixels such as 25, micrometres such as 12um, auto or native", s)
+	}
+	*into = v
+	return d, nil
+}
+
+const minScale, maxScale = 1.0 / 16, 16
+
+// scaleOf is how much to enlarge a plane so that its nuclei are as large as in
+// training, 1 when that is not asked or not known yet.
+func (r *predictRun) scaleOf(t *task) (float64, error) {
+	d := r.diameter.pixels
+	if µm := r.diameter.micrometres; µm > 0 {
+		size := r.pixelSize(t.job.info)
+		if size <= 0 {
+			return 0, withHint(fmt.Errorf("%s: --diameter in µm, but the file does not say how large its pixels are", t.in.path), "add --pixel-size")
+		}
+		d = µm / size
+	}
+	if d == 0 {
+		return 1, nil
+	}
+	s := r.model.Card.Diameter[1] / d
+	if s < minScale || s > maxScale {
+		return 0, fmt.Errorf("%s: nuclei of %.4g pixels would need scaling by %.3g; %.4g to %.4g is possible", t.in.path, d, s, minScale, float64(maxScale))
+	}
+	return s, nil
+}
+
+func (r *predictRun) pixelSize(p imageio.PlaneInfo) float64 {
+	if r.settings.PixelSize > 0 {
+		return r.settings.PixelSize
+	}
+	return p.PixelSize
+}
+
+// paramsAt are the parameters for maps of an image that was scaled for the
+// network and back: areas are those of the image.
+func (r *predictRun) paramsAt(scale float64) instance.Params {
+	p := r.settings.Instance
+	if !r.settings.MinAreaSet {
+		p.MinArea = int(math.Round(float64(p.MinArea) / scale / scale))
+	}
+	return p
+}
+
+// scaled is the size of a plane that the network sees.
+func scaled(p imageio.PlaneInfo, scale float64) (w, h int) {
+	return max(1, int(math.Round(float64(p.W)*scale))), max(1, int(math.Round(float64(p.H)*scale)))
+}
+
+// mapsAt computes the maps of a plane at another scale, at the plane's size.
+func (r *predictRun) mapsAt(ctx context.Context, t *task, scale float64) (instance.Maps, error) {
+	if scale == 1 {
+		return r.predictor.Maps(ctx, t.img)
+	}
+	w, h := scaled(t.job.info, scale)
+	heads := len(r.model.Card.Arch.Heads)
+	if bytes := int64(w) * int64(h) * int64(8*t.img.C+4*heads); bytes > r.budget/2 {
+		return instance.Maps{}, &imageio.LimitError{Name: t.in.path, What: fmt.Sprintf("scaled by %.3g it is %d x %d pixels", scale, w, h), Hint: "allow more with --max-memory"}
+	}
+	return r.predictor.MapsAt(ctx, t.img, w, h)
+}
+
+// segment turns the maps of a plane into nuclei. Unless their size is given,
+// it is taken from these nuclei, and when it is far from that of training the
+// plane is computed again at another scale, which c gets.
+func (r *predictRun) segment(ctx context.Context, t *task, c *computed, rec *planeRecord) (*imageio.Labels, error) {
+	labels := instance.Segment(c.maps, r.paramsAt(c.scale))
+	if !r.diameter.auto {
+		return labels, nil
+	}
+	c.scale = r.estimate(areas(labels), rec)
+	if c.scale == 1 {
+		return labels, nil
+	}
+	m, err := r.mapsAt(ctx, t, c.scale)
+	var limit *imageio.LimitError
+	if errors.As(err, &limit) { // nobody asked for this size
+		c.scale = 1
+		rec.Warnings = append(rec.Warnings, err.Error()+": native scale")
+		return labels, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.maps = m
+	return instance.Segment(m, r.paramsAt(c.scale)), nil
+}
+
+// areas are those of the nuclei of an image in pixels.
+func areas(l *imageio.Labels) []int {
+	list := make([]int, l.Max())
+	for _, id := range l.ID {
+		if id != 0 {
+			list[id-1]++
+		}
+	}
+	return list
+}
+
+// fewest nuclei tell nothing of their usual size.
+const fewest = 5
+
+// estimate enters the usual diameter of nuclei of these areas, found at native
+// scale, in rec and returns the scale that suits it: 1 where the model knows
+// such nuclei.
+func (r *predictRun) estimate(areas []int, rec *planeRecord) (scale float64) {
+	if len(areas) < fewest {
+		return 1
+	}
+	card := r.model.Card
+	low, high := card.KnownDiameters()
+	slices.Sort(areas)
+	byCount, byArea := usual(areas)
+	rec.Estimate = byCount
+	// Fragments of one large nucleus are many, a clump of many small ones has
+	// a large area: both must agree.
+	switch small, large := min(byCount, byArea), max(byCount, byArea); {
+	case large < low:
+		rec.Estimate = large
+	case small > high:
+		rec.Estimate = small
+	default:
+		return 1
+	}
+	scale = min(max(card.Diameter[1]/rec.Estimate, minScale), maxScale)
+	rec.Notes = append(rec.Notes, fmt.Sprintf("nuclei of %.1f pixels, the model knows %.0f to %.0f: scaled by %.3g", rec.Estimate, low, high, scale))
+	return scale
+}
+
+// usual returns the diameter of circles of the median area, and that of the
+// nucleus in which the middle one of all nuclear pixels lies, both of areas in
+// rising order.
+func usual(areas []int) (byCount, byArea float64) {
+	diameter := func(a int) float64 { return math.Sqrt(4 * float64(a) / math.Pi) }
+	n := len(areas)
+	byCount = (diameter(areas[(n-1)/2]) + diameter(areas[n/2])) / 2
+	total := 0
+	for _, a := range areas {
+		total += a
+	}
+	sum := 0
+	for _, a := range areas {
+		if sum += a; 2*sum >= total {
+			return byCount, diameter(a)
+		}
+	}
+	return byCount, byCount
+}
+
+// sampleSide is the side in pixels of the four windows of a large plane from
+// which the size of its nuclei is estimated.
+const sampleSide = 512
+
+// estimateLarge is estimate for a plane read in pieces: from windows in the
+// middle of its quarters.
+func (r *predictRun) estimateLarge(ctx context.Context, t *task, levels unet.Levels, rec *planeRecord) (scale float64, err error) {
+	var all []int
+	p := t.job.info
+	params := r.settings.Instance
+	params.RemoveEdge = true // what the window cuts is no nucleus
+	w, h := min(sampleSide, p.W), min(sampleSide, p.H)
+	for quarter := range 4 {
+		x0 := min(max(p.W*(1+quarter%2*2)/4-w/2, 0), p.W-w)
+		y0 := min(max(p.H*(1+quarter/2*2)/4-h/2, 0), p.H-h)
+		window := unet.Rows{W: w, H: h, Read: func(y, n int) (*imageio.Image, error) {
+			return t.file.ReadRegion(t.job.index, x0, y0+y, w, n)
+		}}
+		m := instance.Maps{W: w, H: h}
+		err := r.predictor.Bands(ctx, window, levels, func(_ int, part instance.Maps, _ *imageio.Image) error {
+			m.Foreground = append(m.Foreground, part.Foreground...)
+			m.Border = append(m.Border, part.Border...)
+			m.Distance = append(m.Distance, part.Distance...)
+			return nil
+		})
+		if err != nil {
+			return 1, err
+		}
+		all = append(all, areas(instance.Segment(m, params))...)
+	}
+	return r.estimate(all, rec), nil
+}
+
+// sizeWarning says when nuclei that are not to be scaled are far from what the
+// model was trained on.
+func (r *predictRun) sizeWarning(rec *planeRecord) string {
+	low, high := r.model.Card.KnownDiameters()
+	if r.diameter == (diameter{}) && high > 0 && rec.Nuclei >= fewest && (rec.Diameter > high || rec.Diameter < low) {
+		return fmt.Sprintf("median diameter %.1f pixels, the model knows %.0f to %.0f: --diameter auto scales such images", rec.Diameter, low, high)
+	}
+	return ""
+}

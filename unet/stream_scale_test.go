@@ -1,0 +1,71 @@
+package unet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+// TestScaledBandsEqualWhole: an image that the network sees at another size has
+// the same maps by bands, with its own samples beside them.
+func TestScaledBandsEqualWhole(t *testing.T) {
+	needsKernels(t)
+	ctx := context.Background()
+	for _, k := range []struct {
+		w, h, c, toW, toH int
+		heads             []string
+	}{
+		{333, 417, 1, 150, 188, []string{HeadForeground, HeadBorder, HeadDistance}},
+		{210, 160, 3, 500, 381, []string{HeadForeground, HeadDistance, HeadBorder}},
+		{900, 1000, 1, 70, 63, []string{HeadForeground, HeadDistance}},
+		{60, 40, 1, 960, 640, []string{HeadForeground}},
+		{120, 90, 1, 120, 90, []string{HeadForeground}},
+	} {
+		t.Run(fmt.Sprintf("%dx%dx%d at %dx%d", k.w, k.h, k.c, k.toW, k.toH), func(t *testing.T) {
+			p := testPredictor(t, 2, k.heads...)
+			p.whole, p.tileW, p.tileH = 0, 192, 192
+			img := blobs(k.w, k.h, k.c, 9)
+			want, err := p.MapsAt(ctx, img, k.toW, k.toH)
+			if err != nil {
+				t.Fatal(err)
+			}
+			levels, err := p.model.Card.Input.Levels(ctx, rowsOf(img))
+			if err != nil {
+				t.Fatal(err)
+			}
+			next := 0
+			err = p.BandsAt(ctx, rowsOf(img), levels, k.toW, k.toH, func(y int, m instance.Maps, rows *imageio.Image) error {
+				if y != next || rows.H != m.H || m.H > streamRows {
+					t.Fatalf("band at row %d of %d rows with %d of the image, want row %d", y, m.H, rows.H, next)
+				}
+				next += m.H
+				cut := func(v []float32) []float32 {
+					if v == nil {
+						return nil
+					}
+					return v[y*k.w : next*k.w]
+				}
+				if !slices.Equal(m.Foreground, cut(want.Foreground)) || !slices.Equal(m.Border, cut(want.Border)) ||
+					!slices.Equal(m.Distance, cut(want.Distance)) {
+					t.Errorf("maps at row %d differ from the whole image's", y)
+				}
+				for c := range k.c {
+					if !slices.Equal(rows.Plane(c), cut(img.Plane(c))) {
+						t.Errorf("samples of channel %d at row %d are not the image's", c, y)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if next != k.h {
+				t.Errorf("%d rows of %d", next, k.h)
+			}
+		})
+	}
+}
