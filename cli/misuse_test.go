@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,9 @@ type misuse struct {
 	code int
 	says string // within the error line
 	env  string
+	// prints is within standard output, for commands that say there what they
+	// found before they fail; else it must be empty.
+	prints string
 }
 
 // misuses run in the folder that badFiles fills.
@@ -264,6 +268,7 @@ func badFiles(t *testing.T) string {
 	write("long.yaml", make([]byte, 1<<20+1))
 	write("alias.yaml", []byte("a: &a [x,x]\nb: &b [*a,*a]\nkind: *b\n"))
 	write("bad.csv", []byte("ImageId,EncodedPixels\na,1 2 1 9999999999999\n"))
+	writeHostileFiles(t, dir)
 	return dir
 }
 
@@ -289,7 +294,7 @@ func hugePNG(png []byte) []byte {
 func TestMisuse(t *testing.T) {
 	dir := badFiles(t)
 	before := contents(t, dir)
-	for _, m := range misuses {
+	for _, m := range slices.Concat(misuses, hostileFiles) {
 		t.Run(strings.NewReplacer("/", "_", " ", "_").Replace(m.args+m.env), func(t *testing.T) {
 			work, temp := t.TempDir(), t.TempDir()
 			env := []string{"TMPDIR=" + temp}
@@ -304,7 +309,7 @@ func TestMisuse(t *testing.T) {
 			if code != m.code {
 				t.Errorf("exit status %d, want %d", code, m.code)
 			}
-			if code != exitPartial && stdout != "" {
+			if code != exitPartial && (stdout != "") != (m.prints != "") || !strings.Contains(stdout, m.prints) {
 				t.Errorf("standard output: %s", stdout)
 			}
 			if complaint := checkErrorText(stderr, m); complaint != "" {

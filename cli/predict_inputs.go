@@ -227,7 +227,7 @@ func readList(t *terminal, name string) ([]string, error) {
 		if errors.Is(err, bufio.ErrTooLong) {
 			err = errors.New("a line is longer than any file name")
 		}
-		return nil, fmt.Errorf("list %s: %w", name, err)
+		return nil, inputf("it names one image in each line", "list %s: %w", name, err)
 	}
 	return list, nil
 }
