@@ -23,7 +23,7 @@ func newEngine(t testing.TB, isa string, threads int) *core.Engine {
 }
 
 // needsKernels skips a test that would take minutes on the pure Go reference.
-func needsKernels(t *testing.T) {
+func needsKernels(t testing.TB) {
 	t.Helper()
 	if core.ISAs()[0] == "go" {
 		t.Skip("built without C kernels: this would take minutes")
