@@ -49,6 +49,7 @@ var kernels = []kernel{
 	{"conv3x3_dgrad", csrc.OpConv3x3, wide, macs(18), false, 2e-5, "conv3x3_dgrad", conv(csrc.OpConv3x3, csrc.OpPackConv3x3, true)},
 	{"wino43", csrc.OpWino43, wide, macs(18), false, 2e-5, "conv3x3_fwd", conv(csrc.OpWino43, csrc.OpPackWino43, false)},
 	{"wino43_dgrad", csrc.OpWino43, wide, macs(18), false, 2e-5, "conv3x3_dgrad", conv(csrc.OpWino43, csrc.OpPackWino43, true)},
+	{"wino43_compact", csrc.OpWino43, wide, macs(18), false, 2e-5, "conv3x3_fwd", conv(csrc.OpWino43, csrc.OpPackConv3x3, false)},
 	{"wgrad3x3", csrc.OpWgrad3x3, wide, macs(18), false, 2e-5, "conv3x3_wgrad", wgrad(csrc.OpWgrad3x3, csrc.OpWgrad3x3Reduce)},
 	{"wgrad_wino43", csrc.OpWgradWino43, wide, macs(18), false, 1e-4, "conv3x3_wgrad", wgrad(csrc.OpWgradWino43, csrc.OpWgradWino43Reduce)},
 	{"first", csrc.OpFirst, narrow, macs(18), false, 2e-5, "conv3x3_fwd", first},

@@ -6,6 +6,7 @@
 //
 //	go run ./bench/kernels                              # the paper's network
 //	go run ./bench/kernels -shape unet32 -isa avx512 -kernel conv3x3,wino43
+//	go run ./bench/kernels -choose                      # Winograd or direct?
 //	go run ./bench/kernels -shape 3x16x256x256,64x64x64x64 -count 9 -onednn
 //
 // Rates count the operations of the direct algorithm whatever the kernel does,
@@ -39,6 +40,7 @@ func main() {
 	batch := flag.Int("n", 1, "images per call")
 	count := flag.Int("count", 5, "timings per kernel, of which the median and the best are shown")
 	checkOnly := flag.Bool("check", false, "check only, without timing")
+	choice := flag.Bool("choose", false, "compare Winograd with direct convolution over sides and channels, which core/algorithm.go decides by")
 	compare := flag.Bool("onednn", false, "time oneDNN's kernels, too (needs a C++ compiler and libdnnl)")
 	flag.Parse()
 	layers, err := parseShapes(*shapes, *batch)
@@ -63,6 +65,10 @@ func main() {
 	runtime.LockOSThread() // whose CPU time now reads
 	fmt.Println(core.CPU())
 	var passed bool
+	if *choice {
+		choose(os.Stdout, *isas, *batch, *count)
+		return
+	}
 	if *checkOnly {
 		passed = check(os.Stdout, *isas, *names, layers)
 	} else {

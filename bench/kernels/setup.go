@@ -23,9 +23,13 @@ func conv(op, pack csrc.Op, dgrad bool) func(b *bench, s shape) (values, values)
 		p.Src, p.Dst = &w[0], &packed[0]
 		b.do(pack, unsafe.Pointer(p))
 		x, y := b.tensor(src, s.n, in, size), b.zeros(s.n*blocks(out)*size*16)
+		compact := int32(0)
+		if op == csrc.OpWino43 && pack == csrc.OpPackConv3x3 {
+			compact = 1
+		}
 		b.timed(op, unsafe.Pointer(&csrc.Conv3x3{Src: &x[0], Weight: &packed[0], Dst: &y[0],
 			SrcImage: int64(blocks(in) * size * 16), DstImage: int64(blocks(out) * size * 16),
-			N: int32(s.n), H: int32(s.h), W: int32(s.w), ICB: int32(blocks(in)), OCB: int32(blocks(out))}), true)
+			N: int32(s.n), H: int32(s.h), W: int32(s.w), ICB: int32(blocks(in)), OCB: int32(blocks(out)), Compact: compact}), true)
 		return func() []float32 { return dense(y, s.n, out, size) }, func() []float32 {
 			want := make([]float32, s.n*out*size)
 			if dgrad {
