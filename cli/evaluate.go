@@ -35,6 +35,7 @@ func evaluateCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` for the report"},
 			&cli.IntFlag{Name: "samples", Value: 6, Usage: "images on each sheet of the report, 1 to 50"},
 			&cli.BoolFlag{Name: "tta", Usage: "average over mirror images: better, four times slower"},
+			precisionFlag(""),
 			&cli.BoolFlag{Name: "tune", Usage: "choose thresholds on val and store them in the model file"},
 			&cli.StringFlag{Name: "solution", Usage: "CSV `FILE` of true nuclei with the images' Height and Width"},
 		},
@@ -57,6 +58,8 @@ type evaluatedModel struct {
 	Name   string `json:"name"`
 	Kind   string `json:"kind"`
 	SHA256 string `json:"sha256"` // of the file as read
+	// Precision of what the network multiplies.
+	Precision string `json:"precision"`
 }
 
 type evaluatedSet struct {
@@ -97,6 +100,10 @@ func evaluate(c *cli.Context) error {
 		return err
 	}
 	defer m.Params.Free()
+	numbers, err := precision(c, m)
+	if err != nil {
+		return err
+	}
 	e, err := newEngine(c)
 	if err != nil {
 		return err
@@ -105,6 +112,7 @@ func evaluate(c *cli.Context) error {
 	p := unet.NewPredictor(e, m)
 	defer p.Close()
 	p.Flips = c.Bool("tta")
+	setPrecision(c, e, p, numbers)
 	if out := c.String("out"); out != "" {
 		if err := os.MkdirAll(out, 0o777); err != nil {
 			return err
@@ -112,7 +120,7 @@ func evaluate(c *cli.Context) error {
 	}
 
 	r := &evaluateResult{Program: version(), Notes: evaluationNotes(m.Card, set),
-		Model: evaluatedModel{file, m.Card.Name, m.Card.Kind, m.SHA256},
+		Model: evaluatedModel{file, m.Card.Name, m.Card.Kind, m.SHA256, numbers},
 		Set:   evaluatedSet{dir, set.Meta.Source.Name, set.Meta.Source.SHA256, set.Meta.Settings.Size, set.Meta.Settings.Seed}}
 	if builtIn {
 		r.Model.File = "built-in"

@@ -81,6 +81,8 @@ var misuses = []misuse{
 	{args: "predict good.png --out OUT --format labels,jpeg2000", code: exitUsage, says: "jpeg2000"},
 	{args: "predict good.png --out OUT --threshold 1.5", code: exitUsage, says: "--threshold"},
 	{args: "predict good.png --out OUT --threshold NaN", code: exitUsage, says: "--threshold"},
+	{args: "predict good.png --out OUT --precision half", code: exitUsage, says: "half"},
+	{args: "predict good.png --out OUT --precision int8", code: exitUsage, says: "int8"},
 	{args: "predict good.png --out OUT --min-area -3", code: exitUsage, says: "--min-area"},
 	{args: "predict good.png --out OUT --pixel-size -1", code: exitUsage, says: "--pixel-size"},
 	{args: "predict good.png --out OUT --pixel-size NaN", code: exitUsage, says: "--pixel-size"},

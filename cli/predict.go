@@ -56,6 +56,7 @@ func predictCommand() *cli.Command {
 			&cli.IntFlag{Name: "jobs", Value: 2, Usage: "images read and written at the same time as one is computed", Category: run},
 			&cli.StringFlag{Name: "max-memory", Usage: "`SIZE` such as 2GiB; images that need more are done in bands (default: half of what is free)", Category: run},
 			&cli.BoolFlag{Name: "tta", Usage: "average over mirror images: better, 4 times slower", Category: run},
+			precisionFlag(run),
 			&cli.StringFlag{Name: "page", Value: "all", Usage: "`PAGES` from 0, such as 2 or 0,3-5", Category: planes},
 			&cli.StringFlag{Name: "channel", Usage: "`CHANNELS` by number from 0 or name (default: the nuclear stain if one is named so, else all)", Category: planes},
 			&cli.StringFlag{Name: "z", Value: "all", Usage: "`SLICES` from 0", Category: planes},
@@ -80,6 +81,7 @@ type predictSettings struct {
 	Diameter   string          `json:"diameter"`
 	PixelSize  float64         `json:"pixel_size,omitempty"`
 	TTA        bool            `json:"tta"`
+	Precision  string          `json:"precision"`
 	Threshold  float64         `json:"threshold"` // of masks of a paper model
 	Instance   instance.Params `json:"instance"`
 	MinAreaSet bool            `json:"min_area_set"` // in pixels of the image, whatever the scale
@@ -142,6 +144,7 @@ func predict(c *cli.Context) error {
 	p := unet.NewPredictor(e, model)
 	defer p.Close()
 	p.Flips = settings.TTA
+	setPrecision(c, e, p, settings.Precision)
 	r := &predictRun{t: t, out: out, predictor: p, model: model, settings: settings, planes: choice,
 		jobs: c.Int("jobs"), budget: budget, skip: c.Bool("skip-existing"), inputs: inputs}
 	r.diameter, err = parseDiameter(settings.Diameter)
@@ -196,6 +199,10 @@ func predictFlags(c *cli.Context, m *unet.Model) (predictSettings, error) {
 	}
 	if !(s.PixelSize >= 0 && s.PixelSize < 1e4) {
 		return s, usagef("--pixel-size %v: micrometres per pixel", s.PixelSize)
+	}
+	var err error
+	if s.Precision, err = precision(c, m); err != nil {
+		return s, err
 	}
 	s.Threshold, s.Instance = card.Threshold, card.Instance
 	if card.Kind == unet.Paper {

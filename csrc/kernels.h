@@ -233,13 +233,13 @@ struct un_qpack {
     int32_t n, k;
 };
 
-/* UN_BWINO43 and UN_BTCONV are UN_WINO43 and UN_TCONV with products of bfloat16
- * numbers: values of transformed tiles (of act(src)) and of transformed weights
- * (of weights) are rounded to bfloat16, halves to even; their products are exact
- * and summed one after the other in the order of input channels, from 0 (from
- * the bias), each addition rounded to float. weight is packed by
- * UN_PACK_BWINO43 or UN_PACK_BTCONV and takes half the room of the float one
- * with AVX512BF16, as much elsewhere. */
+/* UN_BWINO43 and UN_BTCONV, for inference, are UN_WINO43 (without `compact`) and
+ * UN_TCONV with products of bfloat16 numbers: values of transformed tiles (of
+ * act(src)) and of transformed weights (of weights) are rounded to bfloat16,
+ * halves to even; their products are exact and summed one after the other in the
+ * order of input channels, from 0 (from the bias), each addition rounded to
+ * float. weight is packed by UN_PACK_BWINO43 or UN_PACK_BTCONV and takes half the
+ * room of the float one with AVX512BF16, as much elsewhere. */
 
 enum un_op {
     UN_CONV3X3, UN_WINO43, UN_FIRST,

@@ -73,7 +73,9 @@ func (p *Predictor) forget() {
 
 // Memory returns the bytes of activations that predicting an image of w x h
 // takes at once (images larger than a tile are computed in tiles).
-func (m *Model) Memory(w, h int) (int, error) {
+func (m *Model) Memory(w, h int) (int, error) { return m.memory(w, h, false) }
+
+func (m *Model) memory(w, h int, bfloat16 bool) (int, error) {
 	e, err := core.NewEngine("", 1)
 	if err != nil {
 		return 0, err
@@ -86,7 +88,7 @@ func (m *Model) Memory(w, h int) (int, error) {
 		k := m.Card.Arch.Multiple()
 		return (v + k - 1) / k * k
 	}
-	net, err := m.Card.Arch.build(e, m.Params, up(h), up(w), core.Options{Batch: 1}, nil)
+	net, err := m.Card.Arch.build(e, m.Params, up(h), up(w), core.Options{Batch: 1, BFloat16: bfloat16}, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -108,7 +108,7 @@ const (
 // them; BandsAt with the network seeing it seen pixels wide. channels are those
 // that are measured.
 func (p *Predictor) MaxRows(w, seen, channels int, budget int64) (rows int, network int64, err error) {
-	n, err := p.model.Memory(p.tileW, p.tileH)
+	n, err := p.model.memory(p.tileW, p.tileH, p.BFloat16)
 	if err != nil {
 		return 0, 0, err
 	}
