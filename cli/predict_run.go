@@ -132,7 +132,7 @@ func (r *predictRun) pipeline(ctx context.Context) error {
 		}
 	})
 
-	queue := make(chan *finished, r.jobs)
+	queue := make(chan *finished, writesPerJob*r.jobs)
 	var end error
 	ended := make(chan struct{})
 	group.Go(func() {
@@ -154,7 +154,7 @@ func (r *predictRun) pipeline(ctx context.Context) error {
 			return false
 		}
 	}
-	writers := make(chan struct{}, r.jobs)
+	writers := make(chan struct{}, writesPerJob*r.jobs)
 	for a := range arrivals {
 		for t := range a.tasks {
 			f := &finished{record: a.record, ready: make(chan struct{})}
@@ -171,9 +171,17 @@ func (r *predictRun) pipeline(ctx context.Context) error {
 					f.err = err
 					close(f.ready)
 				} else {
-					writers <- struct{}{}
+					n := r.writeShare(t.job, t.decoded)
+					for range n {
+						writers <- struct{}{}
+					}
 					group.Go(func() {
-						defer func() { <-writers; close(f.ready) }()
+						defer func() {
+							for range n {
+								<-writers
+							}
+							close(f.ready)
+						}()
 						f.plane, f.nuclei, f.source, f.err = r.finish(ctx, t, c)
 					})
 				}
@@ -378,10 +386,29 @@ func (r *predictRun) tooLarge(j planeJob, decoded int64) bool {
 	if r.model.Card.Input.Size > 0 {
 		return false
 	}
-	samples := int64(j.info.W) * int64(j.info.H) * int64(max(j.info.C, len(j.measured)))
+	return j.samples() > imageio.MaxSamples || r.planeBytes(j)+decoded > r.budget/int64(r.jobs+2)
+}
+
+// writesPerJob is how many small planes are written at the same time for every
+// job: writing waits for the disk more than it computes.
+const writesPerJob = 4
+
+// writeShare is how many of the writesPerJob places of a job a plane takes while
+// it is written, by the memory it holds.
+func (r *predictRun) writeShare(j planeJob, decoded int64) int {
+	share := r.budget / int64(r.jobs+2) / writesPerJob
+	return int(min(1+(r.planeBytes(j)+decoded)/share, writesPerJob))
+}
+
+// planeBytes is the memory that a plane takes on its way through the run.
+func (r *predictRun) planeBytes(j planeJob) int64 {
 	heads := len(r.model.Card.Arch.Heads)
-	bytes := int64(j.info.W)*int64(j.info.H)*int64(4*heads+40) + 8*samples + decoded
-	return samples > imageio.MaxSamples || bytes > r.budget/int64(r.jobs+2)
+	return int64(j.info.W)*int64(j.info.H)*int64(4*heads+40) + 8*j.samples()
+}
+
+// samples are those of the plane, or of the channels measured with it.
+func (j planeJob) samples() int64 {
+	return int64(j.info.W) * int64(j.info.H) * int64(max(j.info.C, len(j.measured)))
 }
 
 // computed is what the network says of a plane.
