@@ -113,7 +113,8 @@ func (r *predictRun) segment(ctx context.Context, t *task, c *computed, rec *pla
 	if !r.diameter.auto {
 		return labels, nil
 	}
-	c.scale = r.estimate(areas(labels), rec)
+	found := areas(labels)
+	c.scale = r.estimate(found, r.withSmaller(found, c.maps, r.settings.Instance), rec)
 	if c.scale == 1 {
 		return labels, nil
 	}
@@ -142,21 +143,37 @@ func areas(l *imageio.Labels) []int {
 	return list
 }
 
-// fewest nuclei tell nothing of their usual size.
+// fewest nuclei are needed to tell their usual size.
 const fewest = 5
 
-// estimate enters the usual diameter of nuclei of these areas, found at native
-// scale, in rec and returns the scale that suits it: 1 where the model knows
-// such nuclei.
-func (r *predictRun) estimate(areas []int, rec *planeRecord) (scale float64) {
-	if len(areas) < fewest {
+// withSmaller returns the areas of nuclei at native scale down to the smallest:
+// when those found are few or small, the usual size may lie below the least
+// area of params.
+func (r *predictRun) withSmaller(found []int, m instance.Maps, params instance.Params) []int {
+	const smallest = 4 // pixels
+	low, _ := r.model.Card.KnownDiameters()
+	if len(found) >= fewest {
+		if byCount, _ := usual(found); byCount > 1.5*low {
+			return found
+		}
+	}
+	params.MinArea = min(params.MinArea, smallest)
+	return areas(instance.Segment(m, params))
+}
+
+// estimate enters the usual diameter of the nuclei found at native scale in
+// rec and returns the scale that suits all, smaller ones included: 1 where the
+// model knows such nuclei. It takes their areas.
+func (r *predictRun) estimate(found, all []int, rec *planeRecord) (scale float64) {
+	if len(found) >= fewest {
+		rec.Estimate, _ = usual(found)
+	}
+	if len(all) < fewest {
 		return 1
 	}
 	card := r.model.Card
 	low, high := card.KnownDiameters()
-	slices.Sort(areas)
-	byCount, byArea := usual(areas)
-	rec.Estimate = byCount
+	byCount, byArea := usual(all)
 	// Fragments of one large nucleus are many, a clump of many small ones has
 	// a large area: both must agree.
 	switch small, large := min(byCount, byArea), max(byCount, byArea); {
@@ -173,9 +190,10 @@ func (r *predictRun) estimate(areas []int, rec *planeRecord) (scale float64) {
 }
 
 // usual returns the diameter of circles of the median area, and that of the
-// nucleus in which the middle one of all nuclear pixels lies, both of areas in
-// rising order.
+// nucleus in which the middle one of all nuclear pixels lies, of at least one
+// area; it sorts areas.
 func usual(areas []int) (byCount, byArea float64) {
+	slices.Sort(areas)
 	diameter := func(a int) float64 { return math.Sqrt(4 * float64(a) / math.Pi) }
 	n := len(areas)
 	byCount = (diameter(areas[(n-1)/2]) + diameter(areas[n/2])) / 2
@@ -199,7 +217,7 @@ const sampleSide = 512
 // estimateLarge is estimate for a plane read in pieces: from windows in the
 // middle of its quarters.
 func (r *predictRun) estimateLarge(ctx context.Context, t *task, levels unet.Levels, rec *planeRecord) (scale float64, err error) {
-	var all []int
+	var found, all []int
 	p := t.job.info
 	params := r.settings.Instance
 	params.RemoveEdge = true // what the window cuts is no nucleus
@@ -220,9 +238,11 @@ func (r *predictRun) estimateLarge(ctx context.Context, t *task, levels unet.Lev
 		if err != nil {
 			return 1, err
 		}
-		all = append(all, areas(instance.Segment(m, params))...)
+		part := areas(instance.Segment(m, params))
+		all = append(all, r.withSmaller(part, m, params)...)
+		found = append(found, part...)
 	}
-	return r.estimate(all, rec), nil
+	return r.estimate(found, all, rec), nil
 }
 
 // sizeWarning says when nuclei that are not to be scaled are far from what the

@@ -538,7 +538,7 @@ func TestEstimate(t *testing.T) {
 		{"clumps", append(many(80, 28), 31416), 6, 1},
 	} {
 		rec := planeRecord{}
-		if s := r.estimate(k.areas, &rec); math.Abs(s-k.scale) > 0.02*k.scale || math.Abs(rec.Estimate-k.estimate) > 0.1 || (len(rec.Notes) > 0) != (k.scale != 1) {
+		if s := r.estimate(k.areas, k.areas, &rec); math.Abs(s-k.scale) > 0.02*k.scale || math.Abs(rec.Estimate-k.estimate) > 0.1 || (len(rec.Notes) > 0) != (k.scale != 1) {
 			t.Errorf("%s: %v, %+v", k.name, s, rec)
 		}
 	}
