@@ -36,9 +36,10 @@ func trainCommand() *cli.Command {
 			"Settings come from --preset or --arch, then --config, then single options. A file\n" +
 			"may hold some of the settings only, such as `batch: 16`; its `kind` stands for\n" +
 			"--arch.\n\n" +
-			"--from starts from a model's weights and thresholds, with a fifth of the learning\n" +
-			"rate. Score the result on images it was not trained on: a few images are soon\n" +
-			"learned by heart.",
+			"--from starts from a model's weights and thresholds: a fifth of the learning rate,\n" +
+			"an early end. That model is scored on the validation images, too, and stays the\n" +
+			"result if no epoch is better by --min-delta. The result suits images like those it\n" +
+			"was trained on, and others less than before.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the run"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --out with its settings"},
@@ -218,6 +219,9 @@ func (r *trainRun) train(ctx context.Context, tr *unet.Trainer) (*unet.Result, e
 			float64(p.Parameters)/1e6, tr.Engine.ISA(), tr.Engine.Threads(), bytesText(uint64(p.Memory)))
 		r.t.notef("%d training and %d validation images, %d epochs of %d steps of %d",
 			p.TrainImages, p.ValImages, r.cfg.Epochs, p.Steps, r.cfg.Batch)
+		if p.Start != nil {
+			r.t.notef("the starting model  | %s", scoreLine(p.Start))
+		}
 		r.bar = r.t.progress("training", "steps", r.cfg.Epochs*p.Steps, p.Epoch*p.Steps)
 		if !tr.Resume {
 			if err := r.writeConfig(); err != nil {
@@ -246,13 +250,17 @@ func epochLine(e unet.Epoch, best int) string {
 	s := fmt.Sprintf("epoch %3d  %s  loss %.4f  acc %.4f  f1 %.4f", e.Epoch,
 		shortDuration(time.Duration(e.Seconds*float64(time.Second))), e.Train.Loss, e.Train.Accuracy, e.Train.F1)
 	if e.Val != nil {
-		s += fmt.Sprintf("  | val loss %.4f  acc %.4f  prec %.4f  rec %.4f  f1 %.4f  iou %.4f  ap %.4f",
-			e.Val.Loss, e.Val.Accuracy, e.Val.Precision, e.Val.Recall, e.Val.F1, e.Val.IoU, e.Val.AP)
+		s += "  | " + scoreLine(e.Val)
 	}
 	if e.Epoch == best {
 		s += "  best"
 	}
 	return s
+}
+
+func scoreLine(v *unet.Scores) string {
+	return fmt.Sprintf("val loss %.4f  acc %.4f  prec %.4f  rec %.4f  f1 %.4f  iou %.4f  ap %.4f",
+		v.Loss, v.Accuracy, v.Precision, v.Recall, v.F1, v.IoU, v.AP)
 }
 
 func (r *trainRun) path(name string) string { return filepath.Join(r.out, name) }
@@ -350,19 +358,28 @@ func (r *trainRun) summary(res *unet.Result) error {
 		}
 	}
 	path := r.path(unet.ModelFile)
+	unchanged := r.cfg.RestoreBest && res.BestEpoch == 0 && res.Start != nil
 	if r.t.json {
 		return r.t.writeJSON(struct {
-			Model     string     `json:"model"`
-			Epochs    int        `json:"epochs"`
-			Stopped   bool       `json:"stopped_early"`
-			BestEpoch int        `json:"best_epoch"`
-			Best      unet.Epoch `json:"best"`
-		}{path, len(res.History), res.Stopped, res.BestEpoch, best})
+			Model     string       `json:"model"`
+			Epochs    int          `json:"epochs"`
+			Stopped   bool         `json:"stopped_early"`
+			BestEpoch int          `json:"best_epoch"`
+			Best      unet.Epoch   `json:"best"`
+			Start     *unet.Scores `json:"start,omitempty"`
+			Unchanged bool         `json:"unchanged"` // the result is the starting model
+		}{path, len(res.History), res.Stopped, res.BestEpoch, best, res.Start, unchanged})
 	}
-	if res.Stopped {
-		r.t.notef("stopped early: no better epoch since %d", res.BestEpoch)
+	switch {
+	case unchanged:
+		r.t.printf("no epoch is better than the starting model on the validation images: the result is the starting model\n")
+		r.t.printf("%s\n", scoreLine(res.Start))
+	default:
+		if res.Stopped {
+			r.t.notef("stopped early: no better epoch since %d", res.BestEpoch)
+		}
+		r.t.printf("%s\n", epochLine(best, res.BestEpoch))
 	}
-	r.t.printf("%s\n", epochLine(best, res.BestEpoch))
 	r.t.printf("model %s\n", path)
 	r.t.printf("report %s\n", r.path("report.html"))
 	return nil

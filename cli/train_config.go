@@ -16,9 +16,6 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// fineTuning scales the learning rate where weights are learned already.
-const fineTuning = 0.2
-
 // trainConfig builds the configuration from preset, file and options.
 func trainConfig(c *cli.Context, set *dataset.Set, out string) (unet.Config, error) {
 	file := c.String("config")
@@ -73,7 +70,7 @@ func (b base) config(size int) (unet.Config, error) {
 		return cfg, usagef("unknown --arch %q: nuclei or paper", b.kind)
 	}
 	if b.fineTune {
-		cfg.LearningRate *= fineTuning
+		cfg = cfg.FineTuning()
 	}
 	return cfg, nil
 }

@@ -34,6 +34,7 @@ type state struct {
 	BestEpoch  int             `json:"best_epoch"`
 	RolledBack bool            `json:"rolled_back"`
 	Partial    tally           `json:"partial"`
+	Start      *Scores         `json:"start,omitempty"` // of the model training began with
 	History    []Epoch         `json:"history"`
 	Finished   bool            `json:"finished"`
 }

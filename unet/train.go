@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"unet/core"
@@ -38,7 +39,8 @@ type Trainer struct {
 	// DataHash identifies the training images in checkpoints.
 	DataHash string
 	// From starts from these weights and thresholds instead of random and
-	// default ones; same Arch.
+	// default ones; same Arch. It is scored before the first epoch and stays
+	// the result if no epoch is better.
 	From *Model
 	// Recompute takes less memory and more time, see core.Options.
 	Recompute bool
@@ -72,6 +74,8 @@ type RunPlan struct {
 	Epoch       int // epochs done before, when resuming
 	TrainImages int
 	ValImages   int
+	// Start is how From scores on the validation images, nil without it.
+	Start *Scores
 }
 
 // Progress describes a run in the middle of an epoch.
@@ -85,7 +89,8 @@ type Progress struct {
 type Result struct {
 	Model     *Model // for prediction; the caller frees its Params
 	History   []Epoch
-	BestEpoch int
+	BestEpoch int // 0 when none was better than From, which then is the result
+	Start     *Scores
 	Stopped   bool // early
 }
 
@@ -113,10 +118,14 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	defer t.tearDown()
+	if err := t.judgeStart(ctx); err != nil {
+		return nil, err
+	}
 	if t.Started != nil {
 		t.Started(RunPlan{
 			Parameters: t.model.Params.Count(), Steps: t.feed.steps, Memory: t.net.prog.Memory(),
 			Epoch: t.state.Epoch, TrainImages: t.Train.Len(), ValImages: t.Val.Len(),
+			Start: t.state.Start,
 		})
 	}
 	for !t.state.Finished {
@@ -210,6 +219,9 @@ func (t *Trainer) start() (err error) {
 		return err
 	}
 	if t.From != nil {
+		if t.From.Card.Precision != "" {
+			return fmt.Errorf("a model of precision %s cannot be trained: start from the one it was made of", t.From.Card.Precision)
+		}
 		if !t.From.Card.Arch.sameShape(card.Arch) {
 			return fmt.Errorf("the weights to start from belong to another network (%+v)", t.From.Card.Arch)
 		}
@@ -364,6 +376,29 @@ func (t *Trainer) endEpoch(ctx context.Context, start time.Time) error {
 	return nil
 }
 
+// judgeStart scores From as the one to beat. Figures of training, which it has
+// none of, cannot compare it.
+func (t *Trainer) judgeStart(ctx context.Context) error {
+	s := t.state
+	if t.From == nil || s.Updates > 0 || s.Start != nil || strings.HasPrefix(t.Config.Monitor, "train_") {
+		return nil
+	}
+	t.model.copyTo(t.valCopy, false)
+	t.val.repack()
+	v, err := validate(ctx, t.val, t.Val)
+	if err != nil {
+		if ctx.Err() != nil {
+			return t.interrupted(ctx)
+		}
+		return err
+	}
+	if s.Best, err = (Epoch{Val: &v}).Monitored(t.Config.Monitor); err != nil {
+		return err
+	}
+	s.Start = &v
+	return t.From.Save(t.path(BestFile), false)
+}
+
 // judge compares a validated epoch with the best.
 func (t *Trainer) judge(e Epoch) error {
 	s, c := t.state, t.Config
@@ -468,9 +503,9 @@ func (m *Model) copyState(to *Model) {
 // finish writes the result.
 func (t *Trainer) finish() (*Result, error) {
 	s := t.state
-	r := &Result{History: s.History, BestEpoch: s.BestEpoch, Stopped: s.Epoch < t.Config.Epochs}
+	r := &Result{History: s.History, BestEpoch: s.BestEpoch, Start: s.Start, Stopped: s.Epoch < t.Config.Epochs}
 	var err error
-	if t.Config.RestoreBest && s.BestEpoch > 0 {
+	if t.Config.RestoreBest && (s.BestEpoch > 0 || s.Start != nil) {
 		r.Model, err = LoadModel(t.path(BestFile))
 	} else {
 		r.Model, err = t.model.clone(t.Config.EMA > 0)

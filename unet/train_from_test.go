@@ -1,0 +1,54 @@
+package unet
+
+import (
+	"context"
+	"slices"
+	"testing"
+)
+
+// TestStartStays: a model that training does not make better is the result
+// itself; one that it does is not.
+func TestStartStays(t *testing.T) {
+	needsKernels(t)
+	first, err := trainer(t, t.TempDir()).Run(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := first.Model
+	defer start.Params.Free()
+	start.Card.Name = "start"
+	if first.Start != nil {
+		t.Error("a training from random weights has a score of its start")
+	}
+	for _, k := range []struct {
+		minDelta float64
+		stays    bool
+	}{{0.5, true}, {-2, false}} {
+		tr := trainer(t, t.TempDir())
+		tr.From = start
+		tr.Config.MinDelta = k.minDelta
+		var announced *Scores
+		tr.Started = func(p RunPlan) { announced = p.Start }
+		r, err := tr.Run(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := NewPredictor(tr.Engine, start)
+		want, err := validate(context.Background(), p, tr.Val)
+		p.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Start == nil || announced == nil || *r.Start != want || *announced != want {
+			t.Errorf("the start scores %+v, announced %+v, want %+v", r.Start, announced, want)
+		}
+		same := r.Model.Card.Name == "start"
+		for _, q := range r.Model.Params.All() {
+			same = same && slices.Equal(q.Value, start.Params.Get(q.Name).Value)
+		}
+		if same != k.stays || (r.BestEpoch == 0) != k.stays {
+			t.Errorf("min-delta %v: the start is the result: %v, best epoch %d", k.minDelta, same, r.BestEpoch)
+		}
+		r.Model.Params.Free()
+	}
+}
