@@ -70,7 +70,7 @@ func (s *Shared) hold(p *Program) error {
 	// First free, then allocate: both together might be too much.
 	csrc.Free(s.mem)
 	s.size = p.size
-	if s.mem = csrc.Alloc(s.size * 4); s.mem == nil {
+	if s.mem = csrc.Reserve(s.size * 4); s.mem == nil {
 		s.size = 0
 	}
 	for _, q := range s.programs {

@@ -95,13 +95,16 @@ func init() { C.un_large_blocks_apart() }
 // Alloc returns n zeroed bytes aligned to 64, outside Go's heap, or nil if
 // there is no memory. Free releases them.
 func Alloc(n int) unsafe.Pointer {
-	n = (n + 63) &^ 63
-	p := C.aligned_alloc(64, C.size_t(n))
+	p := Reserve(n)
 	if p != nil {
-		clear(unsafe.Slice((*byte)(p), n))
+		clear(unsafe.Slice((*byte)(p), (n+63)&^63))
 	}
 	return p
 }
 
-// Free releases memory from Alloc.
+// Reserve is Alloc for memory that is written before it is read: nothing touches
+// it here.
+func Reserve(n int) unsafe.Pointer { return C.aligned_alloc(64, C.size_t((n+63)&^63)) }
+
+// Free releases memory from Alloc and Reserve.
 func Free(p unsafe.Pointer) { C.free(p) }

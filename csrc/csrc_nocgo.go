@@ -26,6 +26,9 @@ func Alloc(n int) unsafe.Pointer {
 	return unsafe.Add(p, -uintptr(p)&63)
 }
 
+// Reserve is Alloc.
+func Reserve(n int) unsafe.Pointer { return Alloc(n) }
+
 // Free does nothing: the garbage collector owns the memory.
 func Free(unsafe.Pointer) {}
 
