@@ -287,7 +287,7 @@ func reportKind(k *dataset.KindStats, nuclei []float64) report.Kind {
 
 // shortID cuts long names, such as Kaggle's, for captions.
 func shortID(id string) string {
-	if r := []rune(id); len(r) > 20 {
+	if r := []rune(id); len(r) > 32 {
 		return string(r[:12]) + "…"
 	}
 	return id

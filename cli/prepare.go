@@ -225,7 +225,7 @@ func printFindings(t *terminal, findings []dataset.Finding, all bool) {
 // full.
 func findingText(f dataset.Finding, full bool) string {
 	cut := func(s string) string {
-		if r := []rune(s); !full && len(r) > 20 {
+		if r := []rune(s); !full && len(r) > 32 {
 			s = string(r[:12]) + "..."
 		}
 		return s
