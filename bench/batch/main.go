@@ -9,7 +9,9 @@
 // The network alone is the forward passes of the same images, decoded and
 // normalised beforehand; predict is the program from its start to its end. Both
 // take turns, and medians and the median of the ratios are printed: of processor
-// time, which other work on the machine disturbs least, and of time.
+// time, which other work on the machine disturbs least, and of time. Below stands
+// what the program does besides the network, by its parts: their processor time
+// bounds the ratio where the network alone keeps all processors busy.
 package main
 
 import (
@@ -17,6 +19,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"image"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -29,6 +33,7 @@ import (
 	"unet/unet"
 	"unet/unet/imageio"
 	"unet/unet/instance"
+	"unet/unet/report"
 	"unet/unet/weights"
 )
 
@@ -98,6 +103,9 @@ func run(args []string, formats, modelFile string, rounds int) error {
 	if err := b.compare(images, args, rounds); err != nil {
 		return err
 	}
+	if err := b.parts(m.Card, args, images); err != nil {
+		return err
+	}
 	return b.large(m.Card, rounds)
 }
 
@@ -126,6 +134,68 @@ func (b *bench) compare(images []*imageio.Image, args []string, rounds int) erro
 	print("network alone", net, "%7.3f s")
 	print("unet predict", all, "%7.3f s")
 	print("ratio", ratio, "%7.3f  ")
+	return nil
+}
+
+// parts prints the processor time of what is done for every image besides the
+// network, each part by itself.
+func (b *bench) parts(card unet.Card, args []string, images []*imageio.Image) error {
+	var raw []*imageio.Image
+	var maps []instance.Maps
+	var labels []*imageio.Labels
+	var nuclei [][]instance.Nucleus
+	var overlays []*image.RGBA
+	for i := range images {
+		m, err := b.predictor.Maps(context.Background(), images[i])
+		if err != nil {
+			return err
+		}
+		maps = append(maps, m)
+	}
+	each := func(do func(i int) error) func() error {
+		return func() error {
+			for i := range images {
+				if err := do(i); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	file := filepath.Join(b.out, "part")
+	for _, p := range []struct {
+		name string
+		do   func() error
+	}{
+		{"read", func() (err error) { raw, err = read(args); return err }},
+		{"separate nuclei", each(func(i int) error {
+			labels = append(labels, instance.Segment(maps[i], card.Instance))
+			return nil
+		})},
+		{"measure", each(func(i int) error {
+			nuclei = append(nuclei, instance.Measure(labels[i], raw[i]))
+			return nil
+		})},
+		{"labels: file", each(func(i int) error { return imageio.WriteLabels(file+".tif", labels[i]) })},
+		{"overlay: picture", each(func(i int) error {
+			m, err := report.Overlay(raw[i], labels[i], report.OverlayOptions{})
+			overlays = append(overlays, m)
+			return err
+		})},
+		{"overlay: file", each(func(i int) error { return imageio.WritePNG(file+".png", overlays[i]) })},
+		{"csv: file", each(func(i int) error {
+			return imageio.WriteFile(file+".csv", func(w io.Writer) error {
+				return instance.WriteAll(instance.NewTable(w), instance.Source{W: images[i].W, H: images[i].H, Channels: instance.ChannelNames(raw[i])}, nuclei[i])
+			})
+		})},
+		{"all of one small image", func() error { return b.predict([]string{file + ".png"}) }},
+	} {
+		c, err := measure(p.do)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  %-30s processor %7.3f s   time %7.3f s\n", p.name, c.cpu, c.wall)
+	}
 	return nil
 }
 
@@ -171,27 +241,33 @@ func (b *bench) large(card unet.Card, rounds int) error {
 	return nil
 }
 
-// decode reads and normalises the first plane of every image.
+// decode is read with normalised samples.
 func (b *bench) decode(args []string) ([]*imageio.Image, error) {
-	var images []*imageio.Image
-	one := func(name string) error {
-		m, err := imageio.Read(name)
-		if err != nil {
-			return err
-		}
-		if m, err = b.input.Apply(m.Gray()); err != nil {
-			return err
-		}
-		m.Float = true
-		images = append(images, m)
-		return nil
+	images, err := read(args)
+	if err != nil {
+		return nil, err
 	}
+	for i, m := range images {
+		if images[i], err = b.input.Apply(m); err != nil {
+			return nil, err
+		}
+		images[i].Float = true
+	}
+	return images, nil
+}
+
+// read decodes the first plane of every image.
+func read(args []string) (images []*imageio.Image, err error) {
 	for _, a := range args {
 		err := filepath.WalkDir(a, func(name string, d os.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
 			}
-			return one(name)
+			m, err := imageio.Read(name)
+			if err == nil {
+				images = append(images, m.Gray())
+			}
+			return err
 		})
 		if err != nil {
 			return nil, err
@@ -213,7 +289,7 @@ func (b *bench) network(images []*imageio.Image) error {
 }
 
 func (b *bench) predict(args []string) error {
-	line := append([]string{"predict", "--quiet", "--format", b.formats, "--out", filepath.Join(b.out, "results")}, args...)
+	line := append([]string{"predict", "--quiet", "--diameter", "native", "--format", b.formats, "--out", filepath.Join(b.out, "results")}, args...)
 	if b.model != "" {
 		line = append(line, "--model", b.model)
 	}
