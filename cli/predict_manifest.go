@@ -198,7 +198,7 @@ func (r *predictRun) stands(in *input, e *imageRecord) bool {
 		return false // the files of the batch need the nuclei again
 	}
 	for _, p := range e.Planes {
-		if len(p.Columns) == 0 || len(p.Columns) != len(p.Values) || batch && p.Banded {
+		if len(p.Columns) == 0 || len(p.Columns) != len(p.Values) {
 			return false
 		}
 		for _, name := range p.Outputs {

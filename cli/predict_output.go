@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image"
 	"io"
 	"math"
@@ -275,17 +276,44 @@ func (b *batchFiles) repeat(out string, rec *imageRecord) error {
 			if path.Ext(name) != ".tif" || !bytes.HasSuffix([]byte(name), []byte(extensions[formatLabels])) {
 				continue
 			}
-			l, err := imageio.ReadLabels(under(out, name))
-			if err != nil {
-				return err
-			}
-			f := &finished{plane: *p, nuclei: instance.Measure(l, nil), source: instance.Source{Name: rec.Name + p.Suffix, W: l.W, H: l.H}}
-			if err := b.write(f); err != nil {
-				return err
+			if err := b.repeatPlane(under(out, name), p, rec.Name+p.Suffix); err != nil {
+				return withHint(fmt.Errorf("%s, written by an earlier run: %w", name, err), "remove it, and its image is done again")
 			}
 		}
 	}
 	return nil
+}
+
+// repeatRows is how many rows of a label image are read at once.
+const repeatRows = 256
+
+// repeatPlane adds the nuclei of a label image, a large one by rows.
+func (b *batchFiles) repeatPlane(file string, p *planeRecord, name string) error {
+	f, err := imageio.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	src := instance.Source{Name: name, W: f.Planes[0].W, H: f.Planes[0].H}
+	if !p.Banded {
+		l, err := f.ReadLabels(0)
+		if err != nil {
+			return err
+		}
+		return b.write(&finished{plane: *p, nuclei: instance.Measure(l, nil), source: src})
+	}
+	writers, warnings := b.begin(src, p.ID)
+	p.Warnings = append(p.Warnings, warnings...)
+	return instance.MeasureRows(src.W, src.H, func(y int) (*imageio.Labels, error) {
+		return f.ReadLabelsRegion(0, 0, y, src.W, min(repeatRows, src.H-y))
+	}, func(n *instance.Nucleus) error {
+		for _, w := range writers {
+			if err := w.Write(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // summarise fills in what is known of the nuclei.

@@ -438,6 +438,14 @@ func testPredictLarge(t *testing.T, diameter string) {
 			t.Errorf("%s differs between the image in one piece (%d bytes) and in bands (%d bytes)", f, len(a), len(b))
 		}
 	}
+	// A second run keeps the image; the files of the batch hold it again.
+	before := contents(t, bands)
+	if stdout, _ := mustRun(t, 0, append(args, bands, "--max-memory", "500MiB", "--skip-existing")...); !strings.Contains(stdout, "1 kept from before") {
+		t.Errorf("output %q", stdout)
+	}
+	if d := cmp.Diff(before, contents(t, bands)); d != "" {
+		t.Errorf("the second run changed files: %s", d)
+	}
 	for _, pair := range [][2]string{{"big.labels.tif", "big.labels.tif"}, {"big.mask.png", "big.mask.tif"}, {"big.prob.tif", "big.prob-foreground.tif"}} {
 		a, err := imageio.Read(filepath.Join(whole, pair[0]))
 		if err != nil {
