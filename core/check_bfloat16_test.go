@@ -12,11 +12,11 @@ import (
 // Products of bfloat16 numbers and their sums are the same bits everywhere, but
 // with the portable C kernels, which round a*b + c twice on the way to them.
 
-// bfloatBound is 2^-8, the distance of bfloat16 numbers, of the product of the
-// norms that winoBound is relative to.
+// bfloatBound is 2^-6, four times what rounding to bfloat16 does at most, of the
+// product of the norms that winoBound is relative to.
 func bfloatBound(d ref.Dims, a, w, bias []float32) func(i int) float64 {
 	bound := winoBound(d, a, w, bias)
-	return func(i int) float64 { return 1 << 9 * bound(i) }
+	return func(i int) float64 { return 1 << 11 * bound(i) }
 }
 
 func TestBWino43(t *testing.T) { testConv(t, csrc.OpBWino43, csrc.OpPackBWino43, bfloatBound) }

@@ -203,8 +203,10 @@ static dims random_dims(void)
 static float *packed(enum un_op op, const float *w, const float *scale, int oc, int ic, int flip)
 {
     const int64_t blocks = (int64_t)((oc + 15) / 16) * ((ic + 15) / 16) * 256;
+    const int bfloats = table == un_kernels(UN_AVX512BF16) ? 2 : 1; /* in the place of a float */
     const int64_t n = op == UN_PACK_CONV3X3 ? 9 * blocks : op == UN_PACK_WINO43 ? 36 * blocks :
-                      op == UN_PACK_TCONV ? 4 * blocks : (int64_t)(oc + 15) / 16 * 16 * ic * 9;
+                      op == UN_PACK_TCONV ? 4 * blocks : op == UN_PACK_BWINO43 ? 36 * blocks / bfloats :
+                      op == UN_PACK_BTCONV ? 4 * blocks / bfloats : (int64_t)(oc + 15) / 16 * 16 * ic * 9;
     struct un_pack a = { .src = w, .scale = scale, .dst = vectors(n), .oc = oc, .ic = ic, .flip = flip };
     run(op, &a, 0);
     return a.dst;
@@ -262,7 +264,12 @@ static void check_sums(const tensor *y, const struct un_act *gate, const float *
     }
 }
 
-/* dst against the convolution of act(src) with weights w(o, i, k). */
+/* How much larger the error allowed with bfloat16 is: it comes to 2^-6, four
+ * times what rounding to bfloat16 does at most. */
+#define BFLOAT 2048
+
+/* dst against the convolution of act(src) with weights w(o, i, k). wino: 0 direct,
+ * 1 Winograd, 2 Winograd with products of bfloat16. */
 static void check_conv(const tensor *src, const struct un_act *a, const tensor *dst, const float *w, int oc, int ic,
                        int flip, const float *scale, const float *bias, int relu, int wino)
 {
@@ -288,16 +295,16 @@ static void check_conv(const tensor *src, const struct un_act *a, const tensor *
                     sx += v * v;
                 }
         const double b = bias ? fabs(bias[o]) * sqrt(9.0 * src->c) : 0;
-        near(got, relu && sum < 0 ? 0 : sum, EPS * (4 * (mag + b) + 64 * sqrt(sx * sw)) + 1e-30, "dst", i, o, y, x);
+        near(got, relu && sum < 0 ? 0 : sum, EPS * (4 * (mag + b) + (wino == 2 ? BFLOAT : 1) * 64 * sqrt(sx * sw)) + 1e-30, "dst", i, o, y, x);
     }
     (void)oc;
 }
 
 static void test_conv(int wino, int flip)
 {
-    const int compact = wino && rnd(2);
-    const enum un_op op = wino ? UN_WINO43 : UN_CONV3X3;
-    const enum un_op pack = wino && !compact ? UN_PACK_WINO43 : UN_PACK_CONV3X3;
+    const int compact = wino == 1 && rnd(2);
+    const enum un_op op = (enum un_op[]){ UN_CONV3X3, UN_WINO43, UN_BWINO43 }[wino];
+    const enum un_op pack = compact ? UN_PACK_CONV3X3 : (enum un_op[]){ UN_PACK_CONV3X3, UN_PACK_WINO43, UN_PACK_BWINO43 }[wino];
     const dims d = random_dims();
     const int from = flip ? d.oc : d.ic, to = flip ? d.ic : d.oc, relu = !flip && rnd(2);
     const tensor src = input(d.n, from, d.h, d.w), dst = output(d.n, to, d.h, d.w);
@@ -345,6 +352,7 @@ static void test_conv(int wino, int flip)
 
 static void test_conv3x3(void) { test_conv(0, 0); test_conv(0, 1); }
 static void test_wino43(void) { test_conv(1, 0); test_conv(1, 1); }
+static void test_bwino43(void) { test_conv(2, 0); }
 
 /* A planar [n][c][h][w] image as a tensor. */
 static tensor from_planar(const float *p, int n, int c, int h, int w)
@@ -411,16 +419,16 @@ static void test_wgrad3x3(void) { wgrad(UN_WGRAD3X3, UN_WGRAD3X3_REDUCE); }
 static void test_wgrad_wino43(void) { wgrad(UN_WGRAD_WINO43, UN_WGRAD_WINO43_REDUCE); }
 static void test_wgrad_first(void) { wgrad(UN_WGRAD_FIRST, UN_WGRAD_FIRST_REDUCE); }
 
-static void test_tconv(void)
+static void tconv(enum un_op op, enum un_op pack, double precision)
 {
     const dims d = random_dims();
     const tensor src = input(d.n, d.ic, d.h, d.w), dst = output(d.n, d.oc, 2 * d.h, 2 * d.w);
     const float *w = planar(4 * d.ic * d.oc), *bias = rnd(2) ? NULL : padded(d.oc), *scale = rnd(2) ? NULL : planar(d.oc);
     struct un_tconv a = {
-        .src = src.p, .act = activation(d.ic), .weight = packed(UN_PACK_TCONV, w, scale, d.oc, d.ic, 0), .bias = bias,
+        .src = src.p, .act = activation(d.ic), .weight = packed(pack, w, scale, d.oc, d.ic, 0), .bias = bias,
         .dst = dst.p, .src_image = src.image, .dst_image = dst.image, .n = d.n, .h = d.h, .w = d.w, .icb = src.cb, .ocb = dst.cb,
     };
-    run(UN_TCONV, &a, 0);
+    run(op, &a, 0);
     EACH(dst, i, o, y, x) {
         double sum = bias ? bias[o] : 0, mag = fabs(sum) * sqrt(d.ic);
         for (int c = 0; c < d.ic && o < d.oc; c++) {
@@ -428,9 +436,12 @@ static void test_tconv(void)
             sum += t;
             mag += fabs(t);
         }
-        near(*at(&dst, i, o, y, x), sum, 4 * EPS * mag, "dst", i, o, y, x);
+        near(*at(&dst, i, o, y, x), sum, precision * mag, "dst", i, o, y, x);
     }
 }
+
+static void test_tconv(void) { tconv(UN_TCONV, UN_PACK_TCONV, 4 * EPS); }
+static void test_btconv(void) { tconv(UN_BTCONV, UN_PACK_BTCONV, 1.01 / 128); } /* both factors are off by 2^-8 at most */
 
 static void test_tconv_dgrad(void)
 {
@@ -770,6 +781,7 @@ static const struct { const char *name; void (*test)(void); } tests[] = {
     { "tconv_dgrad", test_tconv_dgrad }, { "tconv_wgrad", test_tconv_wgrad }, { "pool", test_pool }, { "bn", test_bn },
     { "head", test_head }, { "loss", test_loss }, { "adam", test_adam },
     { "qwino43", test_qwino43 }, { "qtconv", test_qtconv },
+    { "bwino43", test_bwino43 }, { "btconv", test_btconv },
 };
 
 static int supported(enum un_isa isa)
@@ -779,9 +791,11 @@ static int supported(enum un_isa isa)
 #ifdef __x86_64__
     if (isa == UN_AVX2)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (isa == UN_AVX512VNNI && !__builtin_cpu_supports("avx512vnni"))
+    if ((isa == UN_AVX512VNNI || isa == UN_AVX512BF16) && !__builtin_cpu_supports("avx512vnni"))
         return 0;
-    if (isa == UN_AVX512 || isa == UN_AVX512VNNI)
+    if (isa == UN_AVX512BF16 && !__builtin_cpu_supports("avx512bf16"))
+        return 0;
+    if (isa == UN_AVX512 || isa == UN_AVX512VNNI || isa == UN_AVX512BF16)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
@@ -797,7 +811,7 @@ static int supported(enum un_isa isa)
 
 int main(int argc, char **argv)
 {
-    static const char *names[UN_ISAS] = { "c", "avx2", "avx512", "neon", "avx512vnni", "neondot" };
+    static const char *names[UN_ISAS] = { "c", "avx2", "avx512", "neon", "avx512vnni", "neondot", "avx512bf16" };
     const int cases = argc > 1 ? atoi(argv[1]) : 3;
     const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)getpid() * 2654435761u;
     printf("seed %llu, %d cases\n", (unsigned long long)seed, cases);
