@@ -11,7 +11,7 @@ import (
 )
 
 // Images holds annotated images in memory, normalised and ready to draw
-// patches from.
+// patches from. It does not change: several trainings may share one.
 type Images struct {
 	items         []augment.Labelled
 	samples       []*dataset.Sample // raw, without pixels kept twice

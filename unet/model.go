@@ -25,7 +25,8 @@ const (
 // and reads.
 const formatVersion = 1
 
-// Model is a trained network with everything needed to use it.
+// Model is a trained network with everything needed to use it. Any number of
+// predictors may use it at once, as long as nobody changes it.
 type Model struct {
 	Card   Card
 	Params *core.Params

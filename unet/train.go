@@ -25,7 +25,8 @@ const (
 	lockFile       = "lock"
 )
 
-// Trainer is one training run.
+// Trainer is one training run, for one goroutine. The functions given to it are
+// called one at a time.
 type Trainer struct {
 	Config Config
 	Engine *core.Engine
