@@ -35,14 +35,16 @@ func FuzzManifest(f *testing.F) {
 	}
 	seed(func(*manifest) {})
 	seed(func(m *manifest) { m.Images = append(m.Images, nil, m.Images[0]) })
-	seed(func(m *manifest) { m.Images[0].Planes[0].Outputs = []string{"a.x/../../../etc/a.labels.tif"} })
+	seed(func(m *manifest) { m.Images[0].Planes[0].Outputs = []string{"a.x/../../a.labels.tif"} })
 	seed(func(m *manifest) { m.Images[0].Planes[0].Suffix = "/../a" })
 	seed(func(m *manifest) { m.Images[0].Planes[0].Columns = nil })
 	seed(func(m *manifest) { m.Images[0].Planes[0].Warnings = []string{"\x1b[2J\r\nunet: fine"} })
 	seed(func(m *manifest) { m.Settings.Formats = nil })
 	seed(func(m *manifest) { m.Schema = 2 })
-	out := f.TempDir()
-	writeImage(f, filepath.Join(out, "a.labels.tif"), discs(64, 48, threeDiscs...))
+	out := filepath.Join(f.TempDir(), "out")
+	for _, at := range []string{out, filepath.Dir(out)} {
+		writeImage(f, filepath.Join(at, "a.labels.tif"), discs(64, 48, threeDiscs...))
+	}
 	in := input{path: "a.png", name: "a.png", id: "a", base: "a"}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if err := os.WriteFile(filepath.Join(out, manifestFile), b, 0o600); err != nil {
