@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -233,11 +232,7 @@ func (o *largeOutput) open(do func() error) (err error) {
 			return o.toBatch()
 		}
 		format := left[0]
-		tooLarge := format == formatROI && max(w, h) > math.MaxInt16
-		if tooLarge && r.settings.has(format) {
-			o.rec.Warnings = append(o.rec.Warnings, noROI)
-		}
-		if tooLarge || !r.settings.has(format) {
+		if !r.settings.has(format) {
 			return each(left[1:])
 		}
 		name := t.base() + extensions[format]

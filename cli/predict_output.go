@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -62,10 +61,6 @@ func (r *predictRun) finish(ctx context.Context, t *task, c computed) (planeReco
 		if !ok {
 			continue
 		}
-		if format == formatROI && max(src.W, src.H) > math.MaxInt16 {
-			rec.Warnings = append(rec.Warnings, noROI)
-			continue
-		}
 		name := t.base() + ext
 		file := under(r.out, name)
 		var err error
@@ -96,8 +91,6 @@ func (r *predictRun) finish(ctx context.Context, t *task, c computed) (planeReco
 	rec.Seconds = c.seconds + time.Since(start).Seconds()
 	return rec, nuclei, src, nil
 }
-
-const noROI = "no ROI archive: regions of ImageJ reach to 32767 pixels; use geojson"
 
 // base is the path of the plane's outputs without extension.
 func (t *task) base() string { return t.in.base + t.job.suffix }

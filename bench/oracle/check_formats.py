@@ -19,7 +19,6 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import zipfile
 
 import numpy as np
 import roifile
@@ -50,10 +49,8 @@ def from_rois(path, shape):
 def from_imagej(path, shape, ij):
     """Let ImageJ fill every region with its number."""
     with tempfile.TemporaryDirectory() as tmp:
-        with zipfile.ZipFile(path) as z:
-            z.extractall(tmp)
         draw = pathlib.Path(__file__).with_name("DrawRois.java")
-        subprocess.run(["java", "-Djava.awt.headless=true", "-cp", ij, draw, tmp, str(shape[1]), str(shape[0]),
+        subprocess.run(["java", "-Djava.awt.headless=true", "-cp", ij, draw, path, str(shape[1]), str(shape[0]),
                         f"{tmp}/labels.tif"], check=True, timeout=300)
         return io.imread(f"{tmp}/labels.tif").astype(np.int64)
 

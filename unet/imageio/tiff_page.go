@@ -92,6 +92,9 @@ func (f *tiffFile) page(index int, tags map[uint16]tiffEntry) (*tiffPage, error)
 	}
 	w, h, spp := r.one(tagImageWidth, 0), r.one(tagImageLength, 0), r.one(tagSamplesPerPixel, 1)
 	cw, ch := w, min(r.one(tagRowsPerStrip, h), h)
+	if h > 0xffff && ch == h&0xffff && p.offsets.count == 1 {
+		ch = h // ImageJ writes one strip and its rows with 16 bits
+	}
 	if _, p.tiled = tags[tagTileWidth]; p.tiled {
 		cw, ch = r.one(tagTileWidth, 0), r.one(tagTileLength, 0)
 		if e, ok := tags[tagTileOffsets]; ok { // else in the strips' tags, as some writers do

@@ -42,7 +42,7 @@ const (
 	shapeClose = 4
 
 	// ImageJ stores bounds in 16 bits and takes values whose signed form
-	// is below -5000 as unsigned.
+	// is below -5000 as unsigned. Composites hold floats, of any size.
 	roiMaxCoordinate = 65535 - 5000
 	roiMaxFile       = 64 << 20 // bytes of one .roi file read
 	roiMaxFiles      = 1 << 22
@@ -58,15 +58,13 @@ type roiArchive struct {
 // NewROI returns a writer of an ImageJ ROI archive (.zip of .roi files), as
 // the ROI Manager opens it: one region per nucleus, named by its number, with
 // the outline along pixel edges that ImageJ's wand gives. Nuclei with holes or
-// several parts become composite regions. One image per archive.
+// several parts, and those beyond what the 16 bits of simple regions reach, become
+// composite regions. One image per archive.
 func NewROI(w io.Writer) Writer { return &roiArchive{z: zip.NewWriter(w)} }
 
 func (a *roiArchive) Begin(src Source) error {
 	if a.begun {
 		return fmt.Errorf("%s: an ImageJ ROI archive holds the nuclei of one image", src.Name)
-	}
-	if src.W > roiMaxCoordinate || src.H > roiMaxCoordinate {
-		return fmt.Errorf("%s: ImageJ regions reach to %d pixels, the image has %d x %d; use GeoJSON", src.Name, roiMaxCoordinate, src.W, src.H)
 	}
 	a.src, a.begun = src, true
 	return nil
@@ -99,9 +97,11 @@ func encodeROI(n *Nucleus, name string) []byte {
 	copy(b, "Iout")
 	be.PutUint16(b[4:], roiVersion)
 	for i, v := range [4]int{n.Y0, n.X0, n.Y1, n.X1} {
-		be.PutUint16(b[roiAtBounds+2*i:], uint16(v))
+		be.PutUint16(b[roiAtBounds+2*i:], uint16(min(v, roiMaxCoordinate)))
 	}
-	if outer := rings[0]; len(rings) == 1 && len(outer) <= math.MaxUint16 {
+	far := n.X1 > roiMaxCoordinate || n.Y1 > roiMaxCoordinate ||
+		n.X1-n.X0 > math.MaxInt16 || n.Y1-n.Y0 > math.MaxInt16
+	if outer := rings[0]; len(rings) == 1 && len(outer) <= math.MaxUint16 && !far {
 		b[roiAtType] = roiTraced
 		be.PutUint16(b[roiAtN:], uint16(len(outer)))
 		for _, p := range outer {
