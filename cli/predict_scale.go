@@ -128,8 +128,26 @@ func (r *predictRun) segment(ctx context.Context, t *task, c *computed, rec *pla
 	if err != nil {
 		return nil, err
 	}
+	again := instance.Segment(m, r.paramsAt(c.scale))
+	if d := usualCount(areas(again)); d > rec.Estimate*agree || d < rec.Estimate/agree {
+		// Noise has grains of any size.
+		rec.Notes = append(rec.Notes, fmt.Sprintf("scaled by %.3g the nuclei of %.1f pixels are %.1f: native scale", c.scale, rec.Estimate, d))
+		rec.Estimate, c.scale = usualCount(areas(labels)), 1
+		return labels, nil
+	}
+	r.noteScale(rec, c.scale)
 	c.maps = m
-	return instance.Segment(m, r.paramsAt(c.scale)), nil
+	return again, nil
+}
+
+// agree is how far, as a factor, the diameters before and after scaling may be
+// apart.
+const agree = 1.5
+
+// noteScale tells of a scale that was not asked for.
+func (r *predictRun) noteScale(rec *planeRecord, scale float64) {
+	low, high := r.model.Card.KnownDiameters()
+	rec.Notes = append(rec.Notes, fmt.Sprintf("nuclei of %.1f pixels, the model knows %.0f to %.0f: scaled by %.3g", rec.Estimate, low, high, scale))
 }
 
 // areas are those of the nuclei of an image in pixels.
@@ -143,8 +161,10 @@ func areas(l *imageio.Labels) []int {
 	return list
 }
 
-// fewest nuclei are needed to tell their usual size.
-const fewest = 5
+const (
+	fewest = 5 // nuclei are needed to tell their usual size
+	grain  = 4 // pixels across: what is smaller is noise
+)
 
 // withSmaller returns the areas of nuclei at native scale down to the smallest:
 // when those found are few or small, the usual size may lie below the least
@@ -153,7 +173,7 @@ func (r *predictRun) withSmaller(found []int, m instance.Maps, params instance.P
 	const smallest = 4 // pixels
 	low, _ := r.model.Card.KnownDiameters()
 	if len(found) >= fewest {
-		if byCount, _ := usual(found); byCount > 1.5*low {
+		if usualCount(found) > 1.5*low {
 			return found
 		}
 	}
@@ -166,7 +186,7 @@ func (r *predictRun) withSmaller(found []int, m instance.Maps, params instance.P
 // model knows such nuclei. It takes their areas.
 func (r *predictRun) estimate(found, all []int, rec *planeRecord) (scale float64) {
 	if len(found) >= fewest {
-		rec.Estimate, _ = usual(found)
+		rec.Estimate = usualCount(found)
 	}
 	if len(all) < fewest {
 		return 1
@@ -177,6 +197,8 @@ func (r *predictRun) estimate(found, all []int, rec *planeRecord) (scale float64
 	// Fragments of one large nucleus are many, a clump of many small ones has
 	// a large area: both must agree.
 	switch small, large := min(byCount, byArea), max(byCount, byArea); {
+	case large < grain:
+		return 1
 	case large < low:
 		rec.Estimate = large
 	case small > high:
@@ -184,9 +206,7 @@ func (r *predictRun) estimate(found, all []int, rec *planeRecord) (scale float64
 	default:
 		return 1
 	}
-	scale = min(max(card.Diameter[1]/rec.Estimate, minScale), maxScale)
-	rec.Notes = append(rec.Notes, fmt.Sprintf("nuclei of %.1f pixels, the model knows %.0f to %.0f: scaled by %.3g", rec.Estimate, low, high, scale))
-	return scale
+	return min(max(card.Diameter[1]/rec.Estimate, minScale), maxScale)
 }
 
 // usual returns the diameter of circles of the median area, and that of the
@@ -208,6 +228,15 @@ func usual(areas []int) (byCount, byArea float64) {
 		}
 	}
 	return byCount, byCount
+}
+
+// usualCount is the first result of usual, 0 of no areas.
+func usualCount(areas []int) float64 {
+	if len(areas) == 0 {
+		return 0
+	}
+	d, _ := usual(areas)
+	return d
 }
 
 // sampleSide is the side in pixels of the four windows of a large plane from
@@ -242,7 +271,10 @@ func (r *predictRun) estimateLarge(ctx context.Context, t *task, levels unet.Lev
 		all = append(all, r.withSmaller(part, m, params)...)
 		found = append(found, part...)
 	}
-	return r.estimate(found, all, rec), nil
+	if scale = r.estimate(found, all, rec); scale != 1 {
+		r.noteScale(rec, scale)
+	}
+	return scale, nil
 }
 
 // sizeWarning says when nuclei that are not to be scaled are far from what the

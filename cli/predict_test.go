@@ -542,11 +542,12 @@ func TestEstimate(t *testing.T) {
 		{"small", many(9, 28), 6, 20.0 / 6},
 		{"large", many(9, 31416), 200, 0.1},
 		{"small with some dirt", append(many(60, 28), 700), 6, 20.0 / 6},
+		{"noise", many(900, 7), 3, 1},
 		{"fragments", append(many(80, 28), many(6, 11000)...), 6, 1},
 		{"clumps", append(many(80, 28), 31416), 6, 1},
 	} {
 		rec := planeRecord{}
-		if s := r.estimate(k.areas, k.areas, &rec); math.Abs(s-k.scale) > 0.02*k.scale || math.Abs(rec.Estimate-k.estimate) > 0.1 || (len(rec.Notes) > 0) != (k.scale != 1) {
+		if s := r.estimate(k.areas, k.areas, &rec); math.Abs(s-k.scale) > 0.02*k.scale || math.Abs(rec.Estimate-k.estimate) > 0.1 {
 			t.Errorf("%s: %v, %+v", k.name, s, rec)
 		}
 	}
