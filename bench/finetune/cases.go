@@ -1,0 +1,130 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"image"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"unet/unet/dataset"
+	"unet/unet/imageio"
+)
+
+// choose returns the annotated and the unseen images of a case.
+func choose(set *dataset.Set, name string) (own, unseen []*dataset.Sample, err error) {
+	load := func(split, kind string) []*dataset.Sample {
+		var list []*dataset.Sample
+		for _, i := range set.Split(split) {
+			if set.Entries[i].Kind != kind || err != nil {
+				continue
+			}
+			var s *dataset.Sample
+			if s, err = set.Load(i); err == nil {
+				list = append(list, s)
+			}
+		}
+		slices.SortStableFunc(list, func(a, b *dataset.Sample) int { return cmp.Compare(a.Group, b.Group) })
+		return list
+	}
+	switch name {
+	case "microscope":
+		fields := load(dataset.Val, dataset.FluorescenceSmall)
+		own = slices.CompactFunc(fields, func(a, b *dataset.Sample) bool { return a.Group == b.Group })
+		own = own[:min(10, len(own))]
+		unseen = load(dataset.Test, dataset.FluorescenceSmall)
+		for i, s := range slices.Concat(own, unseen) {
+			relief(s, uint64(i))
+		}
+	case "slides":
+		for i, s := range append(load(dataset.Val, dataset.HistologyPurple), load(dataset.Test, dataset.HistologyPurple)...) {
+			if i%2 == 0 {
+				own = append(own, s)
+			} else {
+				unseen = append(unseen, s)
+			}
+		}
+	case "others":
+		own, unseen = load(dataset.Val, dataset.HistologyPurple), load(dataset.Test, dataset.HistologyPurple)
+	default:
+		return nil, nil, fmt.Errorf("unknown case %q: microscope, slides or others", name)
+	}
+	return own, unseen, err
+}
+
+// relief replaces an image by the slope of its blurred intensity along the
+// diagonal, as 8-bit gray with noise.
+func relief(s *dataset.Sample, seed uint64) {
+	const sigma, strength, noise = 1.5, 90, 6
+	m := s.Image.Gray()
+	w, h := m.W, m.H
+	smooth := blur(m.Plane(0), w, h, sigma)
+	slope, size := make([]float32, w*h), make([]float64, w*h)
+	for y := range h {
+		for x := range w {
+			d := smooth[min(y+1, h-1)*w+min(x+1, w-1)] - smooth[max(y-1, 0)*w+max(x-1, 0)]
+			slope[y*w+x], size[y*w+x] = d, math.Abs(float64(d))
+		}
+	}
+	slices.Sort(size)
+	unit := max(size[len(size)*99/100], 0.5)
+	rng := rand.New(rand.NewPCG(seed, 7))
+	for i, d := range slope {
+		v := 128 + float64(d)/unit*strength + rng.NormFloat64()*noise
+		slope[i] = float32(math.Round(min(max(v, 0), 255)))
+	}
+	s.Image = &imageio.Image{W: w, H: h, C: 1, Bits: 8, Pix: slope}
+}
+
+// blur is a Gaussian one, the edge continued.
+func blur(p []float32, w, h int, sigma float64) []float32 {
+	r := int(math.Ceil(3 * sigma))
+	kernel := make([]float32, 2*r+1)
+	var sum float32
+	for i := range kernel {
+		kernel[i] = float32(math.Exp(-float64((i-r)*(i-r)) / 2 / sigma / sigma))
+		sum += kernel[i]
+	}
+	pass := func(p []float32, at func(x, y, d int) int) []float32 {
+		out := make([]float32, w*h)
+		for y := range h {
+			for x := range w {
+				for i, k := range kernel {
+					out[y*w+x] += float32(k / sum * p[at(x, y, i-r)])
+				}
+			}
+		}
+		return out
+	}
+	p = pass(p, func(x, y, d int) int { return y*w + min(max(x+d, 0), w-1) })
+	return pass(p, func(x, y, d int) int { return min(max(y+d, 0), h-1)*w + x })
+}
+
+// write makes a folder of images and label images that `unet prepare` reads.
+func write(dir string, samples []*dataset.Sample) error {
+	for _, folder := range []string{"images", "labels"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o777); err != nil {
+			return err
+		}
+	}
+	for _, s := range samples {
+		m := s.Image
+		pic := image.NewNRGBA(image.Rect(0, 0, m.W, m.H))
+		for i := range m.W * m.H {
+			for c := range 3 {
+				pic.Pix[4*i+c] = uint8(m.Pix[min(c, m.C-1)*m.W*m.H+i])
+			}
+			pic.Pix[4*i+3] = 255
+		}
+		if err := imageio.WritePNG(filepath.Join(dir, "images", s.ID+".png"), pic); err != nil {
+			return err
+		}
+		if err := imageio.WriteLabels(filepath.Join(dir, "labels", s.ID+".png"), s.Labels); err != nil {
+			return err
+		}
+	}
+	return nil
+}
