@@ -114,9 +114,10 @@ func convert(c *cli.Context) error {
 			return imageio.WriteLabels(out, l.labels, imageio.TIFFOptions{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
 		})
 	default:
+		var input error // which is not one of writing
 		err = imageio.WriteFile(out, func(w io.Writer) error {
 			nw := newWriter(format, w)
-			if err := each(func(l labelled) error {
+			if input = each(func(l labelled) error {
 				src := instance.Source{Name: l.name, W: l.labels.W, H: l.labels.H, PixelSize: l.pixelSize}
 				if format == formatRLE {
 					src.Name = filepath.Base(stem(l.name))
@@ -130,11 +131,14 @@ func convert(c *cli.Context) error {
 					}
 				}
 				return nil
-			}); err != nil {
-				return err
+			}); input != nil {
+				return input
 			}
 			return nw.Close()
 		})
+		if input != nil {
+			err = input
+		}
 	}
 	if err != nil {
 		return err

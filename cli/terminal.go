@@ -65,6 +65,7 @@ func (t *terminal) finish(err error) int {
 	text := oneLine(err.Error())
 	if hint != "" { // some errors end in their own hint
 		text = strings.Replace(text, " ("+oneLine(hint)+")", "", 1)
+		text = strings.TrimSuffix(text, "; "+oneLine(hint))
 	}
 	fmt.Fprintf(t.err, "unet: %s\n", text)
 	if hint != "" {

@@ -63,6 +63,9 @@ func formatErr(name, format string, err error) error {
 	var fe *FormatError
 	var ue *UnsupportedError
 	var le *LimitError
+	if nl := (*notLabels)(nil); errors.As(err, &nl) {
+		return &UnsupportedError{Name: name, Format: "label image", Feature: nl.Error(), Hint: labelHint}
+	}
 	if errors.As(err, &fe) || errors.As(err, &ue) || errors.As(err, &le) {
 		return err
 	}

@@ -42,7 +42,7 @@ func labelsOf(name string, m *Image) (*Labels, error) {
 	l := NewLabels(m.W, m.H)
 	for i, v := range m.Pix {
 		if !(v >= 0 && v < 1<<32) || float32(math.Trunc(float64(v))) != v {
-			return nil, &FormatError{name, "label image", fmt.Sprintf("pixel (%d, %d) is %v, not a whole number from 0", i%m.W, i/m.W, v)}
+			return nil, formatErr(name, "label image", &notLabels{i % m.W, i / m.W, v})
 		}
 		l.ID[i] = uint32(v)
 	}

@@ -45,10 +45,20 @@ type labelSink struct{ *Labels }
 
 func (s labelSink) put(c, x, y, n int, src []byte, step int, t sampleType) error {
 	if i, v := toLabel(s.ID[y*s.W+x:][:n], src, step, t); i >= 0 {
-		return fmt.Errorf("pixel (%d, %d) is %v, not a whole number from 0 to 4294967295 as in label images", x+i, y, v)
+		return &notLabels{x + i, y, v}
 	}
 	return nil
 }
+
+// notLabels says that a sample is no number of a label image.
+type notLabels struct {
+	x, y int
+	v    any
+}
+
+func (e *notLabels) Error() string { return fmt.Sprintf("pixel (%d, %d) is %v", e.x, e.y, e.v) }
+
+const labelHint = "a label image holds whole numbers from 0 to 4294967295; is this a probability map?"
 
 var le = binary.LittleEndian
 

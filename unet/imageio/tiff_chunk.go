@@ -50,7 +50,7 @@ func (f *tiffFile) read(p *tiffPage, r image.Rectangle, samples []int, s sink) e
 							off, c = 0, k
 						}
 						if err := s.put(c, x0-r.Min.X, cy*p.ch+row-r.Min.Y, x1-x0, b[off:], pixel, p.t); err != nil {
-							return f.bad("page %d: %v", p.index, err)
+							return formatErr(f.name, "TIFF", fmt.Errorf("page %d: %w", p.index, err))
 						}
 					}
 					return nil
