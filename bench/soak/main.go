@@ -50,20 +50,18 @@ func main() {
 	limit := flag.Duration("time", 2*time.Hour, "end after so long, with what was tried by then")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the moments")
 	flag.Parse()
-	path, err := exec.LookPath(*program)
-	if err == nil {
-		path, err = filepath.Abs(path)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(2)
-	}
 	dir, err := os.MkdirTemp("", "soak")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(2)
 	}
 	defer os.RemoveAll(dir)
+	path, err := bring(*program, dir)
+	if err != nil {
+		os.RemoveAll(dir)
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		os.Exit(2)
+	}
 	s := &soak{unet: path, dir: dir, rng: rand.New(rand.NewPCG(*seed, 1)), until: time.Now().Add(*limit)}
 	fmt.Printf("seed %d\n", *seed)
 	for _, part := range []func() error{
@@ -86,6 +84,24 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println("nothing was lost")
+}
+
+// bring copies the program to dir: another user, as whom permissions runs it,
+// may not reach the folder that it is in.
+func bring(program, dir string) (string, error) {
+	from, err := exec.LookPath(program)
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return "", err
+	}
+	to := filepath.Join(dir, "unet")
+	if err := os.WriteFile(to, b, 0o755); err != nil {
+		return "", err
+	}
+	return to, os.Chmod(to, 0o755) // whatever the umask
 }
 
 func (s *soak) path(name string) string { return filepath.Join(s.dir, name) }
