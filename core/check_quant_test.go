@@ -14,7 +14,7 @@ import (
 func backends() map[string]backend {
 	list := map[string]backend{"go": reference{}}
 	for _, isa := range ISAs() {
-		for _, i := range variants(isa) {
+		for _, i := range Variants(isa) {
 			list[i.String()] = native(i)
 		}
 	}

@@ -75,9 +75,9 @@ func ISAs() []string {
 	return append(list, "go")
 }
 
-// variants lists the sets of kernels of the instruction set isa that the CPU can
+// Variants lists the sets of kernels of the instruction set isa that the CPU can
 // run, best first: they compute the same, 8-bit and bfloat16 products faster.
-func variants(isa string) (list []csrc.ISA) {
+func Variants(isa string) (list []csrc.ISA) {
 	switch isa {
 	case "avx512":
 		if cpuid.CPU.Supports(cpuid.AVX512VNNI, cpuid.AVX512BF16) {
@@ -101,7 +101,7 @@ func variants(isa string) (list []csrc.ISA) {
 }
 
 func backendOf(isa string) backend {
-	if list := variants(isa); len(list) > 0 {
+	if list := Variants(isa); len(list) > 0 {
 		return native(list[0])
 	}
 	return reference{}

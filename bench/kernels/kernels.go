@@ -41,32 +41,43 @@ func moved(tensors float64, planes int) func(s shape) float64 {
 	return func(s shape) float64 { return tensors*s.bytes(s.ic) + s.planes(planes) }
 }
 
-// Direct kernels make errors of float32 sums; the Winograd bounds are those of
-// the kernels' specification, 2e-5, and its square-root-of-pixels growth in
-// the weight gradient.
+// Direct kernels, and sums over pixels, make errors of float32 sums; the
+// Winograd bounds are those of the kernels' specification, 2e-5, and its
+// square-root-of-pixels growth in the weight gradient. With bfloat16 values are
+// off by up to 2^-8 before they are multiplied.
 var kernels = []kernel{
 	{"conv3x3", csrc.OpConv3x3, wide, macs(18), false, 2e-5, "conv3x3_fwd", conv(csrc.OpConv3x3, csrc.OpPackConv3x3, false)},
 	{"conv3x3_dgrad", csrc.OpConv3x3, wide, macs(18), false, 2e-5, "conv3x3_dgrad", conv(csrc.OpConv3x3, csrc.OpPackConv3x3, true)},
 	{"wino43", csrc.OpWino43, wide, macs(18), false, 2e-5, "conv3x3_fwd", conv(csrc.OpWino43, csrc.OpPackWino43, false)},
 	{"wino43_dgrad", csrc.OpWino43, wide, macs(18), false, 2e-5, "conv3x3_dgrad", conv(csrc.OpWino43, csrc.OpPackWino43, true)},
 	{"wino43_compact", csrc.OpWino43, wide, macs(18), false, 2e-5, "conv3x3_fwd", conv(csrc.OpWino43, csrc.OpPackConv3x3, false)},
+	{"wino43_bf16", csrc.OpBWino43, wide, macs(18), false, 0.1, "", conv(csrc.OpBWino43, csrc.OpPackBWino43, false)},
 	{"wgrad3x3", csrc.OpWgrad3x3, wide, macs(18), false, 2e-5, "conv3x3_wgrad", wgrad(csrc.OpWgrad3x3, csrc.OpWgrad3x3Reduce)},
 	{"wgrad_wino43", csrc.OpWgradWino43, wide, macs(18), false, 1e-4, "conv3x3_wgrad", wgrad(csrc.OpWgradWino43, csrc.OpWgradWino43Reduce)},
 	{"first", csrc.OpFirst, narrow, macs(18), false, 2e-5, "conv3x3_fwd", first},
 	{"wgrad_first", csrc.OpWgradFirst, narrow, macs(18), false, 2e-5, "conv3x3_wgrad", wgrad(csrc.OpWgradFirst, csrc.OpWgradFirstReduce)},
-	{"tconv", csrc.OpTConv, up, macs(8), false, 2e-5, "tconv_fwd", tconv},
+	{"tconv", csrc.OpTConv, up, macs(8), false, 2e-5, "tconv_fwd", tconv(csrc.OpTConv, csrc.OpPackTConv)},
+	{"tconv_bf16", csrc.OpBTConv, up, macs(8), false, 0.1, "", tconv(csrc.OpBTConv, csrc.OpPackBTConv)},
 	{"tconv_dgrad", csrc.OpTConvDgrad, up, macs(8), false, 2e-5, "tconv_dgrad", tconvDgrad},
 	{"tconv_wgrad", csrc.OpTConvWgrad, up, macs(8), false, 2e-5, "tconv_wgrad", tconvWgrad},
 	{"pool", csrc.OpPool, pooled, moved(1.25, 0), true, 0, "", pool(false)},
 	{"pool_bwd", csrc.OpPoolBwd, pooled, moved(3.25, 0), true, 0, "", pool(true)},
-	{"bn_stats", csrc.OpBNStats, square, moved(1, 0), true, 2e-6, "", batchNorm(csrc.OpBNStats)},
-	{"bn_sums", csrc.OpBNSums, square, moved(2, 0), true, 2e-6, "", batchNorm(csrc.OpBNSums)},
+	{"bn_stats", csrc.OpBNStats, square, moved(1, 0), true, 2e-5, "", batchNorm(csrc.OpBNStats)},
+	{"bn_sums", csrc.OpBNSums, square, moved(2, 0), true, 2e-5, "", batchNorm(csrc.OpBNSums)},
 	{"bn_bwd", csrc.OpBNBwd, square, moved(3, 0), true, 2e-6, "", batchNorm(csrc.OpBNBwd)},
 	{"head", csrc.OpHead, square, moved(1, headMaps), true, 2e-6, "", head(false)},
-	{"head_bwd", csrc.OpHeadBwd, square, moved(2, headMaps), true, 2e-6, "", head(true)},
+	{"head_bwd", csrc.OpHeadBwd, square, moved(2, headMaps), true, 2e-5, "", head(true)},
 	{"loss", csrc.OpLossFwd, square, moved(0, 4), true, 2e-6, "", loss(false)},
 	{"loss_bwd", csrc.OpLossBwd, square, moved(0, 4), true, 2e-6, "", loss(true)},
 	{"adam", csrc.OpAdam, square, func(s shape) float64 { return 9 * 4 * float64(weights(s)) }, true, 2e-6, "", adam},
+}
+
+// on says whether isa has the kernel, and one of its own.
+func (k kernel) on(isa csrc.ISA) bool {
+	if isa == csrc.AVX512BF16 && k.op != csrc.OpBWino43 && k.op != csrc.OpBTConv {
+		return false
+	}
+	return csrc.Has(isa, k.op)
 }
 
 func kernelNames() []string {

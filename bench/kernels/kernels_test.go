@@ -11,7 +11,7 @@ func BenchmarkKernels(b *testing.B) {
 	for _, isa := range nativeISAs() {
 		for _, k := range kernels {
 			for _, s := range unetShapes(1, 16, 128) {
-				if !k.fits(s) {
+				if !k.fits(s) || !k.on(isa) {
 					continue
 				}
 				b.Run(isa.String()+"/"+k.name+"/"+s.String(), func(b *testing.B) {

@@ -79,11 +79,15 @@ func main() {
 	}
 }
 
-// nativeISAs lists the instruction sets that have C kernels here.
+// nativeISAs lists the instruction sets that have C kernels here, and AVX512BF16,
+// which differs from AVX512 in the kernels of bfloat16.
 func nativeISAs() []csrc.ISA {
 	var list []csrc.ISA
 	for _, i := range []csrc.ISA{csrc.AVX512, csrc.AVX2, csrc.NEON, csrc.C} {
 		if slices.Contains(core.ISAs(), i.String()) {
+			if slices.Contains(core.Variants(i.String()), csrc.AVX512BF16) {
+				list = append(list, csrc.AVX512BF16)
+			}
 			list = append(list, i)
 		}
 	}
@@ -122,7 +126,7 @@ func validate(isas, names string, count int) error {
 func each(isa csrc.ISA, names string, layers []shape, f func(k kernel, l shape)) {
 	for _, l := range layers {
 		for _, k := range kernels {
-			if chosen(names, k.name) && k.fits(l) && csrc.Has(isa, k.op) {
+			if chosen(names, k.name) && k.fits(l) && k.on(isa) {
 				f(k, l)
 			}
 		}

@@ -83,24 +83,26 @@ func wgrad(op, reduce csrc.Op) func(b *bench, s shape) (values, values) {
 }
 
 // tconvArgs packs weights w for a transposed convolution of x to y.
-func (b *bench) tconvArgs(s shape, w, x, y []float32, xc, yc, xsize, ysize int, flip int32) *csrc.TConv {
+func (b *bench) tconvArgs(pack csrc.Op, s shape, w, x, y []float32, xc, yc, xsize, ysize int, flip int32) *csrc.TConv {
 	packed := b.zeros(blocks(s.ic) * blocks(s.oc) * 4 * 256)
-	b.do(csrc.OpPackTConv, unsafe.Pointer(&csrc.Pack{Src: &w[0], Dst: &packed[0],
+	b.do(pack, unsafe.Pointer(&csrc.Pack{Src: &w[0], Dst: &packed[0],
 		OC: int32(s.oc), IC: int32(s.ic), Flip: flip}))
 	return &csrc.TConv{Src: &x[0], Weight: &packed[0], Dst: &y[0],
 		SrcImage: int64(blocks(xc) * xsize * 16), DstImage: int64(blocks(yc) * ysize * 16),
 		N: int32(s.n), H: int32(s.h), W: int32(s.w), ICB: int32(blocks(s.ic)), OCB: int32(blocks(s.oc))}
 }
 
-func tconv(b *bench, s shape) (values, values) {
-	size := s.h * s.w
-	w, src := b.normal(s.ic*s.oc*4), b.normal(s.n*s.ic*size)
-	x, y := b.tensor(src, s.n, s.ic, size), b.zeros(s.n*blocks(s.oc)*4*size*16)
-	b.timed(csrc.OpTConv, unsafe.Pointer(b.tconvArgs(s, w, x, y, s.ic, s.oc, size, 4*size, 0)), true)
-	return func() []float32 { return dense(y, s.n, s.oc, 4*size) }, func() []float32 {
-		want := make([]float32, s.n*s.oc*4*size)
-		ref.TConv2x2(dims(s), want, src, ref.Act{}, w, nil)
-		return want
+func tconv(op, pack csrc.Op) func(b *bench, s shape) (values, values) {
+	return func(b *bench, s shape) (values, values) {
+		size := s.h * s.w
+		w, src := b.normal(s.ic*s.oc*4), b.normal(s.n*s.ic*size)
+		x, y := b.tensor(src, s.n, s.ic, size), b.zeros(s.n*blocks(s.oc)*4*size*16)
+		b.timed(op, unsafe.Pointer(b.tconvArgs(pack, s, w, x, y, s.ic, s.oc, size, 4*size, 0)), true)
+		return func() []float32 { return dense(y, s.n, s.oc, 4*size) }, func() []float32 {
+			want := make([]float32, s.n*s.oc*4*size)
+			ref.TConv2x2(dims(s), want, src, ref.Act{}, w, nil)
+			return want
+		}
 	}
 }
 
@@ -108,7 +110,7 @@ func tconvDgrad(b *bench, s shape) (values, values) {
 	size := s.h * s.w
 	w, dy := b.normal(s.ic*s.oc*4), b.normal(s.n*s.oc*4*size)
 	x, y := b.tensor(dy, s.n, s.oc, 4*size), b.zeros(s.n*blocks(s.ic)*size*16)
-	b.timed(csrc.OpTConvDgrad, unsafe.Pointer(b.tconvArgs(s, w, x, y, s.oc, s.ic, 4*size, size, 1)), true)
+	b.timed(csrc.OpTConvDgrad, unsafe.Pointer(b.tconvArgs(csrc.OpPackTConv, s, w, x, y, s.oc, s.ic, 4*size, size, 1)), true)
 	return func() []float32 { return dense(y, s.n, s.ic, size) }, func() []float32 {
 		want := make([]float32, s.n*s.ic*size)
 		ref.TConv2x2Dgrad(dims(s), want, dy, w)
