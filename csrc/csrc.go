@@ -4,10 +4,12 @@ package csrc
 
 // The kernels state every fused multiply-add themselves; -std=c11 keeps the
 // compiler from making others. Which instruction set a file is compiled for
-// is said in the file, because cgo has no flags per file.
+// is said in the file, because cgo has no flags per file. With the checks of the
+// address sanitizer in them, -O3 takes minutes to find registers for large tiles.
 
 /*
 #cgo CFLAGS: -std=c11 -O3 -Wall -Wextra -Wno-missing-field-initializers
+#cgo asan CFLAGS: -Og
 #cgo LDFLAGS: -lm
 #cgo noescape un_run
 #cgo nocallback un_run
