@@ -345,14 +345,8 @@ func (t *Trainer) endEpoch(ctx context.Context, start time.Time) error {
 	e := Epoch{Epoch: s.Epoch + 1, Rate: t.adam.Rate, Train: s.Partial.scores()}
 	last := e.Epoch == c.Epochs
 	if e.Epoch%c.ValidateEvery == 0 || last {
-		t.model.copyTo(t.valCopy, c.EMA > 0)
-		t.val.repack()
-		v, err := validate(ctx, t.val, t.Val)
+		v, err := t.validate(ctx, c.EMA > 0)
 		if err != nil {
-			if ctx.Err() != nil {
-				// The epoch's steps are done; resuming validates again.
-				return t.interrupted(ctx)
-			}
 			return err
 		}
 		e.Val = &v
@@ -377,6 +371,18 @@ func (t *Trainer) endEpoch(ctx context.Context, start time.Time) error {
 	return nil
 }
 
+// validate scores the weights, or their average, on the validation images. If
+// ctx ends, the state is saved as it is, and resuming validates again.
+func (t *Trainer) validate(ctx context.Context, average bool) (Scores, error) {
+	t.model.copyTo(t.valCopy, average)
+	t.val.repack()
+	v, err := validate(ctx, t.val, t.Val)
+	if err != nil && ctx.Err() != nil {
+		err = t.interrupted(ctx)
+	}
+	return v, err
+}
+
 // judgeStart scores From as the one to beat. Figures of training, which it has
 // none of, cannot compare it.
 func (t *Trainer) judgeStart(ctx context.Context) error {
@@ -384,13 +390,8 @@ func (t *Trainer) judgeStart(ctx context.Context) error {
 	if t.From == nil || s.Updates > 0 || s.Start != nil || strings.HasPrefix(t.Config.Monitor, "train_") {
 		return nil
 	}
-	t.model.copyTo(t.valCopy, false)
-	t.val.repack()
-	v, err := validate(ctx, t.val, t.Val)
+	v, err := t.validate(ctx, false)
 	if err != nil {
-		if ctx.Err() != nil {
-			return t.interrupted(ctx)
-		}
 		return err
 	}
 	if s.Best, err = (Epoch{Val: &v}).Monitored(t.Config.Monitor); err != nil {
