@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"unet/core"
@@ -207,6 +208,9 @@ type trainRun struct {
 	name string
 	plan unet.RunPlan
 	bar  *progress
+
+	history []unet.Epoch
+	best    int // the number of the best epoch, 0 for none
 }
 
 func (r *trainRun) train(ctx context.Context, tr *unet.Trainer) (*unet.Result, error) {
@@ -234,16 +238,28 @@ func (r *trainRun) train(ctx context.Context, tr *unet.Trainer) (*unet.Result, e
 	}
 	tr.EpochDone = func(h []unet.Epoch, best int) {
 		r.t.notef("%s", epochLine(h[len(h)-1], best))
-		if err := r.write(h, best); err != nil {
-			r.t.warnf("%v", err)
-		}
+		r.history, r.best = h, best
+		r.write(fmt.Sprintf("%d of %d epochs so far.", len(h), r.cfg.Epochs))
 	}
 	tr.Warn = func(text string) { r.t.warnf("%s", text) }
 	res, err := tr.Run(ctx)
 	if errors.Is(err, errInterrupted) {
+		if len(r.history) > 0 {
+			r.write(fmt.Sprintf("Interrupted after %d of %d epochs; --resume continues.", len(r.history), r.cfg.Epochs))
+		}
 		return nil, withHint(err, fmt.Sprintf("the state is saved; continue with `unet train ... --out %s --resume`", r.out))
 	}
-	return res, err
+	if err != nil {
+		return nil, err
+	}
+	r.history, r.best = res.History, res.BestEpoch
+	status := fmt.Sprintf("All %d epochs done.", r.cfg.Epochs)
+	if res.Stopped {
+		status = fmt.Sprintf("Stopped early after %d of %d epochs: %d without a better %s.",
+			len(res.History), r.cfg.Epochs, len(res.History)-res.BestEpoch, r.cfg.Monitor)
+	}
+	r.write(status)
+	return res, nil
 }
 
 func epochLine(e unet.Epoch, best int) string {
@@ -274,28 +290,41 @@ func (r *trainRun) writeConfig() error {
 	})
 }
 
-// write renews the history, curves and report of a run.
-func (r *trainRun) write(h []unet.Epoch, best int) error {
+// write renews the history, curves and report of a run. The run goes on
+// without them.
+func (r *trainRun) write(status string) {
+	if err := r.writeReport(status); err != nil {
+		r.t.warnf("%v", err)
+	}
+}
+
+func (r *trainRun) writeReport(status string) error {
+	c, h, kept, monitor := r.cfg, r.history, r.best, r.cfg.Monitor
+	if !c.RestoreBest {
+		kept, monitor = h[len(h)-1].Epoch, ""
+	}
 	epochs := make([]report.Epoch, len(h))
 	for i, e := range h {
 		epochs[i] = report.Epoch{Number: e.Epoch, Train: report.Scores(e.Train), Val: (*report.Scores)(e.Val), LR: e.Rate, Seconds: e.Seconds}
 	}
-	d := report.Curves(epochs, best)
+	d := report.Curves(epochs, kept)
 	name := r.name
 	if name == "" {
 		name = filepath.Base(r.out)
 	}
-	c := r.cfg
 	page, err := report.TrainingPage(&report.Training{
-		Title: "Training of " + name, History: epochs, Best: best, Monitor: c.Monitor,
-		Status: fmt.Sprintf("%d of %d epochs", len(h), c.Epochs),
+		Title: "Training of " + name, History: epochs, Best: kept, Monitor: monitor, Status: status,
+		Loss: lossText(c), Start: (*report.Scores)(r.plan.Start),
 		Settings: []report.Fact{
 			{Name: "kind", Value: c.Kind},
 			{Name: "network", Value: fmt.Sprintf("depth %d, width %d, norm %s, dropout %g", c.Arch.Depth, c.Arch.Width, c.Arch.Norm, c.Arch.Dropout)},
 			{Name: "parameters", Value: strconv.Itoa(r.plan.Parameters)},
 			{Name: "images", Value: fmt.Sprintf("%d training, %d validation", r.plan.TrainImages, r.plan.ValImages)},
-			{Name: "batch", Value: fmt.Sprintf("%d patches of %d x %d", c.Batch, c.Augment.Size, c.Augment.Size)},
-			{Name: "learning rate", Value: fmt.Sprintf("%g, %s", c.LearningRate, c.Schedule)},
+			{Name: "epoch", Value: fmt.Sprintf("%d steps of %d patches of %d x %d", r.plan.Steps, c.Batch, c.Augment.Size, c.Augment.Size)},
+			{Name: "augmentation", Value: augmentText(c)},
+			{Name: "loss", Value: lossText(c)},
+			{Name: "optimiser", Value: fmt.Sprintf("Adam, learning rate %s, %s", short(c.LearningRate), c.Schedule)},
+			{Name: "best epoch", Value: bestText(c)},
 			{Name: "seed", Value: strconv.FormatUint(c.Seed, 10)},
 			{Name: "all settings", Value: "config.yaml"},
 		},
@@ -308,7 +337,7 @@ func (r *trainRun) write(h []unet.Epoch, best int) error {
 		"history.csv":  func(w io.Writer) error { return writeHistory(w, h) },
 		"history.json": func(w io.Writer) error { return encodeJSON(w, h) },
 		"curves.svg":   d.SVG,
-		"curves.png":   func(w io.Writer) error { return d.PNG(w, 1) },
+		"curves.png":   func(w io.Writer) error { return d.PNG(w, 1.5) },
 		"report.html":  page.HTML,
 	} {
 		if err := imageio.WriteFile(r.path(name), f); err != nil {
@@ -316,6 +345,60 @@ func (r *trainRun) write(h []unet.Epoch, best int) error {
 		}
 	}
 	return nil
+}
+
+// lossText names the terms of the training loss, map by map.
+func lossText(c unet.Config) string {
+	var maps []string
+	for _, h := range c.Arch.Heads {
+		l := c.Loss[h]
+		var terms []string
+		for _, v := range []struct {
+			weight float64
+			name   string
+		}{{l.BCE, "binary cross-entropy"}, {l.Dice, "Dice loss"}, {l.L1, "L1"}} {
+			switch w := v.weight * l.Scale; {
+			case w == 1:
+				terms = append(terms, v.name)
+			case w > 0:
+				terms = append(terms, short(w)+" "+v.name)
+			}
+		}
+		text := strings.Join(terms, " + ")
+		if len(c.Arch.Heads) > 1 {
+			text = h + ": " + text
+		}
+		maps = append(maps, text)
+	}
+	text := strings.Join(maps, "; ")
+	if c.PixelWeights {
+		text += "; pixels weighted"
+	}
+	return text
+}
+
+func augmentText(c unet.Config) string {
+	for _, name := range []string{"none", "flips", "strong"} {
+		if p, err := namedPolicy(name, c.Augment.Size); err == nil && p == c.Augment {
+			return name
+		}
+	}
+	return "own"
+}
+
+// bestText says which epoch is kept and when training stops early.
+func bestText(c unet.Config) string {
+	s := map[string]string{"min": "lowest ", "max": "highest "}[c.Mode] + c.Monitor
+	if c.MinDelta > 0 {
+		s += ", better by " + short(c.MinDelta)
+	}
+	if !c.RestoreBest {
+		s += ", but the last is kept"
+	}
+	if c.Patience > 0 {
+		s += fmt.Sprintf("; early stop after %d epochs without", c.Patience)
+	}
+	return s
 }
 
 func writeHistory(w io.Writer, h []unet.Epoch) error {

@@ -9,8 +9,9 @@ import (
 // The fields are those of unet.Scores, so that one converts to the other.
 type Scores struct {
 	Loss, Accuracy, Precision, Recall, F1, IoU float64
-	// AP is the mean average precision of nuclei over IoU thresholds, AP50
-	// that at 0.5; 0 where nuclei were not scored.
+	// AP is the Kaggle score, the mean over images and IoU thresholds of the
+	// average precision of nuclei, AP50 that at 0.5 with counts pooled over
+	// images; 0 where nuclei were not scored.
 	AP, AP50 float64
 }
 
@@ -27,17 +28,12 @@ type Epoch struct {
 	Seconds float64
 }
 
-// Curves draws loss, accuracy and F1 over the epochs (and AP where it was
-// measured): training solid, validation dashed, the epoch numbered best
-// marked. A best that is not in the history marks nothing.
+// Curves draws loss, accuracy, F1, precision and recall over the epochs (and
+// AP where it was measured): training solid, validation dashed, the epoch
+// numbered best marked. A best that is not in the history marks nothing.
 func Curves(history []Epoch, best int) *Drawing {
-	plots := curvePlots(history, best)
-	columns := 3
-	if len(plots) == 4 {
-		columns = 2
-	}
-	d := Grid("", columns, plots...)
-	d.Alt = "Training curves: loss, accuracy and F1 over epochs"
+	d := Grid("", 3, curvePlots(history, best)...)
+	d.Alt = "Training curves: loss, accuracy, F1, precision and recall over epochs"
 	return d
 }
 
@@ -46,8 +42,12 @@ func curvePlots(history []Epoch, best int) []*Plot {
 		curvePlot("Loss", history, best, func(s Scores) float64 { return s.Loss }),
 		curvePlot("Pixel accuracy", history, best, func(s Scores) float64 { return s.Accuracy }),
 		curvePlot("F1 (Dice)", history, best, func(s Scores) float64 { return s.F1 }),
+		curvePlot("Pixel precision", history, best, func(s Scores) float64 { return s.Precision }),
+		curvePlot("Pixel recall", history, best, func(s Scores) float64 { return s.Recall }),
 	}
 	loss := plots[0]
+	// Training may add other terms and maps, the validation loss never does.
+	loss.Series[1].Name = "validation, cross-entropy"
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, s := range loss.Series {
 		for _, v := range s.Y {
@@ -62,12 +62,9 @@ func curvePlots(history []Epoch, best int) []*Plot {
 		mean := curvePlot("", history, best, func(s Scores) float64 { return s.AP })
 		ap.Series = []Series{ap.Series[1], mean.Series[1]}
 		ap.Series[0].Name, ap.Series[0].Colour = "validation, IoU 0.5", green
-		ap.Series[1].Name = "validation, mean over IoU"
+		ap.Series[1].Name = "validation, Kaggle score"
 		ap.markBest(best)
 		plots = append(plots, ap)
-		for _, p := range plots { // four plots stand two by two
-			p.Width = 520
-		}
 	}
 	return plots
 }
@@ -107,7 +104,7 @@ func (p *Plot) markBest(best int) {
 	s := p.Series[len(p.Series)-1]
 	for i, x := range s.X {
 		if x == float64(best) && finite(s.Y[i]) {
-			p.Marks = []Mark{{X: x, Y: s.Y[i], Label: fmt.Sprintf("epoch %d: %.4g", best, s.Y[i])}}
+			p.Marks = []Mark{{X: x, Y: s.Y[i], Label: fmt.Sprintf("epoch %d: %s", best, Number(s.Y[i], 4))}}
 		}
 	}
 }

@@ -212,3 +212,34 @@ func TestFindingCounts(t *testing.T) {
 		t.Errorf("counts %q, want %q", s, want)
 	}
 }
+
+func TestTrainingPageNamesWhatIsKept(t *testing.T) {
+	start := &Scores{Loss: 0.0302, AP: 0.8884}
+	for _, c := range []struct {
+		name        string
+		in          Training
+		says, lacks []string
+	}{
+		{"nothing yet", Training{History: history(2)}, []string{"No epoch has been kept yet."}, []string{"cross-entropy of"}},
+		{"an epoch", Training{History: history(3), Best: 2, Monitor: "val_loss", Loss: "Dice loss"},
+			[]string{"The weights of epoch 2 are kept, the best by val_loss.", "The training loss is Dice loss;"}, []string{"before training"}},
+		{"the start", Training{History: history(3), Start: start}, []string{"the model that training began with, which is kept", "before training", "0.0302", "0.8884"},
+			[]string{"No epoch has been kept yet"}},
+	} {
+		p, err := TrainingPage(&c.in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, text := parseHTML(t, p)
+		for _, s := range c.says {
+			if !strings.Contains(text, s) {
+				t.Errorf("%s: the page lacks %q", c.name, s)
+			}
+		}
+		for _, s := range c.lacks {
+			if strings.Contains(text, s) {
+				t.Errorf("%s: the page says %q", c.name, s)
+			}
+		}
+	}
+}

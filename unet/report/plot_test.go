@@ -91,14 +91,14 @@ func TestGoldenSVG(t *testing.T) {
 
 func TestCurvesMarkTheBestEpoch(t *testing.T) {
 	text := svgText(t, Curves(history(4), 3))
-	if n := strings.Count(text, ">epoch 3: "); n != 6 { // label and tip of three plots
-		t.Errorf("best epoch named %d times, want 6", n)
+	if n := strings.Count(text, ">epoch 3: "); n != 10 { // label and tip of five plots
+		t.Errorf("best epoch named %d times, want 10", n)
 	}
 	if strings.Contains(svgText(t, Curves(history(4), 9)), "epoch 9") {
 		t.Error("an epoch outside the history is marked")
 	}
-	if n := strings.Count(text, "stroke-dasharray=\"5 3\""); n != 6 { // curve and legend
-		t.Errorf("%d dashed validation lines, want 6", n)
+	if n := strings.Count(text, "stroke-dasharray=\"5 3\""); n != 10 { // curve and legend
+		t.Errorf("%d dashed validation lines, want 10", n)
 	}
 }
 

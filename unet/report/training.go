@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -21,6 +22,12 @@ type Training struct {
 	Monitor string
 	// Status says how the run stands or ended.
 	Status string
+	// Loss says what the training loss is.
+	Loss string
+	// Start holds the validation scores of the model that training began
+	// with, nil where it began with random weights. It is the one to keep
+	// until an epoch is better.
+	Start *Scores
 	// Samples are validation images with their predictions.
 	Samples []Sample
 	Footer  string
@@ -37,7 +44,7 @@ func (e *Epoch) val() Scores {
 // EpochTable lists every epoch of the history.
 func EpochTable(history []Epoch) *Table {
 	t := &Table{Columns: []Column{{"epoch", true}, {"loss", true}, {"val loss", true}, {"accuracy", true}, {"val accuracy", true},
-		{"F1", true}, {"val F1", true}, {"val IoU", true}, {"learning rate", true}, {"seconds", true}}}
+		{"F1", true}, {"val F1", true}, {"val precision", true}, {"val recall", true}, {"val IoU", true}, {"rate", true}, {"seconds", true}}}
 	ap := scoresNuclei(history)
 	if ap {
 		t.Columns = append(t.Columns, Column{"val AP", true}, Column{"val AP50", true})
@@ -45,7 +52,7 @@ func EpochTable(history []Epoch) *Table {
 	for _, e := range history {
 		row := []string{strconv.Itoa(e.Number), Number(e.Train.Loss, 4), Number(e.val().Loss, 4),
 			Number(e.Train.Accuracy, 4), Number(e.val().Accuracy, 4), Number(e.Train.F1, 4), Number(e.val().F1, 4),
-			Number(e.val().IoU, 4), strconv.FormatFloat(e.LR, 'g', 3, 64), Number(e.Seconds, 1)}
+			Number(e.val().Precision, 4), Number(e.val().Recall, 4), Number(e.val().IoU, 4), strconv.FormatFloat(e.LR, 'g', 3, 64), Number(e.Seconds, 1)}
 		if ap {
 			row = append(row, Number(e.val().AP, 4), Number(e.val().AP50, 4))
 		}
@@ -61,35 +68,47 @@ func TrainingPage(in *Training) (*Page, error) {
 	if in.Status != "" {
 		s.Note(Info, in.Status)
 	}
-	found := false
-	for _, e := range in.History {
-		if e.Number != in.Best {
-			continue
-		}
-		found = true
+	kept := slices.IndexFunc(in.History, func(e Epoch) bool { return e.Number == in.Best })
+	t := &Table{Columns: []Column{{Name: "split"}, {"loss", true}, {"accuracy", true}, {"precision", true}, {"recall", true}, {"F1 (Dice)", true}, {"IoU", true}}}
+	row := func(name string, r Scores) {
+		t.Add(name, Number(r.Loss, 4), Number(r.Accuracy, 4), Number(r.Precision, 4), Number(r.Recall, 4), Number(r.F1, 4), Number(r.IoU, 4))
+	}
+	val := Scores{}
+	switch {
+	case kept >= 0:
+		e := in.History[kept]
 		text := fmt.Sprintf("The weights of epoch %d are kept", e.Number)
 		if in.Monitor != "" {
 			text += ", the best by " + in.Monitor
 		}
 		s.Text(text + ".")
-		t := &Table{Columns: []Column{{Name: "split"}, {"loss", true}, {"accuracy", true}, {"precision", true}, {"recall", true}, {"F1 (Dice)", true}, {"IoU", true}}}
-		for _, r := range []struct {
-			name string
-			s    Scores
-		}{{"training", e.Train}, {"validation", e.val()}} {
-			t.Add(r.name, Number(r.s.Loss, 4), Number(r.s.Accuracy, 4), Number(r.s.Precision, 4), Number(r.s.Recall, 4), Number(r.s.F1, 4), Number(r.s.IoU, 4))
+		val = e.val()
+		row("training", e.Train)
+		row("validation", val)
+		if in.Start != nil {
+			row("validation, before training", *in.Start)
 		}
-		s.Table(t)
-		if scoresNuclei(in.History) {
-			s.Text("Average precision of nuclei on validation: " + Number(e.val().AP, 4) + " in the mean over IoU thresholds, " +
-				Number(e.val().AP50, 4) + " at IoU 0.5.")
-		}
-	}
-	if !found {
+	case in.Start != nil:
+		s.Text("No epoch is better than the model that training began with, which is kept.")
+		val = *in.Start
+		row("validation, before training", val)
+	default:
 		s.Text("No epoch has been kept yet.")
+	}
+	if len(t.Rows) > 0 {
+		s.Table(t)
+	}
+	if val.AP > 0 || val.AP50 > 0 {
+		s.Text("Nuclei of the validation images: Kaggle score " + Number(val.AP, 4) + " (AP = TP/(TP+FP+FN), mean over images and IoU 0.50 to 0.95; val_ap), AP at IoU 0.5 " +
+			Number(val.AP50, 4) + " (counts pooled over images; val_ap50).")
 	}
 	s = p.Section("Curves")
 	s.Drawing(Curves(in.History, in.Best), "Training solid, validation dashed; the ring marks the kept epoch.")
+	text := "Figures of training are taken during the epoch, of augmented images and while the weights change; those of validation after it, of whole images."
+	if in.Loss != "" {
+		text += " The training loss is " + in.Loss + "; the validation loss is the binary cross-entropy of the nucleus map."
+	}
+	s.Text(text)
 	if len(in.Samples) > 0 {
 		sheet, err := SampleSheet("", in.Samples, 216)
 		if err != nil {
