@@ -89,7 +89,10 @@ func inspect(c *cli.Context) error {
 	if err := t.table(inspectionTable(m)); err != nil {
 		return err
 	}
-	t.printf("\n%s\n", sizesText(m))
+	t.printf("\n")
+	if len(m.Stats.All.Sizes) > 0 {
+		t.printf("%s\n", sizesText(m))
+	}
 	if prepared {
 		size := "their own sizes"
 		if s := m.Settings.Size; s > 0 {

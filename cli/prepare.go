@@ -96,16 +96,19 @@ func prepare(c *cli.Context) error {
 	if m.Settings.Size > 0 {
 		size = fmt.Sprintf("%dx%d pixels", m.Settings.Size, m.Settings.Size)
 	}
-	t.printf("\n%d images at %s with %d nuclei in %d groups, %d left out\n",
-		m.Counts.Images, size, m.Counts.Nuclei, m.Counts.Groups, m.Counts.LeftOut)
+	t.printf("\n%s at %s with %s in %s, %d left out\n", count(m.Counts.Images, "image"), size,
+		plural(m.Counts.Nuclei, "nucleus", "nuclei"), count(m.Counts.Groups, "group"), m.Counts.LeftOut)
 	if unchanged {
 		t.printf("nothing changed: %s holds this very set already\n", out)
 		return nil
 	}
 	t.printf("set written to %s\n", out)
-	if m.Settings.Size > 0 {
+	switch {
+	case m.Counts.Splits[dataset.Val] == 0:
+		t.warnf("no image is left for validation: the set can be scored, but not trained on; %s", trainHint)
+	case m.Settings.Size > 0:
 		t.notef("next: unet train %s --arch paper --out RUN", out)
-	} else {
+	default:
 		t.notef("next: unet train %s --out RUN", out)
 	}
 	return nil
@@ -123,7 +126,7 @@ func parseSide(s string) (int, error) {
 	return n, nil
 }
 
-// parseFractions reads --split: three fractions or percentages.
+// parseFractions reads --split: three fractions.
 func parseFractions(s string) (dataset.Fractions, error) {
 	wrong := func() (dataset.Fractions, error) {
 		return dataset.Fractions{}, usagef("--split %q: three fractions that sum to 1, such as 0.8,0.1,0.1", s)
@@ -244,9 +247,4 @@ func findingText(f dataset.Finding, full bool) string {
 }
 
 // count says how many there are of something.
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}
+func count(n int, what string) string { return plural(n, what, what+"s") }

@@ -145,11 +145,11 @@ func TestPrepareFindings(t *testing.T) {
 	if !strings.HasPrefix(stdout, "error ") || !strings.Contains(stdout, "  z z.png: damaged PNG") || !strings.Contains(stdout, "1 left out") {
 		t.Errorf("the damaged image is not named first: %s", stdout)
 	}
-	if strings.Count(stdout, "holes in") != shownFindings || !strings.Contains(stdout, "... 2 more") {
+	if strings.Count(stdout, " in all") != shownFindings || !strings.Contains(stdout, "... 2 more") {
 		t.Errorf("findings are not shortened: %s", stdout)
 	}
 	stdout, _ = mustRun(t, exitOK, "prepare", src, "--out", set, "--size", "native", "-v")
-	if !strings.Contains(stdout, "nothing changed") || strings.Count(stdout, "holes in") != 5 || strings.Contains(stdout, "more (") {
+	if !strings.Contains(stdout, "nothing changed") || strings.Count(stdout, " in all") != 5 || strings.Contains(stdout, "more (") {
 		t.Errorf("-v does not print all findings: %s", stdout)
 	}
 	fixed := filepath.Join(dir, "fixed")

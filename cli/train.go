@@ -146,8 +146,16 @@ func oneArgument(c *cli.Context, what string) (string, error) {
 	return "", usagef("too many arguments: %q", c.Args().Slice()[1:])
 }
 
+// trainHint says what a set needs to be trained on.
+const trainHint = "that takes two images at least, of different fields, and a share for each: unet prepare --split 0.8,0.1,0.1"
+
 // newTrainer loads the set and prepares a run.
 func newTrainer(ctx context.Context, t *terminal, e *core.Engine, cfg unet.Config, set *dataset.Set, out string) (*unet.Trainer, error) {
+	for _, split := range []string{dataset.Train, dataset.Val} {
+		if len(set.Split(split)) == 0 {
+			return nil, &dataset.InputError{Name: set.Dir, Problem: fmt.Sprintf("has no images in the split %q, which training needs", split), Hint: trainHint}
+		}
+	}
 	load := func(split string) (*unet.Images, error) {
 		var list []*dataset.Sample
 		indices := set.Split(split)

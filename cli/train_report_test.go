@@ -32,3 +32,22 @@ func TestTrainReportTellsTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// A set without images for validation is known as such before training is
+// suggested or begun.
+func TestSetWithoutValidation(t *testing.T) {
+	dir := t.TempDir()
+	zip, set, run := filepath.Join(dir, "images.zip"), filepath.Join(dir, "set"), filepath.Join(dir, "run")
+	mustRun(t, exitOK, "sample", "--out", zip, "--count", "1", "--size", "64")
+	stdout, stderr := mustRun(t, exitOK, "prepare", zip, "--out", set, "--size", "32")
+	if strings.Contains(stderr, "next:") || !strings.Contains(stderr, "no image is left for validation") || !strings.Contains(stdout, "1 image at") {
+		t.Errorf("%s%s", stdout, stderr)
+	}
+	_, stderr = mustRun(t, exitInput, "train", set, "--arch", "paper", "--out", run)
+	if !strings.Contains(stderr, `no images in the split "val"`) {
+		t.Error(stderr)
+	}
+	if _, err := os.Stat(run); err == nil {
+		t.Error("a folder was made for nothing")
+	}
+}

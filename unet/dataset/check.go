@@ -73,11 +73,11 @@ func findDefects(l *imageio.Labels) (parts, []defect) {
 func checkLabels(id string, l *imageio.Labels) []Finding {
 	_, ds := findDefects(l)
 	var fs []Finding
-	for _, c := range []struct{ code, text string }{
-		{"hole", "%d holes in %d nuclei, %d pixels in all"},
-		{"stray", "%d stray parts off %d nuclei, %d pixels in all"},
-		{"disconnected", "%d further large parts in %d nuclei, %d pixels in all: one mask may hold two nuclei"},
-		{"sliver", "%d slivers or specks as %d nuclei, %d pixels in all"},
+	for _, c := range []struct{ code, one, many, in, more string }{
+		{"hole", "hole", "holes", " in ", ""},
+		{"stray", "stray part", "stray parts", " off ", ""},
+		{"disconnected", "further large part", "further large parts", " in ", ": one mask may hold two nuclei"},
+		{"sliver", "sliver or speck", "slivers or specks", " as ", ""},
 	} {
 		n, px := 0, 0
 		var labels []uint32
@@ -90,10 +90,19 @@ func checkLabels(id string, l *imageio.Labels) []Finding {
 		}
 		if n > 0 {
 			slices.Sort(labels)
-			fs = append(fs, Finding{Warning, id, "", c.code, fmt.Sprintf(c.text, n, len(slices.Compact(labels)), px)})
+			text := plural(n, c.one, c.many) + c.in + plural(len(slices.Compact(labels)), "nucleus", "nuclei") + ", " +
+				plural(px, "pixel", "pixels") + " in all" + c.more
+			fs = append(fs, Finding{Warning, id, "", c.code, text})
 		}
 	}
 	return fs
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // Fix repairs what the checks of labels report, in place: it fills holes,

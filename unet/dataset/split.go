@@ -34,8 +34,10 @@ type Member struct{ ID, Kind, Group string }
 // Within a kind the groups are shuffled by the seed; each goes to Val or Test,
 // whichever lacks more, when it fits what that one still lacks, else to Train.
 // A kind is always in Train; one of two groups or more also in Val, of three or
-// more also in Test: these get its smallest groups when none fits. A group of several kinds counts
-// as the kind of most of its images.
+// more also in Test: these get its smallest groups when none fits. Where that
+// leaves Val empty, as no kind has two groups, it gets the smallest group of
+// all, for nothing can be trained without. A group of several kinds counts as
+// the kind of most of its images.
 func Split(members []Member, f Fractions, seed uint64) (map[string]string, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -69,6 +71,7 @@ func Split(members []Member, f Fractions, seed uint64) (map[string]string, error
 	}
 	out := make(map[string]string, len(members))
 	names := [3]string{Train, Val, Test}
+	anyVal := false
 	for _, kind := range slices.Sorted(maps.Keys(byKind)) {
 		gs := byKind[kind]
 		rng := rand.New(rand.NewPCG(seed, hashString(kind)))
@@ -130,6 +133,18 @@ func Split(members []Member, f Fractions, seed uint64) (map[string]string, error
 			for _, id := range g.ids {
 				out[id] = names[of[i]]
 			}
+		}
+		anyVal = anyVal || groups[1] > 0
+	}
+	if !anyVal && f.Train > 0 && f.Val > 0 && len(byName) > 1 {
+		var small *group
+		for _, name := range slices.Sorted(maps.Keys(byName)) {
+			if g := byName[name]; small == nil || len(g.ids) < len(small.ids) {
+				small = g
+			}
+		}
+		for _, id := range small.ids {
+			out[id] = Val
 		}
 	}
 	return out, nil

@@ -64,14 +64,30 @@ func TestSplitProperties(t *testing.T) {
 				}
 			}
 			n := len(groups[kind])
-			if f.Train > 0 && c[Train] == 0 {
+			if f.Train > 0 && c[Train] == 0 && !(n == 1 && c[Val] > 0) {
 				t.Errorf("%s: none to train on", kind)
 			}
 			if f.Train > 0 && f.Val > 0 && n >= 2 && c[Val] == 0 || f.Train > 0 && f.Val > 0 && f.Test > 0 && n >= 3 && c[Test] == 0 {
 				t.Errorf("%s: %d groups and %v", kind, n, c)
 			}
 		}
+		n := map[string]int{}
+		for _, s := range split {
+			n[s]++
+		}
+		if len(of) > 1 && f.Train > 0 && f.Val > 0 && (n[Train] == 0 || n[Val] == 0) {
+			t.Errorf("%d groups and %v: nothing can be trained", len(of), n)
+		}
 	})
+}
+
+// A few images, all of different kinds, can be trained on as well.
+func TestSplitOfOneGroupPerKind(t *testing.T) {
+	ms := []Member{{"a", FluorescenceLarge, "1"}, {"b", FluorescenceLarge, "1"}, {"c", GrayTissue, "2"}}
+	got, err := Split(ms, DefaultFractions, 1)
+	if want := map[string]string{"a": Train, "b": Train, "c": Val}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
 }
 
 // With many small groups the shares are met, and the seed matters.
