@@ -254,7 +254,11 @@ func inspection(r *inspectResult, m *dataset.Metadata, samples map[string][]*dat
 	}
 	for _, f := range m.Findings {
 		level := map[dataset.Level]report.Level{dataset.Error: report.Bad, dataset.Warning: report.Warning}[f.Level]
-		in.Findings = append(in.Findings, report.Finding{Level: level, Code: f.Code, Where: f.ID, Text: f.Text})
+		text := f.Text
+		if f.File != "" {
+			text = f.File + ": " + text
+		}
+		in.Findings = append(in.Findings, report.Finding{Level: level, Code: f.Code, Where: f.ID, Text: text})
 	}
 	nuclei := map[string][]float64{}
 	var all []float64

@@ -122,17 +122,25 @@ type Stats struct {
 // Summarise makes statistics of the measures of samples; nil ones are skipped.
 func Summarise(ms []*Measures) *Stats {
 	ms = slices.DeleteFunc(slices.Clone(ms), func(m *Measures) bool { return m == nil })
-	s := &Stats{All: kindStats("all", ms)}
+	largest := 0.0
+	for _, m := range ms {
+		for _, a := range m.Areas {
+			largest = max(largest, float64(a))
+		}
+	}
+	s := &Stats{All: kindStats("all", ms, largest)}
 	for _, k := range Kinds {
 		of := slices.DeleteFunc(slices.Clone(ms), func(m *Measures) bool { return m.Kind != k })
 		if len(of) > 0 {
-			s.Kinds = append(s.Kinds, kindStats(k, of))
+			s.Kinds = append(s.Kinds, kindStats(k, of, largest))
 		}
 	}
 	return s
 }
 
-func kindStats(kind string, ms []*Measures) KindStats {
+// kindStats bins areas up to the largest of all kinds, so that the histograms
+// of kinds can be stacked.
+func kindStats(kind string, ms []*Measures, largest float64) KindStats {
 	k := KindStats{Kind: kind, Images: len(ms)}
 	var mean, contrast, cover, count, area, diam, med []float64
 	k.Intensity = linearBins(0, 1, histBins)
@@ -177,7 +185,7 @@ func kindStats(kind string, ms []*Measures) KindStats {
 	for _, v := range count {
 		k.NucleiHist.add(v)
 	}
-	k.AreaHist = logBins(1, max(100, k.Area.Max), 40)
+	k.AreaHist = logBins(1, max(100, largest), 40)
 	for _, v := range area {
 		k.AreaHist.add(v)
 	}

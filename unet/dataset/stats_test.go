@@ -4,6 +4,7 @@ import (
 	"image"
 	"image/color"
 	"math"
+	"slices"
 	"testing"
 
 	"unet/unet/imageio"
@@ -36,6 +37,16 @@ func TestStats(t *testing.T) {
 	}
 	if n != 2 {
 		t.Errorf("%d nuclei in the histogram", n)
+	}
+}
+
+// Kinds share the bins of areas, or their stack would show parts of nuclei.
+func TestKindsShareBinsOfAreas(t *testing.T) {
+	st := Summarise([]*Measures{{W: 9, H: 9, Kind: GrayTissue, Areas: []int32{20}}, {W: 99, H: 99, Kind: FluorescenceLarge, Areas: []int32{3000}}})
+	for _, k := range st.Kinds {
+		if !slices.Equal(k.AreaHist.Edges, st.All.AreaHist.Edges) {
+			t.Errorf("%s: edges up to %g", k.Kind, k.AreaHist.Edges[40])
+		}
 	}
 }
 

@@ -187,19 +187,20 @@ func InspectionPage(in *Inspection) (*Page, error) {
 	return p, nil
 }
 
-// FindingCounts is a line per check: its level, findings and images.
+// FindingCounts is a line per check: its level, findings and images, and the
+// first finding as an example.
 func FindingCounts(findings []Finding) *Table {
 	type key struct {
 		level Level
 		code  string
 	}
 	var order []key
-	count, images := map[key]int{}, map[key]map[string]bool{}
+	count, images, example := map[key]int{}, map[key]map[string]bool{}, map[key]string{}
 	for _, f := range findings {
 		k := key{f.Level, f.Code}
 		if count[k] == 0 {
 			order = append(order, k)
-			images[k] = map[string]bool{}
+			images[k], example[k] = map[string]bool{}, f.Text
 		}
 		count[k]++
 		if f.Where != "" {
@@ -212,9 +213,9 @@ func FindingCounts(findings []Finding) *Table {
 		}
 		return count[order[i]] > count[order[j]]
 	})
-	t := &Table{Columns: []Column{{Name: "level"}, {Name: "check"}, {"findings", true}, {"images", true}}}
+	t := &Table{Columns: []Column{{Name: "level"}, {Name: "check"}, {"findings", true}, {"images", true}, {Name: "such as"}}}
 	for _, k := range order {
-		t.Add(k.level.name(), k.code, strconv.Itoa(count[k]), strconv.Itoa(len(images[k])))
+		t.Add(k.level.name(), k.code, strconv.Itoa(count[k]), strconv.Itoa(len(images[k])), example[k])
 	}
 	return t
 }
@@ -227,7 +228,8 @@ func findingTable(findings []Finding) *Table {
 	return t
 }
 
-// quantile returns the q-quantile of the finite values, NaN without any.
+// quantile returns the q-quantile of the finite values, between two of them by
+// proportion, NaN without any.
 func quantile(values []float64, q float64) float64 {
 	var v []float64
 	for _, x := range values {
@@ -239,5 +241,7 @@ func quantile(values []float64, q float64) float64 {
 		return nan
 	}
 	sort.Float64s(v)
-	return v[int(q*float64(len(v)-1)+0.5)]
+	x := q * float64(len(v)-1)
+	i := min(int(x), max(len(v)-2, 0))
+	return v[i] + (v[min(i+1, len(v)-1)]-v[i])*(x-float64(i))
 }

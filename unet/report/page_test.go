@@ -201,9 +201,9 @@ func TestPictureBlock(t *testing.T) {
 }
 
 func TestFindingCounts(t *testing.T) {
-	got := FindingCounts([]Finding{{Info, "crop", "a", ""}, {Warning, "hole", "a", ""}, {Warning, "hole", "a", "again"}, {Warning, "hole", "b", ""},
+	got := FindingCounts([]Finding{{Info, "crop", "a", ""}, {Warning, "hole", "a", "one"}, {Warning, "hole", "a", "again"}, {Warning, "hole", "b", ""},
 		{Warning, "rare", "", ""}, {Bad, "empty", "c", ""}})
-	want := "error empty 1 1|warning hole 3 2|warning rare 1 0|info crop 1 1"
+	want := "error empty 1 1 |warning hole 3 2 one|warning rare 1 0 |info crop 1 1 "
 	var lines []string
 	for _, r := range got.Rows {
 		lines = append(lines, strings.Join(r, " "))
@@ -241,5 +241,17 @@ func TestTrainingPageNamesWhatIsKept(t *testing.T) {
 				t.Errorf("%s: the page says %q", c.name, s)
 			}
 		}
+	}
+}
+
+func TestQuantileLiesBetween(t *testing.T) {
+	v := []float64{4, nan, 1, 2, 3}
+	for q, want := range map[float64]float64{0: 1, 0.5: 2.5, 1: 4, 0.25: 1.75} {
+		if got := quantile(v, q); got != want {
+			t.Errorf("quantile %g is %g, want %g", q, got, want)
+		}
+	}
+	if got := quantile([]float64{7}, 0.5); got != 7 {
+		t.Errorf("of one value: %g", got)
 	}
 }
