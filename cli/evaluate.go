@@ -25,8 +25,8 @@ func evaluateCommand() *cli.Command {
 			"precision, recall, F1 and PQ at IoU 0.50 to 0.95, with counts pooled over images\n" +
 			"and as means over images; AJI; the Kaggle score; kinds of errors) on each split\n" +
 			"and for each kind of image. --out writes index.html with pictures of random, the\n" +
-			"best and the worst images, the same sheets as PNG, curves.png, metrics.json and\n" +
-			"images.csv.\n\n" +
+			"best and the worst images of val and of random ones of train, the same sheets as\n" +
+			"PNG, curves.png, metrics.json and images.csv.\n\n" +
 			"--tune chooses the model's thresholds on the validation split and stores them in\n" +
 			"the model file. --solution scores a table of run lengths by Kaggle's rules.",
 		Flags: []cli.Flag{

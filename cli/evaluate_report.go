@@ -31,6 +31,17 @@ func mainSplit(ev *unet.Evaluation) *unet.SplitScores {
 	return nil
 }
 
+// trainSplit is the split of the training images, nil unless it was scored
+// beside the main one.
+func trainSplit(ev *unet.Evaluation, main *unet.SplitScores) *unet.SplitScores {
+	for i := range ev.Splits {
+		if s := &ev.Splits[i]; s.Name == dataset.Train && s != main {
+			return s
+		}
+	}
+	return nil
+}
+
 func numeric(names ...string) []report.Column {
 	var list []report.Column
 	for _, n := range names {
@@ -164,7 +175,7 @@ func meanScores(list []metrics.Scores) metrics.Scores {
 // writeEvaluation writes the files of --out.
 func writeEvaluation(ctx context.Context, t *terminal, out string, r *evaluateResult, p *unet.Predictor, set *dataset.Set, samples int) error {
 	m := mainSplit(&r.Results)
-	sets, err := pictureSets(ctx, p, set, m, samples)
+	sets, err := pictureSets(ctx, p, set, m, trainSplit(&r.Results, m), samples)
 	if err != nil {
 		return err
 	}
@@ -194,7 +205,7 @@ func writeEvaluation(ctx context.Context, t *terminal, out string, r *evaluateRe
 		"metrics.json": func(w io.Writer) error { return encodeJSON(w, r) },
 		"images.csv":   func(w io.Writer) error { return writeCSV(w, imageRows(&r.Results)) },
 	}
-	curves := report.Grid("", 2, report.ThresholdCurve(in.Thresholds, in.BestThreshold), report.APPlot(in.AP))
+	curves := report.Grid("", 2, report.ThresholdCurve(in.Split, in.Thresholds, in.BestThreshold), report.APPlot(in.AP))
 	files["curves.png"] = func(w io.Writer) error { return curves.PNG(w, 1.5) }
 	files["curves.svg"] = curves.SVG
 	for _, s := range sets {
@@ -202,6 +213,7 @@ func writeEvaluation(ctx context.Context, t *terminal, out string, r *evaluateRe
 		if err != nil {
 			return err
 		}
+		sheet.Note = s.Note
 		img := sheet.Image()
 		files["sheet-"+s.name+".png"] = func(w io.Writer) error { return report.EncodePNG(w, img) }
 	}
@@ -224,7 +236,11 @@ func evaluationPage(r *evaluateResult) *report.Evaluation {
 	in := &report.Evaluation{
 		Title:    "Evaluation of " + name,
 		Subtitle: fmt.Sprintf("%s model on %s", r.Model.Kind, r.Set.Dir),
-		Notes:    r.Notes, BestThreshold: ev.Threshold,
+		Notes:    r.Notes, BestThreshold: ev.Threshold, Split: m.Name,
+		About: "Pixels: the mask at the threshold against the truth, all pixels of the images together.\n\n" +
+			"Nuclei: a true and a found one match where their IoU reaches the threshold. AP = TP/(TP+FP+FN) with counts pooled over images, " +
+			"mean AP that over IoU 0.50 to 0.95 or (.5:.9) 0.90; the Kaggle score is the mean over images of their mean AP. " +
+			"AJI is the aggregated Jaccard index, PQ the panoptic quality at IoU 0.5.",
 		Footer: "unet " + r.Program,
 		Facts: []report.Fact{
 			{Name: "model", Value: r.Model.File},
@@ -303,8 +319,8 @@ type namedSet struct {
 }
 
 // pictureSets predicts n random, the n best and the n worst images of a split
-// again, for looking at.
-func pictureSets(ctx context.Context, p *unet.Predictor, set *dataset.Set, s *unet.SplitScores, n int) ([]namedSet, error) {
+// again, and n random ones of train unless that is nil, for looking at.
+func pictureSets(ctx context.Context, p *unet.Predictor, set *dataset.Set, s, train *unet.SplitScores, n int) ([]namedSet, error) {
 	paper := p.Model().Card.Kind == unet.Paper
 	score := func(v *unet.ImageScores) float64 {
 		if paper {
@@ -316,28 +332,41 @@ func pictureSets(ctx context.Context, p *unet.Predictor, set *dataset.Set, s *un
 	if paper {
 		measure = "Dice"
 	}
-	ranked := make([]*unet.ImageScores, len(s.Images))
-	for i := range ranked {
-		ranked[i] = &s.Images[i]
+	list := func(s *unet.SplitScores) []*unet.ImageScores {
+		l := make([]*unet.ImageScores, len(s.Images))
+		for i := range l {
+			l[i] = &s.Images[i]
+		}
+		return l
 	}
-	random := slices.Clone(ranked)
-	rng := rand.New(rand.NewPCG(1, 1))
-	rng.Shuffle(len(random), func(i, j int) { random[i], random[j] = random[j], random[i] })
+	random := func(s *unet.SplitScores) []*unet.ImageScores {
+		l := list(s)
+		rng := rand.New(rand.NewPCG(1, 1))
+		rng.Shuffle(len(l), func(i, j int) { l[i], l[j] = l[j], l[i] })
+		return l[:min(n, len(l))]
+	}
+	ranked := list(s)
 	slices.SortStableFunc(ranked, func(a, b *unet.ImageScores) int { return cmp.Compare(score(b), score(a)) })
 	worst := slices.Clone(ranked)
 	slices.Reverse(worst)
-	n = min(n, len(ranked))
 	made := map[int]report.Sample{}
 	var out []namedSet
-	for _, v := range []struct {
+	type choice struct {
 		name, title, note string
 		list              []*unet.ImageScores
-	}{
-		{"random", "Random images of " + s.Name, "", random[:n]},
-		{"best", "Best images of " + s.Name, "By " + measure + ".", ranked[:n]},
-		{"worst", "Worst images of " + s.Name, "By " + measure + ".", worst[:n]},
-	} {
-		list := namedSet{v.name, report.SampleSet{Title: v.title, Note: v.note}}
+	}
+	most := min(n, len(ranked))
+	choices := []choice{
+		{"random", "Random images of " + s.Name, "Outlines: a colour per nucleus. Probability: violet 0 to yellow 1. " +
+			"Dice: of the mask. AP: of nuclei, the mean over IoU 0.50 to 0.95; AP50 at IoU 0.5.", random(s)},
+		{"best", "Best images of " + s.Name, "By " + measure + ".", ranked[:most]},
+		{"worst", "Worst images of " + s.Name, "By " + measure + ".", worst[:most]},
+	}
+	if train != nil {
+		choices = append(choices, choice{"train", "Random images of train", "The model has learned from these.", random(train)})
+	}
+	for _, v := range choices {
+		sheet := namedSet{v.name, report.SampleSet{Title: v.title, Note: v.note}}
 		for _, im := range v.list {
 			sample, ok := made[im.Index]
 			if !ok {
@@ -347,9 +376,9 @@ func pictureSets(ctx context.Context, p *unet.Predictor, set *dataset.Set, s *un
 				}
 				made[im.Index] = sample
 			}
-			list.Samples = append(list.Samples, sample)
+			sheet.Samples = append(sheet.Samples, sample)
 		}
-		out = append(out, list)
+		out = append(out, sheet)
 	}
 	return out, nil
 }

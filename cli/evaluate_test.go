@@ -44,7 +44,7 @@ func TestEvaluateReport(t *testing.T) {
 			set, model := preparedSet(t, "--size", "native"), brightnessModel(t, kind)
 			out := filepath.Join(t.TempDir(), "a", "report")
 			stdout, _ := mustRun(t, exitOK, "evaluate", set, "--model", model, "--out", out, "--samples", "2")
-			want := []string{"curves.png", "curves.svg", "images.csv", "index.html", "metrics.json", "sheet-best.png", "sheet-random.png", "sheet-worst.png"}
+			want := []string{"curves.png", "curves.svg", "images.csv", "index.html", "metrics.json", "sheet-best.png", "sheet-random.png", "sheet-train.png", "sheet-worst.png"}
 			if d := cmp.Diff(want, tree(t, out)); d != "" {
 				t.Errorf("files:\n%s", d)
 			}

@@ -10,12 +10,15 @@ type Evaluation struct {
 	Title, Subtitle string
 	// Facts describe the model and the settings of the evaluation.
 	Facts []Fact
+	// About says what the measures are.
+	About string
 	// Scores are tables of measures, such as one by split and one by kind.
 	Scores []ScoreTable
 	// Confusion counts pixels or nuclei by split.
 	Confusion []Confusion
-	// Thresholds is the curve over probability thresholds on one split.
+	// Thresholds is the curve over probability thresholds on Split.
 	Thresholds []ThresholdPoint
+	Split      string
 	// BestThreshold is the stored threshold; NaN or 0 for none.
 	BestThreshold float64
 	// AP is the average precision over IoU thresholds, a curve per name.
@@ -84,10 +87,10 @@ type SampleSet struct {
 	Samples     []Sample
 }
 
-// ThresholdCurve draws precision, recall and F1 over the thresholds, the
-// stored one marked.
-func ThresholdCurve(points []ThresholdPoint, best float64) *Plot {
-	p := &Plot{Title: "Probability threshold", X: Axis{Label: "threshold", Min: 0, Max: 1}, Y: Axis{}}
+// ThresholdCurve draws precision, recall and F1 of the pixels of a split over
+// the thresholds, the stored one marked.
+func ThresholdCurve(split string, points []ThresholdPoint, best float64) *Plot {
+	p := &Plot{Title: "Pixels of " + split + " by threshold of the probability", X: Axis{Label: "threshold", Min: 0, Max: 1}, Y: Axis{}}
 	var x, precision, recall, f1 []float64
 	at := nan
 	for _, t := range points {
@@ -126,6 +129,9 @@ func EvaluationPage(in *Evaluation) (*Page, error) {
 		s.Note(Info, n)
 	}
 	s.Facts(in.Facts)
+	if in.About != "" {
+		s.Text(in.About)
+	}
 	for i := range in.Scores {
 		s.Table(in.Scores[i].Table())
 	}
@@ -134,7 +140,7 @@ func EvaluationPage(in *Evaluation) (*Page, error) {
 	}
 	var plots []*Plot
 	if len(in.Thresholds) > 0 {
-		plots = append(plots, ThresholdCurve(in.Thresholds, in.BestThreshold))
+		plots = append(plots, ThresholdCurve(in.Split, in.Thresholds, in.BestThreshold))
 	}
 	if len(in.AP) > 0 {
 		plots = append(plots, APPlot(in.AP))
