@@ -80,10 +80,10 @@ func demo(c *cli.Context) error {
 			return err
 		}
 		sec := page.Section(s.title)
+		sec.Code(command)
 		sec.Facts([]report.Fact{
-			{Name: "command", Value: command},
 			{Name: "time", Value: shortDuration(time.Since(began))},
-			{Name: "open", Value: s.link},
+			{Name: "open", Value: s.link, Link: s.link},
 		})
 		if err := showPictures(sec, out, s.look); err != nil {
 			return err

@@ -60,7 +60,7 @@ func printEvaluation(t *terminal, r *evaluateResult) error {
 		t.printf("tuned on %s of val\n", count(u.Images, "image"))
 		t.printf("  mask threshold %s -> %s, pixel F1 %s -> %s\n", short(u.Threshold.Before), short(u.Threshold.After), four(u.F1.Before), four(u.F1.After))
 		t.printf("  nuclei: %s\n       -> %s\n", paramsText(r.Model.Kind, u.Before), paramsText(r.Model.Kind, u.After))
-		t.printf("  AP %s -> %s\n\n", four(u.AP.Before), four(u.AP.After))
+		t.printf("  mean AP, of pooled counts and per image averaged: %s -> %s\n\n", four(u.AP.Before), four(u.AP.After))
 	}
 	var pixels, nuclei []unet.SetScores
 	for _, s := range ev.Splits {
@@ -252,7 +252,7 @@ func evaluationPage(r *evaluateResult) *report.Evaluation {
 		},
 	}
 	if u := r.Tuning; u != nil {
-		in.Facts = append(in.Facts, report.Fact{Name: "tuned", Value: fmt.Sprintf("on %s of val; pixel F1 %s to %s, AP %s to %s; before: threshold %s, %s",
+		in.Facts = append(in.Facts, report.Fact{Name: "tuned", Value: fmt.Sprintf("on %s of val; pixel F1 %s to %s, mean AP (of pooled counts and per image averaged) %s to %s; before: threshold %s, %s",
 			count(u.Images, "image"), four(u.F1.Before), four(u.F1.After), four(u.AP.Before), four(u.AP.After), short(u.Threshold.Before), paramsText(r.Model.Kind, u.Before))})
 	}
 	pixelNames := []string{"accuracy", "precision", "recall", "F1 = Dice", "IoU", "loss (BCE)"}

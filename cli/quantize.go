@@ -16,9 +16,10 @@ func quantizeCommand() *cli.Command {
 		Usage:     "make a model of 8-bit products, which predicts faster",
 		UsageText: "unet quantize MODEL DIR [--out FILE]",
 		Description: "Measures the ranges of all layers on training images of the prepared set DIR and\n" +
-			"writes the quantised model, half the size, if AP and Dice on the validation split\n" +
-			fmt.Sprintf("fall by at most %g; otherwise it fails and writes nothing. Layers of full resolution\n", unet.MostLost) +
-			"stay in float where that takes it. `unet predict --model FILE` uses the result.",
+			"writes the quantised model, half the size, if the Kaggle score and Dice on the\n" +
+			fmt.Sprintf("validation split fall by at most %g; otherwise it fails and writes nothing. Layers\n", unet.MostLost) +
+			"of full resolution stay in float where that takes it. `unet predict --model FILE`\n" +
+			"uses the result.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FILE` to write", DefaultText: "MODEL with -int8 in its name"},
 			&cli.IntFlag{Name: "images", Value: 32, Usage: "training images to measure ranges on"},
@@ -61,14 +62,14 @@ func quantize(c *cli.Context) error {
 	}
 	defer e.Close()
 	q, err := unet.Quantize(c.Context, e, m, set, images, func(q *unet.Quantization) {
-		t.notef("AP %.4f and Dice %.4f with %d layers in float, ranges cut to %g", q.APAfter, q.DiceAfter, len(q.FloatLayers), q.Clip)
+		t.notef("Kaggle score %.4f and Dice %.4f with %d layers in float, ranges cut to %g", q.APAfter, q.DiceAfter, len(q.FloatLayers), q.Clip)
 	})
 	if err != nil {
 		return err
 	}
 	defer q.Model.Params.Free()
 	if q.Lost() {
-		return withHint(fmt.Errorf("not written: AP would go from %.4f to %.4f and Dice from %.4f to %.4f, more than %g lost",
+		return withHint(fmt.Errorf("not written: the Kaggle score would go from %.4f to %.4f and Dice from %.4f to %.4f, more than %g lost",
 			q.APBefore, q.APAfter, q.DiceBefore, q.DiceAfter, unet.MostLost), "stay with the float model")
 	}
 	if err := q.Model.Save(out, true); err != nil {
@@ -81,12 +82,12 @@ func quantize(c *cli.Context) error {
 			Speedup float64 `json:"speedup"`
 		}{out, q, q.Speedup()})
 	}
-	t.printf("AP    %.4f, was %.4f\n", q.APAfter, q.APBefore)
-	t.printf("Dice  %.4f, was %.4f\n", q.DiceAfter, q.DiceBefore)
-	t.printf("speed %.2f times: %.1f ms for a batch of 4, was %.1f ms\n", q.Speedup(), q.MillisAfter, q.MillisBefore)
-	t.printf("size  %s, was %s\n", bytesText(uint64(q.BytesAfter)), bytesText(uint64(q.BytesBefore)))
+	t.printf("Kaggle score %.4f, was %.4f\n", q.APAfter, q.APBefore)
+	t.printf("Dice         %.4f, was %.4f\n", q.DiceAfter, q.DiceBefore)
+	t.printf("speed        %.2f times: %.1f ms for a batch of 4, was %.1f ms\n", q.Speedup(), q.MillisAfter, q.MillisBefore)
+	t.printf("size         %s, was %s\n", bytesText(uint64(q.BytesAfter)), bytesText(uint64(q.BytesBefore)))
 	if len(q.FloatLayers) > 0 {
-		t.printf("float %s\n", strings.Join(q.FloatLayers, ", "))
+		t.printf("in float     %s\n", strings.Join(q.FloatLayers, ", "))
 	}
 	t.printf("%s written\n", out)
 	return nil

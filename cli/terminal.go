@@ -227,7 +227,7 @@ func memoryInUse() uint64 {
 
 func bytesText(n uint64) string {
 	if n < 1<<30 {
-		return fmt.Sprintf("%d MiB", n>>20)
+		return fmt.Sprintf("%d MiB", (n+1<<19)>>20)
 	}
 	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }

@@ -28,8 +28,9 @@ type Section struct {
 	blocks []block
 }
 
-// Fact is one line of a list of settings or properties.
-type Fact struct{ Name, Value string }
+// Fact is one line of a list of settings or properties. Link, unless empty,
+// is the file to open, relative to the page.
+type Fact struct{ Name, Value, Link string }
 
 // Level is the tone of a note.
 type Level uint8
@@ -48,6 +49,7 @@ func (l Level) name() string {
 // block holds one of its fields.
 type block struct {
 	Text   string
+	Code   string
 	Note   *note
 	Facts  []Fact
 	Table  *Table
@@ -96,6 +98,9 @@ func (s *Section) Text(text string) {
 		s.blocks = append(s.blocks, block{Text: t})
 	}
 }
+
+// Code adds a line to type or to read as it is.
+func (s *Section) Code(text string) { s.blocks = append(s.blocks, block{Code: text}) }
 
 // Note adds a line that stands out.
 func (s *Section) Note(level Level, text string) {

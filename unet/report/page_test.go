@@ -85,7 +85,7 @@ func count(elements []element, name string) (n int) {
 func TestPagesAreSelfContainedAndEscape(t *testing.T) {
 	s := sample(hostile, 40, 30)
 	s.Kind, s.Scores = hostile, []Score{{hostile, 1}}
-	facts := []Fact{{hostile, hostile}}
+	facts := []Fact{{Name: hostile, Value: hostile}}
 	bins := Bins{[]float64{0, 1, 2}, []int64{1, 2}}
 	in, err := InspectionPage(&Inspection{
 		Title: hostile, Subtitle: hostile, Facts: facts, Footer: hostile,
@@ -253,5 +253,24 @@ func TestQuantileLiesBetween(t *testing.T) {
 	}
 	if got := quantile([]float64{7}, 0.5); got != 7 {
 		t.Errorf("of one value: %g", got)
+	}
+}
+
+func TestFactsLinkAndCodeIsShownAsItIs(t *testing.T) {
+	p := &Page{}
+	s := p.Section("s")
+	s.Facts([]Fact{{"open", "the report", "run/report.html"}, {"bad", "a script", "javascript:alert(1)"}})
+	s.Code("unet prepare a.zip --out <b>")
+	var b bytes.Buffer
+	if err := p.HTML(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`<a href="run/report.html">the report</a>`, "<pre>unet prepare a.zip --out &lt;b&gt;</pre>"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	if strings.Contains(b.String(), "javascript:") {
+		t.Error("a link runs a script")
 	}
 }
