@@ -334,7 +334,7 @@ func (r *trainRun) writeReport(status string) error {
 			{Name: "optimiser", Value: fmt.Sprintf("Adam, learning rate %s, %s", short(c.LearningRate), c.Schedule)},
 			{Name: "best epoch", Value: bestText(c)},
 			{Name: "seed", Value: strconv.FormatUint(c.Seed, 10)},
-			{Name: "all settings", Value: "config.yaml"},
+			{Name: "all settings", Value: "config.yaml", Link: "config.yaml"},
 		},
 		Footer: "unet " + version(),
 	})

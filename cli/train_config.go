@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 
 	"unet/unet"
 	"unet/unet/dataset"
@@ -24,7 +26,23 @@ func trainConfig(c *cli.Context, set *dataset.Set, out string) (unet.Config, err
 		if file != "" {
 			return unet.Config{}, usagef("--resume continues with the run's own settings: leave --config out")
 		}
-		return readConfig(filepath.Join(out, "config.yaml"), b)
+		cfg, err := readConfig(filepath.Join(out, "config.yaml"), b)
+		if err != nil {
+			return cfg, err
+		}
+		// The command that began the run may be repeated, nothing else.
+		asked := cfg
+		if c.IsSet("arch") {
+			asked.Kind = c.String("arch")
+		}
+		if err := options(c, &asked); err != nil {
+			return cfg, err
+		}
+		if !reflect.DeepEqual(asked, cfg) {
+			return cfg, withHint(usagef("--resume continues with the run's own settings, and the options given are others"),
+				"leave them out, or begin another run; "+filepath.Join(out, "config.yaml")+" shows the settings")
+		}
+		return cfg, nil
 	}
 	cfg, err := readConfig(file, b)
 	if err != nil {
@@ -139,6 +157,8 @@ func readConfig(path string, b base) (unet.Config, error) {
 	return parseConfig(path, text, b)
 }
 
+var goType = regexp.MustCompile(` not found in type [\w.]+`)
+
 // maxConfig bounds a file of settings, in bytes; real ones have two thousand.
 const maxConfig = 1 << 20
 
@@ -146,7 +166,9 @@ const maxConfig = 1 << 20
 // comes first. Unknown keys are errors.
 func parseConfig(path string, text []byte, b base) (cfg unet.Config, err error) {
 	wrong := func(problem any) error {
-		return &usageErr{problem: fmt.Sprintf("%s: %v", path, problem), command: "train",
+		// The yaml package names types of Go, which tell users nothing.
+		text := goType.ReplaceAllString(fmt.Sprint(problem), " is no setting")
+		return &usageErr{problem: fmt.Sprintf("%s: %s", path, text), command: "train",
 			hint: "the run folder's config.yaml shows every setting"}
 	}
 	if len(text) > maxConfig {

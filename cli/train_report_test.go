@@ -51,3 +51,29 @@ func TestSetWithoutValidation(t *testing.T) {
 		t.Error("a folder was made for nothing")
 	}
 }
+
+// The command that began a run continues it with --resume; other settings are
+// refused rather than ignored.
+func TestResumeRefusesOtherSettings(t *testing.T) {
+	set, run := preparedSet(t, "--size", "32"), filepath.Join(t.TempDir(), "run")
+	args := []string{"train", set, "--arch", "paper", "--depth", "1", "--steps", "1", "--epochs", "1", "--augment", "none", "--out", run}
+	mustRun(t, exitOK, args...)
+	mustRun(t, exitOK, append(args, "--resume")...)
+	for _, other := range [][]string{{"--epochs", "2"}, {"--lr", "0.1"}, {"--arch", "nuclei"}, {"--augment", "flips"}} {
+		_, stderr := mustRun(t, exitUsage, append([]string{"train", set, "--out", run, "--resume"}, other...)...)
+		if !strings.Contains(stderr, "own settings") {
+			t.Errorf("%s: %s", other, stderr)
+		}
+	}
+}
+
+func TestUnknownSettingIsNamedWithoutGoTypes(t *testing.T) {
+	set, file := preparedSet(t, "--size", "32"), filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(file, []byte("bacth: 3\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr := mustRun(t, exitUsage, "train", set, "--config", file, "--out", filepath.Join(t.TempDir(), "run"))
+	if !strings.Contains(stderr, "field bacth is no setting") || strings.Contains(stderr, "unet.Config") {
+		t.Error(stderr)
+	}
+}
