@@ -28,7 +28,7 @@ func sweepCommand() *cli.Command {
 		UsageText: "unet sweep DIR --out FOLDER --vary lr=0.0003,0.001 --vary width=16,32",
 		Description: "Trains every combination of the varied settings (or --random N of them) on the\n" +
 			"prepared set DIR, one run per folder, and ranks them by the monitored figure. An\n" +
-			"interrupted sweep continues where it stopped. FOLDER gets results.csv,\n" +
+			"interrupted sweep continues where it stopped. FOLDER gets index.html, results.csv,\n" +
 			"results.json and best.safetensors.\n\n" +
 			"Settings: " + strings.Join(sweepNames(), ", ") + ".\n" +
 			"loss is bce, dice or bce+dice; augment is none, flips or strong.",
@@ -112,9 +112,13 @@ type variant struct {
 	Monitored float64           `json:"monitored"`
 	Best      unet.Epoch        `json:"best"`
 	Epochs    int               `json:"epochs"`
-	Folder    string            `json:"folder"`
+	// Parameters of the network, and seconds of all epochs.
+	Parameters int     `json:"parameters"`
+	Seconds    float64 `json:"seconds"`
+	Folder     string  `json:"folder"`
 
-	cfg unet.Config
+	cfg     unet.Config
+	history []unet.Epoch
 }
 
 func sweep(c *cli.Context) error {
@@ -140,7 +144,13 @@ func sweep(c *cli.Context) error {
 		return err
 	}
 	defer e.Close()
-	t.notef("%d variants of %s", len(variants), strings.Join(names, ", "))
+	t.notef("%s of %s", count(len(variants), "variant"), strings.Join(names, ", "))
+	switch monitor := variants[0].cfg.Monitor; {
+	case monitor == "val_loss" && slices.Contains(names, "threshold"):
+		t.warnf("val_loss, which ranks the variants, is the same at any threshold: set `monitor: val_f1` and `mode: max` in a --config file")
+	case monitor == "val_loss" && slices.Contains(names, "loss"):
+		t.notef("val_loss, which ranks the variants, is the binary cross-entropy whatever the loss; compare val_f1 and val_ap, too")
+	}
 	for i := range variants {
 		v := &variants[i]
 		v.Folder = filepath.Join(out, v.folder(names))
@@ -161,8 +171,9 @@ func sweep(c *cli.Context) error {
 			return fmt.Errorf("variant %s: %w", v.text(names), err)
 		}
 		res.Model.Params.Free()
-		v.Epochs = len(res.History)
+		v.Epochs, v.Parameters, v.history = len(res.History), run.plan.Parameters, res.History
 		for _, h := range res.History {
+			v.Seconds += h.Seconds
 			if h.Epoch == res.BestEpoch {
 				v.Best = h
 			}
@@ -284,7 +295,7 @@ func sweepResults(t *terminal, out string, names []string, list []variant) error
 		scores = slices.Delete(scores, i, i+1)
 	}
 	scores = append([]string{monitor}, scores...)
-	for _, n := range append(slices.Clone(scores), "epochs") {
+	for _, n := range append(slices.Clone(scores), "best_epoch", "epochs", "parameters", "seconds") {
 		table.Columns = append(table.Columns, report.Column{Name: n, Numeric: true})
 	}
 	for _, v := range list {
@@ -299,7 +310,7 @@ func sweepResults(t *terminal, out string, names []string, list []variant) error
 			}
 			row = append(row, report.Number(x, 4))
 		}
-		table.Add(append(row, strconv.Itoa(v.Epochs))...)
+		table.Add(append(row, strconv.Itoa(v.Best.Epoch), strconv.Itoa(v.Epochs), strconv.Itoa(v.Parameters), report.Number(v.Seconds, 0))...)
 	}
 	best, err := unet.LoadModel(filepath.Join(list[0].Folder, unet.ModelFile))
 	if err != nil {
@@ -323,12 +334,69 @@ func sweepResults(t *terminal, out string, names []string, list []variant) error
 	if err != nil {
 		return err
 	}
+	page, err := sweepPage(out, names, list, table)
+	if err != nil {
+		return err
+	}
+	index := filepath.Join(out, "index.html")
+	if err := imageio.WriteFile(index, page.HTML); err != nil {
+		return err
+	}
 	if t.json {
 		return t.writeJSON(list)
 	}
-	if err := table.WriteText(t.out, t.width); err != nil {
+	narrow := &report.Table{Columns: table.Columns[:len(table.Columns)-2]} // for narrow terminals
+	for _, r := range table.Rows {
+		narrow.Rows = append(narrow.Rows, r[:len(narrow.Columns)])
+	}
+	if err := narrow.WriteText(t.out, t.width); err != nil {
 		return err
 	}
 	t.printf("best model %s\n", path)
+	t.printf("report %s\n", index)
 	return nil
+}
+
+// sweepPage shows the ranking, the monitored figure of the best variants over
+// the epochs, and the way to the report of each.
+func sweepPage(out string, names []string, list []variant, table *report.Table) (*report.Page, error) {
+	const drawn = 6
+	best, monitor := &list[0], list[0].cfg.Monitor
+	page := &report.Page{Title: "Sweep of " + strings.Join(names, ", "), Subtitle: out, Footer: "unet " + version()}
+	s := page.Section("Result")
+	s.Text(fmt.Sprintf("Best of %s by %s: %s. Every figure is of the variant's best epoch, on the validation images.",
+		count(len(list), "variant"), monitor, best.text(names)))
+	s.Table(table)
+	p := &report.Plot{Title: monitor, X: report.Axis{Label: "epoch", Integer: true}, Width: 900}
+	var links []report.Fact
+	for i, v := range list {
+		rel, err := filepath.Rel(out, filepath.Join(v.Folder, "report.html"))
+		if err != nil {
+			return nil, err
+		}
+		links = append(links, report.Fact{Name: v.text(names), Value: "report", Link: filepath.ToSlash(rel)})
+		if i >= drawn {
+			continue
+		}
+		c := report.Series{Name: v.text(names), Colour: report.SeriesColour(i)}
+		for _, h := range v.history {
+			if h.Val == nil {
+				continue
+			}
+			y, err := h.Monitored(monitor)
+			if err != nil {
+				return nil, err
+			}
+			c.X, c.Y = append(c.X, float64(h.Epoch)), append(c.Y, y)
+		}
+		p.Series = append(p.Series, c)
+	}
+	p.Marks = []report.Mark{{X: float64(best.Best.Epoch), Y: best.Monitored, Label: fmt.Sprintf("epoch %d: %s", best.Best.Epoch, four(best.Monitored))}}
+	caption := "The ring marks the best epoch of the best variant."
+	if len(list) > drawn {
+		caption += fmt.Sprintf(" The %d best variants are drawn.", drawn)
+	}
+	page.Section("Curves").Drawing(p.Draw(), caption)
+	page.Section("Runs").Facts(links)
+	return page, nil
 }
