@@ -363,7 +363,7 @@ func pictureSets(ctx context.Context, p *unet.Predictor, set *dataset.Set, s, tr
 		{"worst", "Worst images of " + s.Name, "By " + measure + ".", worst[:most]},
 	}
 	if train != nil {
-		choices = append(choices, choice{"train", "Random images of train", "The model has learned from these.", random(train)})
+		choices = append(choices, choice{"train", "Random images of train", "A model trained on this set has learned from these.", random(train)})
 	}
 	for _, v := range choices {
 		sheet := namedSet{v.name, report.SampleSet{Title: v.title, Note: v.note}}
