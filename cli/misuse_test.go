@@ -164,6 +164,9 @@ var misuses = []misuse{
 	{args: "train set --out OUT --from cut.safetensors", code: exitFormat, says: "cut.safetensors"},
 	{args: "sweep set --out OUT", code: exitUsage, says: "--vary"},
 	{args: "sweep set --out OUT --vary colour=red", code: exitUsage, says: "colour"},
+	{args: "sweep set --arch nuclei --out OUT --vary lr=abc", code: exitUsage, says: "lr=abc: no number"},
+	{args: "sweep set --arch nuclei --out OUT --vary depth=1.5", code: exitUsage, says: "depth=1.5: no whole number"},
+	{args: "train set --out OUT --monitor foo", code: exitUsage, says: "monitor"},
 	// Scores.
 	{args: "evaluate", code: exitUsage, says: "argument"},
 	{args: "evaluate none", code: exitInput, says: "none"},

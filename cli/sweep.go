@@ -53,15 +53,19 @@ type setting struct {
 
 func number(p func(*unet.Config) *float64) func(*unet.Config, string) error {
 	return func(c *unet.Config, s string) (err error) {
-		*p(c), err = strconv.ParseFloat(s, 64)
-		return err
+		if *p(c), err = strconv.ParseFloat(s, 64); err != nil {
+			return errors.New("no number")
+		}
+		return nil
 	}
 }
 
 func integer(p func(*unet.Config) *int) func(*unet.Config, string) error {
 	return func(c *unet.Config, s string) (err error) {
-		*p(c), err = strconv.Atoi(s)
-		return err
+		if *p(c), err = strconv.Atoi(s); err != nil {
+			return errors.New("no whole number")
+		}
+		return nil
 	}
 }
 
@@ -92,10 +96,7 @@ var settings = []setting{
 		c.Augment, err = namedPolicy(s, c.Augment.Size)
 		return err
 	}},
-	{"threshold", func(c *unet.Config, s string) (err error) {
-		c.Threshold, err = strconv.ParseFloat(s, 64)
-		return err
-	}},
+	{"threshold", number(func(c *unet.Config) *float64 { return &c.Threshold })},
 }
 
 func sweepNames() []string {

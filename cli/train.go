@@ -469,7 +469,7 @@ func (r *trainRun) summary(res *unet.Result) error {
 		if res.Stopped {
 			r.t.notef("stopped early: no better epoch since %d", res.BestEpoch)
 		}
-		r.t.printf("%s\n", epochLine(best, res.BestEpoch))
+		r.t.printf("best: %s\n", strings.TrimSuffix(epochLine(best, res.BestEpoch), "  best"))
 	}
 	r.t.printf("model %s\n", path)
 	r.t.printf("report %s\n", r.path("report.html"))
