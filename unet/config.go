@@ -36,7 +36,7 @@ type Config struct {
 	WeightDecay  float64 `yaml:"weight_decay"`
 	Clip         float64 `yaml:"clip"`   // largest gradient norm; 0: any
 	EMA          float64 `yaml:"ema"`    // decay of the averaged weights; 0: none
-	Warmup       int     `yaml:"warmup"` // steps of linear warm-up
+	Warmup       int     `yaml:"warmup"` // steps of linear warm-up, at most a third of all
 	// Schedule is "constant", "cosine" (down to 1% over all epochs) or
 	// "plateau" (times PlateauFactor after PlateauPatience epochs without a
 	// better monitored value).
@@ -110,7 +110,7 @@ func NucleiConfig(preset string) (Config, error) {
 // nuclei model every 100 steps, and no epoch counts as better than another, or
 // than the model training began with, for less than 0.01 (bench/finetune).
 func (c Config) FineTuning() Config {
-	c.LearningRate /= 5
+	c.LearningRate = math.Round(c.LearningRate/5*1e9) / 1e9 // people read it
 	c.ValidateEvery = 1
 	if c.Mode == "max" {
 		c.MinDelta = 0.01
@@ -186,8 +186,8 @@ func (c Config) rate(step, total int) float64 {
 	if c.Schedule == "cosine" {
 		r *= 0.01 + 0.99*0.5*(1+math.Cos(math.Pi*float64(step)/float64(total)))
 	}
-	if step < c.Warmup {
-		r *= float64(step+1) / float64(c.Warmup)
+	if warmup := min(c.Warmup, total/3); step < warmup {
+		r *= float64(step+1) / float64(warmup)
 	}
 	return r
 }
