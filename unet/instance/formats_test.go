@@ -327,6 +327,18 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// TestSummaryOfNothing: an image without nuclei has no mean of them.
+func TestSummaryOfNothing(t *testing.T) {
+	var b bytes.Buffer
+	if err := WriteAll(NewSummaryTable(&b), Source{Name: "a.tif", W: 10, H: 10, PixelSize: 0.5, Channels: []string{"1"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, row, _ := strings.Cut(b.String(), "\n")
+	if want := "a.tif,10,10,0.5,0,0,0,,,,,,,,0,,,,\n"; row != want {
+		t.Errorf("%q, want %q", row, want)
+	}
+}
+
 func TestWritersNeedAnImage(t *testing.T) {
 	var b bytes.Buffer
 	for _, w := range []Writer{NewTable(&b), NewSummaryTable(&b), NewRLE(&b), NewROI(&b), NewGeoJSON(&b), NewCOCO(&b)} {

@@ -275,13 +275,19 @@ func (t *summaryTable) finish() error {
 	}
 	s := t.t.summary(t.src.W, t.src.H)
 	num := func(f float64) string { return strconv.FormatFloat(f, 'g', 10, 64) }
+	mean := func(f float64) string { // of no nuclei is not 0, and would bias means of images
+		if s.Count == 0 {
+			return ""
+		}
+		return num(f)
+	}
 	row := []string{t.src.Name, strconv.Itoa(t.src.W), strconv.Itoa(t.src.H), "",
 		strconv.Itoa(s.Count), strconv.Itoa(s.Edge), num(s.Coverage),
-		num(s.AreaMean), num(s.AreaMedian), num(s.AreaStd), num(s.DiameterMedian), "", "", "", "",
-		num(s.Circularity), num(s.Solidity), num(s.Eccentricity)}
+		mean(s.AreaMean), mean(s.AreaMedian), mean(s.AreaStd), mean(s.DiameterMedian), "", "", "", "",
+		mean(s.Circularity), mean(s.Solidity), mean(s.Eccentricity)}
 	if p := t.src.PixelSize; p > 0 {
 		row[3] = num(p)
-		row[11], row[12], row[13] = num(s.AreaMean*p*p), num(s.AreaMedian*p*p), num(s.DiameterMedian*p)
+		row[11], row[12], row[13] = mean(s.AreaMean*p*p), mean(s.AreaMedian*p*p), mean(s.DiameterMedian*p)
 		row[14] = num(float64(s.Count) / (float64(t.src.W) * float64(t.src.H) * p * p / 1e6))
 	}
 	for c := range t.channels {
