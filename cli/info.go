@@ -88,7 +88,9 @@ func modelInfo(c *cli.Context) error {
 	} else {
 		t.printf("input      native scale, nuclei of %.0f to %.0f pixels across\n", card.Diameter[0], card.Diameter[2])
 	}
-	t.printf("thresholds mask %g, nuclei %+v\n", card.Threshold, card.Instance)
+	p := card.Instance
+	t.printf("thresholds mask %.4g; nuclei: foreground %g, seed %g, prominence %g, border %g, at least %d pixels\n",
+		card.Threshold, p.Foreground, p.Seed, p.Prominence, p.Border, p.MinArea)
 	tr := card.Training
 	t.printf("trained    %s, %d images, %d epochs, %d steps, kernels %s\n", tr.Date, tr.Images, tr.Epochs, tr.Steps, tr.ISA)
 	t.printf("data       %s\nlicence    %s\n", tr.Data, tr.License)
@@ -139,19 +141,32 @@ var release = ""
 // version names this build.
 func version() string {
 	b, ok := debug.ReadBuildInfo()
-	v := release
-	if v == "" && ok {
+	if !ok {
+		b = &debug.BuildInfo{}
+	}
+	return describeVersion(release, b)
+}
+
+// describeVersion is the release or Go's version of the module, with the
+// revision it was built from if that does not say it.
+func describeVersion(v string, b *debug.BuildInfo) string {
+	if v == "" {
 		v = b.Main.Version
 	}
 	if v == "" || v == "(devel)" {
 		v = "devel"
 	}
-	if ok {
-		for _, s := range b.Settings {
-			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-				v += fmt.Sprintf(" (%s)", s.Value[:12])
-			}
+	revision, modified := "", ""
+	for _, s := range b.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value[:min(12, len(s.Value))]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			modified = ", modified"
 		}
 	}
-	return v
+	if revision == "" || strings.Contains(v, revision) {
+		return v
+	}
+	return fmt.Sprintf("%s (%s%s)", v, revision, modified)
 }
