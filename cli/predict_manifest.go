@@ -135,9 +135,9 @@ func (m *manifest) totals(out string) []string {
 // writeManifest writes the run's manifest. While the run goes on, or was cut
 // off, it also holds what the earlier run did of the images still to come.
 func (r *predictRun) writeManifest() error {
+	r.manifest.Finished = time.Now().UTC().Format(time.RFC3339)
 	m := r.manifest
 	m.count()
-	m.Finished = time.Now().UTC().Format(time.RFC3339)
 	if len(m.Images) < len(r.inputs) {
 		m.Interrupted = true
 		have := map[string]bool{}

@@ -259,7 +259,11 @@ func (r *predictRun) collect(queue chan *finished) error {
 		}
 		if f.record.Status == statusFailed {
 			if len(r.inputs) > 1 { // else it is what the program ends with
-				r.t.warnf("%s: %s", f.record.Input, f.record.Error)
+				text := f.record.Error
+				if !strings.Contains(text, oneLine(f.record.Input)) {
+					text = f.record.Input + ": " + text
+				}
+				r.t.warnf("%s", text)
 			}
 		}
 		for _, pl := range f.record.Planes {
@@ -267,12 +271,12 @@ func (r *predictRun) collect(queue chan *finished) error {
 				r.t.warnf("%s%s: %s", f.record.Input, pl.Suffix, w)
 			}
 			for _, n := range pl.Notes {
-				r.t.notef("%s%s: %s", f.record.Input, pl.Suffix, n)
+				r.t.notef("%s%s: %s", oneRow(f.record.Input), pl.Suffix, n)
 			}
 		}
 		if !f.kept {
 			for _, n := range f.record.Notes {
-				r.t.notef("%s: %s", f.record.Input, n)
+				r.t.notef("%s: %s", oneRow(f.record.Input), n)
 			}
 		}
 		r.manifest.Images = append(r.manifest.Images, f.record)
@@ -485,7 +489,7 @@ func (r *predictRun) report() error {
 				if im.Status == statusSkipped {
 					line += " (kept)"
 				}
-				r.t.printf("%s\n", line)
+				r.t.printf("%s\n", oneRow(line))
 			}
 		}
 		if shown > most {

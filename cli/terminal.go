@@ -87,6 +87,11 @@ func printable(s string) string {
 	}, s)
 }
 
+// oneRow is printable and without line breaks, which names of files may hold.
+func oneRow(s string) string {
+	return strings.ReplaceAll(printable(s), "\n", string(unicode.ReplacementChar))
+}
+
 // printf writes a result.
 func (t *terminal) printf(format string, args ...any) {
 	t.clear()
@@ -135,7 +140,7 @@ func (t *terminal) notef(format string, args ...any) {
 // warnf tells the user something that should not be overlooked.
 func (t *terminal) warnf(format string, args ...any) {
 	t.clear()
-	fmt.Fprintln(t.err, "warning: "+printable(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(t.err, "warning: "+oneRow(fmt.Sprintf(format, args...)))
 }
 
 func (t *terminal) clear() {
@@ -150,7 +155,7 @@ func (t *terminal) clear() {
 func (t *terminal) show(line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	line = printable(line)
+	line = oneRow(line)
 	if r := []rune(line); len(r) >= t.width {
 		line = string(r[:t.width-1])
 	}
@@ -207,7 +212,7 @@ func (p *progress) update(done int, note string) {
 	if p.t.tty {
 		p.t.show(line)
 	} else {
-		fmt.Fprintln(p.t.err, line)
+		fmt.Fprintln(p.t.err, oneRow(line))
 	}
 }
 
