@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -84,7 +86,7 @@ func newApp(t *terminal) *cli.App {
 		before := cmd.Before
 		cmd.Before = func(c *cli.Context) error {
 			if err := t.configure(c); err != nil {
-				return err
+				return &usageErr{problem: err.Error(), command: cmd.Name}
 			}
 			if before != nil {
 				return before(c)
@@ -117,8 +119,52 @@ func commonFlags() []cli.Flag {
 // term returns the terminal of a running command.
 func term(c *cli.Context) *terminal { return c.App.Metadata[terminalKey].(*terminal) }
 
+// wrongValue is what package flag says of a value it cannot read.
+var wrongValue = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-(\S+): `)
+
+// usageError says in the program's own words what package flag found.
 func usageError(c *cli.Context, err error, _ bool) error {
-	return &usageErr{problem: err.Error(), command: c.Command.FullName()}
+	e := &usageErr{problem: err.Error(), command: c.Command.Name}
+	if e.command == c.App.Name { // before any command
+		e.command, e.hint = "", "options come after the command; see `unet --help`"
+	}
+	if name, ok := strings.CutPrefix(e.problem, "flag provided but not defined: -"); ok {
+		e.problem = "there is no option " + dashed(name)
+		best, score := "", 3
+		for _, f := range c.Command.Flags {
+			for _, known := range f.Names() {
+				if d := distance(name, known); len(known) > 1 && d < score {
+					best, score = known, d
+				}
+			}
+		}
+		if best != "" && e.command != "" {
+			e.hint = fmt.Sprintf("did you mean %s? see `unet %s --help`", dashed(best), e.command)
+		}
+	}
+	if m := wrongValue.FindStringSubmatch(e.problem); m != nil {
+		needed := "a whole number"
+		for _, f := range c.Command.Flags {
+			if slices.Contains(f.Names(), m[2]) {
+				switch f.(type) {
+				case *cli.BoolFlag:
+					needed = "no value, true or false"
+				case *cli.Float64Flag:
+					needed = "a number"
+				}
+			}
+		}
+		e.problem = fmt.Sprintf("%s %s: give %s", dashed(m[2]), m[1], needed)
+	}
+	return e
+}
+
+// dashed is an option as it is written on the command line.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }
 
 func unknownCommand(app *cli.App, name string) error {
@@ -157,10 +203,17 @@ func distance(a, b string) int {
 }
 
 // reorder moves a command's flags before its positional arguments, because
-// urfave/cli stops looking for flags at the first positional argument.
+// urfave/cli stops looking for flags at the first positional argument. What
+// other programs call `help COMMAND` and --version is understood, too.
 func reorder(app *cli.App, args []string) ([]string, error) {
 	if len(args) < 2 {
 		return args, nil
+	}
+	switch args[1] {
+	case "help":
+		args = append(append([]string{args[0]}, args[2:min(3, len(args))]...), "--help")
+	case "--version":
+		args = append([]string{args[0], "version"}, args[2:]...)
 	}
 	cmd := app.Command(args[1])
 	if cmd == nil {

@@ -19,9 +19,9 @@ func convertCommand() *cli.Command {
 		Name:      "convert",
 		Usage:     "convert nuclei between label images, ROIs, GeoJSON, COCO and run lengths",
 		UsageText: "unet convert IN... OUT",
-		Description: "Formats go by extension: .tif and .png label images, .zip and .roi ImageJ regions,\n" +
-			".geojson GeoJSON (QuPath), .json COCO (GeoJSON is recognised on reading), .csv\n" +
-			"run lengths (Kaggle). Regions and run lengths do not say how large the image is:\n" +
+		Description: "Formats go by extension: .tif and .png label images, .zip ImageJ regions (.roi is\n" +
+			"read only), .geojson GeoJSON (QuPath), .json COCO (GeoJSON is recognised on\n" +
+			"reading), .csv run lengths (Kaggle). Regions and run lengths do not say how large the image is:\n" +
 			"give --size or --image. Several INs become one COCO file or run-length table; a\n" +
 			"COCO file or table of several images becomes label images in OUT if that is a\n" +
 			"folder, or --name chooses one. Where nuclei overlap, the earlier keeps the pixel.",
@@ -67,6 +67,12 @@ func convert(c *cli.Context) error {
 	if err != nil && !folder {
 		return err
 	}
+	if strings.EqualFold(filepath.Ext(out), ".roi") && !folder {
+		return withHint(usagef("%s: a .roi file holds one region, and regions are written as an archive", out), "give a name that ends in .zip")
+	}
+	if err := notOver(out, ins...); err != nil {
+		return err
+	}
 	many := format == formatCOCO || format == formatRLE
 	total, images := 0, 0
 	each := func(put func(labelled) error) error {
@@ -103,6 +109,9 @@ func convert(c *cli.Context) error {
 			file := under(out, name+".tif")
 			if !filepath.IsLocal(filepath.FromSlash(name)) {
 				return inputf("choose an image with --name, and give a file to write", "image name %q would leave the folder %s", l.name, out)
+			}
+			if err := notOver(file, ins...); err != nil {
+				return err
 			}
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				return err

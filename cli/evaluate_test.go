@@ -234,7 +234,7 @@ func TestEvaluateErrors(t *testing.T) {
 		{exitUsage, "no built-in model", []string{set, "--model", "embedded:none"}},
 		{exitUsage, `"train,vla"`, []string{set, "--model", model, "--split", "train,vla"}},
 		{exitUsage, "--samples", []string{set, "--model", model, "--samples", "0"}},
-		{exitUsage, "flag", []string{set, "--modle", model}},
+		{exitUsage, "did you mean --model?", []string{set, "--modle", model}},
 		{exitInput, "absent", []string{filepath.Join(empty, "absent"), "--model", model}},
 		{exitInput, "", []string{empty, "--model", model}},
 		{exitInput, "absent", []string{set, "--model", filepath.Join(empty, "absent")}},

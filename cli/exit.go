@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 
@@ -39,6 +40,21 @@ type partialErr struct{ failed, total int }
 
 func (e *partialErr) Error() string {
 	return fmt.Sprintf("%d of %d inputs failed", e.failed, e.total)
+}
+
+// notOver refuses a result that would be written over a file it is made from,
+// as `unet convert *.tif` would.
+func notOver(out string, ins ...string) error {
+	o, err := os.Stat(out)
+	if err != nil || !o.Mode().IsRegular() {
+		return nil
+	}
+	for _, in := range ins {
+		if i, err := os.Stat(in); err == nil && os.SameFile(o, i) {
+			return usagef("%s is an input and would be overwritten: give the result another name", out)
+		}
+	}
+	return nil
 }
 
 // hinted adds advice to an error.

@@ -51,6 +51,9 @@ func measure(c *cli.Context) error {
 	if !(size >= 0 && size < 1e4) {
 		return usagef("--pixel-size %v: micrometres per pixel", size)
 	}
+	if err := notOver(c.String("out"), c.Args().Slice()...); err != nil {
+		return err
+	}
 	choice, err := planesFlags(c)
 	if err != nil {
 		return err

@@ -65,12 +65,18 @@ var misuses = []misuse{
 	// Commands and options.
 	{args: "predcit", code: exitUsage, says: `no command "predcit"`},
 	{args: "xyzzy", code: exitUsage, says: `no command "xyzzy"`},
-	{args: "--frobnicate", code: exitUsage, says: "frobnicate"},
+	{args: "--frobnicate", code: exitUsage, says: "there is no option --frobnicate\nhint: options come after the command; see `unet --help`"},
+	{args: "--json version", code: exitUsage, says: "after the command"},
+	{args: "help predcit", code: exitUsage, says: `no command "predcit"`},
+	{args: "predict good.png --out OUT --treshold 0.5", code: exitUsage, says: "no option --treshold\nhint: did you mean --threshold?"},
+	{args: "predict good.png --out OUT --min-area x", code: exitUsage, says: `--min-area "x": give a whole number`},
+	{args: "predict good.png --out OUT --threshold x", code: exitUsage, says: `--threshold "x": give a number`},
+	{args: "predict good.png --out OUT --json=maybe", code: exitUsage, says: `--json "maybe": give no value, true or false`},
 	{args: "predict --frobnicate good.png --out OUT", code: exitUsage, says: "frobnicate"},
 	{args: "predict good.png --out", code: exitUsage, says: "--out needs a value"},
 	{args: "predict good.png", code: exitUsage, says: "--out is missing"},
 	{args: "predict --out OUT", code: exitUsage, says: "argument is missing"},
-	{args: "predict good.png --out OUT --threads -1", code: exitUsage, says: "--threads"},
+	{args: "predict good.png --out OUT --threads -1", code: exitUsage, says: "0 to 1024\nhint: see `unet predict --help`"},
 	{args: "predict good.png --out OUT --threads many", code: exitUsage, says: "many"},
 	{args: "predict good.png --out OUT --threads 100000", code: exitUsage, says: "--threads"},
 	{args: "predict good.png --out OUT", env: "UNET_ISA=mmx", code: exitUsage, says: "mmx"},
@@ -103,7 +109,7 @@ var misuses = []misuse{
 	{args: "predict cut.tif --out OUT", code: exitInput, says: "cut.tif"},
 	{args: "predict cyclic.tif --out OUT", code: exitInput, says: "cyclic.tif"},
 	{args: "predict nodir.tif --out OUT", code: exitInput, says: "nodir.tif"},
-	{args: "predict good.png --out good.png", code: exitFailure, says: "good.png"},
+	{args: "predict good.png --out good.png", code: exitUsage, says: "good.png is a file"},
 	// Models.
 	{args: "predict good.png --out OUT --model none.safetensors", code: exitInput, says: "none.safetensors"},
 	{args: "predict good.png --out OUT --model good.png", code: exitFormat, says: "good.png"},
@@ -182,6 +188,12 @@ var misuses = []misuse{
 	{args: "view labels.tif", code: exitUsage, says: "--out is missing"},
 	{args: "view none.tif --out OUT.png", code: exitInput, says: "none.tif"},
 	{args: "view labels.tif --out OUT.png --scale 0", code: exitUsage, says: "--scale"},
+	{args: "view labels.tif good.png --out good.png", code: exitUsage, says: "would be overwritten"},
+	{args: "view labels.tif --out OUT.jpg", code: exitUsage, says: ".png"},
+	{args: "measure labels.tif good.png --out labels.tif", code: exitUsage, says: "would be overwritten"},
+	{args: "convert labels.tif ./labels.tif", code: exitUsage, says: "would be overwritten"},
+	{args: "convert labels.tif ./", code: exitUsage, says: "would be overwritten"},
+	{args: "convert labels.tif OUT.roi", code: exitUsage, says: "holds one region"},
 	{args: "convert labels.tif", code: exitUsage, says: "input and an output"},
 	{args: "convert labels.tif OUT.docx", code: exitUsage, says: "no format"},
 	{args: "convert bad.csv OUT.tif --size 64x64", code: exitInput, says: "bad.csv"},
@@ -360,6 +372,17 @@ func checkErrorText(stderr string, m misuse) string {
 		return "the error line is too long"
 	}
 	return ""
+}
+
+// TestHelpWords: what other programs understand shows help and version.
+func TestHelpWords(t *testing.T) {
+	for args, want := range map[string]string{"help": "COMMANDS:", "help predict": "--skip-existing", "--version": "unet " + version()} {
+		var out, errs bytes.Buffer
+		code := Main(append([]string{"unet"}, strings.Fields(args)...), strings.NewReader(""), &out, &errs)
+		if code != exitOK || !strings.Contains(out.String(), want) || errs.Len() > 0 {
+			t.Errorf("unet %s: exit status %d\n%s%s", args, code, out.String(), errs.String())
+		}
+	}
 }
 
 // TestLostOutput: results that cannot be written are an error.

@@ -96,6 +96,9 @@ func predict(c *cli.Context) error {
 	if out == "" {
 		return usagef("--out is missing: the folder of the results")
 	}
+	if st, err := os.Stat(out); err == nil && !st.IsDir() {
+		return usagef("--out %s is a file: give a folder", out)
+	}
 	choice, err := planesFlags(c)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package cli
 import (
 	"io"
 	"path/filepath"
+	"strings"
 
 	"unet/unet/dataset"
 	"unet/unet/imageio"
@@ -44,7 +45,7 @@ func sample(c *cli.Context) error {
 	switch {
 	case r.File == "":
 		return usagef("--out is missing: the zip file to write")
-	case filepath.Ext(r.File) != ".zip":
+	case !strings.EqualFold(filepath.Ext(r.File), ".zip"):
 		return usagef("--out %q: the name must end in .zip", r.File)
 	case r.Images < 1 || r.Images > 100_000:
 		return usagef("--count %d: 1 to 100000", r.Images)

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"image"
+	"path/filepath"
+	"strings"
 
 	"unet/unet/imageio"
 	"unet/unet/report"
@@ -37,6 +39,12 @@ func view(c *cli.Context) error {
 		return usagef("--out is missing: the picture to write")
 	case !(c.Float64("scale") > 0 && c.Float64("scale") <= 64):
 		return usagef("--scale %v: above 0, up to 64", c.Float64("scale"))
+	}
+	if ext := filepath.Ext(out); ext != "" && !strings.EqualFold(ext, ".png") {
+		return usagef("--out %s: the picture is a PNG, its name must end in .png", out)
+	}
+	if err := notOver(out, c.Args().Slice()...); err != nil {
+		return err
 	}
 	choice, err := planesFlags(c)
 	if err != nil {
