@@ -20,16 +20,14 @@ type stepper struct {
 	phases []core.Phase
 }
 
-func newStepper(t testing.TB, width, side, batch, heads, threads int, training bool) *stepper {
+func newStepper(t testing.TB, a Arch, side, batch, threads int, training bool) *stepper {
 	e := newEngine(t, "", threads)
-	names := []string{HeadForeground, HeadBorder, HeadDistance}[:heads]
-	a := Arch{Channels: 3, Depth: 4, Width: width, Norm: "batch", Heads: names}
 	m, err := NewModel(Card{Kind: Nuclei, Arch: a}, 1, training)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.Params.Free)
-	losses := make([]core.Loss, heads)
+	losses := make([]core.Loss, len(a.Heads))
 	for i := range losses {
 		losses[i] = core.Loss{Scale: 1, BCE: 1}
 	}
@@ -65,6 +63,12 @@ func (s *stepper) step() error {
 	return nil
 }
 
+// archOf is a network of three channels and so many heads.
+func archOf(depth, width, heads int) Arch {
+	names := []string{HeadForeground, HeadBorder, HeadDistance}
+	return Arch{Channels: 3, Depth: depth, Width: width, Norm: "batch", Heads: names[:heads]}
+}
+
 // TestBalance plays the schedule of a step with a made-up but fixed cost of
 // every operation, about that of one Zen 4 core, and holds the share of time
 // that threads compute against what the network should reach.
@@ -81,15 +85,16 @@ func TestBalance(t *testing.T) {
 	const meet = 10e-6
 	for _, c := range []struct {
 		name                       string
-		width, side, batch, heads  int
+		arch                       Arch
+		side, batch                int
 		training                   bool
 		two, eight, sixteen, sixty float64
 	}{
-		{"nuclei training", 16, 256, 8, 3, true, 0.98, 0.94, 0.87, 0.55},
-		{"paper training", 16, 128, 16, 1, true, 0.98, 0.91, 0.83, 0.44},
-		{"inference", 32, 256, 4, 1, false, 0.98, 0.95, 0.86, 0.52},
+		{"nuclei training", archOf(3, 32, 3), 128, 8, true, 0.98, 0.94, 0.86, 0.5},
+		{"paper training", archOf(4, 16, 1), 128, 16, true, 0.98, 0.91, 0.83, 0.44},
+		{"inference", archOf(4, 32, 1), 256, 4, false, 0.98, 0.95, 0.86, 0.52},
 	} {
-		s := newStepper(t, c.width, c.side, c.batch, c.heads, 1, c.training)
+		s := newStepper(t, c.arch, c.side, c.batch, 1, c.training)
 		one := s.net.prog.Makespan(1, cost, 0, s.phases...)
 		for threads, least := range map[int]float64{2: c.two, 8: c.eight, 16: c.sixteen, 64: c.sixty} {
 			got := one / s.net.prog.Makespan(threads, cost, meet, s.phases...) / float64(threads)
@@ -112,13 +117,14 @@ func median(v []float64) float64 {
 // operation's fastest run, which a busy machine disturbs least.
 func BenchmarkScaling(b *testing.B) {
 	for _, s := range []struct {
-		width, side, batch int
-		training           bool
-	}{{16, 128, 16, true}, {16, 256, 8, true}, {16, 128, 16, false}, {32, 256, 4, false}} {
-		b.Run(fmt.Sprintf("width=%d/side=%d/batch=%d/training=%v", s.width, s.side, s.batch, s.training), func(b *testing.B) {
-			one := newStepper(b, s.width, s.side, s.batch, 1, 1, s.training)
-			other := newStepper(b, s.width, s.side, s.batch, 1, 1, s.training)
-			two := newStepper(b, s.width, s.side, s.batch, 1, 2, s.training)
+		depth, width, side, batch int
+		training                  bool
+	}{{4, 16, 128, 16, true}, {3, 32, 128, 8, true}, {4, 16, 128, 16, false}, {4, 32, 256, 4, false}} {
+		b.Run(fmt.Sprintf("depth=%d/width=%d/side=%d/batch=%d/training=%v", s.depth, s.width, s.side, s.batch, s.training), func(b *testing.B) {
+			arch := archOf(s.depth, s.width, 1)
+			one := newStepper(b, arch, s.side, s.batch, 1, s.training)
+			other := newStepper(b, arch, s.side, s.batch, 1, s.training)
+			two := newStepper(b, arch, s.side, s.batch, 2, s.training)
 			timed := func(f func()) float64 {
 				start := time.Now()
 				f()

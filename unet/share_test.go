@@ -26,12 +26,12 @@ func BenchmarkTrainingShare(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	wide := nuclei
-	wide.Arch.Width = 32
+	narrow := nuclei
+	narrow.Arch.Width, narrow.Arch.Depth = 16, 4
 	for _, s := range []struct {
 		name string
 		c    Config
-	}{{"nuclei", nuclei}, {"nuclei-width32", wide}} {
+	}{{"nuclei", nuclei}, {"depth4-width16", narrow}} {
 		b.Run(s.name, func(b *testing.B) { benchmarkShare(b, s.c, samples) })
 	}
 }
@@ -45,7 +45,7 @@ func benchmarkShare(b *testing.B, c Config, samples []*dataset.Sample) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := newStepper(b, c.Arch.Width, c.Augment.Size, c.Batch, len(c.Arch.Heads), 1, true)
+	s := newStepper(b, c.Arch, c.Augment.Size, c.Batch, 1, true)
 	prog := s.net.prog
 	drawn := &batch{
 		input:   make([]float32, len(prog.Data(s.net.input))),
