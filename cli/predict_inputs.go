@@ -130,6 +130,7 @@ func (g *gatherer) add(root, p string, err error) {
 // nameOutputs chooses the id and the outputs' base of every input: the name
 // without extension; with it where two names differ in nothing else; with
 // folders of the path in front, and at last a number, where that is not enough.
+// Inputs of the same name get such folders in their names and ids, too.
 func nameOutputs(list []input) {
 	candidates := func(in input) []string {
 		all := []string{stem(in.name), in.name}
@@ -175,8 +176,19 @@ func nameOutputs(list []input) {
 			break
 		}
 	}
+	users := map[string]int{}
 	for i := range list {
-		list[i].id = path.Base(stem(list[i].name)) // in Kaggle's layout also the folder's name
+		in := &list[i]
+		if level[i] > 1 { // another's name is the same, up to the folders
+			in.name = in.base
+		}
+		in.id = path.Base(stem(in.name)) // in Kaggle's layout also the folder's name
+		users[in.id]++
+	}
+	for i := range list {
+		if in := &list[i]; users[in.id] > 1 {
+			in.id = stem(in.name)
+		}
 	}
 }
 

@@ -147,15 +147,18 @@ func TestNameOutputs(t *testing.T) {
 		{path: "/e/b/x.png/x.png", name: "x.png"},
 	}
 	nameOutputs(list)
-	seen := map[string]bool{}
+	seen, names, ids := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, in := range list {
 		key := strings.ToLower(in.base)
 		if seen[key] || in.base == "" || !filepath.IsLocal(in.base) {
 			t.Errorf("%s: output %q", in.path, in.base)
 		}
-		seen[key] = true
+		if names[in.name] || ids[in.id] {
+			t.Errorf("%s: name %q, id %q", in.path, in.name, in.id)
+		}
+		seen[key], names[in.name], ids[in.id] = true, true, true
 	}
-	if list[4].base != "y" {
-		t.Errorf("%q", list[4].base)
+	if in := list[4]; in.base != "y" || in.name != "y.ome.tif" || in.id != "y" {
+		t.Errorf("%+v", in)
 	}
 }
