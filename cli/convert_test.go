@@ -139,6 +139,16 @@ func TestMeasure(t *testing.T) {
 	if len(lines) != 8 || !strings.Contains(lines[0], "mean_a_1") || !strings.Contains(lines[0], "mean_b_1") {
 		t.Fatalf("%s", stdout)
 	}
+	mask := squares(45, 31, 7)
+	for i := range mask.ID {
+		mask.ID[i] = min(mask.ID[i], 1) * 255
+	}
+	if err := imageio.WriteLabels(file("mask.png"), mask); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr := mustRun(t, 0, "measure", file("mask.png")); !strings.Contains(stderr, "255") {
+		t.Errorf("a mask is measured as one nucleus without a word: %q", stderr)
+	}
 	stdout, _ = mustRun(t, 0, "measure", file("l.png"), file("a.png"), "--json")
 	var r struct {
 		Nuclei []struct {

@@ -86,7 +86,7 @@ func modelInfo(c *cli.Context) error {
 	if card.Input.Size > 0 {
 		t.printf("input      resized to %d x %d\n", card.Input.Size, card.Input.Size)
 	} else {
-		t.printf("input      native scale, nuclei of %.0f to %.0f pixels across\n", card.Diameter[0], card.Diameter[2])
+		t.printf("input      native scale, trained on nuclei of %.0f to %.0f pixels across\n", card.Diameter[0], card.Diameter[2])
 	}
 	p := card.Instance
 	t.printf("thresholds mask %.4g; nuclei: foreground %g, seed %g, prominence %g, border %g, at least %d pixels\n",

@@ -87,6 +87,9 @@ func measure(c *cli.Context) error {
 		img.PixelSize = size
 	}
 	nuclei := instance.Measure(labels, img)
+	if len(nuclei) == 1 && nuclei[0].ID == 255 {
+		t.warnf("%s holds no number but 255, as masks do: all of it is measured as one nucleus", c.Args().First())
+	}
 	src := instance.Source{Name: filepath.ToSlash(c.Args().First()), W: labels.W, H: labels.H, PixelSize: img.PixelSize, Channels: img.Channels}
 	out := c.String("out")
 	write := func(w io.Writer) error { return instance.WriteAll(instance.NewTable(w), src, nuclei) }
