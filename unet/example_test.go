@@ -33,7 +33,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	config.Arch.Depth, config.Augment.Size = 2, 64
+	config.Arch.Width, config.Arch.Depth, config.Augment.Size = 16, 2, 64
 	config.Epochs, config.Steps, config.Batch, config.ValidateEvery = 2, 3, 2, 2
 	trainer := &unet.Trainer{Config: config, Engine: engine, Dir: dir}
 	if trainer.Train, err = unet.NewImages(config.Input, samples[:4]); err != nil {

@@ -343,7 +343,7 @@ func testConfig() Config {
 	if err != nil {
 		panic(err)
 	}
-	c.Arch.Depth, c.Augment.Size, c.Batch, c.Epochs, c.Steps, c.ValidateEvery, c.Warmup = 2, 64, 3, 4, 5, 2, 3
+	c.Arch.Width, c.Arch.Depth, c.Augment.Size, c.Batch, c.Epochs, c.Steps, c.ValidateEvery, c.Warmup = 16, 2, 64, 3, 4, 5, 2, 3
 	return c
 }
 
