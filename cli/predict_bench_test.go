@@ -50,7 +50,8 @@ func cpuTime() time.Duration {
 
 // BenchmarkPredict is `unet predict` from files to files on images of 1024 x
 // 1024 pixels with about 900 nuclei each; BenchmarkNetwork is what of it the
-// network takes. Both run the default network.
+// network takes. Both run a network of depth 4 and width 16, half the work of the
+// built-in one.
 func BenchmarkPredict(b *testing.B) {
 	model, dir := brightnessModelOf(b, unet.Nuclei, 4, unet.HeadForeground, unet.HeadBorder, unet.HeadDistance), b.TempDir()
 	for i := range benchImages {

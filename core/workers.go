@@ -1,6 +1,7 @@
 package core
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -18,6 +19,7 @@ type job struct {
 	threads int
 	next    atomic.Int64
 	active  sync.WaitGroup
+	left    atomic.Int32 // of active, to look at
 }
 
 // runOps does all tasks of the operations and returns when they are done.
@@ -38,18 +40,46 @@ func (e *Engine) runOps(ops []*operation, scratch int) {
 	j := &job{ops: ops, tasks: int64(tasks), threads: e.workers}
 	others := min(e.workers, tasks) - 1
 	j.active.Add(others)
+	j.left.Store(int32(others))
 	for range others {
 		e.jobs <- j
 	}
 	e.claim(j, 0)
+	for n := 0; n < patience && j.left.Load() > 0; n++ {
+		runtime.Gosched()
+	}
 	j.active.Wait()
 }
 
+// patience is how often a thread looks for the next step, or for the others to
+// end this one, before it sleeps: about 0.2 ms. Steps follow each other at once,
+// and to wake a thread, on a virtual machine above all, takes as long as a short
+// step. Between two looks goroutines with work to do have their turn.
+const patience = 1000
+
 func (e *Engine) work(i int) {
-	for j := range e.jobs {
+	for {
+		j, ok := e.nextJob()
+		if !ok {
+			return
+		}
 		e.claim(j, i)
 		j.active.Done()
+		j.left.Add(-1)
 	}
+}
+
+func (e *Engine) nextJob() (j *job, ok bool) {
+	for range patience {
+		select {
+		case j, ok = <-e.jobs:
+			return j, ok
+		default:
+			runtime.Gosched()
+		}
+	}
+	j, ok = <-e.jobs
+	return j, ok
 }
 
 func (e *Engine) claim(j *job, worker int) {

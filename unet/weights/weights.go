@@ -1,7 +1,7 @@
 // Package weights holds the trained models that are part of the program.
 //
 // They were made by this program from CC0 data and nothing else; the .md file
-// beside each is its card, the .log file its training log.
+// beside each is its card, the .csv file the history of its training.
 package weights
 
 import (
