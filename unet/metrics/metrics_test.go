@@ -142,7 +142,7 @@ func TestMatchIsTheBestAssignment(t *testing.T) {
 			conflicts++
 		}
 	})
-	if conflicts < 5 {
+	if conflicts < 5 && !testing.Short() { // of 100 scenes; in short mode rapid draws 20
 		t.Errorf("only %d scenes left a choice: the test tests little", conflicts)
 	}
 }
