@@ -21,10 +21,11 @@ func convertCommand() *cli.Command {
 		UsageText: "unet convert IN... OUT",
 		Description: "Formats go by extension: .tif and .png label images, .zip ImageJ regions (.roi is\n" +
 			"read only), .geojson GeoJSON (QuPath), .json COCO (GeoJSON is recognised on\n" +
-			"reading), .csv run lengths (Kaggle). Regions and run lengths do not say how large the image is:\n" +
-			"give --size or --image. Several INs become one COCO file or run-length table; a\n" +
-			"COCO file or table of several images becomes label images in OUT if that is a\n" +
-			"folder, or --name chooses one. Where nuclei overlap, the earlier keeps the pixel.",
+			"reading), .csv run lengths (Kaggle). Regions and run lengths do not say how large\n" +
+			"the image is: give --size or --image. Several INs become one COCO file or\n" +
+			"run-length table; a COCO file or table of several images becomes label images in\n" +
+			"OUT if that is a folder, or --name chooses one. Where nuclei overlap, the earlier\n" +
+			"keeps the pixel.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "size", Usage: "`WxH` of the image in pixels"},
 			&cli.StringFlag{Name: "image", Usage: "`FILE` of the image, for its size"},

@@ -89,8 +89,8 @@ func NucleiConfig(preset string) (Config, error) {
 	policy := augment.Strong(128)
 	return Config{
 		Kind: Nuclei,
-		// As many weights as depth 4 and width 16 have, and far more nuclei told
-		// apart for three times the time (unet/weights/ablation.md).
+		// As many weights as depth 4 and width 16 have, more work, and far more
+		// nuclei told apart (unet/weights/ablation.md).
 		Arch: Arch{Channels: 3, Depth: 3, Width: 32, Norm: "batch",
 			Heads: []string{HeadForeground, HeadBorder, HeadDistance}},
 		Input: Input{Normalise: "percentile", Low: 1, High: 99.8}, Threshold: 0.5,

@@ -35,6 +35,9 @@ type way struct {
 	bfloat16     bool
 }
 
+// plain is how the built-in model is used if nothing else is asked for.
+var plain = way{label: "nuclei", model: weights.DefaultName}
+
 func run(dir string) error {
 	set, err := dataset.Open(dir)
 	if err != nil {
@@ -45,25 +48,25 @@ func run(dir string) error {
 		return err
 	}
 	defer e.Close()
-	whole, err := evaluate(e, set, way{model: weights.DefaultName})
-	if err != nil {
-		return err
-	}
-	kinds(whole)
 	ways := []way{
 		{label: "paper, resized to 128x128", model: unet.Paper},
-		{label: "nuclei", model: weights.DefaultName},
+		plain,
 		{label: "nuclei, `--tta`", model: weights.DefaultName, flips: true},
 		{label: "nuclei, `--precision bfloat16`", model: weights.DefaultName, bfloat16: true},
 	}
-	fmt.Println("\n| model | val AP at 0.5 | val mean AP 0.5-0.9 | val Kaggle score | test AP at 0.5 | test mean AP 0.5-0.9 | test Kaggle score |\n|---|--:|--:|--:|--:|--:|--:|")
-	for _, w := range ways {
-		r, err := evaluate(e, set, w)
-		if err != nil {
+	results := make([]*unet.Evaluation, len(ways))
+	for i, w := range ways {
+		if results[i], err = evaluate(e, set, w); err != nil {
 			return err
 		}
+		if w == plain {
+			kinds(results[i])
+		}
+	}
+	fmt.Println("\n| model | val AP at 0.5 | val mean AP 0.5-0.9 | val Kaggle score | test AP at 0.5 | test mean AP 0.5-0.9 | test Kaggle score |\n|---|--:|--:|--:|--:|--:|--:|")
+	for i, w := range ways {
 		fmt.Printf("| %s |", w.label)
-		for _, s := range r.Splits {
+		for _, s := range results[i].Splits {
 			n := s.All.Nuclei
 			fmt.Printf(" %.3f | %.3f | %.3f |", n.Pooled[0].AP, n.MeanAP90, n.Kaggle)
 		}
