@@ -53,7 +53,7 @@ func predictCommand() *cli.Command {
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "comma-separated `LIST` of " + strings.Join(formats, ", ") + " (default: labels,overlay,csv; mask,prob,overlay for a paper model)", Category: run},
 			&cli.StringFlag{Name: "from-file", Usage: "take further images from `LIST`, one per line, or - for standard input", Category: run},
 			&cli.BoolFlag{Name: "skip-existing", Usage: "leave out images that an earlier run with the same settings has done", Category: run},
-			&cli.IntFlag{Name: "jobs", Value: 2, Usage: "images read and written at the same time as one is computed", Category: run},
+			&cli.IntFlag{Name: "jobs", Usage: "images read, computed and written at the same time", DefaultText: "one for each thread, as memory allows", Category: run},
 			&cli.StringFlag{Name: "max-memory", Usage: "`SIZE` such as 2GiB; images that need more are done in bands (default: half of what is free)", Category: run},
 			&cli.BoolFlag{Name: "tta", Usage: "average over mirror images: better, 4 times slower", Category: run},
 			precisionFlag(run),
@@ -114,7 +114,7 @@ func predict(c *cli.Context) error {
 	if len(args) == 0 {
 		return usagef("an argument is missing: the images, a folder or a pattern")
 	}
-	if n := c.Int("jobs"); n < 1 || n > 64 {
+	if n := c.Int("jobs"); c.IsSet("jobs") && (n < 1 || n > 64) {
 		return usagef("--jobs %d: 1 to 64", n)
 	}
 	budget := defaultMemory()
@@ -148,8 +148,14 @@ func predict(c *cli.Context) error {
 	defer p.Close()
 	p.Flips = settings.TTA
 	setPrecision(c, e, p, settings.Precision)
-	r := &predictRun{t: t, out: out, predictor: p, model: model, settings: settings, planes: choice,
-		jobs: c.Int("jobs"), budget: budget, skip: c.Bool("skip-existing"), inputs: inputs}
+	jobs := defaultJobs(e.Threads(), budget)
+	if c.IsSet("jobs") {
+		jobs = c.Int("jobs")
+	}
+	r := &predictRun{t: t, out: out, engine: e, predictor: p, team: make(chan *unet.Predictor, 1), model: model, settings: settings, planes: choice,
+		jobs: jobs, budget: budget, skip: c.Bool("skip-existing"), inputs: inputs}
+	r.team <- p
+	defer r.lanes.close()
 	r.diameter, err = parseDiameter(settings.Diameter)
 	if err != nil {
 		return err

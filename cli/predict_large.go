@@ -55,6 +55,7 @@ func (r *predictRun) large(ctx context.Context, t *task) (rec planeRecord, err e
 	}
 	// What was used before must not count against this image.
 	r.predictor.Close()
+	r.lanes.forget()
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(r.budget-network-(32<<20), 256<<20)))
 	debug.FreeOSMemory()
 

@@ -15,18 +15,24 @@ import (
 	"sync"
 	"time"
 
+	"unet/core"
 	"unet/unet"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 )
 
-// predictRun segments a list of images. Images are read ahead, computed one
-// after the other, and written behind, at most jobs of each at a time; what
-// concerns all images together is written in their order.
+// predictRun segments a list of images. Images are read ahead, computed, and
+// written behind, at most jobs of each at a time; what concerns all images
+// together is written in their order. Threads that each compute a small image
+// need not wait for each other, so these are computed side by side, and large
+// ones by all threads together.
 type predictRun struct {
 	t         *terminal
 	out       string
-	predictor *unet.Predictor
+	engine    *core.Engine
+	predictor *unet.Predictor      // of all threads
+	team      chan *unet.Predictor // predictor, when it is idle
+	lanes     lanes
 	model     *unet.Model
 	settings  predictSettings
 	planes    planeChoice
@@ -52,6 +58,8 @@ type task struct {
 	decoded int64
 	// img is segmented, measured gives the intensities.
 	img, measured *imageio.Image
+	// last says that no other plane follows in the run.
+	last bool
 	// file is open for planes too large to be read whole; release lets the
 	// reader go on with it.
 	file    *imageio.File
@@ -155,6 +163,7 @@ func (r *predictRun) pipeline(ctx context.Context) error {
 		}
 	}
 	writers := make(chan struct{}, writesPerJob*r.jobs)
+	var turn sync.Mutex // to take places of writers, several at once
 	for a := range arrivals {
 		for t := range a.tasks {
 			f := &finished{record: a.record, ready: make(chan struct{})}
@@ -165,26 +174,32 @@ func (r *predictRun) pipeline(ctx context.Context) error {
 				f.plane, f.err = r.large(ctx, t)
 				close(t.release)
 				close(f.ready)
+			} else if scale, err := r.scaleOf(t); err != nil {
+				f.err = err
+				close(f.ready)
+			} else if predictors, err := r.take(t, scale); err != nil {
+				f.err = err
+				close(f.ready)
 			} else {
-				c, err := r.compute(ctx, t)
-				if err != nil {
-					f.err = err
-					close(f.ready)
-				} else {
+				p := <-predictors
+				group.Go(func() {
+					defer close(f.ready)
+					c, err := r.compute(ctx, p, t, scale)
+					// Who waits to write keeps others from computing more.
 					n := r.writeShare(t.job, t.decoded)
+					turn.Lock()
 					for range n {
 						writers <- struct{}{}
 					}
-					group.Go(func() {
-						defer func() {
-							for range n {
-								<-writers
-							}
-							close(f.ready)
-						}()
+					turn.Unlock()
+					predictors <- p
+					if f.err = err; err == nil {
 						f.plane, f.nuclei, f.source, f.err = r.finish(ctx, t, c)
-					})
-				}
+					}
+					for range n {
+						<-writers
+					}
+				})
 			}
 			if ctx.Err() != nil || !send(f) {
 				break
@@ -324,8 +339,8 @@ func (r *predictRun) read(ctx context.Context, a *arrival) error {
 		return err
 	}
 	a.record.Format = f.Format
-	for _, job := range jobs {
-		t := &task{in: a.in, job: job, sha256: sum, decoded: decoded}
+	for i, job := range jobs {
+		t := &task{in: a.in, job: job, sha256: sum, decoded: decoded, last: a.in == &r.inputs[len(r.inputs)-1] && i == len(jobs)-1}
 		if r.tooLarge(job, decoded) {
 			t.file, t.release = f, make(chan struct{})
 		} else if err := t.load(f); err != nil {
@@ -423,13 +438,10 @@ type computed struct {
 }
 
 // compute runs the network on a plane.
-func (r *predictRun) compute(ctx context.Context, t *task) (c computed, err error) {
+func (r *predictRun) compute(ctx context.Context, p *unet.Predictor, t *task, scale float64) (computed, error) {
 	start := time.Now()
-	defer func() { c.seconds = time.Since(start).Seconds() }()
-	if c.scale, err = r.scaleOf(t); err == nil {
-		c.maps, err = r.mapsAt(ctx, t, c.scale)
-	}
-	return c, err
+	maps, err := r.mapsAt(ctx, p, t, scale)
+	return computed{maps, scale, time.Since(start).Seconds()}, err
 }
 
 // hashInput is the SHA-256 of a file, or of all names and files of a folder.

@@ -93,16 +93,16 @@ func scaled(p imageio.PlaneInfo, scale float64) (w, h int) {
 }
 
 // mapsAt computes the maps of a plane at another scale, at the plane's size.
-func (r *predictRun) mapsAt(ctx context.Context, t *task, scale float64) (instance.Maps, error) {
+func (r *predictRun) mapsAt(ctx context.Context, p *unet.Predictor, t *task, scale float64) (instance.Maps, error) {
 	if scale == 1 {
-		return r.predictor.Maps(ctx, t.img)
+		return p.Maps(ctx, t.img)
 	}
 	w, h := scaled(t.job.info, scale)
 	heads := len(r.model.Card.Arch.Heads)
 	if bytes := int64(w) * int64(h) * int64(8*t.img.C+4*heads); bytes > r.budget/2 {
 		return instance.Maps{}, &imageio.LimitError{Name: t.in.path, What: fmt.Sprintf("scaled by %.3g it is %d x %d pixels", scale, w, h), Hint: "allow more with --max-memory"}
 	}
-	return r.predictor.MapsAt(ctx, t.img, w, h)
+	return p.MapsAt(ctx, t.img, w, h)
 }
 
 // segment turns the maps of a plane into nuclei. Unless their size is given,
@@ -118,7 +118,7 @@ func (r *predictRun) segment(ctx context.Context, t *task, c *computed, rec *pla
 	if c.scale == 1 {
 		return labels, nil
 	}
-	m, err := r.mapsAt(ctx, t, c.scale)
+	m, err := r.mapsAt(ctx, r.predictor, t, c.scale)
 	var limit *imageio.LimitError
 	if errors.As(err, &limit) { // nobody asked for this size
 		c.scale = 1

@@ -379,6 +379,7 @@ func TestPredictSameBytes(t *testing.T) {
 		{[]int{0, 1, 2, 3, 4}, 5, "3", "2"},
 		{[]int{4, 3, 2, 1, 0}, 2, "7", "1"},
 		{[]int{2, 4, 0, 3, 1}, 5, "1", "5"},
+		{[]int{0, 1, 2, 3, 4}, 3, "7", "3"},
 	} {
 		runtime.GOMAXPROCS(c.procs)
 		out := filepath.Join(dir, fmt.Sprint("out", i))

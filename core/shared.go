@@ -32,6 +32,15 @@ func (s *Shared) Stale() {
 	}
 }
 
+// Memory returns the bytes of the arena and the weights.
+func (s *Shared) Memory() int {
+	n := s.size
+	for _, w := range s.weights {
+		n += w.size
+	}
+	return 4 * n
+}
+
 // Free releases the memory. No program that has it may run afterwards.
 func (s *Shared) Free() {
 	csrc.Free(s.mem)

@@ -88,12 +88,10 @@ func (m *Model) memory(w, h int, bfloat16 bool) (int, error) {
 		k := m.Card.Arch.Multiple()
 		return (v + k - 1) / k * k
 	}
-	net, err := m.Card.Arch.build(e, m.Params, up(h), up(w), core.Options{Batch: 1, BFloat16: bfloat16}, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer net.prog.Free()
-	return net.prog.Memory(), nil
+	var shared core.Shared // whose arena nothing touches
+	defer shared.Free()
+	_, err = m.Card.Arch.build(e, m.Params, up(h), up(w), core.Options{Batch: 1, BFloat16: bfloat16, Shared: &shared}, nil)
+	return shared.Memory(), err
 }
 
 // repack makes the programs see changed parameters.

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"unet/core"
+	"unet/unet"
+)
+
+// lanes are predictors that compute one image each, side by side, on their share
+// of the threads, which so wait less for each other.
+type lanes struct {
+	opened  bool
+	engines []*core.Engine
+	all     []*unet.Predictor
+	idle    chan *unet.Predictor
+	area    int // pixels of the largest image for a lane; 0: there are no lanes
+}
+
+// laneArea bounds the images for lanes: each lane has an arena of its own, and to
+// get its memory from the system takes longer than a few large images gain.
+const laneArea = 1 << 19
+
+// The memory that every job has at least, and their largest number, where --jobs
+// does not say otherwise.
+const (
+	jobBytes = 512 << 20
+	mostJobs = 16
+)
+
+// defaultJobs is one for each thread, as memory allows.
+func defaultJobs(threads int, budget int64) int {
+	return max(2, min(threads, mostJobs, int(budget/jobBytes)))
+}
+
+// open makes lanes for r, if there are threads for more than one.
+func (l *lanes) open(r *predictRun) error {
+	l.opened = true
+	threads := r.engine.Threads()
+	n := min(r.jobs, threads)
+	if n < 2 {
+		return nil
+	}
+	const side = 512
+	bytes, err := r.model.Memory(side, side)
+	if err != nil {
+		return err
+	}
+	l.area = min(laneArea, int(r.budget/4/int64(n)*side*side/int64(bytes)))
+	l.idle = make(chan *unet.Predictor, n)
+	for range n {
+		e, err := core.NewEngine(r.engine.ISA(), threads/n)
+		if err != nil {
+			return err
+		}
+		p := unet.NewPredictor(e, r.model)
+		p.Flips, p.BFloat16 = r.predictor.Flips, r.predictor.BFloat16
+		l.engines, l.all = append(l.engines, e), append(l.all, p)
+		l.idle <- p
+	}
+	return nil
+}
+
+// take returns where to get the predictor for a plane at a scale, and where to
+// put it back: small planes are computed beside others, the last one by all threads
+// as they become free.
+func (r *predictRun) take(t *task, scale float64) (chan *unet.Predictor, error) {
+	if t.last {
+		return r.team, nil
+	}
+	if !r.lanes.opened {
+		if err := r.lanes.open(r); err != nil {
+			return nil, err
+		}
+	}
+	w, h := scaled(t.job.info, scale)
+	if size := r.model.Card.Input.Size; size > 0 {
+		w, h = size, size
+	}
+	if w*h > r.lanes.area {
+		return r.team, nil
+	}
+	return r.lanes.idle, nil
+}
+
+// forget releases the memory of the lanes, none of which is at work.
+func (l *lanes) forget() {
+	for _, p := range l.all {
+		p.Close()
+	}
+}
+
+// close ends the lanes.
+func (l *lanes) close() {
+	l.forget()
+	for _, e := range l.engines {
+		e.Close()
+	}
+}
