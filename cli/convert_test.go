@@ -149,6 +149,17 @@ func TestMeasure(t *testing.T) {
 	if _, stderr := mustRun(t, 0, "measure", file("mask.png")); !strings.Contains(stderr, "255") {
 		t.Errorf("a mask is measured as one nucleus without a word: %q", stderr)
 	}
+	if _, stderr := mustRun(t, 0, "convert", file("mask.png"), file("mask.json")); !strings.Contains(stderr, "255") {
+		t.Errorf("a mask is converted as one nucleus without a word: %q", stderr)
+	}
+	if _, stderr := mustRun(t, 0, "measure", file("l.png")); stderr != "" {
+		t.Errorf("a label image is taken for a mask: %q", stderr)
+	}
+	writeImage(t, file("again/a.png"), m)
+	stdout, _ = mustRun(t, 0, "measure", file("l.png"), file("a.png"), file("again/a.png"))
+	if head, _, _ := strings.Cut(stdout, "\n"); !strings.Contains(head, "/again/a_1") || strings.Contains(head, "mean_a_1") {
+		t.Errorf("two images of one name: %s", head)
+	}
 	stdout, _ = mustRun(t, 0, "measure", file("l.png"), file("a.png"), "--json")
 	var r struct {
 		Nuclei []struct {

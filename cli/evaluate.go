@@ -141,6 +141,9 @@ func evaluate(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		if n := r.Tuning.Images; n < 5 {
+			t.warnf("thresholds from %s may not suit others: prepare the set with more for val", count(n, "image"))
+		}
 	}
 	total := 0
 	for _, s := range splits {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"unet/unet/imageio"
 	"unet/unet/instance"
@@ -63,7 +64,8 @@ func measure(c *cli.Context) error {
 		return err
 	}
 	img := &imageio.Image{W: labels.W, H: labels.H, PixelSize: labelSize}
-	for _, name := range c.Args().Tail() {
+	prefixes := fileNames(c.Args().Tail())
+	for k, name := range c.Args().Tail() {
 		m, err := readImagePlane(name, choice)
 		if err != nil {
 			return err
@@ -73,7 +75,7 @@ func measure(c *cli.Context) error {
 		}
 		for i, channel := range instance.ChannelNames(m) {
 			if c.NArg() > 2 { // tell the files apart
-				m.Channels[i] = stem(filepath.Base(name)) + "_" + channel
+				m.Channels[i] = prefixes[k] + "_" + channel
 			}
 		}
 		img.Pix = append(img.Pix, m.Pix...)
@@ -87,9 +89,7 @@ func measure(c *cli.Context) error {
 		img.PixelSize = size
 	}
 	nuclei := instance.Measure(labels, img)
-	if len(nuclei) == 1 && nuclei[0].ID == 255 {
-		t.warnf("%s holds no number but 255, as masks do: all of it is measured as one nucleus", c.Args().First())
-	}
+	warnOfMask(t, c.Args().First(), labels)
 	src := instance.Source{Name: filepath.ToSlash(c.Args().First()), W: labels.W, H: labels.H, PixelSize: img.PixelSize, Channels: img.Channels}
 	out := c.String("out")
 	write := func(w io.Writer) error { return instance.WriteAll(instance.NewTable(w), src, nuclei) }
@@ -115,6 +115,32 @@ func measure(c *cli.Context) error {
 	}
 	t.printf("%s in %s\n", plural(len(nuclei), "nucleus", "nuclei"), out)
 	return nil
+}
+
+// fileNames are the names of files without folder and extension, or with their
+// folders where names alone do not tell them apart.
+func fileNames(files []string) []string {
+	names := make([]string, len(files))
+	seen := map[string]bool{}
+	for i, f := range files {
+		names[i] = stem(filepath.Base(f))
+		seen[names[i]] = true
+	}
+	if len(seen) < len(files) {
+		for i, f := range files {
+			names[i] = filepath.ToSlash(stem(f))
+		}
+	}
+	return names
+}
+
+// warnOfMask says when what should be a label image looks like a mask.
+func warnOfMask(t *terminal, name string, l *imageio.Labels) {
+	const white = 255
+	mask := slices.Contains(l.ID, white) && !slices.ContainsFunc(l.ID, func(id uint32) bool { return id != 0 && id != white })
+	if mask {
+		t.warnf("%s holds no number but 255, as masks do: all of it counts as one nucleus", name)
+	}
 }
 
 func plural(n int, one, many string) string {

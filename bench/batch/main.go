@@ -7,8 +7,9 @@
 //	go run ./bench/batch -format labels,csv,geojson -rounds 9 IMAGES...
 //
 // The network alone is the forward passes of the same images, decoded and
-// normalised beforehand; predict is the program from its start to its end. Both
-// take turns, and medians and the median of the ratios are printed: of processor
+// normalised beforehand: image after image by all threads, and on each thread an
+// image, side by side. Predict is the program from its start to its end. All
+// take turns, and medians and those of predict's ratios are printed: of processor
 // time, which other work on the machine disturbs least, and of time. Below stands
 // what the program does besides the network, by its parts: their processor time
 // bounds the ratio where the network alone keeps all processors busy.
@@ -26,6 +27,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -55,6 +58,7 @@ func main() {
 // bench holds the network and the folder of one measurement.
 type bench struct {
 	predictor *unet.Predictor
+	single    []*unet.Predictor // of one thread each
 	input     unet.Input
 	program   string
 	model     string
@@ -90,6 +94,16 @@ func run(args []string, formats, modelFile string, rounds int) error {
 	m.Card.Input.Normalise = "range"
 	b.predictor = unet.NewPredictor(e, m)
 	defer b.predictor.Close()
+	for range e.Threads() {
+		one, err := core.NewEngine("", 1)
+		if err != nil {
+			return err
+		}
+		defer one.Close()
+		p := unet.NewPredictor(one, m)
+		defer p.Close()
+		b.single = append(b.single, p)
+	}
 
 	images, err := b.decode(args)
 	if err != nil {
@@ -111,29 +125,40 @@ func run(args []string, formats, modelFile string, rounds int) error {
 
 // compare times the network alone and predict in turns.
 func (b *bench) compare(images []*imageio.Image, args []string, rounds int) error {
-	var net, all, ratio series
+	ways := []struct {
+		name string
+		do   func() error
+	}{
+		{"network alone", func() error { return b.network(images) }},
+		{"network alone, side by side", func() error { return b.sideBySide(images) }},
+		{"unet predict", func() error { return b.predict(args) }},
+	}
+	predict := len(ways) - 1
+	costs, ratios := make([]series, len(ways)), make([]series, len(ways))
 	for i := range rounds + 1 {
-		n, err := measure(func() error { return b.network(images) })
-		if err != nil {
-			return err
-		}
-		p, err := measure(func() error { return b.predict(args) })
-		if err != nil {
-			return err
+		round := make([]cost, len(ways))
+		for k, w := range ways {
+			var err error
+			if round[k], err = measure(w.do); err != nil {
+				return err
+			}
 		}
 		if i == 0 {
 			continue // memory and caches are cold
 		}
-		net, all = append(net, n), append(all, p)
-		ratio = append(ratio, cost{p.cpu / n.cpu, p.wall / n.wall})
+		for k, c := range round {
+			costs[k] = append(costs[k], c)
+			ratios[k] = append(ratios[k], cost{round[predict].cpu / c.cpu, round[predict].wall / c.wall})
+		}
 	}
-	print := func(name string, s series, format string) {
-		m := s.median()
-		fmt.Printf("%-32s processor "+format+"   time "+format+"\n", name, m.cpu, m.wall)
+	for k, w := range ways {
+		c, r := costs[k].median(), ratios[k].median()
+		fmt.Printf("%-30s processor %7.3f s   time %7.3f s", w.name, c.cpu, c.wall)
+		if k != predict {
+			fmt.Printf("   predict takes %.3f and %.3f times that", r.cpu, r.wall)
+		}
+		fmt.Println()
 	}
-	print("network alone", net, "%7.3f s")
-	print("unet predict", all, "%7.3f s")
-	print("ratio", ratio, "%7.3f  ")
 	return nil
 }
 
@@ -286,6 +311,22 @@ func (b *bench) network(images []*imageio.Image) error {
 		}
 	}
 	return nil
+}
+
+// sideBySide computes an image on every thread.
+func (b *bench) sideBySide(images []*imageio.Image) error {
+	var next atomic.Int64
+	var group sync.WaitGroup
+	errs := make([]error, len(b.single))
+	for i, p := range b.single {
+		group.Go(func() {
+			for k := int(next.Add(1)) - 1; k < len(images) && errs[i] == nil; k = int(next.Add(1)) - 1 {
+				_, errs[i] = p.Maps(context.Background(), images[k])
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
 }
 
 func (b *bench) predict(args []string) error {
