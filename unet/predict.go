@@ -12,7 +12,8 @@ import (
 
 // Predictor computes the maps of images. It keeps the programs of the image
 // sizes it met; they share memory, as much as the largest needs. Its methods may
-// be called from several goroutines, whose computations take turns.
+// be called from several goroutines, whose computations take turns; to compute
+// images side by side, give each goroutine a predictor on an engine of one thread.
 type Predictor struct {
 	engine *core.Engine
 	model  *Model
