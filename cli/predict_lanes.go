@@ -13,11 +13,16 @@ type lanes struct {
 	all     []*unet.Predictor
 	idle    chan *unet.Predictor
 	area    int // pixels of the largest image for a lane; 0: there are no lanes
+	large   int // images of more than smallArea so far
 }
 
-// laneArea bounds the images for lanes: each lane has an arena of its own, and to
-// get its memory from the system takes longer than a few large images gain.
-const laneArea = 1 << 19
+// Each lane has an arena of its own. To get the memory for images of more than
+// smallArea pixels from the system takes longer than a few of them gain, so the
+// first fewLarge for each lane are computed by all threads.
+const (
+	smallArea = 1 << 19
+	fewLarge  = 2
+)
 
 // The memory that every job has at least, and their largest number, where --jobs
 // does not say otherwise.
@@ -44,7 +49,7 @@ func (l *lanes) open(r *predictRun) error {
 	if err != nil {
 		return err
 	}
-	l.area = min(laneArea, int(r.budget/4/int64(n)*side*side/int64(bytes)))
+	l.area = int(r.budget / 4 / int64(n) * side * side / int64(bytes))
 	l.idle = make(chan *unet.Predictor, n)
 	for range n {
 		e, err := core.NewEngine(r.engine.ISA(), threads/n)
@@ -60,8 +65,8 @@ func (l *lanes) open(r *predictRun) error {
 }
 
 // take returns where to get the predictor for a plane at a scale, and where to
-// put it back: small planes are computed beside others, the last one by all threads
-// as they become free.
+// put it back: small planes are computed beside others, and large ones if there are
+// many; the last one by all threads, as they become free.
 func (r *predictRun) take(t *task, scale float64) (chan *unet.Predictor, error) {
 	if t.last {
 		return r.team, nil
@@ -77,6 +82,11 @@ func (r *predictRun) take(t *task, scale float64) (chan *unet.Predictor, error) 
 	}
 	if w*h > r.lanes.area {
 		return r.team, nil
+	}
+	if w*h > smallArea {
+		if r.lanes.large++; r.lanes.large <= fewLarge*len(r.lanes.all) {
+			return r.team, nil
+		}
 	}
 	return r.lanes.idle, nil
 }

@@ -69,6 +69,17 @@ func TestLanes(t *testing.T) {
 				t.Errorf("%s: a lane of %d threads", c.name, e.Threads())
 			}
 		}
+		if c.name == "large" {
+			for i := range 6 {
+				from, err := r.take(plane, c.scale)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if (from == r.team) != (i < fewLarge*c.lanes-1) {
+					t.Errorf("large image %d: by all threads: %v", i+2, from == r.team)
+				}
+			}
+		}
 		r.lanes.close()
 		p.Close()
 		e.Close()
