@@ -125,22 +125,32 @@ func run(args []string, formats, modelFile string, rounds int) error {
 
 // compare times the network alone and predict in turns.
 func (b *bench) compare(images []*imageio.Image, args []string, rounds int) error {
+	largest := slices.MaxFunc(images, func(a, b *imageio.Image) int { return a.W*a.H - b.W*b.H })
 	ways := []struct {
-		name string
-		do   func() error
+		name       string
+		do         func() error
+		predictors []*unet.Predictor
 	}{
-		{"network alone", func() error { return b.network(images) }},
-		{"network alone, side by side", func() error { return b.sideBySide(images) }},
-		{"unet predict", func() error { return b.predict(args) }},
+		{"network alone", func() error { return b.network(images) }, []*unet.Predictor{b.predictor}},
+		{"network alone, side by side", func() error { return b.sideBySide(images) }, b.single},
+		{"unet predict", func() error { return b.predict(args) }, nil},
 	}
 	predict := len(ways) - 1
 	costs, ratios := make([]series, len(ways)), make([]series, len(ways))
 	for i := range rounds + 1 {
 		round := make([]cost, len(ways))
 		for k, w := range ways {
+			for _, p := range w.predictors { // has its memory when the time begins
+				if _, err := p.Maps(context.Background(), largest); err != nil {
+					return err
+				}
+			}
 			var err error
 			if round[k], err = measure(w.do); err != nil {
 				return err
+			}
+			for _, p := range w.predictors { // and leaves it to the next
+				p.Close()
 			}
 		}
 		if i == 0 {
