@@ -128,12 +128,11 @@ func (b *bench) compare(images []*imageio.Image, args []string, rounds int) erro
 	largest := slices.MaxFunc(images, func(a, b *imageio.Image) int { return a.W*a.H - b.W*b.H })
 	ways := []struct {
 		name       string
-		do         func() error
 		predictors []*unet.Predictor
 	}{
-		{"network alone", func() error { return b.network(images) }, []*unet.Predictor{b.predictor}},
-		{"network alone, side by side", func() error { return b.sideBySide(images) }, b.single},
-		{"unet predict", func() error { return b.predict(args) }, nil},
+		{"network alone", []*unet.Predictor{b.predictor}},
+		{"network alone, side by side", b.single},
+		{"unet predict", nil},
 	}
 	predict := len(ways) - 1
 	costs, ratios := make([]series, len(ways)), make([]series, len(ways))
@@ -145,8 +144,12 @@ func (b *bench) compare(images []*imageio.Image, args []string, rounds int) erro
 					return err
 				}
 			}
+			do := func() error { return network(w.predictors, images) }
+			if k == predict {
+				do = func() error { return b.predict(args) }
+			}
 			var err error
-			if round[k], err = measure(w.do); err != nil {
+			if round[k], err = measure(do); err != nil {
 				return err
 			}
 			for _, p := range w.predictors { // and leaves it to the next
@@ -314,21 +317,12 @@ func read(args []string) (images []*imageio.Image, err error) {
 	return images, nil
 }
 
-func (b *bench) network(images []*imageio.Image) error {
-	for _, m := range images {
-		if _, err := b.predictor.Maps(context.Background(), m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sideBySide computes an image on every thread.
-func (b *bench) sideBySide(images []*imageio.Image) error {
+// network computes images on predictors that work side by side.
+func network(predictors []*unet.Predictor, images []*imageio.Image) error {
 	var next atomic.Int64
 	var group sync.WaitGroup
-	errs := make([]error, len(b.single))
-	for i, p := range b.single {
+	errs := make([]error, len(predictors))
+	for i, p := range predictors {
 		group.Go(func() {
 			for k := int(next.Add(1)) - 1; k < len(images) && errs[i] == nil; k = int(next.Add(1)) - 1 {
 				_, errs[i] = p.Maps(context.Background(), images[k])
