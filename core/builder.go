@@ -70,7 +70,7 @@ func NewBuilder(e *Engine, p *Params, o Options) *Builder {
 // Input declares a planar input of c channels.
 func (b *Builder) Input(c, h, w int) Planar {
 	buf := b.prog.buffer("input", b.n*c*h*w)
-	buf.keep = true
+	buf.filled, buf.looked = true, b.training
 	return Planar{C: c, H: h, W: w, buf: buf}
 }
 
@@ -82,7 +82,7 @@ func (b *Builder) Tensor(name string, c, h, w int) Tensor {
 	if b.training {
 		r.grad = b.prog.buffer(name+".grad", b.n*int(r.image()))
 		r.act = b.prog.buffer(name+".act", 3*c)
-		r.act.keep = true
+		r.act.keep()
 		b.prog.init = append(b.prog.init, func() {
 			act := b.prog.slice(r.act)
 			for i := range c {
@@ -104,8 +104,16 @@ func (b *Builder) bindAct(act *csrc.Act, t Tensor) {
 	b.prog.bind(&act.Lo, t.root.act, 2*c+t.at*block)
 }
 
-func (b *Builder) bindData(at **float32, t Tensor) { b.prog.bind(at, t.root.data, t.offset()) }
-func (b *Builder) bindGrad(at **float32, t Tensor) { b.prog.bind(at, t.root.grad, t.offset()) }
+func (b *Builder) bindData(at **float32, t Tensor) { b.bindTensor(at, t, t.root.data) }
+func (b *Builder) bindGrad(at **float32, t Tensor) { b.bindTensor(at, t, t.root.grad) }
+
+func (b *Builder) bindTensor(at **float32, t Tensor, buf *buffer) {
+	size := 0 // slices of several images lie between each other
+	if b.n == 1 {
+		size = t.C * t.H * t.W
+	}
+	b.prog.newest.to(at, buf, t.offset(), size)
+}
 
 // recomputable says that run computes all of out again from in (nil: the input).
 func (b *Builder) recomputable(in *root, out Tensor, run func()) {
@@ -154,7 +162,7 @@ func (b *Builder) Build() (*Program, error) {
 func (b *Builder) pack(phase Phase, op csrc.Op, name string, oc, ic, flip, size int, scale *buffer) *buffer {
 	buf := b.prog.weights(fmt.Sprintf("%s.packed%d", name, op), size)
 	if b.training {
-		buf.keep = false
+		buf.filled, buf.looked = false, false
 	} else {
 		phase = Pack
 	}
@@ -177,7 +185,7 @@ func (b *Builder) Pool(name string, in Tensor) Tensor {
 	if w := b.written[place{in.root, in.at}]; !b.training && w != nil && w.args != nil && w.layer.oc == in.C {
 		// Nothing is pending: the convolution that writes in can pool it too.
 		w.args.PoolImage = out.root.image()
-		w.op.to(&w.args.Pool, out.root.data, out.offset())
+		w.op.to(&w.args.Pool, out.root.data, out.offset(), 0)
 		return out
 	}
 	args := &csrc.Pool{

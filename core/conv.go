@@ -50,7 +50,7 @@ func (b *Builder) newLayer(conv, norm string, ic int, out Tensor) *layer {
 	l.flops = 2 * 9 * float64(b.n*ic*out.C*out.H*out.W)
 	if b.training {
 		l.mean = b.prog.buffer(conv+".mean", 2*l.oc)
-		l.mean.keep = true
+		l.mean.keep()
 		return l
 	}
 	l.scale = b.prog.weights(conv+".scale", l.oc)

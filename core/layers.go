@@ -87,7 +87,7 @@ func (b *Builder) Head(name string, in Tensor, k int) *Maps {
 	m := &Maps{K: k, N: b.n, H: in.H, W: in.W, b: b}
 	m.logits = b.prog.buffer("logits", b.n*k*hw)
 	m.prob = b.prog.buffer("prob", b.n*k*hw)
-	m.logits.keep, m.prob.keep = true, true
+	m.logits.looked, m.prob.looked = true, true
 	newArgs := func() *csrc.Head {
 		return &csrc.Head{
 			N: int32(b.n), H: int32(in.H), W: int32(in.W), CB: int32(in.cb()), K: int32(k),
@@ -104,7 +104,7 @@ func (b *Builder) Head(name string, in Tensor, k int) *Maps {
 		return m
 	}
 	m.dLogits = b.prog.buffer("logits.grad", b.n*k*hw)
-	m.dLogits.keep = true
+	m.dLogits.keep()
 	b.tape = append(b.tape, func() {
 		b.keep(in.root) // the way back begins here: nothing would be gained
 		args := newArgs()

@@ -70,7 +70,7 @@ func (m *Maps) Loss(targets, weights Planar, losses []Loss) {
 		args := newArgs()
 		m.tasks = prog.engine.backend.tasks(csrc.OpLossFwd, unsafe.Pointer(args))
 		sums := prog.buffer("loss.sums", m.tasks*16)
-		sums.keep = true
+		sums.keep()
 		m.sums = append(m.sums, sums)
 		add(Forward, csrc.OpLossFwd, unsafe.Pointer(args), "loss")
 		prog.bind(&args.Z, m.logits, k*hw)
@@ -145,5 +145,6 @@ func (m *Maps) Logits() []float32 { return m.prog.slice(m.logits)[:m.N*m.K*m.H*m
 func (m *Maps) Prob() []float32 { return m.prog.slice(m.prob)[:m.N*m.K*m.H*m.W] }
 
 // Data returns the memory of a planar input, [n][C][H*W], to be filled before
-// a run.
+// every run of an inference program, which uses it for other things; a training
+// program leaves it.
 func (p *Program) Data(in Planar) []float32 { return p.slice(in.buf) }

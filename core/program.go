@@ -4,24 +4,26 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sort"
 	"time"
 	"unsafe"
 
 	"unet/csrc"
 )
 
-// buffer is a piece of the arena with a lifetime: from the first to the last
-// step that names it.
+// buffer is a part of the arena.
 type buffer struct {
-	name        string
-	size        int // floats, multiple of 16
-	first, last int // steps; first < 0: none
-	keep        bool
-	weights     bool          // in use by every run, changed by Pack steps only
-	shared      *sharedWeight // outside of the arena
-	offset      int
+	name           string
+	size           int           // floats, multiple of 16
+	filled, looked bool          // before every run, and at after it
+	weights        bool          // in use by every run, changed by Pack steps only
+	shared         *sharedWeight // outside of the arena
+	offset         int
+	uses           []use
+	pieces         []piece
 }
+
+// keep makes b hold from before a run until after it, and so for good.
+func (b *buffer) keep() { b.filled, b.looked = true, true }
 
 // step is what runs between two moments at which all threads meet: operations
 // that do not depend on each other, or a small Go function.
@@ -49,6 +51,7 @@ type binding struct {
 	at     **float32
 	buf    *buffer
 	offset int
+	size   int // floats from there that are read or written; 0: any of the buffer
 }
 
 // Phase divides a program.
@@ -79,7 +82,7 @@ type Program struct {
 }
 
 func (p *Program) buffer(name string, size int) *buffer {
-	b := &buffer{name: name, size: (size + 15) &^ 15, first: -1}
+	b := &buffer{name: name, size: (size + 15) &^ 15}
 	p.bufs = append(p.bufs, b)
 	return b
 }
@@ -88,7 +91,8 @@ func (p *Program) buffer(name string, size int) *buffer {
 // what that is, so that programs may share it.
 func (p *Program) weights(name string, size int) *buffer {
 	b := p.buffer(name, size)
-	b.keep, b.weights = true, true
+	b.keep()
+	b.weights = true
 	return b
 }
 
@@ -140,10 +144,10 @@ func (p *Program) fn(phase Phase, name string, f func(), bufs ...*buffer) {
 func (p *Program) use(b *buffer) { p.newest.bufs = append(p.newest.bufs, b) }
 
 // bind lets *at of the newest operation's arguments point into b.
-func (p *Program) bind(at **float32, b *buffer, offset int) { p.newest.to(at, b, offset) }
+func (p *Program) bind(at **float32, b *buffer, offset int) { p.newest.to(at, b, offset, 0) }
 
-func (o *operation) to(at **float32, b *buffer, offset int) {
-	o.bind = append(o.bind, binding{at, b, offset})
+func (o *operation) to(at **float32, b *buffer, offset, size int) {
+	o.bind = append(o.bind, binding{at, b, offset, size})
 }
 
 // bindInt is bind for a pointer to int32; bindDouble for one to float64.
@@ -199,63 +203,6 @@ func (p *Program) place(mem unsafe.Pointer) {
 				*b.at = p.at(b.buf, b.offset)
 			}
 		}
-	}
-}
-
-// layout places buffers largest first, each at the lowest offset where no
-// buffer alive at the same time lies (greedy by size, as TensorFlow Lite and
-// XNNPACK do).
-func (p *Program) layout() {
-	touch := func(step int, b *buffer) {
-		if b.first < 0 {
-			b.first = step
-		}
-		b.last = step
-	}
-	for i, s := range p.steps {
-		for _, b := range s.bufs {
-			touch(i, b)
-		}
-		for _, o := range s.ops {
-			for _, b := range o.bind {
-				touch(i, b.buf)
-			}
-			for _, b := range o.bufs {
-				touch(i, b)
-			}
-		}
-	}
-	var order []*buffer
-	for _, b := range p.bufs {
-		if b.shared != nil {
-			continue
-		}
-		if b.keep {
-			b.first, b.last = 0, len(p.steps)
-		}
-		if b.first >= 0 {
-			order = append(order, b)
-		}
-	}
-	sort.SliceStable(order, func(i, j int) bool { return order[i].size > order[j].size })
-	var placed []*buffer // by offset
-	for _, b := range order {
-		at := 0
-		for _, q := range placed {
-			if q.last < b.first || b.last < q.first {
-				continue
-			}
-			if at+b.size <= q.offset {
-				break
-			}
-			at = max(at, q.offset+q.size)
-		}
-		b.offset = at
-		i := sort.Search(len(placed), func(i int) bool { return placed[i].offset > at })
-		placed = append(placed, nil)
-		copy(placed[i+1:], placed[i:])
-		placed[i] = b
-		p.size = max(p.size, at+b.size)
 	}
 }
 

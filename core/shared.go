@@ -43,7 +43,7 @@ func (s *Shared) Memory() int {
 
 // Free releases the memory. No program that has it may run afterwards.
 func (s *Shared) Free() {
-	csrc.Free(s.mem)
+	csrc.Release(s.mem, 4*s.size)
 	for _, w := range s.weights {
 		csrc.Free(w.mem)
 	}
@@ -76,10 +76,9 @@ func (s *Shared) hold(p *Program) error {
 		p.place(s.mem)
 		return nil
 	}
-	// First free, then allocate: both together might be too much.
-	csrc.Free(s.mem)
+	s.mem = csrc.Resize(s.mem, 4*s.size, 4*p.size)
 	s.size = p.size
-	if s.mem = csrc.Reserve(s.size * 4); s.mem == nil {
+	if s.mem == nil {
 		s.size = 0
 	}
 	for _, q := range s.programs {

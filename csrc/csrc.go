@@ -13,10 +13,14 @@ package csrc
 #cgo LDFLAGS: -lm
 #cgo noescape un_run
 #cgo nocallback un_run
+#define _GNU_SOURCE // mremap
 #include "kernels.h"
 #include <stdlib.h>
 #ifdef __GLIBC__
 #include <malloc.h>
+#endif
+#ifdef __linux__
+#include <sys/mman.h>
 #endif
 
 // Gives large blocks back to the system as soon as they are freed. Left to
@@ -27,6 +31,32 @@ static int un_large_blocks_apart(void) {
 	return mallopt(M_MMAP_THRESHOLD, 128 << 10);
 #else
 	return 0;
+#endif
+}
+
+// Linux moves pages instead of giving others, which it would have to clear.
+static void un_release(void *p, size_t old) {
+#ifdef __linux__
+	if (p)
+		munmap(p, old);
+#else
+	(void)old;
+	free(p);
+#endif
+}
+
+static void *un_resize(void *p, size_t old, size_t n) {
+#ifdef __linux__
+	void *q = p ? mremap(p, old, n, MREMAP_MAYMOVE)
+	            : mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (q != MAP_FAILED)
+		return q;
+	un_release(p, old);
+	return NULL;
+#else
+	// First free, then allocate: both together might be too much.
+	un_release(p, old);
+	return aligned_alloc(64, n);
 #endif
 }
 
@@ -97,16 +127,24 @@ func init() { C.un_large_blocks_apart() }
 // Alloc returns n zeroed bytes aligned to 64, outside Go's heap, or nil if
 // there is no memory. Free releases them.
 func Alloc(n int) unsafe.Pointer {
-	p := Reserve(n)
+	p := C.aligned_alloc(64, round(n))
 	if p != nil {
-		clear(unsafe.Slice((*byte)(p), (n+63)&^63))
+		clear(unsafe.Slice((*byte)(p), round(n)))
 	}
 	return p
 }
 
-// Reserve is Alloc for memory that is written before it is read: nothing touches
-// it here.
-func Reserve(n int) unsafe.Pointer { return C.aligned_alloc(64, C.size_t((n+63)&^63)) }
-
-// Free releases memory from Alloc and Reserve.
+// Free releases memory from Alloc.
 func Free(p unsafe.Pointer) { C.free(p) }
+
+// Resize returns n > 0 bytes aligned to 64 in place of the old bytes at p, which
+// are from Resize or none (nil, 0). What they hold is undefined. Where there is no
+// memory it returns nil, and the old bytes are gone, too. Release releases them.
+func Resize(p unsafe.Pointer, old, n int) unsafe.Pointer {
+	return C.un_resize(p, round(old), round(n))
+}
+
+// Release releases memory from Resize.
+func Release(p unsafe.Pointer, n int) { C.un_release(p, round(n)) }
+
+func round(n int) C.size_t { return C.size_t((n + 63) &^ 63) }

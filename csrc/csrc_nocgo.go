@@ -26,11 +26,14 @@ func Alloc(n int) unsafe.Pointer {
 	return unsafe.Add(p, -uintptr(p)&63)
 }
 
-// Reserve is Alloc.
-func Reserve(n int) unsafe.Pointer { return Alloc(n) }
-
 // Free does nothing: the garbage collector owns the memory.
 func Free(unsafe.Pointer) {}
+
+// Resize is Alloc.
+func Resize(_ unsafe.Pointer, _, n int) unsafe.Pointer { return Alloc(n) }
+
+// Release does nothing.
+func Release(unsafe.Pointer, int) {}
 
 // Peak returns 0 without cgo.
 func Peak(ISA, int) float64 { return 0 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"unet/core"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 )
@@ -67,5 +68,28 @@ func TestSharedMemory(t *testing.T) {
 			p.repack()
 		}
 		p.Close()
+	}
+}
+
+// TestMemory: at its peak the first level of the decoder holds what it reads and
+// what it writes, three times the network's width, and nothing else.
+func TestMemory(t *testing.T) {
+	e := newEngine(t, "", 1)
+	for _, a := range []Arch{archOf(3, 32, 3), archOf(4, 16, 1)} {
+		m, err := NewModel(Card{Kind: Nuclei, Arch: a}, 1, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Params.Free()
+		const side = 256
+		var shared core.Shared
+		defer shared.Free()
+		net, err := a.build(e, m.Params, side, side, core.Options{Batch: 1, Shared: &shared}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := net.prog.Memory(), 4*3*a.Width*side*side; got != want {
+			t.Errorf("depth %d, width %d: %d bytes, not %d", a.Depth, a.Width, got, want)
+		}
 	}
 }

@@ -36,10 +36,6 @@ func newStepper(t testing.TB, a Arch, side, batch, threads int, training bool) *
 		t.Fatal(err)
 	}
 	t.Cleanup(net.prog.Free)
-	in := net.prog.Data(net.input)
-	for i := range in {
-		in[i] = float32(i%251) / 251
-	}
 	s := &stepper{e, m, net, core.NewAdam(1e-4), []core.Phase{core.Forward}}
 	if training {
 		w := net.prog.Data(net.weights)
@@ -53,7 +49,16 @@ func newStepper(t testing.TB, a Arch, side, batch, threads int, training bool) *
 	return s
 }
 
+// fill draws the input, whose memory an inference program uses again.
+func (s *stepper) fill() {
+	in := s.net.prog.Data(s.net.input)
+	for i := range in {
+		in[i] = float32(i%251) / 251
+	}
+}
+
 func (s *stepper) step() error {
+	s.fill()
 	if err := s.net.prog.Run(context.Background(), s.phases...); err != nil {
 		return err
 	}
@@ -61,6 +66,11 @@ func (s *stepper) step() error {
 		s.adam.Update(s.engine, s.model.Params, s.adam.GradNorm(s.engine, s.model.Params))
 	}
 	return nil
+}
+
+func (s *stepper) profile() []core.StepTime {
+	s.fill()
+	return s.net.prog.Profile(s.phases...)
 }
 
 // archOf is a network of three channels and so many heads.
@@ -136,7 +146,7 @@ func BenchmarkScaling(b *testing.B) {
 				}
 			}
 			fastest := func(have []core.StepTime, s *stepper) []core.StepTime {
-				now := s.net.prog.Profile(s.phases...)
+				now := s.profile()
 				for i := range have {
 					now[i].Time = min(now[i].Time, have[i].Time)
 				}

@@ -1,14 +1,11 @@
 package unet
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"sort"
 	"strings"
 	"testing"
-
-	"unet/core"
 )
 
 // BenchmarkStep measures a training step and a forward pass; with
@@ -23,38 +20,12 @@ func BenchmarkStep(b *testing.B) {
 }
 
 func benchmarkStep(b *testing.B, width, side, batch int, training bool) {
-	e, err := core.NewEngine("", 0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer e.Close()
-	a := Arch{Channels: 3, Depth: 4, Width: width, Norm: "batch", Heads: []string{HeadForeground}}
-	m, err := NewModel(Card{Kind: Paper, Arch: a}, 1, training)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer m.Params.Free()
-	net, err := a.build(e, m.Params, side, side, core.Options{Batch: batch, Training: training}, []core.Loss{{Scale: 1, BCE: 1}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer net.prog.Free()
-	in := net.prog.Data(net.input)
-	for i := range in {
-		in[i] = float32(i%251) / 251
-	}
-	phases := []core.Phase{core.Forward}
-	adam := core.NewAdam(1e-4)
-	if training {
-		phases = append(phases, core.Backward)
-	} else {
-		net.prog.Run(context.Background(), core.Pack)
-	}
+	st := newStepper(b, archOf(4, width, 1), side, batch, 0, training)
 	if os.Getenv("UNET_PROFILE") != "" {
-		net.prog.Profile(phases...)
+		st.profile()
 		byKind := map[string]float64{}
 		total := 0.0
-		for _, s := range net.prog.Profile(phases...) {
+		for _, s := range st.profile() {
 			ms := s.Time.Seconds() * 1e3
 			gf := ""
 			if s.FLOPs > 0 {
@@ -73,14 +44,11 @@ func benchmarkStep(b *testing.B, width, side, batch int, training bool) {
 		for _, k := range kinds {
 			fmt.Printf("%8.2f ms %5.1f%% %s\n", byKind[k], 100*byKind[k]/total, k)
 		}
-		fmt.Printf("%8.2f ms, arena %d MiB\n", total, net.prog.Memory()>>20)
+		fmt.Printf("%8.2f ms, arena %d MiB\n", total, st.net.prog.Memory()>>20)
 	}
 	for b.Loop() {
-		if err := net.prog.Run(context.Background(), phases...); err != nil {
+		if err := st.step(); err != nil {
 			b.Fatal(err)
-		}
-		if training {
-			adam.Update(e, m.Params, adam.GradNorm(e, m.Params))
 		}
 	}
 	b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(b.N*batch), "ms/image")
