@@ -24,20 +24,29 @@ func WritePNG(path string, m image.Image) error {
 // and the fastest compression.
 func streamPNG(w io.Writer, m image.Image) error {
 	size := m.Bounds().Size()
-	samples, colour, row := 0, byte(0), func(y int, to []byte) {}
+	samples, colour, row := 0, byte(0), func(y int, line []byte) {}
 	switch m := m.(type) {
 	case *image.Gray:
 		samples, colour = 1, 0
-		row = func(y int, to []byte) { copy(to, m.Pix[y*m.Stride:]) }
+		row = func(y int, line []byte) {
+			left := byte(0)
+			for x, v := range m.Pix[y*m.Stride:][:size.X] {
+				line[x] = v - left
+				left = v
+			}
+		}
 	case *image.RGBA:
 		if !m.Opaque() {
 			break
 		}
 		samples, colour = 3, 2
-		row = func(y int, to []byte) {
+		row = func(y int, line []byte) {
 			p := m.Pix[y*m.Stride:][:4*size.X]
-			for x := range size.X {
-				to[3*x], to[3*x+1], to[3*x+2] = p[4*x], p[4*x+1], p[4*x+2]
+			var r, g, b byte // of the pixel on the left
+			for len(p) >= 4 && len(line) >= 3 {
+				line[0], line[1], line[2] = p[0]-r, p[1]-g, p[2]-b
+				r, g, b = p[0], p[1], p[2]
+				p, line = p[4:], line[3:]
 			}
 		}
 	}
@@ -57,14 +66,10 @@ func streamPNG(w io.Writer, m image.Image) error {
 	if err != nil {
 		return err
 	}
-	pixels, line := make([]byte, samples*size.X), make([]byte, 1+samples*size.X)
+	line := make([]byte, 1+samples*size.X)
 	line[0] = 1 // Sub
 	for y := range size.Y {
-		row(y, pixels)
-		copy(line[1:], pixels[:samples])
-		for i := samples; i < len(pixels); i++ {
-			line[1+i] = pixels[i] - pixels[i-samples]
-		}
+		row(y, line[1:])
 		if _, err := z.Write(line); err != nil {
 			return err
 		}

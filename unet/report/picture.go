@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/binary"
 	"image"
 	"image/color"
 	"math"
@@ -19,23 +20,25 @@ func Stretch(img *imageio.Image) *image.RGBA {
 	w, h := img.W, img.H
 	out := image.NewRGBA(image.Rect(0, 0, w, h))
 	n := w * h
-	for i := range n {
-		out.Pix[4*i+3] = 255
+	put := func(i int, r, g, b uint8) {
+		binary.LittleEndian.PutUint32(out.Pix[4*i:], uint32(r)|uint32(g)<<8|uint32(b)<<16|255<<24)
 	}
 	switch img.C {
 	case 0:
+		for i := range n {
+			put(i, 0, 0, 0)
+		}
 	case 1:
 		lo, gain := window(img.Pix)
 		for i, v := range img.Pix {
 			t := level((v - lo) * gain)
-			out.Pix[4*i], out.Pix[4*i+1], out.Pix[4*i+2] = t, t, t
+			put(i, t, t, t)
 		}
 	case 3:
 		lo, gain := window(img.Pix)
-		for c := range 3 {
-			for i, v := range img.Plane(c) {
-				out.Pix[4*i+c] = level((v - lo) * gain)
-			}
+		r, g, b := img.Plane(0), img.Plane(1)[:n], img.Plane(2)[:n]
+		for i, v := range r {
+			put(i, level((v-lo)*gain), level((g[i]-lo)*gain), level((b[i]-lo)*gain))
 		}
 	default:
 		sum := make([]float32, 3*n)
@@ -52,9 +55,7 @@ func Stretch(img *imageio.Image) *image.RGBA {
 			}
 		}
 		for i := range n {
-			for c := range 3 {
-				out.Pix[4*i+c] = level(sum[3*i+c])
-			}
+			put(i, level(sum[3*i]), level(sum[3*i+1]), level(sum[3*i+2]))
 		}
 	}
 	return out
@@ -94,7 +95,7 @@ func window(pix []float32) (lo, gain float32) {
 	if len(sample) == 0 {
 		return 0, 0
 	}
-	slices.Sort(sample)
+	sortSamples(sample)
 	at := func(q float64) float32 { return sample[int(q*float64(len(sample)-1)+0.5)] }
 	lo, hi := at(0.01), at(0.998)
 	if hi <= lo { // an almost constant image: use what range there is
@@ -107,6 +108,27 @@ func window(pix []float32) (lo, gain float32) {
 		return lo - 1, 128
 	}
 	return lo, 255 / (hi - lo)
+}
+
+// sortSamples sorts finite samples. Those of most images are whole numbers, which
+// need only be counted.
+func sortSamples(s []float32) {
+	var count [1 << 12]int32
+	for _, v := range s {
+		i := int32(v)
+		if float32(i) != v || i < 0 || int(i) >= len(count) {
+			slices.Sort(s)
+			return
+		}
+		count[i]++
+	}
+	at := 0
+	for v, n := range count {
+		for range n {
+			s[at] = float32(v)
+			at++
+		}
+	}
 }
 
 // Heat shows w*h values, row by row, as colours from dark violet (lo) to
