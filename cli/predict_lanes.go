@@ -16,7 +16,7 @@ type lanes struct {
 	large   int // images of more than smallArea so far
 }
 
-// Each lane has an arena of its own. To get the memory for images of more than
+// Each lane but the first has an arena of its own. To get the memory for images of more than
 // smallArea pixels from the system takes longer than a few of them gain, so the
 // first fewLarge for each lane are computed by all threads.
 const (
@@ -51,13 +51,15 @@ func (l *lanes) open(r *predictRun) error {
 	}
 	l.area = int(r.budget / 4 / int64(n) * side * side / int64(bytes))
 	l.idle = make(chan *unet.Predictor, n)
-	for range n {
+	for i := range n {
 		e, err := core.NewEngine(r.engine.ISA(), threads/n)
 		if err != nil {
 			return err
 		}
-		p := unet.NewPredictor(e, r.model)
-		p.Flips, p.BFloat16 = r.predictor.Flips, r.predictor.BFloat16
+		p := r.predictor.On(e) // rests while all threads are at work: no memory of its own
+		if i > 0 {
+			p = r.predictor.Beside(e)
+		}
 		l.engines, l.all = append(l.engines, e), append(l.all, p)
 		l.idle <- p
 	}

@@ -160,7 +160,7 @@ func (p *Program) compile() error {
 	if p.shared != nil {
 		for _, b := range p.bufs {
 			if b.weights {
-				if err := p.shared.weight(b); err != nil {
+				if err := p.shared.weight(b, p.engine.isa); err != nil {
 					return err
 				}
 			}
@@ -237,22 +237,28 @@ func (p *Program) Run(ctx context.Context, phases ...Phase) error {
 	e := p.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if p.shared != nil && !p.fresh() && !slices.Contains(phases, Pack) {
-		phases = append([]Phase{Pack}, phases...)
+	if p.shared != nil {
+		if err := p.shared.ready(p, func() error { return p.run(ctx, Pack) }); err != nil {
+			return err
+		}
 	}
 	for _, phase := range phases {
-		for _, s := range p.steps {
-			if s.phase != phase {
-				continue
-			}
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			p.do(s)
+		if err := p.run(ctx, phase); err != nil {
+			return err
 		}
-		if phase == Pack {
-			p.packed()
+	}
+	return nil
+}
+
+func (p *Program) run(ctx context.Context, phase Phase) error {
+	for _, s := range p.steps {
+		if s.phase != phase {
+			continue
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		p.do(s)
 	}
 	return nil
 }

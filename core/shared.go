@@ -2,20 +2,30 @@ package core
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"unsafe"
 
 	"unet/csrc"
 )
 
-// Shared is memory that inference programs of one engine and one set of
-// parameters have in common, because they run one at a time: packed weights, and
-// one arena as large as the largest program needs. What a program computed is
-// lost when another one is built or runs. The zero value is ready for use.
+// Shared is memory that inference programs of one set of parameters have in
+// common, because they run one at a time: packed weights, and one arena as large
+// as the largest program needs. What a program computed is lost when another one
+// is built or runs. The zero value is ready for use.
 type Shared struct {
 	mem      unsafe.Pointer
 	size     int // floats
 	programs []*Program
-	weights  map[string]*sharedWeight
+	weights  *sharedWeights
+	holds    bool // a claim to weights
+}
+
+// sharedWeights may belong to several Shared, whose programs run side by side.
+type sharedWeights struct {
+	mu     sync.Mutex
+	claims int
+	byKey  map[string]*sharedWeight
 }
 
 type sharedWeight struct {
@@ -24,47 +34,79 @@ type sharedWeight struct {
 	packed bool
 }
 
+// Beside returns a Shared with an arena of its own and the packed weights of s.
+// Each is to be freed.
+func (s *Shared) Beside() Shared {
+	return Shared{weights: s.common()}
+}
+
+func (s *Shared) common() *sharedWeights {
+	if s.weights == nil {
+		s.weights = &sharedWeights{byKey: map[string]*sharedWeight{}}
+	}
+	return s.weights
+}
+
 // Stale makes programs pack their weights again before they next run: it is due
-// after every change of parameters.
+// after every change of parameters, while no program runs.
 func (s *Shared) Stale() {
-	for _, w := range s.weights {
-		w.packed = false
+	w := s.common()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, v := range w.byKey {
+		v.packed = false
 	}
 }
 
 // Memory returns the bytes of the arena and the weights.
 func (s *Shared) Memory() int {
+	w := s.common()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	n := s.size
-	for _, w := range s.weights {
-		n += w.size
+	for _, v := range w.byKey {
+		n += v.size
 	}
 	return 4 * n
 }
 
-// Free releases the memory. No program that has it may run afterwards.
+// Free releases the arena, and the weights if no other Shared has them. No program
+// of s may run afterwards; new ones may be built.
 func (s *Shared) Free() {
 	csrc.Release(s.mem, 4*s.size)
-	for _, w := range s.weights {
-		csrc.Free(w.mem)
+	if s.holds {
+		w := s.weights
+		w.mu.Lock()
+		if w.claims--; w.claims == 0 {
+			for _, v := range w.byKey {
+				csrc.Free(v.mem)
+			}
+			clear(w.byKey)
+		}
+		w.mu.Unlock()
 	}
-	*s = Shared{}
+	*s = Shared{weights: s.weights}
 }
 
-// weight finds or makes the memory of a program's weights.
-func (s *Shared) weight(b *buffer) error {
-	key := fmt.Sprint(b.name, " ", b.size)
-	w := s.weights[key]
-	if w == nil {
-		w = &sharedWeight{mem: csrc.Alloc(b.size * 4), size: b.size}
-		if w.mem == nil {
+// weight finds or makes the memory of a program's weights, packed for isa.
+func (s *Shared) weight(b *buffer, isa string) error {
+	w := s.common()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !s.holds {
+		s.holds = true
+		w.claims++
+	}
+	key := fmt.Sprint(b.name, " ", b.size, " ", isa)
+	v := w.byKey[key]
+	if v == nil {
+		v = &sharedWeight{mem: csrc.Alloc(b.size * 4), size: b.size}
+		if v.mem == nil {
 			return fmt.Errorf("no memory for %d KiB of weights", b.size>>8)
 		}
-		if s.weights == nil {
-			s.weights = map[string]*sharedWeight{}
-		}
-		s.weights[key] = w
+		w.byKey[key] = v
 	}
-	b.shared = w
+	b.shared = v
 	return nil
 }
 
@@ -90,21 +132,23 @@ func (s *Shared) hold(p *Program) error {
 	return nil
 }
 
-// fresh says whether all weights of p are packed.
-func (p *Program) fresh() bool {
-	for _, b := range p.bufs {
-		if b.shared != nil && !b.shared.packed {
-			return false
-		}
+// ready runs pack, the Pack phase of p, if weights of p need it. Programs that have
+// them in common wait.
+func (s *Shared) ready(p *Program, pack func() error) error {
+	w := s.common()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	stale := func(b *buffer) bool { return b.shared != nil && !b.shared.packed }
+	if !slices.ContainsFunc(p.bufs, stale) {
+		return nil
 	}
-	return true
-}
-
-// packed records that all weights of p are packed.
-func (p *Program) packed() {
+	if err := pack(); err != nil {
+		return err
+	}
 	for _, b := range p.bufs {
 		if b.shared != nil {
 			b.shared.packed = true
 		}
 	}
+	return nil
 }

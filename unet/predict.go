@@ -13,7 +13,8 @@ import (
 // Predictor computes the maps of images. It keeps the programs of the image
 // sizes it met; they share memory, as much as the largest needs. Its methods may
 // be called from several goroutines, whose computations take turns; to compute
-// images side by side, give each goroutine a predictor on an engine of one thread.
+// images side by side, give each goroutine one of its own from Beside, on an
+// engine of one thread.
 type Predictor struct {
 	engine *core.Engine
 	model  *Model
@@ -25,12 +26,22 @@ type Predictor struct {
 	BFloat16 bool
 
 	ranges map[string][]float32 // see core.Options
-
-	mu     sync.Mutex
-	nets   map[[3]int]*network // by images, height, width
-	shared core.Shared
+	*memory
 	// Images of more than whole pixels are computed in tiles of tileW x tileH.
 	whole, tileW, tileH int
+}
+
+// memory is what predictors that take turns have in common.
+type memory struct {
+	mu     sync.Mutex
+	nets   map[shape]*network
+	shared core.Shared
+}
+
+// shape is what a program is built for.
+type shape struct {
+	engine  *core.Engine
+	n, h, w int
 }
 
 // The size of tiles depends on nothing but the image, so that neither do its
@@ -49,14 +60,33 @@ const mostPrograms = 64
 
 // NewPredictor readies m for prediction on e. Close releases its memory.
 func NewPredictor(e *core.Engine, m *Model) *Predictor {
-	return &Predictor{engine: e, model: m, nets: map[[3]int]*network{},
+	return &Predictor{engine: e, model: m, memory: &memory{nets: map[shape]*network{}},
 		whole: wholePixels, tileW: tileWidth, tileH: tileHeight}
+}
+
+// Beside returns a predictor like p on another engine, to compute images side by
+// side. It has p's packed weights, if the instruction set is the same, and memory
+// of its own, which Close releases.
+func (p *Predictor) Beside(e *core.Engine) *Predictor {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q := p.On(e)
+	q.memory = &memory{nets: map[shape]*network{}, shared: p.shared.Beside()}
+	return q
+}
+
+// On returns a predictor like p on another engine. It has p's memory, so that the
+// two take turns; closing one closes both.
+func (p *Predictor) On(e *core.Engine) *Predictor {
+	q := *p
+	q.engine = e
+	return &q
 }
 
 // Model returns the model in use.
 func (p *Predictor) Model() *Model { return p.model }
 
-// Close releases the programs' memory.
+// Close releases the programs' memory. Another image takes it again.
 func (p *Predictor) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,7 +134,7 @@ func (p *Predictor) repack() {
 
 // network returns the program for n images of h x w. p.mu is held.
 func (p *Predictor) network(n, h, w int) (*network, error) {
-	key := [3]int{n, h, w}
+	key := shape{p.engine, n, h, w}
 	if net := p.nets[key]; net != nil {
 		return net, nil
 	}

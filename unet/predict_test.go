@@ -3,6 +3,7 @@ package unet
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 
 	"unet/core"
@@ -68,6 +69,69 @@ func TestSharedMemory(t *testing.T) {
 			p.repack()
 		}
 		p.Close()
+	}
+}
+
+// TestBeside has predictors compute images side by side, with common weights, and
+// in turns, with common memory, before and after the weights change and some of
+// them are closed. The maps must be those of one predictor by itself.
+func TestBeside(t *testing.T) {
+	m := smallModel(t)
+	p := NewPredictor(newEngine(t, "", 2), m)
+	defer p.Close()
+	all := []*Predictor{p, p.On(newEngine(t, "", 1)), p.Beside(newEngine(t, "", 1)), p.Beside(newEngine(t, "", 2))}
+	if isas := core.ISAs(); len(isas) > 1 {
+		all = append(all, p.Beside(newEngine(t, isas[len(isas)-2], 1)))
+	}
+	images := []*imageio.Image{randomImage(40, 30, 3), randomImage(96, 80, 3), randomImage(64, 64, 3)}
+	for round := range 3 {
+		want := map[string][][]float32{} // by instruction set
+		for _, q := range all {
+			if isa := q.engine.ISA(); want[isa] == nil {
+				single := NewPredictor(newEngine(t, isa, 1), m)
+				for _, img := range images {
+					maps, err := single.Maps(context.Background(), img)
+					if err != nil {
+						t.Fatal(err)
+					}
+					want[isa] = append(want[isa], maps.Foreground)
+				}
+				single.Close()
+			}
+		}
+		var group sync.WaitGroup
+		for i, q := range all {
+			group.Go(func() {
+				for k, img := range images {
+					got, err := q.Maps(context.Background(), img)
+					if err != nil {
+						t.Error(err)
+					} else if !slices.Equal(got.Foreground, want[q.engine.ISA()][k]) {
+						t.Errorf("round %d, predictor %d, image %d: other maps", round, i, k)
+					}
+				}
+			})
+		}
+		group.Wait()
+		for i := range m.Params.Get("enc1.conv1.weight").Value {
+			m.Params.Get("enc1.conv1.weight").Value[i] *= 1.25
+		}
+		p.repack()
+		if round == 1 { // all but one rest
+			for _, q := range all {
+				if q != all[2] {
+					q.Close()
+				}
+			}
+		}
+	}
+	for _, q := range all {
+		q.Close()
+	}
+	for _, q := range all {
+		if n := q.shared.Memory(); n != 0 {
+			t.Errorf("%d bytes are left", n)
+		}
 	}
 }
 
