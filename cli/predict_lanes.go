@@ -16,9 +16,9 @@ type lanes struct {
 	large   int // images of more than smallArea so far
 }
 
-// Each lane but the first has an arena of its own. To get the memory for images of more than
-// smallArea pixels from the system takes longer than a few of them gain, so the
-// first fewLarge for each lane are computed by all threads.
+// Each lane but the first has an arena of its own. To get the memory for images of
+// more than smallArea pixels from the system takes longer than a few of them gain,
+// so the first fewLarge for each lane are computed by all threads.
 const (
 	smallArea = 1 << 19
 	fewLarge  = 2

@@ -100,7 +100,7 @@ func run(args []string, formats, modelFile string, rounds int) error {
 			return err
 		}
 		defer one.Close()
-		p := unet.NewPredictor(one, m)
+		p := b.predictor.Beside(one)
 		defer p.Close()
 		b.single = append(b.single, p)
 	}
