@@ -68,9 +68,12 @@ func (l *lanes) open(r *predictRun) error {
 
 // take returns where to get the predictor for a plane at a scale, and where to
 // put it back: small planes are computed beside others, and large ones if there are
-// many; the last one by all threads, as they become free.
+// many; the last one in the first lane that is free.
 func (r *predictRun) take(t *task, scale float64) (chan *unet.Predictor, error) {
 	if t.last {
+		if len(r.lanes.all) > 0 {
+			return r.lanes.idle, nil
+		}
 		return r.team, nil
 	}
 	if !r.lanes.opened {

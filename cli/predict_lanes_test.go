@@ -80,6 +80,11 @@ func TestLanes(t *testing.T) {
 				}
 			}
 		}
+		if c.lanes > 0 {
+			if from, err := r.take(&task{last: true}, 1); err != nil || from != r.lanes.idle {
+				t.Errorf("%s: the last image waits for all lanes (%v)", c.name, err)
+			}
+		}
 		r.lanes.close()
 		p.Close()
 		e.Close()

@@ -440,6 +440,9 @@ type computed struct {
 // compute runs the network on a plane.
 func (r *predictRun) compute(ctx context.Context, p *unet.Predictor, t *task, scale float64) (computed, error) {
 	start := time.Now()
+	if t.last { // by all threads, as they become free
+		p = p.On(r.engine)
+	}
 	maps, err := r.mapsAt(ctx, p, t, scale)
 	return computed{maps, scale, time.Since(start).Seconds()}, err
 }
