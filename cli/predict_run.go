@@ -117,8 +117,7 @@ func (r *predictRun) run(ctx context.Context) error {
 // pipeline works through all inputs. An error ends the run; those of single
 // images do not.
 func (r *predictRun) pipeline(ctx context.Context) error {
-	var group sync.WaitGroup
-	defer group.Wait()
+	var group sync.WaitGroup // not waited for in a panic: it would be for ever
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 
@@ -226,10 +225,13 @@ func (r *predictRun) pipeline(ctx context.Context) error {
 	}
 	close(queue)
 	<-ended
+	cause := context.Cause(ctx)
+	stop(nil)
+	group.Wait()
 	if end != nil {
 		return end
 	}
-	return context.Cause(ctx)
+	return cause
 }
 
 // drain waits until everything sent to the collector has been taken in.

@@ -66,6 +66,7 @@ const (
 	maxTags        = 1 << 23 // tags in all directories
 	maxSamplesPer  = 4096    // samples per pixel
 	maxChunks      = 1 << 24 // strips or tiles in one page
+	maxRowBytes    = 1 << 28 // one row of a strip or tile, decoded
 	maxChunkBytes  = 1 << 30 // one strip or tile, decoded
 	maxDescription = 1 << 25 // bytes of an ImageDescription
 )

@@ -153,6 +153,9 @@ func (f *tiffFile) loadChunks(p *tiffPage) error {
 		return f.bad("page %d lists %d strips or tiles, %d are due", p.index, len(pos), n)
 	}
 	raw := int64(p.cw) * int64(inChunk) * int64(p.t.size)
+	if raw > maxRowBytes {
+		return &LimitError{f.name, fmt.Sprintf("page %d has rows of %d pixels of %d samples (limit %d MiB)", p.index, p.cw, inChunk, maxRowBytes>>20), "re-save it with tiles"}
+	}
 	if raw*int64(min(p.ch, p.h)) > maxChunkBytes && !p.direct() {
 		return &LimitError{f.name, fmt.Sprintf("page %d has strips or tiles of %d x %d pixels (limit %d MiB)", p.index, p.cw, p.ch, maxChunkBytes>>20), "re-save it with tiles"}
 	}

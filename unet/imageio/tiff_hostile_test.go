@@ -190,6 +190,32 @@ func TestHostileTIFF(t *testing.T) {
 	}
 }
 
+// TestHostileRows: pages whose rows alone are out of all proportion are refused
+// when a part of them is read, too.
+func TestHostileRows(t *testing.T) {
+	wide := func(height uint64, more ...rawTag) []rawTag {
+		return page8(append(more, longTag(tagImageWidth, 1<<24), longTag(tagImageLength, height), longTag(tagRowsPerStrip, height),
+			shortTag(tagBitsPerSample, 64), shortTag(tagSamplesPerPixel, 4096))...)
+	}
+	for name, tags := range map[string][]rawTag{
+		"strip whose size overflows": wide(1<<24, shortTag(tagCompression, compLZW)),
+		"not stored":                 wide(1, longTag(tagStripByteCounts, 0)),
+		"one row":                    wide(1),
+	} {
+		file := filepath.Join(t.TempDir(), "hostile.tif")
+		if err := os.WriteFile(file, rawTIFF(binary.LittleEndian, sixteen, tags), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Open(file)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		_, err = f.ReadRegion(0, 0, 0, 16, 1)
+		checkHostile(t, err, "hostile.tif")
+		f.Close()
+	}
+}
+
 // A file cut anywhere is an error, never a panic or a picture.
 func TestTruncated(t *testing.T) {
 	for _, name := range []string{"u16-lzw-p2.tif", "big-u16-tiles.tif", "jpeg-ycbcr.tif", "rgb16-planar-deflate-p2-tiles.tif", "ome-rgb.ome.tif", "u16.png", "rgb8.bmp", "rgb8.webp", "smooth.jpg"} {
