@@ -70,10 +70,7 @@ func (l *lanes) open(r *predictRun) error {
 // put it back: small planes are computed beside others, and large ones if there are
 // many; the last one in the first lane that is free.
 func (r *predictRun) take(t *task, scale float64) (chan *unet.Predictor, error) {
-	if t.last {
-		if len(r.lanes.all) > 0 {
-			return r.lanes.idle, nil
-		}
+	if t.last && len(r.lanes.all) == 0 {
 		return r.team, nil
 	}
 	if !r.lanes.opened {
@@ -88,7 +85,7 @@ func (r *predictRun) take(t *task, scale float64) (chan *unet.Predictor, error) 
 	if w*h > r.lanes.area {
 		return r.team, nil
 	}
-	if w*h > smallArea {
+	if w*h > smallArea && !t.last {
 		if r.lanes.large++; r.lanes.large <= fewLarge*len(r.lanes.all) {
 			return r.team, nil
 		}

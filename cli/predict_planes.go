@@ -68,6 +68,9 @@ type planeChoice struct{ page, channel, z, t selection }
 // nuclearStain matches names of channels that show nuclei.
 var nuclearStain = regexp.MustCompile(`(?i)dapi|hoechst|nucle[ui]|nuclear|\bdna\b|draq|\bh2b|to-?pro|sytox|propidium`)
 
+// maxMeasured is how many channels of one place are measured together.
+const maxMeasured = 256
+
 // planeJobs lists the planes of a file to segment. Where the file has several
 // channels and none is asked for, the one named like a nuclear stain is taken,
 // or else every one by itself; notes tell.
@@ -89,7 +92,7 @@ func (c planeChoice) planeJobs(f *imageio.File) (jobs []planeJob, notes []string
 		return place{p.Series, p.Z, p.T, 0}
 	}
 	var stained []string
-	unnamed := 0
+	unnamed, crowded := 0, false
 	for i, p := range f.Planes {
 		at[placeOf(p)] = append(at[placeOf(p)], i)
 	}
@@ -119,6 +122,9 @@ func (c planeChoice) planeJobs(f *imageio.File) (jobs []planeJob, notes []string
 		} else if len(group) > 1 && c.channel.text == "" {
 			unnamed = max(unnamed, len(group))
 		}
+		if len(group) > maxMeasured {
+			crowded, group = true, []int{i}
+		}
 		job := planeJob{index: i, info: p, suffix: suffix(p)}
 		for _, j := range group {
 			if q := f.Planes[j]; q.W == p.W && q.H == p.H && (q.C == 1 || j == i) {
@@ -139,6 +145,9 @@ func (c planeChoice) planeJobs(f *imageio.File) (jobs []planeJob, notes []string
 	}
 	if len(jobs) == 0 {
 		return nil, nil, withHint(usagef("%s: no plane is chosen by --page, --channel, --z and --t", f.Name), describePlanes(f))
+	}
+	if crowded {
+		notes = append(notes, fmt.Sprintf("more than %d channels: intensities are measured in the segmented one only", maxMeasured))
 	}
 	if len(stained) > 0 {
 		notes = append(notes, fmt.Sprintf("nuclei are sought in channel %s; --channel chooses another, --channel all takes each", strings.Join(stained, ", ")))

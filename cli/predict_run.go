@@ -42,6 +42,7 @@ type predictRun struct {
 	skip      bool
 	inputs    []input
 
+	owners   map[string]string // inputs by the base of their results
 	manifest manifest
 	earlier  map[string]*imageRecord // of the run that is continued, by input
 	batch    *batchFiles
@@ -166,7 +167,13 @@ func (r *predictRun) pipeline(ctx context.Context) error {
 	for a := range arrivals {
 		for t := range a.tasks {
 			f := &finished{record: a.record, ready: make(chan struct{})}
-			if t.file != nil {
+			if err := r.claim(t); err != nil {
+				f.err = err
+				if t.file != nil {
+					close(t.release)
+				}
+				close(f.ready)
+			} else if t.file != nil {
 				// Its results go straight to the batch's files: all before
 				// it must be there.
 				r.drain(queue)
@@ -232,6 +239,20 @@ func (r *predictRun) pipeline(ctx context.Context) error {
 		return end
 	}
 	return cause
+}
+
+// claim fails where another input has results of the same name, which only shows
+// once its planes are known: those of a.tif may be named like those of a_p0.tif.
+func (r *predictRun) claim(t *task) error {
+	key := strings.ToLower(t.base()) // some file systems ignore case
+	if owner, ok := r.owners[key]; ok && owner != t.in.path {
+		return withHint(fmt.Errorf("%s: its results would replace those of %s", t.in.path, owner), "rename one of them, or write them to different folders")
+	}
+	if r.owners == nil {
+		r.owners = map[string]string{}
+	}
+	r.owners[key] = t.in.path
+	return nil
 }
 
 // drain waits until everything sent to the collector has been taken in.
@@ -449,6 +470,10 @@ func (r *predictRun) compute(ctx context.Context, p *unet.Predictor, t *task, sc
 	return computed{maps, scale, time.Since(start).Seconds()}, err
 }
 
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 // hashInput is the SHA-256 of a file, or of all names and files of a folder.
 func hashInput(ctx context.Context, p string) (string, error) {
 	h := sha256.New()
@@ -461,7 +486,12 @@ func hashInput(ctx context.Context, p string) (string, error) {
 			return err
 		}
 		defer f.Close()
-		_, err = io.Copy(h, f)
+		_, err = io.Copy(h, readerFunc(func(p []byte) (int, error) {
+			if err := context.Cause(ctx); err != nil {
+				return 0, err
+			}
+			return f.Read(p)
+		}))
 		return err
 	}
 	err := error(nil)

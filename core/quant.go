@@ -86,10 +86,12 @@ func (q *quantisation) run() {
 	weight := prog.slice(q.weight)
 	w8 := unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(weight))), 4*len(weight))
 	for i, r := range q.ranges.Value {
-		in[i] = 0 // a channel that is never used
+		// Stored once: other programs may be reading the same weights.
+		scale := float32(0) // a channel that is never used
 		if r > 0 {
-			in[i] = 127 / r
+			scale = 127 / r
 		}
+		in[i] = scale
 	}
 	prog.engine.Parallel(q.oc/block, func(ob int) {
 		w := make([]float64, q.ic*q.taps)

@@ -64,7 +64,7 @@ func (in Input) spread(lo, hi float64) (float64, float64) {
 func percentiles(samples []float32, low, high float64) (lo, hi float64) {
 	// Integer samples of up to 16 bits: a histogram is exact and fast.
 	if hist := histogram(samples); hist != nil {
-		return histogramPercentiles(hist, low, high)
+		return histogramPercentiles(hist, 0, low, high)
 	}
 	finite := make([]float32, 0, len(samples))
 	for _, v := range samples {
@@ -103,8 +103,8 @@ func histogram(samples []float32) []int {
 	return hist
 }
 
-// histogramPercentiles is percentiles of hist[v] samples of each value v.
-func histogramPercentiles(hist []int, low, high float64) (lo, hi float64) {
+// histogramPercentiles is percentiles of hist[i] samples of each value first+i.
+func histogramPercentiles(hist []int, first int, low, high float64) (lo, hi float64) {
 	total := 0
 	for _, n := range hist {
 		total += n
@@ -112,10 +112,10 @@ func histogramPercentiles(hist []int, low, high float64) (lo, hi float64) {
 	at := func(rank int) float64 {
 		for v, n := range hist {
 			if rank -= n; rank < 0 {
-				return float64(v)
+				return float64(first + v)
 			}
 		}
-		return float64(len(hist) - 1)
+		return float64(first + len(hist) - 1)
 	}
 	return interpolate(total, low, at), interpolate(total, high, at)
 }

@@ -229,6 +229,12 @@ func (q *Quantization) time(ctx context.Context, e *core.Engine, m *Model) error
 	if side == 0 {
 		side = 256
 	}
+	fill := func(net *network) {
+		in := net.prog.Data(net.input)
+		for k := range in {
+			in[k] = float32(k%251) / 251
+		}
+	}
 	var nets [2]*network
 	var times [2][]float64
 	for i, model := range []*Model{m, q.Model} {
@@ -237,10 +243,7 @@ func (q *Quantization) time(ctx context.Context, e *core.Engine, m *Model) error
 			return err
 		}
 		defer net.prog.Free()
-		in := net.prog.Data(net.input)
-		for k := range in {
-			in[k] = float32(k%251) / 251
-		}
+		fill(net)
 		if err := net.prog.Run(ctx, core.Pack, core.Forward); err != nil {
 			return err
 		}
@@ -248,6 +251,7 @@ func (q *Quantization) time(ctx context.Context, e *core.Engine, m *Model) error
 	}
 	for range rounds {
 		for i, net := range nets {
+			fill(net)
 			start := time.Now()
 			if err := net.prog.Run(ctx, core.Forward); err != nil {
 				return err

@@ -3,6 +3,7 @@ package unet
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"unet/core"
@@ -34,6 +35,7 @@ const scanSamples = 1 << 24
 // bits they are exactly those of Apply, from a histogram of every sample. Of
 // other images with more than 16 Mi samples an evenly spaced part is taken.
 func (in Input) Levels(ctx context.Context, src Rows) (Levels, error) {
+	const signed = 1 << 15 // samples of 16 bits may have a sign
 	var hist []int
 	var kept []float32
 	var first *imageio.Image
@@ -52,7 +54,7 @@ func (in Input) Levels(ctx context.Context, src Rows) (Levels, error) {
 			first = &imageio.Image{C: m.C, Bits: m.Bits, Float: m.Float}
 			gray = m.C > 1
 			if m.Bits <= 16 && !m.Float {
-				hist = make([]int, 1<<16)
+				hist = make([]int, 3*signed) // from -signed on
 			}
 			n := src.W * src.H * min(m.C, 3)
 			stride = (n + scanSamples - 1) / scanSamples
@@ -64,7 +66,7 @@ func (in Input) Levels(ctx context.Context, src Rows) (Levels, error) {
 		samples := m.Pix[:min(m.C, 3)*m.W*m.H]
 		if hist != nil {
 			for _, v := range samples {
-				hist[int(v)&0xffff]++
+				hist[max(0, min(int(v)+signed, len(hist)-1))]++
 			}
 			continue
 		}
@@ -80,7 +82,7 @@ func (in Input) Levels(ctx context.Context, src Rows) (Levels, error) {
 		}
 	}
 	if hist != nil && in.Normalise == "percentile" {
-		l.Low, l.High = in.spread(histogramPercentiles(hist, in.Low, in.High))
+		l.Low, l.High = in.spread(histogramPercentiles(hist, -signed, in.Low, in.High))
 	} else {
 		l.Low, l.High = in.Range(kept, first)
 	}
@@ -126,7 +128,7 @@ func (p *Predictor) MaxRows(w, seen, channels int, budget int64) (rows int, netw
 				(fixed+(256+streamRows)*row)>>20+1, budget>>20),
 			Hint: "allow more with --max-memory, or cut the image"}
 	}
-	return min(rows, 8192), network, nil
+	return min(rows, 8192, math.MaxInt32/(w+2)-2*streamRows), network, nil
 }
 
 // Bands computes the maps of a large image from top to bottom. emit gets

@@ -156,12 +156,19 @@ func TestLevels(t *testing.T) {
 	for i := range float.Pix {
 		float.Pix[i] = float.Pix[i]*0.37 - 9
 	}
+	signed := blobs(300, 200, 1, 7)
+	for i := range signed.Pix {
+		signed.Pix[i] -= 30
+		if i%40 == 0 {
+			signed.Pix[i] = -32768
+		}
+	}
 	same := &imageio.Image{W: 300, H: 200, C: 3, Bits: 8, Pix: slices.Concat(gray.Pix, gray.Pix, gray.Pix)}
 	for _, k := range []struct {
 		name string
 		img  *imageio.Image
 		gray bool
-	}{{"gray", gray, false}, {"float", float, false}, {"colour", blobs(300, 200, 3, 8), false}, {"gray in colour", same, true},
+	}{{"gray", gray, false}, {"float", float, false}, {"signed", signed, false}, {"colour", blobs(300, 200, 3, 8), false}, {"gray in colour", same, true},
 		{"constant", imageio.NewImage(9, 9, 1), false}} {
 		l, err := in.Levels(context.Background(), rowsOf(k.img))
 		if err != nil {

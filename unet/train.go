@@ -251,7 +251,7 @@ func (t *Trainer) restore() (err error) {
 	switch {
 	case string(t.state.Config) != string(t.config):
 		err = errors.New("the settings differ from those the run began with")
-	case t.state.Epoch > t.Config.Epochs || t.state.Step > t.feed.steps:
+	case t.state.Epoch > t.Config.Epochs || t.state.Epoch == t.Config.Epochs && !t.state.Finished || t.state.Step > t.feed.steps:
 		err = fmt.Errorf("it stands at epoch %d, step %d, behind the end of the run", t.state.Epoch, t.state.Step)
 	case t.state.Data != t.DataHash:
 		err = errors.New("the training images differ from those the run began with")
@@ -342,7 +342,8 @@ func (t *Trainer) save() error {
 // endEpoch validates, decides on best and stop, and saves.
 func (t *Trainer) endEpoch(ctx context.Context, start time.Time) error {
 	s, c := t.state, t.Config
-	e := Epoch{Epoch: s.Epoch + 1, Rate: t.adam.Rate, Train: s.Partial.scores()}
+	e := Epoch{Epoch: s.Epoch + 1, Train: s.Partial.scores(),
+		Rate: s.Factor * c.rate((s.Epoch+1)*t.feed.steps-1, c.Epochs*t.feed.steps)} // of the last step, which an earlier run may have done
 	last := e.Epoch == c.Epochs
 	if e.Epoch%c.ValidateEvery == 0 || last {
 		v, err := t.validate(ctx, c.EMA > 0)

@@ -87,6 +87,15 @@ func Open(path string) (*File, error) {
 	return openRaster(path, data)
 }
 
+// plausibleSize is a pixel's size in µm as a file states it, or 0, unknown, where
+// it is none: negative, infinite, not a number or larger than any image.
+func plausibleSize(um float64) float64 {
+	if um > 0 && um < 1e9 {
+		return um
+	}
+	return 0
+}
+
 // Close releases the file.
 func (f *File) Close() error { return f.src.Close() }
 

@@ -156,7 +156,11 @@ func (f *tiffFile) loadChunks(p *tiffPage) error {
 	if raw > maxRowBytes {
 		return &LimitError{f.name, fmt.Sprintf("page %d has rows of %d pixels of %d samples (limit %d MiB)", p.index, p.cw, inChunk, maxRowBytes>>20), "re-save it with tiles"}
 	}
-	if raw*int64(min(p.ch, p.h)) > maxChunkBytes && !p.direct() {
+	high := min(p.ch, p.h)
+	if p.compression == compJPEG { // holds all rows, inside the page or not
+		high = p.ch
+	}
+	if raw*int64(high) > maxChunkBytes && !p.direct() {
 		return &LimitError{f.name, fmt.Sprintf("page %d has strips or tiles of %d x %d pixels (limit %d MiB)", p.index, p.cw, p.ch, maxChunkBytes>>20), "re-save it with tiles"}
 	}
 	length, err := f.ints(p.counts, maxChunks)
@@ -242,7 +246,8 @@ func (f *tiffFile) chunk(p *tiffPage, i, inChunk int) ([]byte, error) {
 	rows := f.rowsOf(p, i)
 	n := p.cw * inChunk * p.t.size * rows
 	out := f.cache.make(n)
-	src, err := f.bytes(int64(p.chunkPos[i]), int64(p.chunkLen[i]))
+	// No compression makes more than this of n bytes, whatever the file says.
+	src, err := f.bytes(int64(p.chunkPos[i]), min(int64(p.chunkLen[i]), 4*int64(n)+1<<20))
 	if err != nil {
 		return nil, err
 	}

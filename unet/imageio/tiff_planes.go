@@ -137,6 +137,7 @@ func (s *tiffSource) add(p *tiffPage, info PlaneInfo, name func(channel int) str
 			info.Name = name(info.Channel)
 		}
 		s.planes = append(s.planes, pl)
+		info.PixelSize = plausibleSize(info.PixelSize)
 		s.out.Planes = append(s.out.Planes, info)
 		info.Channel++
 	}

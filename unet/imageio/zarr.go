@@ -258,7 +258,7 @@ func (s *zarrSource) add(a *zarrArray, axes []zarrAxis, size float64, attrs zarr
 	}
 	for page := range a.planes() {
 		p := PlaneInfo{Page: page, W: int(a.shape[n-1]), H: int(a.shape[n-2]), C: 1,
-			Bits: 8 * a.t.size, Float: a.t.kind == 'f', PixelSize: size}
+			Bits: 8 * a.t.size, Float: a.t.kind == 'f', PixelSize: plausibleSize(size)}
 		for i, v := range a.lead(page) {
 			switch axes[i].Name {
 			case "t":
