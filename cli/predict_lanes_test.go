@@ -85,6 +85,12 @@ func TestLanes(t *testing.T) {
 				t.Errorf("%s: the last image waits for all lanes (%v)", c.name, err)
 			}
 		}
+		if c.lanes > 0 {
+			huge := &task{job: planeJob{info: imageio.PlaneInfo{W: 1 << 16, H: 1 << 16, C: 1}}, last: true}
+			if from, err := r.take(huge, 1); err != nil || (from != r.team) != (c.model == paper) {
+				t.Errorf("%s: the last image takes a lane's memory (%v)", c.name, err)
+			}
+		}
 		r.lanes.close()
 		p.Close()
 		e.Close()

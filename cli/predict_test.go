@@ -622,3 +622,22 @@ func TestPredictErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestPredictMeetingNames: the pages of one file may be named like another file.
+// Neither's results may replace the other's.
+func TestPredictMeetingNames(t *testing.T) {
+	dir := t.TempDir()
+	pages, err := os.ReadFile(filepath.Join("..", "unet", "imageio", "testdata", "pages-u8.tif"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeImage(t, filepath.Join(dir, "in", "A_P0.tif"), discs(64, 48, disc{20, 20, 8}))
+	if err := os.WriteFile(filepath.Join(dir, "in", "a.tif"), pages, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out")
+	_, stderr := mustRun(t, exitPartial, "predict", "--model", brightnessModel(t, unet.Nuclei), "--out", out, filepath.Join(dir, "in"))
+	if !strings.Contains(stderr, "would replace those of") {
+		t.Errorf("the warning is %q", stderr)
+	}
+}

@@ -201,6 +201,8 @@ func TestHostileRows(t *testing.T) {
 		"strip whose size overflows": wide(1<<24, shortTag(tagCompression, compLZW)),
 		"not stored":                 wide(1, longTag(tagStripByteCounts, 0)),
 		"one row":                    wide(1),
+		"JPEG tile, page of one row": page8(longTag(tagImageWidth, 65535), longTag(tagImageLength, 1), shortTag(tagCompression, compJPEG),
+			longTag(tagTileWidth, 65535), longTag(tagTileLength, 65535)),
 	} {
 		file := filepath.Join(t.TempDir(), "hostile.tif")
 		if err := os.WriteFile(file, rawTIFF(binary.LittleEndian, sixteen, tags), 0o600); err != nil {
@@ -212,6 +214,25 @@ func TestHostileRows(t *testing.T) {
 		}
 		_, err = f.ReadRegion(0, 0, 0, 16, 1)
 		checkHostile(t, err, "hostile.tif")
+		f.Close()
+	}
+}
+
+// TestPixelSizes: what is no size of a pixel counts as unknown.
+func TestPixelSizes(t *testing.T) {
+	for size, want := range map[string]float64{"0.5": 0.5, "NaN": 0, "INF": 0, "-0.5": 0, "0": 0, "1e300": 0} {
+		file := filepath.Join(t.TempDir(), "a.ome.tif")
+		xml := `<?xml version="1.0"?><OME><Image><Pixels DimensionOrder="XYCZT" Type="uint8" SizeX="4" SizeY="4" SizeC="1" SizeZ="1" SizeT="1" PhysicalSizeX="` + size + `"><TiffData/></Pixels></Image></OME>`
+		if err := os.WriteFile(file, rawTIFF(binary.LittleEndian, sixteen, page8(rawTag{tag: tagDescription, typ: 2, text: xml})), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Planes[0].PixelSize; got != want {
+			t.Errorf("%s: %v µm, want %v", size, got, want)
+		}
 		f.Close()
 	}
 }
