@@ -77,6 +77,8 @@ type canvas struct {
 	l *imageio.Labels
 	// overlap counts the pixels refused to later nuclei.
 	overlap int
+	// drawn counts all pixels given to nuclei, once more for every time.
+	drawn int
 	// crossings counts the rows crossed by edges of polygons.
 	crossings int
 }
@@ -85,7 +87,7 @@ func newCanvas(w, h int) *canvas { return &canvas{l: imageio.NewLabels(w, h)} }
 
 // check fails when nuclei overlap beyond all reason.
 func (c *canvas) check() error {
-	if c.overlap > maxOverlap*(len(c.l.ID)+1) {
+	if c.drawn > maxOverlap*(len(c.l.ID)+1) {
 		return fmt.Errorf("the nuclei cover the image more than %d times over", maxOverlap)
 	}
 	return nil
@@ -93,6 +95,7 @@ func (c *canvas) check() error {
 
 // put gives pixel i to id unless an earlier nucleus has it.
 func (c *canvas) put(i int, id uint32) {
+	c.drawn++
 	if v := c.l.ID[i]; v == 0 {
 		c.l.ID[i] = id
 	} else if v != id {

@@ -222,6 +222,13 @@ func TestOverlappingPolygonsAreBounded(t *testing.T) {
 	if _, _, err := e.Labels(9, 9); err == nil || !strings.Contains(err.Error(), "times over") {
 		t.Errorf("error %v", err)
 	}
+	one := &Encoded{objects: []object{{}}}
+	for _, o := range e.objects { // parts of one nucleus
+		one.objects[0].polygons = append(one.objects[0].polygons, o.polygons...)
+	}
+	if _, _, err := one.Labels(9, 9); err == nil || !strings.Contains(err.Error(), "times over") {
+		t.Errorf("one nucleus of many equal parts: error %v", err)
+	}
 	e.objects = e.objects[:3]
 	l, overlap, err := e.Labels(9, 9)
 	if err != nil || overlap != 2*81 || l.Max() != 1 {
