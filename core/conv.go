@@ -55,7 +55,7 @@ func (b *Builder) newLayer(conv, norm string, ic int, out Tensor) *layer {
 	}
 	l.scale = b.prog.weights(conv+".scale", l.oc)
 	l.bias = b.prog.weights(conv+".bias", l.oc)
-	b.prog.fn(Pack, conv+".fold", l.fold)
+	b.prog.fn(Pack, conv+".fold", l.fold, l.scale, l.bias)
 	return l
 }
 

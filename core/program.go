@@ -238,21 +238,22 @@ func (p *Program) Run(ctx context.Context, phases ...Phase) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if p.shared != nil {
-		if err := p.shared.ready(p, func() error { return p.run(ctx, Pack) }); err != nil {
+		if err := p.shared.ready(p, func() error { return p.run(ctx, Pack, (*step).stale) }); err != nil {
 			return err
 		}
 	}
 	for _, phase := range phases {
-		if err := p.run(ctx, phase); err != nil {
+		if err := p.run(ctx, phase, nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *Program) run(ctx context.Context, phase Phase) error {
+// run does the steps of a phase, or those of them that are due.
+func (p *Program) run(ctx context.Context, phase Phase, due func(*step) bool) error {
 	for _, s := range p.steps {
-		if s.phase != phase {
+		if s.phase != phase || due != nil && !due(s) {
 			continue
 		}
 		if ctx.Err() != nil {

@@ -62,7 +62,7 @@ func (b *Builder) quantise(layer string, ranges *Param, taps, ic, oc int, weight
 		packed: b.prog.weights(layer+".packed", n*ic*block/2),
 		offset: b.prog.weights(layer+".offset", n*block),
 	}
-	b.prog.fn(Pack, layer+".quantise", q.run, q.weight)
+	b.prog.fn(Pack, layer+".quantise", q.run, q.weight, q.in, q.out)
 	args := &csrc.QPack{N: int32(n), K: int32(ic)}
 	b.prog.op(Pack, csrc.OpPackQ, unsafe.Pointer(args), layer+".pack")
 	b.prog.bind((**float32)(unsafe.Pointer(&args.Src)), q.weight, 0)
@@ -86,12 +86,10 @@ func (q *quantisation) run() {
 	weight := prog.slice(q.weight)
 	w8 := unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(weight))), 4*len(weight))
 	for i, r := range q.ranges.Value {
-		// Stored once: other programs may be reading the same weights.
-		scale := float32(0) // a channel that is never used
+		in[i] = 0 // a channel that is never used
 		if r > 0 {
-			scale = 127 / r
+			in[i] = 127 / r
 		}
-		in[i] = scale
 	}
 	prog.engine.Parallel(q.oc/block, func(ob int) {
 		w := make([]float64, q.ic*q.taps)

@@ -132,14 +132,27 @@ func (s *Shared) hold(p *Program) error {
 	return nil
 }
 
-// ready runs pack, the Pack phase of p, if weights of p need it. Programs that have
-// them in common wait.
+// stale says that b is packed weights that are not there yet.
+func (b *buffer) stale() bool { return b.shared != nil && !b.shared.packed }
+
+// stale says that s makes weights that are not there yet. The others of its
+// program must be left alone: programs beside it may be reading them.
+func (s *step) stale() bool {
+	if slices.ContainsFunc(s.bufs, (*buffer).stale) {
+		return true
+	}
+	return slices.ContainsFunc(s.ops, func(o *operation) bool {
+		return slices.ContainsFunc(o.bind, func(v binding) bool { return v.buf.stale() })
+	})
+}
+
+// ready runs pack, the Pack steps that are stale, if weights of p need it. Programs
+// that have them in common wait.
 func (s *Shared) ready(p *Program, pack func() error) error {
 	w := s.common()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	stale := func(b *buffer) bool { return b.shared != nil && !b.shared.packed }
-	if !slices.ContainsFunc(p.bufs, stale) {
+	if !slices.ContainsFunc(p.bufs, (*buffer).stale) {
 		return nil
 	}
 	if err := pack(); err != nil {
