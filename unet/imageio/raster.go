@@ -90,7 +90,7 @@ func rasterConfig(r io.Reader, format string) (image.Config, error) {
 }
 
 // RasterBytes is the memory Open takes for a file of a format that is decoded
-// whole (PNG, JPEG, BMP, WebP and, for each frame, GIF): the file and its
+// whole (PNG, JPEG, BMP, WebP and GIF with all its frames): the file and its
 // pixels. It is 0 for files that are read in pieces, and for those that Open
 // refuses.
 func RasterBytes(path string) int64 {
@@ -105,9 +105,19 @@ func RasterBytes(path string) int64 {
 	}
 	head := make([]byte, 16)
 	n, _ := f.ReadAt(head, 0)
-	cfg, err := rasterConfig(f, sniff(head[:n]))
+	format := sniff(head[:n])
+	cfg, err := rasterConfig(f, format)
 	if err != nil {
 		return 0
+	}
+	if format == "GIF" {
+		data, err := readFile(path)
+		if err != nil {
+			return 0
+		}
+		if frames, pixels := gifFrames(data); frames > 1 { // decoded, and drawn on the screen
+			return st.Size() + pixels + int64(frames)*int64(cfg.Width)*int64(cfg.Height)*4
+		}
 	}
 	pixel := int64(4)
 	switch cfg.ColorModel {
