@@ -54,8 +54,10 @@ func allowed(from, to string) bool {
 	switch {
 	case from == "unet/csrc", from == "unet/core/ref":
 		return false
-	case from == "unet/core":
+	case from == "unet/core/portable":
 		return to == "unet/csrc" || to == "unet/core/ref"
+	case from == "unet/core":
+		return to == "unet/csrc" || below(to, "unet/core")
 	case below(from, "unet/unet/imageio"):
 		return false // files know nothing of networks
 	case from == "unet/unet/instance", from == "unet/unet/metrics", below(from, "unet/unet/dataset"):

@@ -12,7 +12,7 @@ import (
 // backends are all that the CPU can run, with those that faster instructions
 // stand in for.
 func backends() map[string]backend {
-	list := map[string]backend{"go": reference{}}
+	list := map[string]backend{"go": inGo{}}
 	for _, isa := range ISAs() {
 		for _, i := range Variants(isa) {
 			list[i.String()] = native(i)
@@ -48,7 +48,7 @@ func newQuantCase(c *check, d ref.Dims, taps, ranges int) *quantCase {
 	}
 	n := d.OC / 16 * taps
 	src := c.alloc(len(q.w) / 4)
-	copy(int8s(src.int32s(), len(q.w)), q.w)
+	copy(unsafe.Slice((*int8)(unsafe.Pointer(src.ptr())), len(q.w)), q.w)
 	packed, offset := c.out(len(q.w)/2), c.out(n*16)
 	args := csrc.QPack{Src: (*int8)(unsafe.Pointer(src.ptr())), Dst: packed.int32s(), Offset: offset.int32s(),
 		N: int32(n), K: int32(d.IC)}

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"unet/core/portable"
 	"unet/csrc"
 
 	"github.com/klauspost/cpuid/v2"
@@ -44,18 +45,18 @@ func (n native) run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float3
 	csrc.Run(csrc.ISA(n), op, args, t0, t1, scratch)
 }
 
-// reference is the backend of pure Go kernels, for builds without cgo.
-type reference struct{}
+// inGo is the backend of package portable, for builds without cgo.
+type inGo struct{}
 
-func (reference) has(op csrc.Op) bool                         { return refHas(op) }
-func (reference) tasks(op csrc.Op, args unsafe.Pointer) int   { return refTasks(op, args) }
-func (reference) scratch(op csrc.Op, args unsafe.Pointer) int { return refScratch(op, args) }
-func (reference) run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32) {
-	refRun(op, args, t0, t1, scratch)
+func (inGo) has(op csrc.Op) bool                         { return portable.Has(op) }
+func (inGo) tasks(op csrc.Op, args unsafe.Pointer) int   { return portable.Tasks(op, args) }
+func (inGo) scratch(op csrc.Op, args unsafe.Pointer) int { return portable.Scratch(op, args) }
+func (inGo) run(op csrc.Op, args unsafe.Pointer, t0, t1 int, _ *float32) {
+	portable.Run(op, args, t0, t1)
 }
 
 // ISAs lists the instruction sets this program and CPU can use, best first.
-// "go", the pure Go reference, is always last.
+// "go", package portable, is always last.
 func ISAs() []string {
 	var list []string
 	avx2 := cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3)
@@ -104,7 +105,7 @@ func backendOf(isa string) backend {
 	if list := Variants(isa); len(list) > 0 {
 		return native(list[0])
 	}
-	return reference{}
+	return inGo{}
 }
 
 // CPU describes the processor for logs and bug reports.

@@ -1,4 +1,4 @@
-package core
+package portable
 
 import (
 	"unsafe"
@@ -7,21 +7,18 @@ import (
 	"unet/csrc"
 )
 
-// The pure Go backend: every operation unpacks its NCHW16c tensors to NCHW,
-// calls package ref and packs the result. It serves builds without cgo and
-// the tests; it is slow. Channels past the real count are computed like the
-// others and come out zero because their inputs and weights are zero.
-
-// Work is split into bands of at most refRows rows, stretches of refChunk
+// Work is split into bands of at most bandRows rows, stretches of chunkSize
 // values, or blocks of 16 channels.
 const (
-	refRows  = 32 // even, so that pooling windows stay within a band
-	refChunk = 16384
+	bandRows  = 32 // even, so that pooling windows stay within a band
+	chunkSize = 16384
 )
 
-func refHas(op csrc.Op) bool { return op >= 0 && op < csrc.Ops }
+// Has reports whether the package implements op: it does all of package csrc.
+func Has(op csrc.Op) bool { return op >= 0 && op < csrc.Ops }
 
-func refTasks(op csrc.Op, args unsafe.Pointer) int {
+// Tasks returns into how many independent tasks op on args falls.
+func Tasks(op csrc.Op, args unsafe.Pointer) int {
 	switch op {
 	case csrc.OpConv3x3, csrc.OpWino43, csrc.OpBWino43:
 		a := (*csrc.Conv3x3)(args)
@@ -60,9 +57,9 @@ func refTasks(op csrc.Op, args unsafe.Pointer) int {
 	return 1 // packing and reductions
 }
 
-// refScratch returns, as the C kernels do, the size of `partial` for the
+// Scratch returns, as the C kernels do, the size of `partial` for the
 // reductions; nothing here needs scratch memory.
-func refScratch(op csrc.Op, args unsafe.Pointer) int {
+func Scratch(op csrc.Op, args unsafe.Pointer) int {
 	switch op {
 	case csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43Reduce, csrc.OpWgradFirstReduce:
 		a := (*csrc.Wgrad3x3)(args)
@@ -74,34 +71,36 @@ func refScratch(op csrc.Op, args unsafe.Pointer) int {
 	return 0
 }
 
-func refRun(op csrc.Op, args unsafe.Pointer, t0, t1 int, _ *float32) {
+// Run does tasks t0..t1-1 of op. args points to the struct of op; no scratch
+// memory is needed.
+func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int) {
 	for t := t0; t < t1; t++ {
 		switch op {
 		case csrc.OpConv3x3, csrc.OpWino43, csrc.OpBWino43:
-			refConv3x3(op, (*csrc.Conv3x3)(args), t)
+			conv3x3(op, (*csrc.Conv3x3)(args), t)
 		case csrc.OpFirst:
-			refFirst((*csrc.First)(args), t)
+			first((*csrc.First)(args), t)
 		case csrc.OpWgrad3x3, csrc.OpWgradWino43:
 			a := (*csrc.Wgrad3x3)(args)
-			src := refUnpack(a.Src, a.SrcImage, a.N, 0, blocks(a.IC), a.H, a.W, 0, a.H)
-			refWgrad(a, src, refAct(a.Act, blocks(a.IC)), blocks(a.IC)*16, t)
+			src := unpack(a.Src, a.SrcImage, a.N, 0, blocks(a.IC), a.H, a.W, 0, a.H)
+			wgrad(a, src, activation(a.Act, blocks(a.IC)), blocks(a.IC)*16, t)
 		case csrc.OpWgradFirst:
 			a := (*csrc.Wgrad3x3)(args)
-			refWgrad(a, floats(a.Src, int(a.N*a.IC*a.H*a.W)), ref.Act{}, int(a.IC), t)
+			wgrad(a, floats(a.Src, int(a.N*a.IC*a.H*a.W)), ref.Act{}, int(a.IC), t)
 		case csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43Reduce, csrc.OpWgradFirstReduce:
 			a := (*csrc.Wgrad3x3)(args)
 			size := int(a.OC * a.IC * 9)
 			copy(floats(a.DW, size), floats(a.Partial, size))
 		case csrc.OpPackConv3x3, csrc.OpPackWino43, csrc.OpPackBWino43, csrc.OpPackFirst:
-			refPack(op, (*csrc.Pack)(args))
+			packConv(op, (*csrc.Pack)(args))
 		case csrc.OpPackTConv, csrc.OpPackBTConv:
-			refPackTConv((*csrc.Pack)(args))
+			packTConv((*csrc.Pack)(args))
 		case csrc.OpTConv, csrc.OpBTConv:
-			refTConv(op, (*csrc.TConv)(args), t)
+			tconv(op, (*csrc.TConv)(args), t)
 		case csrc.OpTConvDgrad:
-			refTConvDgrad((*csrc.TConv)(args), t)
+			tconvDgrad((*csrc.TConv)(args), t)
 		case csrc.OpTConvWgrad:
-			refTConvWgrad((*csrc.TConvWgrad)(args), t)
+			tconvWgrad((*csrc.TConvWgrad)(args), t)
 		case csrc.OpTConvWgradReduce:
 			a := (*csrc.TConvWgrad)(args)
 			dw, db := int(a.OC*a.IC*4), int(a.OC)
@@ -109,43 +108,43 @@ func refRun(op csrc.Op, args unsafe.Pointer, t0, t1 int, _ *float32) {
 			copy(floats(a.DW, dw), partial)
 			copy(floats(a.DB, db), partial[dw:])
 		case csrc.OpQWino43:
-			refQWino43((*csrc.QWino43)(args), t)
+			qwino43((*csrc.QWino43)(args), t)
 		case csrc.OpQTConv:
-			refQTConv((*csrc.QTConv)(args), t)
+			qtconv((*csrc.QTConv)(args), t)
 		case csrc.OpPackQ:
 			a := (*csrc.QPack)(args)
 			size := int(a.N * a.K * 16)
 			copy(int8s(a.Dst, size), unsafe.Slice(a.Src, size))
 			clear(floats((*float32)(unsafe.Pointer(a.Offset)), int(a.N*16)))
 		case csrc.OpPool, csrc.OpPoolBwd:
-			refPool(op, (*csrc.Pool)(args), t)
+			pool(op, (*csrc.Pool)(args), t)
 		case csrc.OpBNStats, csrc.OpBNSums, csrc.OpBNBwd:
-			refBN(op, (*csrc.BN)(args), t)
+			batchNorm(op, (*csrc.BN)(args), t)
 		case csrc.OpHead, csrc.OpHeadBwd:
-			refHead(op, (*csrc.Head)(args), t)
+			head(op, (*csrc.Head)(args), t)
 		case csrc.OpLossFwd, csrc.OpLossBwd:
-			refLoss(op, (*csrc.Loss)(args), t)
+			loss(op, (*csrc.Loss)(args), t)
 		case csrc.OpAdam, csrc.OpSumSq:
-			refAdam(op, (*csrc.Adam)(args), t)
+			adam(op, (*csrc.Adam)(args), t)
 		}
 	}
 }
 
-func bands(h int32) int  { return (int(h) + refRows - 1) / refRows }
+func bands(h int32) int  { return (int(h) + bandRows - 1) / bandRows }
 func blocks(c int32) int { return (int(c) + 15) / 16 }
-func chunks(n int64) int { return int((n + refChunk - 1) / refChunk) }
+func chunks(n int64) int { return int((n + chunkSize - 1) / chunkSize) }
 
 // band returns image and rows y0..y1-1 of task t of an operation split by
 // images and bands.
 func band(t int, h int32) (image int, y0, y1 int32) {
-	y0 = int32(t%bands(h)) * refRows
-	return t / bands(h), y0, min(y0+refRows, h)
+	y0 = int32(t%bands(h)) * bandRows
+	return t / bands(h), y0, min(y0+bandRows, h)
 }
 
 // chunk returns image and values i0..i1-1 of task t.
 func chunk(t int, size int64) (image, i0, i1 int64) {
-	i0 = int64(t%chunks(size)) * refChunk
-	return int64(t / chunks(size)), i0, min(i0+refChunk, size)
+	i0 = int64(t%chunks(size)) * chunkSize
+	return int64(t / chunks(size)), i0, min(i0+chunkSize, size)
 }
 
 // floats views n floats at p; nil stays nil.
@@ -159,9 +158,9 @@ func offset(p *float32, n int64) *float32 {
 	return (*float32)(unsafe.Add(unsafe.Pointer(p), n*4))
 }
 
-// refUnpack copies rows y0..y1-1 of the channel blocks b0..b1-1 of n images at p
+// unpack copies rows y0..y1-1 of the channel blocks b0..b1-1 of n images at p
 // to dense NCHW.
-func refUnpack(p *float32, image int64, n int32, b0, b1 int, h, w, y0, y1 int32) []float32 {
+func unpack(p *float32, image int64, n int32, b0, b1 int, h, w, y0, y1 int32) []float32 {
 	size := int((y1 - y0) * w)
 	dst := make([]float32, int(n)*(b1-b0)*16*size)
 	for i := range int(n) {
@@ -176,9 +175,9 @@ func refUnpack(p *float32, image int64, n int32, b0, b1 int, h, w, y0, y1 int32)
 	return dst
 }
 
-// refPackTo is the reverse of refUnpack for one image: the planes of src are rows
+// packTo is the reverse of unpack for one image: the planes of src are rows
 // y0..y1-1 of the image at p.
-func refPackTo(p *float32, src []float32, b0, b1 int, h, w, y0, y1 int32) {
+func packTo(p *float32, src []float32, b0, b1 int, h, w, y0, y1 int32) {
 	size := int((y1 - y0) * w)
 	for b := b0; b < b1; b++ {
 		dst := floats(offset(p, (int64(b)*int64(h)+int64(y0))*int64(w)*16), size*16)
@@ -189,68 +188,68 @@ func refPackTo(p *float32, src []float32, b0, b1 int, h, w, y0, y1 int32) {
 	}
 }
 
-func refAct(a csrc.Act, cb int) ref.Act {
+func activation(a csrc.Act, cb int) ref.Act {
 	if a.Scale == nil {
 		return ref.Act{}
 	}
 	return ref.Act{Scale: floats(a.Scale, cb*16), Shift: floats(a.Shift, cb*16), Lo: floats(a.Lo, cb*16)}
 }
 
-func refPool(op csrc.Op, a *csrc.Pool, t int) {
+func pool(op csrc.Op, a *csrc.Pool, t int) {
 	i, b := int64(t/int(a.CB)), t%int(a.CB)
 	d := ref.Dims{N: 1, IC: 16, H: int(a.H), W: int(a.W)}
-	act := refAct(a.Act, int(a.CB)).Of(b*16, b*16+16)
-	src := refUnpack(offset(a.Src, i*a.SrcImage), 0, 1, b, b+1, a.H, a.W, 0, a.H)
+	act := activation(a.Act, int(a.CB)).Of(b*16, b*16+16)
+	src := unpack(offset(a.Src, i*a.SrcImage), 0, 1, b, b+1, a.H, a.W, 0, a.H)
 	h2, w2 := a.H/2, a.W/2
 	if op == csrc.OpPool {
 		dst := make([]float32, 16*h2*w2)
 		ref.Pool(d, dst, src, act)
-		refPackTo(offset(a.Dst, i*a.DstImage), dst, b, b+1, h2, w2, 0, h2)
+		packTo(offset(a.Dst, i*a.DstImage), dst, b, b+1, h2, w2, 0, h2)
 		return
 	}
-	ddst := refUnpack(offset(a.DDst, i*a.DDstImage), 0, 1, b, b+1, h2, w2, 0, h2)
-	dsrc := refUnpack(offset(a.DSrc, i*a.DSrcImage), 0, 1, b, b+1, a.H, a.W, 0, a.H)
+	ddst := unpack(offset(a.DDst, i*a.DDstImage), 0, 1, b, b+1, h2, w2, 0, h2)
+	dsrc := unpack(offset(a.DSrc, i*a.DSrcImage), 0, 1, b, b+1, a.H, a.W, 0, a.H)
 	ref.PoolBwd(d, dsrc, ddst, src, act)
-	refPackTo(offset(a.DSrc, i*a.DSrcImage), dsrc, b, b+1, a.H, a.W, 0, a.H)
+	packTo(offset(a.DSrc, i*a.DSrcImage), dsrc, b, b+1, a.H, a.W, 0, a.H)
 }
 
-func refBN(op csrc.Op, a *csrc.BN, t int) {
+func batchNorm(op csrc.Op, a *csrc.BN, t int) {
 	i, y0, y1 := band(t, a.H)
 	cb := int(a.CB)
 	c := cb * 16
 	d := ref.Dims{N: 1, IC: c, H: int(y1 - y0), W: int(a.W)}
-	y := refUnpack(offset(a.Y, int64(i)*a.YImage), 0, 1, 0, cb, a.H, a.W, y0, y1)
+	y := unpack(offset(a.Y, int64(i)*a.YImage), 0, 1, 0, cb, a.H, a.W, y0, y1)
 	if op == csrc.OpBNStats {
-		refStats(d, a.Stats, a.Counts, t, y)
+		statistics(d, a.Stats, a.Counts, t, y)
 		return
 	}
 	at := offset(a.DA, int64(i)*a.DAImage)
-	da := refUnpack(at, 0, 1, 0, cb, a.H, a.W, y0, y1)
+	da := unpack(at, 0, 1, 0, cb, a.H, a.W, y0, y1)
 	if op == csrc.OpBNSums {
 		sums := floats(offset(a.Sums, int64(t*2*c)), 2*c)
-		ref.BNSums(d, sums[:c], sums[c:], y, refAct(a.Act, cb), da, floats(a.Mean, c))
+		ref.BNSums(d, sums[:c], sums[c:], y, activation(a.Act, cb), da, floats(a.Mean, c))
 		return
 	}
-	ref.BNBwd(d, da, y, refAct(a.Act, cb), floats(a.CA, c), floats(a.CY, c), floats(a.C0, c))
-	refPackTo(at, da, 0, cb, a.H, a.W, y0, y1)
+	ref.BNBwd(d, da, y, activation(a.Act, cb), floats(a.CA, c), floats(a.CY, c), floats(a.C0, c))
+	packTo(at, da, 0, cb, a.H, a.W, y0, y1)
 }
 
-// refStats writes the statistics of task t, whose pixels are y.
-func refStats(d ref.Dims, stats *float32, counts *int32, t int, y []float32) {
+// statistics writes the statistics of task t, whose pixels are y.
+func statistics(d ref.Dims, stats *float32, counts *int32, t int, y []float32) {
 	c := d.IC
 	s := floats(offset(stats, int64(t*3*c)), 3*c)
 	ref.PivotSums(d, s[:c], s[c:2*c], s[2*c:], y)
 	unsafe.Slice(counts, t+1)[t] = int32(d.H * d.W)
 }
 
-func refHead(op csrc.Op, a *csrc.Head, t int) {
+func head(op csrc.Op, a *csrc.Head, t int) {
 	i, y0, y1 := band(t, a.H)
 	cb, k := int(a.CB), int(a.K)
 	c := cb * 16
 	d := ref.Dims{N: 1, IC: c, OC: k, H: int(y1 - y0), W: int(a.W)}
 	size := d.H * d.W
-	src := refUnpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, cb, a.H, a.W, y0, y1)
-	act, weight := refAct(a.Act, cb), floats(a.Weight, k*c)
+	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, cb, a.H, a.W, y0, y1)
+	act, weight := activation(a.Act, cb), floats(a.Weight, k*c)
 	plane := func(p *float32, o int) []float32 {
 		return floats(offset(p, (int64(i*k+o)*int64(a.H)+int64(y0))*int64(a.W)), size)
 	}
@@ -267,7 +266,7 @@ func refHead(op csrc.Op, a *csrc.Head, t int) {
 	}
 	dsrc, dw, db := make([]float32, c*size), make([]float32, k*c), make([]float32, k)
 	ref.HeadBwd(d, dsrc, dw, db, src, act, weight, maps)
-	refPackTo(offset(a.DSrc, int64(i)*a.DSrcImage), dsrc, 0, cb, a.H, a.W, y0, y1)
+	packTo(offset(a.DSrc, int64(i)*a.DSrcImage), dsrc, 0, cb, a.H, a.W, y0, y1)
 	partial := floats(offset(a.Partial, int64(t*k*(c+16))), k*(c+16))
 	clear(partial)
 	for o := range k {
@@ -276,7 +275,7 @@ func refHead(op csrc.Op, a *csrc.Head, t int) {
 	}
 }
 
-func refLoss(op csrc.Op, a *csrc.Loss, t int) {
+func loss(op csrc.Op, a *csrc.Loss, t int) {
 	i, i0, i1 := chunk(t, a.Size)
 	n := int(i1 - i0)
 	target := floats(offset(a.T, i*a.StrideT+i0), n)
@@ -294,7 +293,7 @@ func refLoss(op csrc.Op, a *csrc.Loss, t int) {
 		ref.LossCoeffs{BCE: a.CBCE, T: a.CT, One: a.C1, L1: a.CL1, Beta: a.Beta})
 }
 
-func refAdam(op csrc.Op, a *csrc.Adam, t int) {
+func adam(op csrc.Op, a *csrc.Adam, t int) {
 	_, i0, i1 := chunk(t, a.Size)
 	part := func(p *float32) []float32 { return floats(offset(p, i0), int(i1-i0)) }
 	if op == csrc.OpSumSq {

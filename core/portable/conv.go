@@ -1,4 +1,4 @@
-package core
+package portable
 
 import (
 	"unet/core/ref"
@@ -10,7 +10,7 @@ import (
 // convolution (rotated and swapped for the data gradient), [ocb*16][ic][3][3]
 // for the first layer, [icb*16][ocb*16][2][2] for the transposed one.
 
-func refConv3x3(op csrc.Op, a *csrc.Conv3x3, t int) {
+func conv3x3(op csrc.Op, a *csrc.Conv3x3, t int) {
 	i, y0, y1 := band(t, a.H)
 	icb, ocb := int(a.ICB), int(a.OCB)
 	conv := ref.Conv3x3
@@ -20,36 +20,36 @@ func refConv3x3(op csrc.Op, a *csrc.Conv3x3, t int) {
 		h0, h1 = tileRows(y0, y1, a.H)
 	}
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(h1 - h0), W: int(a.W)}
-	src := refUnpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, h0, h1)
+	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, h0, h1)
 	dst := make([]float32, d.OC*d.H*d.W)
-	conv(d, dst, src, refAct(a.Act, icb), floats(a.Weight, d.OC*d.IC*9), bias(a.Bias, d.OC), a.ReLU != 0)
+	conv(d, dst, src, activation(a.Act, icb), floats(a.Weight, d.OC*d.IC*9), bias(a.Bias, d.OC), a.ReLU != 0)
 	d.H = int(y1 - y0)
 	dst = rows(dst, d.OC, int(h1-h0), d.W, int(y0-h0), d.H)
-	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
+	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
 
 	d.IC = d.OC // what follows reads dst
-	refPoolInto(a, d, dst, i, y0, y1)
+	poolInto(a, d, dst, i, y0, y1)
 	if a.GateY != nil {
-		y := refUnpack(offset(a.GateY, int64(i)*a.GateImage), 0, 1, 0, ocb, a.H, a.W, y0, y1)
+		y := unpack(offset(a.GateY, int64(i)*a.GateImage), 0, 1, 0, ocb, a.H, a.W, y0, y1)
 		sums := floats(offset(a.Sums, int64(t*2*d.OC)), 2*d.OC)
-		ref.BNSums(d, sums[:d.OC], sums[d.OC:], y, refAct(a.Gate, ocb), dst, floats(a.GateMean, d.OC))
+		ref.BNSums(d, sums[:d.OC], sums[d.OC:], y, activation(a.Gate, ocb), dst, floats(a.GateMean, d.OC))
 	} else if a.Stats != nil {
-		refStats(d, a.Stats, a.Counts, t, dst)
+		statistics(d, a.Stats, a.Counts, t, dst)
 	}
 }
 
-// refPoolInto writes the max-pool of rows y0..y1-1 of the convolution's output,
+// poolInto writes the max-pool of rows y0..y1-1 of the convolution's output,
 // if there is one to write.
-func refPoolInto(a *csrc.Conv3x3, d ref.Dims, dst []float32, i int, y0, y1 int32) {
+func poolInto(a *csrc.Conv3x3, d ref.Dims, dst []float32, i int, y0, y1 int32) {
 	if a.Pool == nil || y1/2 == y0/2 {
 		return
 	}
 	pool := make([]float32, d.OC*(d.H/2)*(d.W/2))
 	ref.Pool(d, pool, dst, ref.Act{})
-	refPackTo(offset(a.Pool, int64(i)*a.PoolImage), pool, 0, d.OC/16, a.H/2, a.W/2, y0/2, y1/2)
+	packTo(offset(a.Pool, int64(i)*a.PoolImage), pool, 0, d.OC/16, a.H/2, a.W/2, y0/2, y1/2)
 }
 
-func refFirst(a *csrc.First, t int) {
+func first(a *csrc.First, t int) {
 	i, y0, y1 := band(t, a.H)
 	ocb := int(a.OCB)
 	h0, h1 := max(0, y0-1), min(a.H, y1+1)
@@ -60,10 +60,10 @@ func refFirst(a *csrc.First, t int) {
 	ref.Conv3x3(d, dst, src, ref.Act{}, floats(a.Weight, d.OC*d.IC*9), bias(a.Bias, d.OC), a.ReLU != 0)
 	d.H = int(y1 - y0)
 	dst = rows(dst, d.OC, int(h1-h0), d.W, int(y0-h0), d.H)
-	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
+	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
 	if a.Stats != nil {
 		d.IC = d.OC
-		refStats(d, a.Stats, a.Counts, t, dst)
+		statistics(d, a.Stats, a.Counts, t, dst)
 	}
 }
 
@@ -83,11 +83,11 @@ func bias(p *float32, n int) []float32 {
 	return floats(p, n)
 }
 
-// refWgrad writes the rows of dw of output block t into partial, which is laid
+// wgrad writes the rows of dw of output block t into partial, which is laid
 // out as dw. src has c >= a.IC channels.
-func refWgrad(a *csrc.Wgrad3x3, src []float32, act ref.Act, c, t int) {
+func wgrad(a *csrc.Wgrad3x3, src []float32, act ref.Act, c, t int) {
 	d := ref.Dims{N: int(a.N), IC: c, OC: 16, H: int(a.H), W: int(a.W)}
-	dy := refUnpack(a.DY, a.DYImage, a.N, t, t+1, a.H, a.W, 0, a.H)
+	dy := unpack(a.DY, a.DYImage, a.N, t, t+1, a.H, a.W, 0, a.H)
 	dw := make([]float32, d.OC*d.IC*9)
 	ref.Conv3x3Wgrad(d, dw, src, act, dy)
 	ic := int(a.IC)
@@ -96,7 +96,7 @@ func refWgrad(a *csrc.Wgrad3x3, src []float32, act ref.Act, c, t int) {
 	}
 }
 
-func refPack(op csrc.Op, a *csrc.Pack) {
+func packConv(op csrc.Op, a *csrc.Pack) {
 	oc, ic := int(a.OC), int(a.IC)
 	w := append([]float32(nil), floats(a.Src, oc*ic*9)...)
 	if a.Scale != nil {
@@ -120,7 +120,7 @@ func refPack(op csrc.Op, a *csrc.Pack) {
 	padOIK(floats(a.Dst, size), w, oc, ic, padded, 9)
 }
 
-func refPackTConv(a *csrc.Pack) {
+func packTConv(a *csrc.Pack) {
 	oc, ic := int(a.OC), int(a.IC)
 	w := append([]float32(nil), floats(a.Src, ic*oc*4)...)
 	if a.Scale != nil {
@@ -140,39 +140,39 @@ func padOIK(dst, w []float32, m, n, padded, k int) {
 	}
 }
 
-func refTConv(op csrc.Op, a *csrc.TConv, t int) {
+func tconv(op csrc.Op, a *csrc.TConv, t int) {
 	i, y0, y1 := band(t, a.H)
 	icb, ocb := int(a.ICB), int(a.OCB)
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(y1 - y0), W: int(a.W)}
-	src := refUnpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, y0, y1)
+	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, y0, y1)
 	dst := make([]float32, d.OC*4*d.H*d.W)
 	tconv := ref.TConv2x2
 	if op == csrc.OpBTConv {
 		tconv = ref.BTConv2x2
 	}
-	tconv(d, dst, src, refAct(a.Act, icb), floats(a.Weight, d.IC*d.OC*4), bias(a.Bias, d.OC))
-	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
+	tconv(d, dst, src, activation(a.Act, icb), floats(a.Weight, d.IC*d.OC*4), bias(a.Bias, d.OC))
+	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
 }
 
-func refTConvDgrad(a *csrc.TConv, t int) {
+func tconvDgrad(a *csrc.TConv, t int) {
 	i, y0, y1 := band(t, a.H)
 	icb, ocb := int(a.ICB), int(a.OCB)
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(y1 - y0), W: int(a.W)}
-	dy := refUnpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
+	dy := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
 	dst := make([]float32, d.IC*d.H*d.W)
 	ref.TConv2x2Dgrad(d, dst, dy, floats(a.Weight, d.IC*d.OC*4))
-	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, icb, a.H, a.W, y0, y1)
+	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, icb, a.H, a.W, y0, y1)
 }
 
-// refTConvWgrad writes the columns of dw and db of output block t into
+// tconvWgrad writes the columns of dw and db of output block t into
 // partial: dw [ic][oc][2][2], then db [oc].
-func refTConvWgrad(a *csrc.TConvWgrad, t int) {
+func tconvWgrad(a *csrc.TConvWgrad, t int) {
 	ic, oc, icb := int(a.IC), int(a.OC), blocks(a.IC)
 	d := ref.Dims{N: int(a.N), IC: icb * 16, OC: 16, H: int(a.H), W: int(a.W)}
-	src := refUnpack(a.Src, a.SrcImage, a.N, 0, icb, a.H, a.W, 0, a.H)
-	dy := refUnpack(a.DY, a.DYImage, a.N, t, t+1, 2*a.H, 2*a.W, 0, 2*a.H)
+	src := unpack(a.Src, a.SrcImage, a.N, 0, icb, a.H, a.W, 0, a.H)
+	dy := unpack(a.DY, a.DYImage, a.N, t, t+1, 2*a.H, 2*a.W, 0, 2*a.H)
 	dw, db := make([]float32, d.IC*d.OC*4), make([]float32, d.OC)
-	ref.TConv2x2Wgrad(d, dw, db, src, refAct(a.Act, icb), dy)
+	ref.TConv2x2Wgrad(d, dw, db, src, activation(a.Act, icb), dy)
 	partial := floats(a.Partial, ic*oc*4+oc)
 	n := min(16, oc-16*t)
 	for i := range ic {

@@ -1,4 +1,4 @@
-package core
+package portable
 
 import (
 	"unsafe"
@@ -15,33 +15,33 @@ import (
 // them on, so that the tiles are those of the whole image, and whole tiles after.
 func tileRows(y0, y1, h int32) (from, to int32) { return max(0, y0-4), min(h, (y1+3)&^3+4) }
 
-func refQWino43(q *csrc.QWino43, t int) {
+func qwino43(q *csrc.QWino43, t int) {
 	a := &q.Conv
 	i, y0, y1 := band(t, a.H)
 	icb, ocb := int(a.ICB), int(a.OCB)
 	h0, h1 := tileRows(y0, y1, a.H)
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(h1 - h0), W: int(a.W)}
-	src := refUnpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, h0, h1)
+	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, h0, h1)
 	dst := make([]float32, d.OC*d.H*d.W)
-	ref.QConv3x3(d, dst, src, refAct(a.Act, icb), int8s(q.Packed, 36*d.OC*d.IC), floats(q.VScale, 36*d.IC),
+	ref.QConv3x3(d, dst, src, activation(a.Act, icb), int8s(q.Packed, 36*d.OC*d.IC), floats(q.VScale, 36*d.IC),
 		floats(q.MScale, 36*d.OC), bias(a.Bias, d.OC), a.ReLU != 0)
 	d.H = int(y1 - y0)
 	dst = rows(dst, d.OC, int(h1-h0), d.W, int(y0-h0), d.H)
-	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
+	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
 	d.IC = d.OC
-	refPoolInto(a, d, dst, i, y0, y1)
+	poolInto(a, d, dst, i, y0, y1)
 }
 
-func refQTConv(q *csrc.QTConv, t int) {
+func qtconv(q *csrc.QTConv, t int) {
 	a := &q.TConv
 	i, y0, y1 := band(t, a.H)
 	icb, ocb := int(a.ICB), int(a.OCB)
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(y1 - y0), W: int(a.W)}
-	src := refUnpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, y0, y1)
+	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, y0, y1)
 	dst := make([]float32, d.OC*4*d.H*d.W)
-	ref.QTConv2x2(d, dst, src, refAct(a.Act, icb), int8s(q.Packed, 4*d.OC*d.IC), floats(q.AScale, d.IC),
+	ref.QTConv2x2(d, dst, src, activation(a.Act, icb), int8s(q.Packed, 4*d.OC*d.IC), floats(q.AScale, d.IC),
 		floats(q.MScale, 4*d.OC), bias(a.Bias, d.OC))
-	refPackTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
+	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
 }
 
 // int8s views n bytes at p.
