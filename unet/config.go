@@ -110,7 +110,7 @@ func NucleiConfig(preset string) (Config, error) {
 // FineTuning adapts c to weights that are learned already, and to few images
 // that are soon learned by heart: a fifth of the learning rate, an epoch of a
 // nuclei model every 100 steps, and no epoch counts as better than another, or
-// than the model training began with, for less than 0.01 (bench/finetune).
+// than the model training began with, for less than 0.01 (bench/quality/finetune).
 func (c Config) FineTuning() Config {
 	c.LearningRate = math.Round(c.LearningRate/5*1e9) / 1e9 // people read it
 	c.ValidateEvery = 1

@@ -10,7 +10,7 @@ import (
 	"unet/core"
 )
 
-// readDump reads the tensors that bench/pytorch/dump.py wrote.
+// readDump reads the tensors that bench/verify/pytorch/dump.py wrote.
 func readDump(t *testing.T) (map[string]string, map[string]tensor) {
 	t.Helper()
 	f, err := os.Open("testdata/pytorch_small.safetensors")

@@ -69,7 +69,7 @@ func TestRandomZarr(t *testing.T) {
 func checkRandom(t *testing.T, python, script, pattern string) {
 	dir, seed := t.TempDir(), rand.IntN(1e9)
 	t.Logf("%s FOLDER 20 %d", script, seed)
-	if out, err := exec.Command(python, "../../bench/testfiles/"+script, dir, "20", fmt.Sprint(seed)).CombinedOutput(); err != nil {
+	if out, err := exec.Command(python, "../../bench/verify/testfiles/"+script, dir, "20", fmt.Sprint(seed)).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -182,7 +182,7 @@ func TestImageJReadsOurs(t *testing.T) {
 	}
 	dir := t.TempDir()
 	files := consumerFiles(t, dir)
-	args := []string{"-Djava.awt.headless=true", "-cp", jar, "../../bench/testfiles/OpenInImageJ.java"}
+	args := []string{"-Djava.awt.headless=true", "-cp", jar, "../../bench/verify/testfiles/OpenInImageJ.java"}
 	var names []string
 	for name := range files {
 		if strings.HasPrefix(name, "strips") { // ImageJ 1.x does not open tiles

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The files of testdata come from bench/testfiles/make_tiff.py, written by
+// The files of testdata come from bench/verify/testfiles/make_tiff.py, written by
 // tifffile, libtiff (through Pillow) and zarr-python. Their samples follow a
 // formula, repeated here, so that every sample of every file is checked.
 

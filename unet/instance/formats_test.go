@@ -360,7 +360,7 @@ func TestWritersNeedAnImage(t *testing.T) {
 		}
 	}
 	for x, kind := range map[int]byte{100: roiTraced, 40000: roiTraced, 60600: roiRect, 1 << 20: roiRect} {
-		// Beyond 16 bits a region has to be a composite; see bench/consumers.
+		// Beyond 16 bits a region has to be a composite; see bench/verify/consumers.
 		roi := encodeROI(&Nucleus{Runs: []Run{{0, x, x + 3}, {1, x, x + 1}}, X0: x, X1: x + 3, Y1: 2}, "x")
 		if roi[roiAtType] != kind {
 			t.Errorf("region at %d is of kind %d, not %d", x, roi[roiAtType], kind)

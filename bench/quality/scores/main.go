@@ -1,0 +1,106 @@
+// Command scores prints the tables of scores in the README and in the model
+// card, as Markdown: the built-in model by split and kind of image, and all
+// images of a split by several ways to predict, the paper's model among them.
+//
+//	unet prepare stage1_train.zip --out set --size native --fix
+//	go run ./bench/quality/scores set
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"unet/core"
+	"unet/unet"
+	"unet/unet/dataset"
+	"unet/unet/weights"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "scores: give one set, prepared at native scale")
+		os.Exit(2)
+	}
+	if err := run(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "scores:", err)
+		os.Exit(1)
+	}
+}
+
+// way is a model and how it predicts.
+type way struct {
+	label, model string
+	flips        bool
+	bfloat16     bool
+}
+
+// plain is how the built-in model is used if nothing else is asked for.
+var plain = way{label: "nuclei", model: weights.DefaultName}
+
+func run(dir string) error {
+	set, err := dataset.Open(dir)
+	if err != nil {
+		return err
+	}
+	e, err := core.NewEngine("", 0)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	ways := []way{
+		{label: "paper, resized to 128x128", model: unet.Paper},
+		plain,
+		{label: "nuclei, `--tta`", model: weights.DefaultName, flips: true},
+		{label: "nuclei, `--precision bfloat16`", model: weights.DefaultName, bfloat16: true},
+	}
+	results := make([]*unet.Evaluation, len(ways))
+	for i, w := range ways {
+		if results[i], err = evaluate(e, set, w); err != nil {
+			return err
+		}
+		if w == plain {
+			kinds(results[i])
+		}
+	}
+	fmt.Println("\n| model | val AP at 0.5 | val mean AP 0.5-0.9 | val Kaggle score | test AP at 0.5 | test mean AP 0.5-0.9 | test Kaggle score |\n|---|--:|--:|--:|--:|--:|--:|")
+	for i, w := range ways {
+		fmt.Printf("| %s |", w.label)
+		for _, s := range results[i].Splits {
+			n := s.All.Nuclei
+			fmt.Printf(" %.3f | %.3f | %.3f |", n.Pooled[0].AP, n.MeanAP90, n.Kaggle)
+		}
+		fmt.Println()
+	}
+	return nil
+}
+
+// evaluate scores the splits that no model was trained on.
+func evaluate(e *core.Engine, set *dataset.Set, w way) (*unet.Evaluation, error) {
+	m, err := weights.Load(w.model)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Params.Free()
+	p := unet.NewPredictor(e, m)
+	defer p.Close()
+	p.Flips, p.BFloat16 = w.flips, w.bfloat16
+	return unet.Evaluate(context.Background(), p, set, unet.EvaluateOptions{Splits: []string{dataset.Val, dataset.Test}})
+}
+
+// kinds prints the scores of every kind of image, and how nuclei go wrong.
+func kinds(r *unet.Evaluation) {
+	fmt.Println("| split | kind | images | nuclei | Dice | AP at IoU 0.5, pooled | AP at 0.5, per image | mean AP 0.5-0.9, pooled | mean AP 0.5-0.95, pooled | Kaggle score | PQ |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+	for _, s := range r.Splits {
+		for _, k := range append(s.Kinds, s.All) {
+			n := k.Nuclei
+			fmt.Printf("| %s | %s | %d | %d | %.3f | %.3f | %.3f | %.3f | %.3f | %.3f | %.3f |\n", s.Name, k.Name, k.Images, n.Truth,
+				k.Pixels.Dice, n.Pooled[0].AP, n.PerImage[0].AP, n.MeanAP90, n.MeanAP, n.Kaggle, n.PQ)
+		}
+	}
+	fmt.Println("\n| split | nuclei | matched | merged | missed | inexact | split | invented |\n|---|--:|--:|--:|--:|--:|--:|--:|")
+	for _, s := range r.Splits {
+		x := s.All.Nuclei.Errors
+		fmt.Printf("| %s | %d | %d | %d | %d | %d | %d | %d |\n", s.Name, s.All.Nuclei.Truth, x.Matched, x.Merged, x.Missed, x.Inexact, x.Split, x.Invented)
+	}
+}
