@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 
@@ -128,7 +129,7 @@ func convert(c *cli.Context) error {
 		err = imageio.WriteFile(out, func(w io.Writer) error {
 			nw := newWriter(format, w)
 			if input = each(func(l labelled) error {
-				src := instance.Source{Name: l.name, W: l.labels.W, H: l.labels.H, PixelSize: l.pixelSize}
+				src := formats.Source{Name: l.name, W: l.labels.W, H: l.labels.H, PixelSize: l.pixelSize}
 				if format == formatRLE {
 					src.Name = filepath.Base(stem(l.name))
 				}
@@ -241,7 +242,7 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		if r.w == 0 {
 			return withHint(usagef("%s does not say how large the image is", in), "add --size WxH or --image FILE")
 		}
-		l, overlap, err := instance.ReadROI(f, st.Size(), r.w, r.h)
+		l, overlap, err := formats.ReadROI(f, st.Size(), r.w, r.h)
 		if err != nil {
 			return inputf("is it the file you meant, and whole?", "%s: %w", in, err)
 		}
@@ -253,7 +254,7 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		return inputf("is it the file you meant, and whole?", "%s: %w", in, err)
 	}
 	if r.name != "" {
-		i := slices.IndexFunc(list, func(e instance.Encoded) bool { return e.Name == r.name })
+		i := slices.IndexFunc(list, func(e formats.Encoded) bool { return e.Name == r.name })
 		if i < 0 {
 			return inputf("it holds "+someNames(list), "%s: there is no image %q", in, r.name)
 		}
@@ -287,30 +288,30 @@ func (r *reader) overlaps(in, name string, n int) {
 }
 
 // readEncoded reads JSON or a table; .json may hold COCO or GeoJSON.
-func readEncoded(f *os.File, format string) ([]instance.Encoded, error) {
+func readEncoded(f *os.File, format string) ([]formats.Encoded, error) {
 	if format == formatRLE {
-		return instance.ReadRLE(f)
+		return formats.ReadRLE(f)
 	}
-	list, err := []instance.Encoded(nil), error(nil)
+	list, err := []formats.Encoded(nil), error(nil)
 	if format == formatCOCO {
-		if list, err = instance.ReadCOCO(f); err == nil {
+		if list, err = formats.ReadCOCO(f); err == nil {
 			return list, nil
 		}
 		if _, serr := f.Seek(0, io.SeekStart); serr != nil {
 			return nil, serr
 		}
 	}
-	e, gerr := instance.ReadGeoJSON(f)
+	e, gerr := formats.ReadGeoJSON(f)
 	if gerr != nil {
 		if err != nil {
 			return nil, err
 		}
 		return nil, gerr
 	}
-	return []instance.Encoded{*e}, nil
+	return []formats.Encoded{*e}, nil
 }
 
-func someNames(list []instance.Encoded) string {
+func someNames(list []formats.Encoded) string {
 	var names []string
 	for _, e := range list[:min(len(list), 5)] {
 		names = append(names, e.Name)

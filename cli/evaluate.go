@@ -9,7 +9,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/dataset"
-	"unet/unet/instance"
+	"unet/unet/formats"
 	"unet/unet/weights"
 
 	"github.com/urfave/cli/v2"
@@ -277,13 +277,13 @@ func evaluateSolution(c *cli.Context) error {
 	return nil
 }
 
-func readRLE(path string) ([]instance.Encoded, error) {
+func readRLE(path string) ([]formats.Encoded, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	list, err := instance.ReadRLE(f)
+	list, err := formats.ReadRLE(f)
 	if err != nil {
 		return nil, &dataset.InputError{Name: path, Problem: err.Error(),
 			Hint: "a table of nuclei has the columns ImageId and EncodedPixels"}

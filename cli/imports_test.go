@@ -60,6 +60,8 @@ func allowed(from, to string) bool {
 		return to == "unet/csrc" || below(to, "unet/core")
 	case below(from, "unet/unet/imageio"):
 		return false // files know nothing of networks
+	case from == "unet/unet/formats":
+		return to == "unet/unet/imageio" || to == "unet/unet/instance"
 	case from == "unet/unet/instance", from == "unet/unet/metrics", below(from, "unet/unet/dataset"):
 		return to == "unet/unet/imageio" || to == "unet/unet/instance" || below(to, "unet/unet/dataset")
 	case from == "unet/unet/report":

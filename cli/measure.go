@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 
@@ -73,7 +74,7 @@ func measure(c *cli.Context) error {
 		if m.W != labels.W || m.H != labels.H {
 			return inputf("give the image that was segmented", "%s has %d x %d pixels, the label image %d x %d", name, m.W, m.H, labels.W, labels.H)
 		}
-		for i, channel := range instance.ChannelNames(m) {
+		for i, channel := range formats.ChannelNames(m) {
 			if c.NArg() > 2 { // tell the files apart
 				m.Channels[i] = prefixes[k] + "_" + channel
 			}
@@ -90,9 +91,9 @@ func measure(c *cli.Context) error {
 	}
 	nuclei := instance.Measure(labels, img)
 	warnOfMask(t, c.Args().First(), labels)
-	src := instance.Source{Name: filepath.ToSlash(c.Args().First()), W: labels.W, H: labels.H, PixelSize: img.PixelSize, Channels: img.Channels}
+	src := formats.Source{Name: filepath.ToSlash(c.Args().First()), W: labels.W, H: labels.H, PixelSize: img.PixelSize, Channels: img.Channels}
 	out := c.String("out")
-	write := func(w io.Writer) error { return instance.WriteAll(instance.NewTable(w), src, nuclei) }
+	write := func(w io.Writer) error { return formats.WriteAll(formats.NewTable(w), src, nuclei) }
 	if out != "" && out != "-" {
 		if err := imageio.WriteFile(out, write); err != nil {
 			return err

@@ -29,7 +29,7 @@ const (
 	formatCSV     = "csv"
 )
 
-var formats = []string{formatLabels, formatMask, formatProb, formatOverlay, formatROI, formatGeoJSON, formatCOCO, formatRLE, formatCSV}
+var resultFormats = []string{formatLabels, formatMask, formatProb, formatOverlay, formatROI, formatGeoJSON, formatCOCO, formatRLE, formatCSV}
 
 func predictCommand() *cli.Command {
 	const planes, scale, nuclei, run = "Planes of a file", "Scale", "Nuclei", "Run"
@@ -50,7 +50,7 @@ func predictCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the results", Category: run},
 			&cli.StringFlag{Name: "model", Usage: "model `FILE` (default: the built-in model)", Category: run},
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "comma-separated `LIST` of " + strings.Join(formats, ", ") + " (default: labels,overlay,csv; mask,prob,overlay for a paper model)", Category: run},
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "comma-separated `LIST` of " + strings.Join(resultFormats, ", ") + " (default: labels,overlay,csv; mask,prob,overlay for a paper model)", Category: run},
 			&cli.StringFlag{Name: "from-file", Usage: "take further images from `LIST`, one per line, or - for standard input", Category: run},
 			&cli.BoolFlag{Name: "skip-existing", Usage: "leave out images that an earlier run with the same settings has done", Category: run},
 			&cli.IntFlag{Name: "jobs", Usage: "images read, computed and written at the same time", DefaultText: "one for each thread, as memory allows", Category: run},
@@ -221,8 +221,8 @@ func predictFlags(c *cli.Context, m *unet.Model) (predictSettings, error) {
 	case text != "":
 		for f := range strings.SplitSeq(text, ",") {
 			f = strings.TrimSpace(f)
-			if !slices.Contains(formats, f) {
-				return s, withHint(usagef("--format %s: there is no format %q", text, f), "choose from "+strings.Join(formats, ", "))
+			if !slices.Contains(resultFormats, f) {
+				return s, withHint(usagef("--format %s: there is no format %q", text, f), "choose from "+strings.Join(resultFormats, ", "))
 			}
 			if !s.has(f) {
 				s.Formats = append(s.Formats, f)

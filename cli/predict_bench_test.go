@@ -57,7 +57,7 @@ func BenchmarkPredict(b *testing.B) {
 	for i := range benchImages {
 		writeImage(b, filepath.Join(dir, "in", fmt.Sprintf("%d.tif", i)), benchImage(i))
 	}
-	for _, formats := range []string{"labels,csv", "labels,csv,overlay", strings.Join(formats, ",")} {
+	for _, formats := range []string{"labels,csv", "labels,csv,overlay", strings.Join(resultFormats, ",")} {
 		b.Run(formats, func(b *testing.B) {
 			start := cpuTime()
 			for range b.N {

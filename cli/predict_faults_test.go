@@ -22,7 +22,7 @@ func TestPredictFaults(t *testing.T) {
 	for i := range 3 {
 		writeImage(t, filepath.Join(in, fmt.Sprintf("%d.png", i)), discs(40, 40, disc{20, 14 + i, 6}))
 	}
-	args := []string{"predict", in, "--model", model, "--format", strings.Join(formats, ","), "--skip-existing", "--out"}
+	args := []string{"predict", in, "--model", model, "--format", strings.Join(resultFormats, ","), "--skip-existing", "--out"}
 	mustRun(t, 0, append(args, whole)...)
 	want := contents(t, whole)
 	taken := []string{cocoFile, rleFile}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"unet/unet"
+	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 	"unet/unet/report"
@@ -144,12 +145,12 @@ type largeOutput struct {
 	r   *predictRun
 	t   *task
 	rec *planeRecord
-	src instance.Source
+	src formats.Source
 
 	labels, mask *imageio.TIFFWriter
 	maps         map[string]*imageio.TIFFWriter
-	writers      []instance.Writer // of this image
-	batch        *spool            // for the files of all images
+	writers      []formats.Writer // of this image
+	batch        *spool           // for the files of all images
 	summary      bytes.Buffer
 
 	// The overlay shows every step-th row and column.
@@ -210,7 +211,7 @@ func (o *largeOutput) open(do func() error) (err error) {
 		}
 		defer o.batch.remove()
 	}
-	table := instance.NewSummaryTable(&o.summary)
+	table := formats.NewSummaryTable(&o.summary)
 	if err := table.Begin(o.src); err != nil {
 		return err
 	}

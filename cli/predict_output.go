@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"unet/unet"
+	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 	"unet/unet/report"
@@ -36,7 +37,7 @@ const (
 )
 
 // finish turns the maps of a plane into nuclei and writes its files.
-func (r *predictRun) finish(ctx context.Context, t *task, c computed) (planeRecord, []instance.Nucleus, instance.Source, error) {
+func (r *predictRun) finish(ctx context.Context, t *task, c computed) (planeRecord, []instance.Nucleus, formats.Source, error) {
 	start := time.Now()
 	src := r.source(t)
 	rec := r.planeRecord(t)
@@ -80,7 +81,7 @@ func (r *predictRun) finish(ctx context.Context, t *task, c computed) (planeReco
 			}
 		default:
 			err = imageio.WriteFile(file, func(w io.Writer) error {
-				return instance.WriteAll(newWriter(format, w), src, nuclei)
+				return formats.WriteAll(newWriter(format, w), src, nuclei)
 			})
 		}
 		if err != nil {
@@ -96,24 +97,24 @@ func (r *predictRun) finish(ctx context.Context, t *task, c computed) (planeReco
 func (t *task) base() string { return t.in.base + t.job.suffix }
 
 // source describes the plane for tables.
-func (r *predictRun) source(t *task) instance.Source {
-	return instance.Source{Name: t.in.name + t.job.suffix, W: t.job.info.W, H: t.job.info.H,
+func (r *predictRun) source(t *task) formats.Source {
+	return formats.Source{Name: t.in.name + t.job.suffix, W: t.job.info.W, H: t.job.info.H,
 		PixelSize: r.pixelSize(t.job.info), Channels: t.job.channels}
 }
 
 // newWriter returns the writer of a format of nuclei.
-func newWriter(format string, w io.Writer) instance.Writer {
+func newWriter(format string, w io.Writer) formats.Writer {
 	switch format {
 	case formatROI:
-		return instance.NewROI(w)
+		return formats.NewROI(w)
 	case formatGeoJSON:
-		return instance.NewGeoJSON(w)
+		return formats.NewGeoJSON(w)
 	case formatCOCO:
-		return instance.NewCOCO(w)
+		return formats.NewCOCO(w)
 	case formatRLE:
-		return instance.NewRLE(w)
+		return formats.NewRLE(w)
 	}
-	return instance.NewTable(w)
+	return formats.NewTable(w)
 }
 
 // mask is 255 inside nuclei. A paper model's mask is its map above the
@@ -189,7 +190,7 @@ func modelName(m *unet.Model) string {
 // batchFiles are the files that hold all images' nuclei.
 type batchFiles struct {
 	formats []string
-	writers []instance.Writer
+	writers []formats.Writer
 }
 
 // withBatchFiles calls do with the batch's files, which appear when it ends
@@ -225,7 +226,7 @@ func withBatchFiles(out string, s predictSettings, do func(*batchFiles) error) e
 
 // begin starts an image in the files that can hold it, which it returns; the
 // others are named in warnings.
-func (b *batchFiles) begin(src instance.Source, id string) (writers []instance.Writer, warnings []string) {
+func (b *batchFiles) begin(src formats.Source, id string) (writers []formats.Writer, warnings []string) {
 	for i, w := range b.writers {
 		s := src
 		if b.formats[i] == formatRLE {
@@ -287,7 +288,7 @@ func (b *batchFiles) repeatPlane(file string, p *planeRecord, name string) error
 		return err
 	}
 	defer f.Close()
-	src := instance.Source{Name: name, W: f.Planes[0].W, H: f.Planes[0].H}
+	src := formats.Source{Name: name, W: f.Planes[0].W, H: f.Planes[0].H}
 	if !p.Banded {
 		l, err := f.ReadLabels(0)
 		if err != nil {
@@ -310,10 +311,10 @@ func (b *batchFiles) repeatPlane(file string, p *planeRecord, name string) error
 }
 
 // summarise fills in what is known of the nuclei.
-func (p *planeRecord) summarise(src instance.Source, nuclei []instance.Nucleus) error {
+func (p *planeRecord) summarise(src formats.Source, nuclei []instance.Nucleus) error {
 	var b bytes.Buffer
-	w := instance.NewSummaryTable(&b)
-	if err := instance.WriteAll(w, src, nuclei); err != nil {
+	w := formats.NewSummaryTable(&b)
+	if err := formats.WriteAll(w, src, nuclei); err != nil {
 		return err
 	}
 	if err := p.summary(b.Bytes()); err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"unet/core"
 	"unet/unet"
+	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 )
@@ -81,7 +82,7 @@ type finished struct {
 	record *imageRecord
 	plane  planeRecord
 	nuclei []instance.Nucleus
-	source instance.Source
+	source formats.Source
 	err    error
 	ready  chan struct{}
 	last   bool // of its image

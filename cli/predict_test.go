@@ -157,7 +157,7 @@ func TestPredictFormats(t *testing.T) {
 	writeImage(t, filepath.Join(dir, "in", "cells.png"), discs(64, 90, threeDiscs...))
 	out := filepath.Join(dir, "out")
 	stdout, _ := mustRun(t, 0, "predict", filepath.Join(dir, "in"), "--out", out, "--model", model,
-		"--format", strings.Join(formats, ","), "--pixel-size", "0.5")
+		"--format", strings.Join(resultFormats, ","), "--pixel-size", "0.5")
 	if !strings.Contains(stdout, "cells.png: 3 nuclei") {
 		t.Errorf("output %q", stdout)
 	}
@@ -383,7 +383,7 @@ func TestPredictSameBytes(t *testing.T) {
 	} {
 		runtime.GOMAXPROCS(c.procs)
 		out := filepath.Join(dir, fmt.Sprint("out", i))
-		args := []string{"predict", "--out", out, "--tta", "--format", strings.Join(formats, ","), "--threads", c.threads, "--jobs", c.jobs}
+		args := []string{"predict", "--out", out, "--tta", "--format", strings.Join(resultFormats, ","), "--threads", c.threads, "--jobs", c.jobs}
 		for _, k := range c.order {
 			args = append(args, images[k])
 		}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"unet/unet/dataset"
+	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 	"unet/unet/metrics"
@@ -324,9 +325,9 @@ func TestMirror(t *testing.T) {
 }
 
 func TestScoreSolution(t *testing.T) {
-	read := func(s string) []instance.Encoded {
+	read := func(s string) []formats.Encoded {
 		t.Helper()
-		list, err := instance.ReadRLE(strings.NewReader(s))
+		list, err := formats.ReadRLE(strings.NewReader(s))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"unet/unet/dataset"
+	"unet/unet/formats"
 	"unet/unet/imageio"
-	"unet/unet/instance"
 	"unet/unet/metrics"
 )
 
@@ -35,9 +35,9 @@ type SolutionImage struct {
 // ScoreSolution scores encoded predictions by the rules of the Data Science
 // Bowl. The solution must give the size of every image (its columns Height and
 // Width).
-func ScoreSolution(solution, predictions []instance.Encoded) (*SolutionScores, error) {
+func ScoreSolution(solution, predictions []formats.Encoded) (*SolutionScores, error) {
 	s := &SolutionScores{Missing: []string{}, Extra: []string{}}
-	of := map[string]*instance.Encoded{}
+	of := map[string]*formats.Encoded{}
 	for i := range predictions {
 		of[predictions[i].Name] = &predictions[i]
 	}

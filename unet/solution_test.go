@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"unet/unet/instance"
+	"unet/unet/formats"
 )
 
 // FuzzSolution: a table of true nuclei and one of predictions are scored or
@@ -17,10 +17,10 @@ func FuzzSolution(f *testing.F) {
 	f.Add([]byte("ImageId,EncodedPixels\na,1 3\n"), []byte(""))
 	f.Add([]byte(head+"a,1 3,9223372036854775807,2,Public\n"), []byte("ImageId,EncodedPixels\na,79 9\n"))
 	f.Fuzz(func(t *testing.T, solution, predictions []byte) {
-		var tables [2][]instance.Encoded
+		var tables [2][]formats.Encoded
 		for i, b := range [][]byte{solution, predictions} {
 			var err error
-			if tables[i], err = instance.ReadRLE(bytes.NewReader(b)); err != nil {
+			if tables[i], err = formats.ReadRLE(bytes.NewReader(b)); err != nil {
 				oneLine(t, err)
 				return
 			}

@@ -2,14 +2,12 @@ package instance_test
 
 import (
 	"fmt"
-	"log"
-	"os"
 
 	"unet/unet/imageio"
 	"unet/unet/instance"
 )
 
-// Measures the nuclei of a label image of any origin and writes their outlines.
+// Measures the nuclei of a label image of any origin.
 func Example() {
 	labels := imageio.NewLabels(12, 8)
 	for y := 2; y < 6; y++ {
@@ -26,14 +24,7 @@ func Example() {
 	for _, n := range nuclei {
 		fmt.Println("nucleus", n.ID, "of", n.Area, "pixels at", n.X, n.Y, "mean", n.Channels[0].Mean)
 	}
-	src := instance.Source{Name: "picture", W: 12, H: 8}
-	if err := instance.WriteAll(instance.NewRLE(os.Stdout), src, nuclei); err != nil {
-		log.Fatal(err)
-	}
 	// Output:
 	// nucleus 1 of 16 pixels at 2.5 3.5 mean 2.5
 	// nucleus 2 of 16 pixels at 8.5 3.5 mean 8.5
-	// ImageId,EncodedPixels
-	// picture,11 4 19 4 27 4 35 4
-	// picture,59 4 67 4 75 4 83 4
 }

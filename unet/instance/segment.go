@@ -1,10 +1,3 @@
-// Package instance turns the probability maps of the network into nuclei:
-// label images, measurements, outlines, and the files other programs read
-// nuclei from (ImageJ ROI archives, GeoJSON, COCO, run-length and measurement
-// tables).
-//
-// Nuclei are sets of pixels joined by their four edges (4-connectivity), which
-// makes the outline of every nucleus a valid polygon.
 package instance
 
 import (

@@ -35,6 +35,7 @@ import (
 	"unet/bench/program"
 	"unet/core"
 	"unet/unet"
+	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 	"unet/unet/report"
@@ -224,7 +225,7 @@ func (b *bench) parts(card unet.Card, args []string, images []*imageio.Image) er
 		{"overlay: file", each(func(i int) error { return imageio.WritePNG(file+".png", overlays[i]) })},
 		{"csv: file", each(func(i int) error {
 			return imageio.WriteFile(file+".csv", func(w io.Writer) error {
-				return instance.WriteAll(instance.NewTable(w), instance.Source{W: images[i].W, H: images[i].H, Channels: instance.ChannelNames(raw[i])}, nuclei[i])
+				return formats.WriteAll(formats.NewTable(w), formats.Source{W: images[i].W, H: images[i].H, Channels: formats.ChannelNames(raw[i])}, nuclei[i])
 			})
 		})},
 		{"all of one small image", func() error { return b.predict([]string{file + ".png"}) }},

@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"unet/unet/dataset"
+	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 	"unet/unet/metrics"
@@ -320,13 +321,13 @@ func dump(t *testing.T, dir string, samples []sample) {
 // export writes the true nuclei in every format check_formats.py opens.
 func export(t *testing.T, stem string, s sample) {
 	t.Helper()
-	src := instance.Source{Name: s.name, W: s.truth.W, H: s.truth.H, Channels: []string{"1"}}
+	src := formats.Source{Name: s.name, W: s.truth.W, H: s.truth.H, Channels: []string{"1"}}
 	nuclei := instance.Measure(s.truth, s.image)
-	for ext, writer := range map[string]func(io.Writer) instance.Writer{
-		".zip": instance.NewROI, ".geojson": instance.NewGeoJSON, ".json": instance.NewCOCO, ".csv": instance.NewRLE,
+	for ext, writer := range map[string]func(io.Writer) formats.Writer{
+		".zip": formats.NewROI, ".geojson": formats.NewGeoJSON, ".json": formats.NewCOCO, ".csv": formats.NewRLE,
 	} {
 		if err := imageio.WriteFile(stem+ext, func(w io.Writer) error {
-			return instance.WriteAll(writer(w), src, nuclei)
+			return formats.WriteAll(writer(w), src, nuclei)
 		}); err != nil {
 			t.Fatal(err)
 		}

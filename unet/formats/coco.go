@@ -1,4 +1,4 @@
-package instance
+package formats
 
 import (
 	"bufio"
@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"unet/unet/instance"
 )
 
 // coco writes a COCO data set.
@@ -61,7 +63,7 @@ func (c *coco) open() error {
 	return err
 }
 
-func (c *coco) Write(n *Nucleus) error {
+func (c *coco) Write(n *instance.Nucleus) error {
 	if len(c.images) == 0 {
 		return errNoImage
 	}
@@ -109,7 +111,7 @@ func (c *coco) Close() error {
 
 // counts returns COCO's run lengths: background and object in turn, column by
 // column, from background.
-func counts(runs []Run, w, h int) []int {
+func counts(runs []instance.Run, w, h int) []int {
 	var out []int
 	end := 0
 	p := pairs(runs, h)
@@ -241,11 +243,11 @@ func decodeSegmentation(raw json.RawMessage, w, h int) (object, error) {
 			if len(p)%2 != 0 {
 				return o, errors.New("a polygon has an odd number of coordinates")
 			}
-			ring := make([]Point, len(p)/2)
+			ring := make([]instance.Point, len(p)/2)
 			for i := range ring {
-				ring[i] = Point{p[2*i], p[2*i+1]}
+				ring[i] = instance.Point{X: p[2*i], Y: p[2*i+1]}
 			}
-			o.polygons = append(o.polygons, [][]Point{ring})
+			o.polygons = append(o.polygons, [][]instance.Point{ring})
 		}
 		return o, nil
 	}

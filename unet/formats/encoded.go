@@ -1,4 +1,4 @@
-package instance
+package formats
 
 import (
 	"cmp"
@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"unet/unet/imageio"
+	"unet/unet/instance"
 )
 
 // Limits of the readers. They bound what a hostile file can cost.
@@ -33,7 +34,7 @@ type Encoded struct {
 // column-major order from 0, or polygons of an outer ring and its holes each.
 type object struct {
 	pairs    []int
-	polygons [][][]Point
+	polygons [][][]instance.Point
 }
 
 // Len is the number of nuclei.
@@ -124,7 +125,7 @@ func (c *canvas) fillPairs(id uint32, pairs []int) error {
 
 // fillPolygon draws the pixels whose centres lie inside the rings by the
 // even-odd rule, clipped to the image.
-func (c *canvas) fillPolygon(id uint32, rings [][]Point) error {
+func (c *canvas) fillPolygon(id uint32, rings [][]instance.Point) error {
 	type crossing struct {
 		row int
 		x   float64

@@ -1,4 +1,4 @@
-package instance
+package formats
 
 import (
 	"bufio"
@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"unet/unet/instance"
 )
 
 // geoJSON writes a FeatureCollection.
@@ -33,7 +35,7 @@ func (g *geoJSON) Begin(src Source) error {
 	return err
 }
 
-func (g *geoJSON) Write(n *Nucleus) error {
+func (g *geoJSON) Write(n *instance.Nucleus) error {
 	if !g.begun {
 		return errNoImage
 	}
@@ -110,7 +112,7 @@ func (g *geoJSON) Close() error {
 	return g.w.Flush()
 }
 
-func appendPolygon(b []byte, p Polygon) []byte {
+func appendPolygon(b []byte, p instance.Polygon) []byte {
 	b = append(b, '[')
 	b = appendRing(b, p.Outer)
 	for _, h := range p.Holes {
@@ -121,7 +123,7 @@ func appendPolygon(b []byte, p Polygon) []byte {
 }
 
 // appendRing writes a ring that ends, as GeoJSON demands, on its first point.
-func appendRing(b []byte, ring []Point) []byte {
+func appendRing(b []byte, ring []instance.Point) []byte {
 	b = append(b, '[')
 	for i := range len(ring) + 1 {
 		if i > 0 {
@@ -188,7 +190,7 @@ func ReadGeoJSON(r io.Reader) (*Encoded, error) {
 	return e, nil
 }
 
-func (g *geometry) polygons() ([][][]Point, error) {
+func (g *geometry) polygons() ([][][]instance.Point, error) {
 	if g == nil {
 		return nil, errors.New("it has no geometry")
 	}
@@ -206,15 +208,15 @@ func (g *geometry) polygons() ([][][]Point, error) {
 	if err != nil {
 		return nil, fmt.Errorf("its coordinates: %w", err)
 	}
-	out := make([][][]Point, len(numbers))
+	out := make([][][]instance.Point, len(numbers))
 	for i, p := range numbers {
 		for _, r := range p {
-			ring := make([]Point, len(r))
+			ring := make([]instance.Point, len(r))
 			for k, xy := range r {
 				if len(xy) < 2 {
 					return nil, errors.New("a position has fewer than two numbers")
 				}
-				ring[k] = Point{xy[0], xy[1]}
+				ring[k] = instance.Point{X: xy[0], Y: xy[1]}
 			}
 			out[i] = append(out[i], ring)
 		}

@@ -1,15 +1,14 @@
-package instance
+package formats
 
 import (
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"slices"
 	"strconv"
 
 	"unet/unet/imageio"
+	"unet/unet/instance"
 )
 
 // Writer writes nuclei to a file, one at a time, so that a file of any size
@@ -18,7 +17,7 @@ import (
 // close what is below.
 type Writer interface {
 	Begin(Source) error
-	Write(*Nucleus) error
+	Write(*instance.Nucleus) error
 	Close() error
 }
 
@@ -35,7 +34,7 @@ type Source struct {
 }
 
 // WriteAll writes all nuclei of one image and closes the writer.
-func WriteAll(w Writer, src Source, nuclei []Nucleus) error {
+func WriteAll(w Writer, src Source, nuclei []instance.Nucleus) error {
 	if err := w.Begin(src); err != nil {
 		return err
 	}
@@ -104,7 +103,7 @@ func (t *table) Begin(src Source) error {
 	return nil
 }
 
-func (t *table) Write(n *Nucleus) error {
+func (t *table) Write(n *instance.Nucleus) error {
 	if t.channels < 0 {
 		return errNoImage
 	}
@@ -142,96 +141,11 @@ func (t *table) Close() error {
 	return t.w.Error()
 }
 
-// Summary describes the nuclei of one image. Lengths are in pixels.
-type Summary struct {
-	Count int `json:"count"`
-	// Edge is the number of nuclei that touch the edge of the image.
-	Edge int `json:"edge"`
-	// Coverage is the share of the image's pixels that lie in nuclei.
-	Coverage float64 `json:"coverage"`
-	// The area's mean, median and population standard deviation, 0 when
-	// there are no nuclei.
-	AreaMean   float64 `json:"area_mean"`
-	AreaMedian float64 `json:"area_median"`
-	AreaStd    float64 `json:"area_std"`
-	// DiameterMedian is the median equivalent diameter.
-	DiameterMedian float64 `json:"diameter_median"`
-	// Circularity, Solidity and Eccentricity are means over nuclei.
-	Circularity  float64 `json:"circularity"`
-	Solidity     float64 `json:"solidity"`
-	Eccentricity float64 `json:"eccentricity"`
-	// Intensity is the mean over nuclei of the mean of each channel.
-	Intensity []float64 `json:"intensity,omitempty"`
-}
-
-// tally accumulates a Summary.
-type tally struct {
-	s     Summary
-	areas []float64
-}
-
-func (t *tally) add(n *Nucleus) {
-	t.s.Count++
-	if n.Edge {
-		t.s.Edge++
-	}
-	t.areas = append(t.areas, float64(n.Area))
-	t.s.Circularity += n.Circularity
-	t.s.Solidity += n.Solidity
-	t.s.Eccentricity += n.Eccentricity
-	for c, in := range n.Channels {
-		if c == len(t.s.Intensity) {
-			t.s.Intensity = append(t.s.Intensity, 0)
-		}
-		t.s.Intensity[c] += in.Mean
-	}
-}
-
-func (t *tally) summary(w, h int) Summary {
-	s := t.s
-	if s.Count == 0 {
-		return s
-	}
-	k := float64(s.Count)
-	var sum, ss float64
-	for _, a := range t.areas {
-		sum += a
-	}
-	s.AreaMean = sum / k
-	for _, a := range t.areas {
-		ss += (a - s.AreaMean) * (a - s.AreaMean)
-	}
-	s.AreaStd = math.Sqrt(ss / k)
-	slices.Sort(t.areas)
-	s.AreaMedian = (t.areas[(s.Count-1)/2] + t.areas[s.Count/2]) / 2
-	diameter := func(a float64) float64 { return math.Sqrt(4 * a / math.Pi) }
-	s.DiameterMedian = (diameter(t.areas[(s.Count-1)/2]) + diameter(t.areas[s.Count/2])) / 2
-	if w > 0 && h > 0 {
-		s.Coverage = sum / float64(w) / float64(h)
-	}
-	s.Circularity /= k
-	s.Solidity /= k
-	s.Eccentricity /= k
-	for c := range s.Intensity {
-		s.Intensity[c] /= k
-	}
-	return s
-}
-
-// Summarise describes the nuclei of an image of w x h pixels.
-func Summarise(nuclei []Nucleus, w, h int) Summary {
-	var t tally
-	for i := range nuclei {
-		t.add(&nuclei[i])
-	}
-	return t.summary(w, h)
-}
-
 // summaryTable writes one row per image.
 type summaryTable struct {
 	w        *csv.Writer
 	src      Source
-	t        tally
+	t        instance.Tally
 	begun    bool
 	channels int
 }
@@ -257,15 +171,15 @@ func (t *summaryTable) Begin(src Source) error {
 			return err
 		}
 	}
-	t.src, t.t, t.begun = src, tally{}, true
+	t.src, t.t, t.begun = src, instance.Tally{}, true
 	return nil
 }
 
-func (t *summaryTable) Write(n *Nucleus) error {
+func (t *summaryTable) Write(n *instance.Nucleus) error {
 	if !t.begun {
 		return errNoImage
 	}
-	t.t.add(n)
+	t.t.Add(n)
 	return nil
 }
 
@@ -273,7 +187,7 @@ func (t *summaryTable) finish() error {
 	if !t.begun {
 		return nil
 	}
-	s := t.t.summary(t.src.W, t.src.H)
+	s := t.t.Summary(t.src.W, t.src.H)
 	num := func(f float64) string { return strconv.FormatFloat(f, 'g', 10, 64) }
 	mean := func(f float64) string { // of no nuclei is not 0, and would bias means of images
 		if s.Count == 0 {

@@ -1,4 +1,4 @@
-package instance
+package formats
 
 import (
 	"cmp"
@@ -10,11 +10,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"unet/unet/instance"
 )
 
 // pairs returns the pixels of a nucleus of an image of height h as maximal
 // (start, length) runs in column-major order, from 0.
-func pairs(runs []Run, h int) []int {
+func pairs(runs []instance.Run, h int) []int {
 	type span struct{ x, y0, y1 int }
 	var done, open []span
 	// open holds the spans that reached the previous row, by x.
@@ -92,7 +94,7 @@ func (t *rleTable) Begin(src Source) error {
 	return nil
 }
 
-func (t *rleTable) Write(n *Nucleus) error {
+func (t *rleTable) Write(n *instance.Nucleus) error {
 	if !t.begun {
 		return errNoImage
 	}

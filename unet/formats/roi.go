@@ -1,4 +1,4 @@
-package instance
+package formats
 
 import (
 	"archive/zip"
@@ -12,6 +12,7 @@ import (
 	"unicode/utf16"
 
 	"unet/unet/imageio"
+	"unet/unet/instance"
 )
 
 // The layout of an ImageJ .roi file, from ij.io.RoiDecoder: a header of 64
@@ -70,7 +71,7 @@ func (a *roiArchive) Begin(src Source) error {
 	return nil
 }
 
-func (a *roiArchive) Write(n *Nucleus) error {
+func (a *roiArchive) Write(n *instance.Nucleus) error {
 	if !a.begun {
 		return errNoImage
 	}
@@ -86,9 +87,9 @@ func (a *roiArchive) Write(n *Nucleus) error {
 func (a *roiArchive) Close() error { return a.z.Close() }
 
 // encodeROI returns the .roi file of one nucleus.
-func encodeROI(n *Nucleus, name string) []byte {
+func encodeROI(n *instance.Nucleus, name string) []byte {
 	polygons := n.Outline()
-	var rings [][]Point
+	var rings [][]instance.Point
 	for _, p := range polygons {
 		rings = append(append(rings, p.Outer), p.Holes...)
 	}
@@ -234,16 +235,16 @@ func (c *canvas) drawROI(id uint32, b []byte) error {
 	subpixel := be.Uint16(b[roiAtOptions:])&roiSubpixel != 0
 	switch kind := b[roiAtType]; kind {
 	case roiRect:
-		return c.fillPolygon(id, [][]Point{{{left, top}, {right, top}, {right, bottom}, {left, bottom}}})
+		return c.fillPolygon(id, [][]instance.Point{{{X: left, Y: top}, {X: right, Y: top}, {X: right, Y: bottom}, {X: left, Y: bottom}}})
 	case roiOval:
 		// A polygon of the ellipse's chords would lose pixels; 720
 		// corners err by less than a thousandth of its radius.
-		ring := make([]Point, 720)
+		ring := make([]instance.Point, 720)
 		for i := range ring {
 			s, co := math.Sincos(2 * math.Pi * float64(i) / float64(len(ring)))
-			ring[i] = Point{(left+right)/2 + (right-left)/2*co, (top+bottom)/2 + (bottom-top)/2*s}
+			ring[i] = instance.Point{X: (left+right)/2 + (right-left)/2*co, Y: (top+bottom)/2 + (bottom-top)/2*s}
 		}
-		return c.fillPolygon(id, [][]Point{ring})
+		return c.fillPolygon(id, [][]instance.Point{ring})
 	case roiPolygon, roiFreehand, roiTraced:
 		n := int(be.Uint16(b[roiAtN:]))
 		if n == 0 {
@@ -257,17 +258,17 @@ func (c *canvas) drawROI(id uint32, b []byte) error {
 			return errShortROI
 		}
 		xs, ys := b[roiHeader:], b[roiHeader+2*n:]
-		ring := make([]Point, n)
+		ring := make([]instance.Point, n)
 		for i := range ring {
-			ring[i] = Point{left + float64(int16(be.Uint16(xs[2*i:]))), top + float64(int16(be.Uint16(ys[2*i:])))}
+			ring[i] = instance.Point{X: left + float64(int16(be.Uint16(xs[2*i:]))), Y: top + float64(int16(be.Uint16(ys[2*i:])))}
 		}
 		if subpixel {
 			xs, ys := b[roiHeader+4*n:], b[roiHeader+8*n:]
 			for i := range ring {
-				ring[i] = Point{float64(math.Float32frombits(be.Uint32(xs[4*i:]))), float64(math.Float32frombits(be.Uint32(ys[4*i:])))}
+				ring[i] = instance.Point{X: float64(math.Float32frombits(be.Uint32(xs[4*i:]))), Y: float64(math.Float32frombits(be.Uint32(ys[4*i:])))}
 			}
 		}
-		return c.fillPolygon(id, [][]Point{ring})
+		return c.fillPolygon(id, [][]instance.Point{ring})
 	default:
 		return fmt.Errorf("region of kind %d encloses no area; save areas only (polygon, freehand, traced, rectangle, oval, composite)", kind)
 	}
@@ -275,8 +276,8 @@ func (c *canvas) drawROI(id uint32, b []byte) error {
 
 // shapeRings reads the path of a composite region: segments of a kind and
 // its points as floats.
-func shapeRings(b []byte) ([][]Point, error) {
-	var rings [][]Point
+func shapeRings(b []byte) ([][]instance.Point, error) {
+	var rings [][]instance.Point
 	at := func(i int) float64 { return float64(math.Float32frombits(binary.BigEndian.Uint32(b[4*i:]))) }
 	n := len(b) / 4
 	for i := 0; i < n; {
@@ -289,7 +290,7 @@ func shapeRings(b []byte) ([][]Point, error) {
 				rings = append(rings, nil)
 			}
 			last := len(rings) - 1
-			rings[last] = append(rings[last], Point{at(i + 1), at(i + 2)})
+			rings[last] = append(rings[last], instance.Point{X: at(i + 1), Y: at(i + 2)})
 			i += 3
 		case shapeClose:
 			i++

@@ -1,4 +1,4 @@
-package instance
+package formats
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"unet/unet/imageio"
+	"unet/unet/instance"
 )
 
 // mosaic is a label image of adversarial shapes: pieces, holes, pixels that
@@ -35,7 +36,7 @@ func mosaic(rng *rand.Rand, w, h int) *imageio.Labels {
 // compact renumbers from 1 without gaps, keeping the order of numbers.
 func compact(l *imageio.Labels) *imageio.Labels {
 	out := imageio.NewLabels(l.W, l.H)
-	for i, n := range shapes(l) {
+	for i, n := range instance.Measure(l, nil) {
 		for _, r := range n.Runs {
 			for x := r.X0; x < r.X1; x++ {
 				out.ID[r.Y*l.W+x] = uint32(i + 1)
@@ -51,7 +52,7 @@ type format struct {
 	read  func([]byte, int, int) (*imageio.Labels, int, error)
 }
 
-var formats = []format{
+var codecs = []format{
 	{"roi", func(b *bytes.Buffer) Writer { return NewROI(b) }, func(b []byte, w, h int) (*imageio.Labels, int, error) {
 		return ReadROI(bytes.NewReader(b), int64(len(b)), w, h)
 	}},
@@ -84,12 +85,12 @@ func single(e []Encoded, err error) func(w, h int) (*imageio.Labels, int, error)
 
 func TestFormatsReadBackWhatTheyWrite(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 10))
-	for _, f := range formats {
+	for _, f := range codecs {
 		t.Run(f.name, func(t *testing.T) {
 			for range 200 {
 				l := mosaic(rng, 1+rng.IntN(24), 1+rng.IntN(24))
 				var b bytes.Buffer
-				if err := WriteAll(f.write(&b), Source{Name: "a", W: l.W, H: l.H}, Measure(l, nil)); err != nil {
+				if err := WriteAll(f.write(&b), Source{Name: "a", W: l.W, H: l.H}, instance.Measure(l, nil)); err != nil {
 					t.Fatal(err)
 				}
 				got, overlap, err := f.read(b.Bytes(), l.W, l.H)
@@ -106,19 +107,19 @@ func TestFormatsReadBackWhatTheyWrite(t *testing.T) {
 
 func FuzzReaders(f *testing.F) {
 	rng := rand.New(rand.NewPCG(11, 12))
-	for i, fm := range formats {
+	for i, fm := range codecs {
 		var b bytes.Buffer
 		l := mosaic(rng, 12, 9)
-		if err := WriteAll(fm.write(&b), Source{Name: "a", W: l.W, H: l.H}, Measure(l, nil)); err != nil {
+		if err := WriteAll(fm.write(&b), Source{Name: "a", W: l.W, H: l.H}, instance.Measure(l, nil)); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(uint8(i), b.Bytes())
 	}
-	f.Add(uint8(0), encodeROI(&Nucleus{Runs: []Run{{0, 0, 3}, {1, 0, 1}}, X1: 3, Y1: 2}, "x"))
+	f.Add(uint8(0), encodeROI(&instance.Nucleus{Runs: []instance.Run{{Y: 0, X0: 0, X1: 3}, {Y: 1, X0: 0, X1: 1}}, X1: 3, Y1: 2}, "x"))
 	f.Add(uint8(2), []byte(`{"images":[{"id":1,"width":9,"height":9}],"annotations":[{"image_id":1,"segmentation":[[0,0,5,0,5,1e300]]}]}`))
 	f.Add(uint8(3), []byte("ImageId,EncodedPixels,Height,Width,Usage\na,1 3 7 1,9,9,Public\na,,9,9,Public\n"))
 	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
-		fm := formats[int(which)%len(formats)]
+		fm := codecs[int(which)%len(codecs)]
 		switch fm.name {
 		case "coco", "rle":
 			all, err := ReadCOCO(bytes.NewReader(data))
@@ -169,7 +170,7 @@ func TestRLEByHand(t *testing.T) {
 	if err := w.Begin(Source{Name: "empty", W: 3, H: 4}); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteAll(w, Source{Name: "a", W: 3, H: 4}, Measure(l, nil)); err != nil {
+	if err := WriteAll(w, Source{Name: "a", W: 3, H: 4}, instance.Measure(l, nil)); err != nil {
 		t.Fatal(err)
 	}
 	want := "ImageId,EncodedPixels\nempty,\na,7 3\na,1 1\n"
@@ -236,52 +237,6 @@ func TestOverlappingPolygonsAreBounded(t *testing.T) {
 	}
 }
 
-// TestOutlineRings checks that rings are closed walks along pixel edges whose
-// areas add up to the nucleus, and that none meets a point twice.
-func TestOutlineRings(t *testing.T) {
-	rng := rand.New(rand.NewPCG(13, 14))
-	for range 200 {
-		l := mosaic(rng, 1+rng.IntN(20), 1+rng.IntN(20))
-		for _, n := range Measure(l, nil) {
-			var area float64
-			for _, p := range n.Outline() {
-				if a := ringArea(t, p.Outer); a <= 0 {
-					t.Fatalf("outer ring of area %v", a)
-				} else {
-					area += a
-				}
-				for _, h := range p.Holes {
-					a := ringArea(t, h)
-					if a >= 0 {
-						t.Fatalf("hole of area %v", a)
-					}
-					area += a
-				}
-			}
-			if area != float64(n.Area) {
-				t.Fatalf("outline encloses %v, nucleus has %d pixels", area, n.Area)
-			}
-		}
-	}
-}
-
-func ringArea(t *testing.T, ring []Point) float64 {
-	var area float64
-	seen := map[Point]bool{}
-	for i, p := range ring {
-		q, r := ring[(i+1)%len(ring)], ring[(i+2)%len(ring)]
-		if seen[p] {
-			t.Fatalf("ring meets %v twice: %v", p, ring)
-		}
-		seen[p] = true
-		if (p.X == q.X) == (p.Y == q.Y) || (p.X == q.X) == (q.X == r.X) {
-			t.Fatalf("ring does not turn at %v: %v", q, ring)
-		}
-		area += (p.X*q.Y - q.X*p.Y) / 2
-	}
-	return area
-}
-
 func TestTables(t *testing.T) {
 	l := imageio.NewLabels(4, 3)
 	for _, i := range []int{5, 6, 9, 10} {
@@ -296,7 +251,7 @@ func TestTables(t *testing.T) {
 	src := Source{Name: "a.tif", W: 4, H: 3, PixelSize: 0.5, Channels: ChannelNames(img)}
 	var b, s bytes.Buffer
 	for _, w := range []Writer{NewTable(&b), NewSummaryTable(&s)} {
-		if err := WriteAll(w, src, Measure(l, img)); err != nil {
+		if err := WriteAll(w, src, instance.Measure(l, img)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -349,7 +304,7 @@ func TestSummaryOfNothing(t *testing.T) {
 func TestWritersNeedAnImage(t *testing.T) {
 	var b bytes.Buffer
 	for _, w := range []Writer{NewTable(&b), NewSummaryTable(&b), NewRLE(&b), NewROI(&b), NewGeoJSON(&b), NewCOCO(&b)} {
-		if err := w.Write(&Nucleus{Runs: []Run{{0, 0, 1}}}); err == nil {
+		if err := w.Write(&instance.Nucleus{Runs: []instance.Run{{Y: 0, X0: 0, X1: 1}}}); err == nil {
 			t.Errorf("%T takes a nucleus of no image", w)
 		}
 	}
@@ -361,7 +316,7 @@ func TestWritersNeedAnImage(t *testing.T) {
 	}
 	for x, kind := range map[int]byte{100: roiTraced, 40000: roiTraced, 60600: roiRect, 1 << 20: roiRect} {
 		// Beyond 16 bits a region has to be a composite; see bench/verify/consumers.
-		roi := encodeROI(&Nucleus{Runs: []Run{{0, x, x + 3}, {1, x, x + 1}}, X0: x, X1: x + 3, Y1: 2}, "x")
+		roi := encodeROI(&instance.Nucleus{Runs: []instance.Run{{Y: 0, X0: x, X1: x + 3}, {Y: 1, X0: x, X1: x + 1}}, X0: x, X1: x + 3, Y1: 2}, "x")
 		if roi[roiAtType] != kind {
 			t.Errorf("region at %d is of kind %d, not %d", x, roi[roiAtType], kind)
 		}
@@ -378,7 +333,7 @@ func TestROIKinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := Measure(l, nil)
+	n := instance.Measure(l, nil)
 	if len(n) != 1 || math.Abs(float64(n[0].Area)-math.Pi*20*10) > 10 || n[0].X0 != 3 || n[0].Y1 != 25 {
 		t.Errorf("oval drawn as %+v", n)
 	}

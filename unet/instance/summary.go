@@ -1,0 +1,93 @@
+package instance
+
+import (
+	"math"
+	"slices"
+)
+
+// Summary describes the nuclei of one image. Lengths are in pixels.
+type Summary struct {
+	Count int `json:"count"`
+	// Edge is the number of nuclei that touch the edge of the image.
+	Edge int `json:"edge"`
+	// Coverage is the share of the image's pixels that lie in nuclei.
+	Coverage float64 `json:"coverage"`
+	// The area's mean, median and population standard deviation, 0 when
+	// there are no nuclei.
+	AreaMean   float64 `json:"area_mean"`
+	AreaMedian float64 `json:"area_median"`
+	AreaStd    float64 `json:"area_std"`
+	// DiameterMedian is the median equivalent diameter.
+	DiameterMedian float64 `json:"diameter_median"`
+	// Circularity, Solidity and Eccentricity are means over nuclei.
+	Circularity  float64 `json:"circularity"`
+	Solidity     float64 `json:"solidity"`
+	Eccentricity float64 `json:"eccentricity"`
+	// Intensity is the mean over nuclei of the mean of each channel.
+	Intensity []float64 `json:"intensity,omitempty"`
+}
+
+// Tally accumulates a Summary, nucleus by nucleus.
+type Tally struct {
+	s     Summary
+	areas []float64
+}
+
+// Add counts one more nucleus.
+func (t *Tally) Add(n *Nucleus) {
+	t.s.Count++
+	if n.Edge {
+		t.s.Edge++
+	}
+	t.areas = append(t.areas, float64(n.Area))
+	t.s.Circularity += n.Circularity
+	t.s.Solidity += n.Solidity
+	t.s.Eccentricity += n.Eccentricity
+	for c, in := range n.Channels {
+		if c == len(t.s.Intensity) {
+			t.s.Intensity = append(t.s.Intensity, 0)
+		}
+		t.s.Intensity[c] += in.Mean
+	}
+}
+
+// Summary describes the nuclei added so far, of an image of w x h pixels.
+func (t *Tally) Summary(w, h int) Summary {
+	s := t.s
+	if s.Count == 0 {
+		return s
+	}
+	k := float64(s.Count)
+	var sum, ss float64
+	for _, a := range t.areas {
+		sum += a
+	}
+	s.AreaMean = sum / k
+	for _, a := range t.areas {
+		ss += (a - s.AreaMean) * (a - s.AreaMean)
+	}
+	s.AreaStd = math.Sqrt(ss / k)
+	slices.Sort(t.areas)
+	s.AreaMedian = (t.areas[(s.Count-1)/2] + t.areas[s.Count/2]) / 2
+	diameter := func(a float64) float64 { return math.Sqrt(4 * a / math.Pi) }
+	s.DiameterMedian = (diameter(t.areas[(s.Count-1)/2]) + diameter(t.areas[s.Count/2])) / 2
+	if w > 0 && h > 0 {
+		s.Coverage = sum / float64(w) / float64(h)
+	}
+	s.Circularity /= k
+	s.Solidity /= k
+	s.Eccentricity /= k
+	for c := range s.Intensity {
+		s.Intensity[c] /= k
+	}
+	return s
+}
+
+// Summarise describes the nuclei of an image of w x h pixels.
+func Summarise(nuclei []Nucleus, w, h int) Summary {
+	var t Tally
+	for i := range nuclei {
+		t.Add(&nuclei[i])
+	}
+	return t.Summary(w, h)
+}
