@@ -394,7 +394,7 @@ func picture(ctx context.Context, p *unet.Predictor, set *dataset.Set, im *unet.
 		return report.Sample{}, fmt.Errorf("%s: %w", s.ID, err)
 	}
 	pred := p.Segment(m)
-	out := report.Sample{Name: shortID(s.ID), Kind: s.Kind, Image: s.Image, Truth: s.Labels, Pred: pred, Prob: m.Foreground,
+	out := report.Sample{Name: shortID(s.ID), Kind: s.Kind, Image: s.Image, Truth: s.Labels, Pred: pred, Prob: m.Plane(instance.Foreground),
 		Scores: []report.Score{{Name: "Dice", Value: im.Pixels.Dice}, {Name: "AP", Value: im.AP}, {Name: "AP50", Value: im.AP50}}}
 	if p.Model().Card.Kind != unet.Paper {
 		o, err := metrics.Compare(s.Labels, pred)

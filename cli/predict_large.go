@@ -253,9 +253,9 @@ func (o *largeOutput) open(do func() error) (err error) {
 
 // band takes rows of maps and image.
 func (o *largeOutput) band(y int, m instance.Maps, img *imageio.Image) error {
-	for _, k := range namedMaps(m) {
-		if f := o.maps[k.name]; f != nil {
-			if err := f.WriteFloats(k.pix); err != nil {
+	for _, name := range m.Names {
+		if f := o.maps[name]; f != nil {
+			if err := f.WriteFloats(m.Plane(name)); err != nil {
 				return err
 			}
 		}

@@ -121,10 +121,10 @@ func newWriter(format string, w io.Writer) formats.Writer {
 // threshold, as in the paper.
 func (r *predictRun) mask(l *imageio.Labels, m instance.Maps) *image.Gray {
 	out := image.NewGray(image.Rect(0, 0, l.W, l.H))
-	threshold := float32(r.settings.Threshold)
+	threshold, foreground := float32(r.settings.Threshold), m.Plane(instance.Foreground)
 	for i, id := range l.ID {
 		if r.model.Card.Kind == unet.Paper {
-			if m.Foreground[i] > threshold {
+			if foreground[i] > threshold {
 				out.Pix[i] = 255
 			}
 		} else if id != 0 {
@@ -136,29 +136,7 @@ func (r *predictRun) mask(l *imageio.Labels, m instance.Maps) *image.Gray {
 
 // mapsImage puts the maps into one image, a channel each.
 func mapsImage(m instance.Maps) *imageio.Image {
-	out := &imageio.Image{W: m.W, H: m.H, Bits: 32, Float: true}
-	for _, k := range namedMaps(m) {
-		out.Pix = append(out.Pix, k.pix...)
-		out.Channels = append(out.Channels, k.name)
-		out.C++
-	}
-	return out
-}
-
-type namedMap struct {
-	name string
-	pix  []float32
-}
-
-func namedMaps(m instance.Maps) []namedMap {
-	all := []namedMap{{unet.HeadForeground, m.Foreground}}
-	if m.Border != nil {
-		all = append(all, namedMap{unet.HeadBorder, m.Border})
-	}
-	if m.Distance != nil {
-		all = append(all, namedMap{unet.HeadDistance, m.Distance})
-	}
-	return all
+	return &imageio.Image{W: m.W, H: m.H, C: len(m.Names), Pix: m.Pix, Bits: 32, Float: true, Channels: m.Names}
 }
 
 // description is the text of TIFF outputs: where they come from. It holds no

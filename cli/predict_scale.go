@@ -257,11 +257,11 @@ func (r *predictRun) estimateLarge(ctx context.Context, t *task, levels unet.Lev
 		window := unet.Rows{W: w, H: h, Read: func(y, n int) (*imageio.Image, error) {
 			return t.file.ReadRegion(t.job.index, x0, y0+y, w, n)
 		}}
-		m := instance.Maps{W: w, H: h}
-		err := r.predictor.Bands(ctx, window, levels, func(_ int, part instance.Maps, _ *imageio.Image) error {
-			m.Foreground = append(m.Foreground, part.Foreground...)
-			m.Border = append(m.Border, part.Border...)
-			m.Distance = append(m.Distance, part.Distance...)
+		m := instance.NewMaps(w, h, r.model.Card.Arch.Heads...)
+		err := r.predictor.Bands(ctx, window, levels, func(y int, part instance.Maps, _ *imageio.Image) error {
+			for _, name := range part.Names {
+				copy(m.Plane(name)[y*w:], part.Plane(name))
+			}
 			return nil
 		})
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"unet/core"
+	"unet/unet/instance"
 )
 
 // Arch describes a network (Ronneberger et al. 2015): Depth levels of two 3x3
@@ -31,9 +32,9 @@ type Arch struct {
 
 // The maps a network may be trained to predict.
 const (
-	HeadForeground = "foreground" // inside any nucleus
-	HeadBorder     = "border"     // between touching nuclei
-	HeadDistance   = "distance"   // to the nucleus' boundary, 1 at its centre
+	HeadForeground = instance.Foreground
+	HeadBorder     = instance.Border
+	HeadDistance   = instance.Distance
 )
 
 // Check says what is wrong with a, or nil.

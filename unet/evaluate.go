@@ -268,8 +268,9 @@ func (p *Predictor) each(ctx context.Context, set *dataset.Set, indices []int,
 
 // scoreImage compares the maps of an image with its truth.
 func scoreImage(card Card, s *dataset.Sample, m instance.Maps, taus []float64) (*ImageScores, *metrics.Curve, error) {
+	foreground := m.Plane(instance.Foreground)
 	c := new(metrics.Curve)
-	c.Add(m.Foreground, s.Labels)
+	c.Add(foreground, s.Labels)
 	o, err := metrics.Compare(s.Labels, segment(card, m))
 	if err != nil {
 		return nil, nil, err
@@ -278,9 +279,9 @@ func scoreImage(card Card, s *dataset.Sample, m instance.Maps, taus []float64) (
 	at50, at75 := r.At[0].Scores(0.5), r.At[5].Scores(0.75)
 	return &ImageScores{
 		ID: s.ID, Kind: s.Kind, Group: s.Group, W: m.W, H: m.H,
-		Loss: crossEntropy(m.Foreground, s.Labels) / float64(len(m.Foreground)), Pixels: pixelScores(c.At(card.Threshold)),
+		Loss: crossEntropy(foreground, s.Labels) / float64(len(foreground)), Pixels: pixelScores(c.At(card.Threshold)),
 		Truth: r.Truth, Predicted: r.Pred, AP: r.Score(), AP50: at50.AP, AP75: at75.AP, F1: at50.F1, PQ: at50.PQ, AJI: r.AJI(),
-		Errors: countErrors(o), result: r, pixels: len(m.Foreground),
+		Errors: countErrors(o), result: r, pixels: len(foreground),
 	}, c, nil
 }
 

@@ -196,14 +196,7 @@ func (f *feed) patch(b *batch, s *patchScratch, epoch, position, i int, perm []i
 	augment.Targets(ids, side, side, &s.target)
 	for h, name := range f.cfg.Arch.Heads {
 		t := planes(b.targets, h)
-		switch name {
-		case HeadForeground:
-			copy(t, s.target.Foreground)
-		case HeadBorder:
-			copy(t, s.target.Border)
-		case HeadDistance:
-			copy(t, s.target.Distance)
-		}
+		copy(t, s.target.Plane(name))
 		w := planes(b.weights, h)
 		copy(w, s.target.Weight)
 		if !f.cfg.PixelWeights {

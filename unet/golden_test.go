@@ -137,7 +137,7 @@ func TestGolden(t *testing.T) {
 			}
 			compareGolden(t, fmt.Sprintf("%s of version %d", kind, version), want, m)
 			p := NewPredictor(newEngine(t, "", 1), m)
-			if maps, err := p.Maps(context.Background(), randomImage(40, 30, 1)); err != nil || len(maps.Distance) != 40*30 {
+			if maps, err := p.Maps(context.Background(), randomImage(40, 30, 1)); err != nil || len(maps.Plane(instance.Distance)) != 40*30 {
 				t.Errorf("%s of version %d does not predict: %v", kind, version, err)
 			}
 			p.Close()

@@ -284,8 +284,8 @@ func TestTiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(whole.Foreground, tiled.Foreground) || !slices.Equal(whole.Distance, tiled.Distance) {
-		t.Errorf("tiles differ from the whole by %g", maxDiff(whole.Foreground, tiled.Foreground))
+	if !slices.Equal(whole.Pix, tiled.Pix) {
+		t.Errorf("tiles differ from the whole by %g", maxDiff(whole.Pix, tiled.Pix))
 	}
 }
 
@@ -298,7 +298,7 @@ func TestOddSizes(t *testing.T) {
 			t.Errorf("%v: %v", s, err)
 			continue
 		}
-		for _, v := range m.Foreground {
+		for _, v := range m.Pix {
 			if !(v >= 0 && v <= 1) {
 				t.Fatalf("%v: probability %v", s, v)
 			}

@@ -184,7 +184,7 @@ func TestThreads(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = slices.Concat(got, maps.Foreground, maps.Border, maps.Distance)
+			got = append(got, maps.Pix...)
 		}
 		p.Close()
 		if want == nil {

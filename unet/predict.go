@@ -181,25 +181,9 @@ func (p *Predictor) normalised(ctx context.Context, in *imageio.Image, w, h int)
 	if err != nil {
 		return instance.Maps{}, err
 	}
-	back := &imageio.Image{W: w, H: h, C: len(p.model.Card.Arch.Heads), Pix: planes}
-	return p.named(imageio.Resample(back, in.W, in.H).Pix, in.W, in.H), nil
-}
-
-// named hands out the planes of the heads by name.
-func (p *Predictor) named(planes []float32, w, h int) instance.Maps {
-	m := instance.Maps{W: w, H: h}
-	for i, name := range p.model.Card.Arch.Heads {
-		plane := planes[i*w*h:][:w*h]
-		switch name {
-		case HeadForeground:
-			m.Foreground = plane
-		case HeadBorder:
-			m.Border = plane
-		case HeadDistance:
-			m.Distance = plane
-		}
-	}
-	return m
+	heads := p.model.Card.Arch.Heads
+	back := &imageio.Image{W: w, H: h, C: len(heads), Pix: planes}
+	return instance.Maps{W: in.W, H: in.H, Names: heads, Pix: imageio.Resample(back, in.W, in.H).Pix}, nil
 }
 
 // planes computes all heads of a normalised image at its own scale, whole or

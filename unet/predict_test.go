@@ -44,7 +44,7 @@ func TestSharedMemory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return append(append(got.Foreground, got.Border...), got.Distance...)
+			return got.Pix
 		}
 		p := NewPredictor(e, m)
 		cancelled, cancel := context.WithCancel(context.Background())
@@ -94,7 +94,7 @@ func TestBeside(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					want[isa] = append(want[isa], maps.Foreground)
+					want[isa] = append(want[isa], maps.Pix)
 				}
 				single.Close()
 			}
@@ -106,7 +106,7 @@ func TestBeside(t *testing.T) {
 					got, err := q.Maps(context.Background(), img)
 					if err != nil {
 						t.Error(err)
-					} else if !slices.Equal(got.Foreground, want[q.engine.ISA()][k]) {
+					} else if !slices.Equal(got.Pix, want[q.engine.ISA()][k]) {
 						t.Errorf("round %d, predictor %d, image %d: other maps", round, i, k)
 					}
 				}

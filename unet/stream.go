@@ -175,7 +175,7 @@ func (p *Predictor) Bands(ctx context.Context, src Rows, levels Levels, emit fun
 				slice = append(slice, out[(k*rows+r)*src.W:][:n*src.W]...)
 			}
 			img := band.part(0, src.W, y.from+r, y.from+r+n)
-			if err := emit(y.from+r, p.named(slice, src.W, n), img); err != nil {
+			if err := emit(y.from+r, instance.Maps{W: src.W, H: n, Names: card.Arch.Heads, Pix: slice}, img); err != nil {
 				return err
 			}
 		}

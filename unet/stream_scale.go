@@ -16,7 +16,7 @@ func (p *Predictor) BandsAt(ctx context.Context, src Rows, levels Levels, w, h i
 	}
 	back := scaledMaps{down: imageio.NewResampling(w, h, src.W, src.H), h: src.H}
 	return p.Bands(ctx, src.scaled(levels, w, h), Levels{Low: 0, High: 1, Gray: levels.Gray}, func(y int, m instance.Maps, _ *imageio.Image) error {
-		back.add(p.inOrder(m), m.H)
+		back.add(m)
 		for {
 			n := back.ready(y + m.H)
 			if n == 0 {
@@ -30,7 +30,7 @@ func (p *Predictor) BandsAt(ctx context.Context, src Rows, levels Levels, w, h i
 				img.C, img.Pix = 1, img.Plane(0)
 			}
 			at := back.next
-			if err := emit(at, p.named(back.take(n), src.W, n), img); err != nil {
+			if err := emit(at, instance.Maps{W: src.W, H: n, Names: m.Names, Pix: back.take(n)}, img); err != nil {
 				return err
 			}
 		}
@@ -75,15 +75,6 @@ func (src Rows) scaled(levels Levels, w, h int) Rows {
 	}}
 }
 
-// inOrder returns the maps in the order of the network's heads.
-func (p *Predictor) inOrder(m instance.Maps) [][]float32 {
-	var list [][]float32
-	for _, name := range p.model.Card.Arch.Heads {
-		list = append(list, map[string][]float32{HeadForeground: m.Foreground, HeadBorder: m.Border, HeadDistance: m.Distance}[name])
-	}
-	return list
-}
-
 // scaledMaps resamples maps that come by rows to the size of the image.
 type scaledMaps struct {
 	down  *imageio.Resampling
@@ -93,21 +84,21 @@ type scaledMaps struct {
 	held  *imageio.Image
 }
 
-// add takes the next h rows of the scaled maps.
-func (s *scaledMaps) add(planes [][]float32, h int) {
-	w, keep := len(planes[0])/h, 0 // keep: rows held that are still needed
+// add takes the next rows of the scaled maps.
+func (s *scaledMaps) add(m instance.Maps) {
+	keep := 0 // rows held that are still needed
 	old := s.held
 	if old != nil {
 		end := s.first + old.H
 		s.first, _ = s.down.Source(s.next, 1)
 		keep = end - s.first
 	}
-	s.held = &imageio.Image{W: w, H: keep + h, C: len(planes), Pix: make([]float32, 0, len(planes)*(keep+h)*w)}
-	for c, p := range planes {
+	s.held = &imageio.Image{W: m.W, H: keep + m.H, C: len(m.Names), Pix: make([]float32, 0, len(m.Names)*(keep+m.H)*m.W)}
+	for c, name := range m.Names {
 		if old != nil {
-			s.held.Pix = append(s.held.Pix, old.Plane(c)[(old.H-keep)*w:]...)
+			s.held.Pix = append(s.held.Pix, old.Plane(c)[(old.H-keep)*m.W:]...)
 		}
-		s.held.Pix = append(s.held.Pix, p...)
+		s.held.Pix = append(s.held.Pix, m.Plane(name)...)
 	}
 }
 

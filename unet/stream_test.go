@@ -87,13 +87,14 @@ func TestBandsEqualWhole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, v := range whole.Foreground {
-				if d := v - untiled.Foreground[i]; !(d < 1e-5 && d > -1e-5) {
-					t.Fatalf("pixel (%d, %d) is %v in tiles, %v in one piece", i%k.w, i/k.w, v, untiled.Foreground[i])
+			foreground := whole.Plane(instance.Foreground)
+			for i, v := range untiled.Plane(instance.Foreground) {
+				if d := v - foreground[i]; !(d < 1e-5 && d > -1e-5) {
+					t.Fatalf("pixel (%d, %d) is %v in tiles, %v in one piece", i%k.w, i/k.w, foreground[i], v)
 				}
 			}
 			// A random network knows no nuclei: take half of all pixels.
-			sorted := slices.Clone(whole.Foreground)
+			sorted := slices.Clone(foreground)
 			slices.Sort(sorted)
 			p.model.Card.Instance.Foreground = float64(sorted[len(sorted)/2])
 			want := p.Segment(whole)
@@ -116,9 +117,10 @@ func TestBandsEqualWhole(t *testing.T) {
 					t.Fatalf("band at row %d of %d rows, want row %d", y, m.H, next)
 				}
 				next += m.H
-				if !slices.Equal(m.Foreground, whole.Foreground[y*k.w:(y+m.H)*k.w]) ||
-					!slices.Equal(m.Distance, whole.Distance[y*k.w:(y+m.H)*k.w]) {
-					t.Errorf("maps at row %d differ from the whole image's", y)
+				for _, name := range whole.Names {
+					if !slices.Equal(m.Plane(name), whole.Plane(name)[y*k.w:(y+m.H)*k.w]) {
+						t.Errorf("%s at row %d differs from the whole image's", name, y)
+					}
 				}
 				return stream.Add(m, rows)
 			})

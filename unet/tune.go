@@ -70,7 +70,7 @@ func Tune(ctx context.Context, p *Predictor, set *dataset.Set, predicted func(do
 	err := p.each(ctx, set, indices, func(n int, s *dataset.Sample, m instance.Maps) error {
 		t.images[n] = tuneImage{m, s.Labels}
 		c := new(metrics.Curve)
-		c.Add(m.Foreground, s.Labels)
+		c.Add(m.Plane(instance.Foreground), s.Labels)
 		mu.Lock()
 		defer mu.Unlock()
 		curve.Merge(c)

@@ -43,10 +43,10 @@ func validate(ctx context.Context, p *Predictor, images *Images) (Scores, error)
 		if err != nil {
 			return s, err
 		}
-		truth := images.samples[i].Labels
-		curve.Add(m.Foreground, truth)
-		bce += crossEntropy(m.Foreground, truth)
-		n += float64(len(m.Foreground))
+		foreground, truth := m.Plane(instance.Foreground), images.samples[i].Labels
+		curve.Add(foreground, truth)
+		bce += crossEntropy(foreground, truth)
+		n += float64(len(foreground))
 		o, err := metrics.Compare(truth, segment(card, m))
 		if err != nil {
 			return s, err

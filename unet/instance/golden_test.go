@@ -12,7 +12,8 @@ import (
 // arithmetic of Segment is exact on them, on every machine.
 func exactScene(w, h, n int) Maps {
 	rng := rand.New(rand.NewPCG(3, 5))
-	m := Maps{W: w, H: h, Foreground: make([]float32, w*h), Border: make([]float32, w*h), Distance: make([]float32, w*h)}
+	m := NewMaps(w, h, Foreground, Border, Distance)
+	foreground, border, distance := m.Plane(Foreground), m.Plane(Border), m.Plane(Distance)
 	for range n {
 		cx, cy, r := rng.IntN(w), rng.IntN(h), 3+rng.IntN(20)
 		for y := max(0, cy-r); y < min(h, cy+r); y++ {
@@ -23,15 +24,15 @@ func exactScene(w, h, n int) Maps {
 				}
 				i := y*w + x
 				q := float32(256-256*d/(r*r)) / 256
-				if m.Foreground[i] > 0 && max(m.Distance[i]-q, q-m.Distance[i]) < 0.25 {
-					m.Border[i] = 0.75
+				if foreground[i] > 0 && max(distance[i]-q, q-distance[i]) < 0.25 {
+					border[i] = 0.75
 				}
-				m.Foreground[i], m.Distance[i] = 0.875, max(m.Distance[i], q)
+				foreground[i], distance[i] = 0.875, max(distance[i], q)
 			}
 		}
 	}
-	for i := range m.Foreground {
-		m.Foreground[i] += float32(rng.IntN(128)-64) / 256
+	for i := range foreground {
+		foreground[i] += float32(rng.IntN(128)-64) / 256
 	}
 	return m
 }
@@ -40,9 +41,8 @@ func exactScene(w, h, n int) Maps {
 // settings of models are tuned with them.
 func TestSegmentGolden(t *testing.T) {
 	full := exactScene(517, 389, 260)
-	noBorder, foreground := full, full
-	noBorder.Border = nil
-	foreground.Border, foreground.Distance = nil, nil
+	noBorder := full.without(Border)
+	foreground := noBorder.without(Distance)
 	p := DefaultParams()
 	rough := Params{Foreground: 0.25, Seed: 0.125, Prominence: 0.0625, Border: 0.5, MinArea: 0}
 	edge := p

@@ -3,16 +3,39 @@ package instance
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"unet/unet/imageio"
 )
 
-// Maps holds the network's probabilities, 0..1, as H rows of W values each.
-// Border (between touching nuclei) and Distance (to the nucleus' edge, divided
-// by its maximum within the nucleus) may be nil.
+// Names of maps. A network gives the foreground and may give the others.
+const (
+	Foreground = "foreground" // inside any nucleus
+	Border     = "border"     // between touching nuclei
+	Distance   = "distance"   // to the nucleus' edge, divided by its maximum within the nucleus
+)
+
+// Maps are the network's probabilities, 0..1, for every pixel of an image: a
+// plane of H rows of W values for each name, one after the other in Pix.
 type Maps struct {
-	W, H                         int
-	Foreground, Border, Distance []float32
+	W, H  int
+	Names []string
+	Pix   []float32
+}
+
+// NewMaps returns maps of zeros.
+func NewMaps(w, h int, names ...string) Maps {
+	return Maps{W: w, H: h, Names: names, Pix: make([]float32, len(names)*w*h)}
+}
+
+// Plane returns the map of a name, or nil if it is not among them.
+func (m Maps) Plane(name string) []float32 {
+	i := slices.Index(m.Names, name)
+	if i < 0 {
+		return nil
+	}
+	n := m.W * m.H
+	return m.Pix[i*n : (i+1)*n : (i+1)*n]
 }
 
 // Params are the thresholds of Segment. They are tuned on validation images
@@ -140,10 +163,11 @@ func (f *field) at(x, y int) int { return (y+1)*f.stride + x + 1 }
 func (f *field) setLevels(y0 int, m Maps, p Params) {
 	t := float32(p.Foreground)
 	weight := float32(p.Border)
+	foreground, border, distance := m.Plane(Foreground), m.Plane(Border), m.Plane(Distance)
 	for y := range m.H {
 		dst := f.level[f.at(0, y0+y):][:m.W]
-		fg := m.Foreground[y*m.W:][:m.W]
-		if m.Distance == nil && m.Border == nil {
+		fg := foreground[y*m.W:][:m.W]
+		if distance == nil && border == nil {
 			for x, v := range fg {
 				if v > t {
 					dst[x] = 255
@@ -152,20 +176,20 @@ func (f *field) setLevels(y0 int, m Maps, p Params) {
 			continue
 		}
 		height := fg
-		if m.Distance != nil {
-			height = m.Distance[y*m.W:][:m.W]
+		if distance != nil {
+			height = distance[y*m.W:][:m.W]
 		}
-		var border []float32
-		if m.Border != nil {
-			border = m.Border[y*m.W:][:m.W]
+		var between []float32
+		if border != nil {
+			between = border[y*m.W:][:m.W]
 		}
 		for x, v := range fg {
 			if !(v > t) {
 				continue
 			}
 			s := height[x]
-			if border != nil {
-				s *= 1 - weight*border[x]
+			if between != nil {
+				s *= 1 - weight*between[x]
 			}
 			dst[x] = quantise(s)
 		}

@@ -13,7 +13,8 @@ import (
 
 // scene draws the maps of n discs, touching or not, with noise.
 func scene(rng *rand.Rand, w, h, n int, rmin, rmax float64) Maps {
-	m := Maps{W: w, H: h, Foreground: make([]float32, w*h), Border: make([]float32, w*h), Distance: make([]float32, w*h)}
+	m := NewMaps(w, h, Foreground, Border, Distance)
+	foreground, border, distance := m.Plane(Foreground), m.Plane(Border), m.Plane(Distance)
 	type disc struct{ x, y, r float64 }
 	discs := make([]disc, n)
 	for i := range discs {
@@ -27,29 +28,30 @@ func scene(rng *rand.Rand, w, h, n int, rmin, rmax float64) Maps {
 					continue
 				}
 				i := y*w + x
-				if m.Foreground[i] > 0 && math.Abs(float64(m.Distance[i])-q) < 0.2 {
-					m.Border[i] = 0.9
+				if foreground[i] > 0 && math.Abs(float64(distance[i])-q) < 0.2 {
+					border[i] = 0.9
 				}
-				m.Foreground[i] = 0.95
-				m.Distance[i] = max(m.Distance[i], float32(q))
+				foreground[i] = 0.95
+				distance[i] = max(distance[i], float32(q))
 			}
 		}
 	}
-	for i := range m.Foreground {
-		m.Foreground[i] += 0.04 * rng.Float32()
-		m.Distance[i] += 0.03 * rng.Float32()
-		m.Border[i] += 0.03 * rng.Float32()
+	for i := range foreground {
+		foreground[i] += 0.04 * rng.Float32()
+		distance[i] += 0.03 * rng.Float32()
+		border[i] += 0.03 * rng.Float32()
 	}
 	return m
 }
 
 // noise is a scene with no structure at all.
 func noise(rng *rand.Rand, w, h int) Maps {
-	m := Maps{W: w, H: h, Foreground: make([]float32, w*h), Border: make([]float32, w*h), Distance: make([]float32, w*h)}
-	for i := range m.Foreground {
-		m.Foreground[i] = rng.Float32()
-		m.Distance[i] = float32(rng.IntN(5)) / 4
-		m.Border[i] = float32(rng.IntN(3)) / 2
+	m := NewMaps(w, h, Foreground, Border, Distance)
+	foreground, border, distance := m.Plane(Foreground), m.Plane(Border), m.Plane(Distance)
+	for i := range foreground {
+		foreground[i] = rng.Float32()
+		distance[i] = float32(rng.IntN(5)) / 4
+		border[i] = float32(rng.IntN(3)) / 2
 	}
 	return m
 }
@@ -57,19 +59,20 @@ func noise(rng *rand.Rand, w, h int) Maps {
 // reference is Segment written for the reader: every step by its definition.
 func reference(m Maps, p Params) *imageio.Labels {
 	w, h := m.W, m.H
+	foreground, border, distance := m.Plane(Foreground), m.Plane(Border), m.Plane(Distance)
 	level := make([]int, w*h)
-	for i, v := range m.Foreground {
+	for i, v := range foreground {
 		if v <= float32(p.Foreground) {
 			continue
 		}
 		s := v
 		switch {
-		case m.Distance != nil && m.Border != nil:
-			s = m.Distance[i] * (1 - float32(p.Border)*m.Border[i])
-		case m.Distance != nil:
-			s = m.Distance[i]
-		case m.Border != nil:
-			s = v * (1 - float32(p.Border)*m.Border[i])
+		case distance != nil && border != nil:
+			s = distance[i] * (1 - float32(p.Border)*border[i])
+		case distance != nil:
+			s = distance[i]
+		case border != nil:
+			s = v * (1 - float32(p.Border)*border[i])
 		default:
 			s = 1
 		}
@@ -231,6 +234,17 @@ func randomParams(rng *rand.Rand) Params {
 	}
 }
 
+// without returns the maps but one.
+func (m Maps) without(name string) Maps {
+	left := Maps{W: m.W, H: m.H}
+	for _, n := range m.Names {
+		if n != name {
+			left.Names, left.Pix = append(left.Names, n), append(left.Pix, m.Plane(n)...)
+		}
+	}
+	return left
+}
+
 // randomMaps draws a small scene or noise, with or without its maps.
 func randomMaps(rng *rand.Rand, w, h int) Maps {
 	m := noise(rng, w, h)
@@ -238,10 +252,10 @@ func randomMaps(rng *rand.Rand, w, h int) Maps {
 		m = scene(rng, w, h, 1+w*h/90, 2, 7)
 	}
 	if rng.IntN(4) == 0 {
-		m.Border = nil
+		m = m.without(Border)
 	}
 	if rng.IntN(4) == 0 {
-		m.Distance = nil
+		m = m.without(Distance)
 	}
 	return m
 }
@@ -264,12 +278,13 @@ func TestSegmentEqualsReference(t *testing.T) {
 
 func TestTouchingDiscsAreSplit(t *testing.T) {
 	const w, h = 60, 40
-	m := Maps{W: w, H: h, Foreground: make([]float32, w*h), Distance: make([]float32, w*h)}
+	m := NewMaps(w, h, Foreground, Distance)
+	foreground, distance := m.Plane(Foreground), m.Plane(Distance)
 	for y := range h {
 		for x := range w {
 			q := max(1-math.Hypot(float64(x-20), float64(y-20))/12, 1-math.Hypot(float64(x-40), float64(y-20))/12)
 			if q > 0 {
-				m.Foreground[y*w+x], m.Distance[y*w+x] = 1, float32(q)
+				foreground[y*w+x], distance[y*w+x] = 1, float32(q)
 			}
 		}
 	}
@@ -285,8 +300,7 @@ func TestTouchingDiscsAreSplit(t *testing.T) {
 			}
 		}
 	}
-	m.Distance = nil
-	if l := Segment(m, DefaultParams()); l.Max() != 1 {
+	if l := Segment(m.without(Distance), DefaultParams()); l.Max() != 1 {
 		t.Errorf("without a distance map: %d nuclei, want the 1 component", l.Max())
 	}
 }
@@ -296,20 +310,19 @@ func TestSegmentTakesAnyNumbers(t *testing.T) {
 	values := []float32{nan, inf, -inf, 2, -1, 0, 1, 0.6}
 	rng := rand.New(rand.NewPCG(17, 18))
 	m := noise(rng, 40, 40)
-	for _, s := range [][]float32{m.Foreground, m.Border, m.Distance} {
-		for i := range s {
-			s[i] = values[rng.IntN(len(values))]
-		}
+	for i := range m.Pix {
+		m.Pix[i] = values[rng.IntN(len(values))]
 	}
+	foreground := m.Plane(Foreground)
 	l := Segment(m, Params{Foreground: 0.5, Border: 1})
 	for i, id := range l.ID {
-		if (id != 0) != (m.Foreground[i] > 0.5) {
-			t.Fatalf("pixel %d of foreground %v is in nucleus %d", i, m.Foreground[i], id)
+		if (id != 0) != (foreground[i] > 0.5) {
+			t.Fatalf("pixel %d of foreground %v is in nucleus %d", i, foreground[i], id)
 		}
 	}
 	for _, size := range [][2]int{{0, 0}, {0, 5}, {5, 0}, {1, 1}} {
 		n := size[0] * size[1]
-		if l := Segment(Maps{W: size[0], H: size[1], Foreground: m.Foreground[:n]}, DefaultParams()); len(l.ID) != n {
+		if l := Segment(Maps{W: size[0], H: size[1], Names: []string{Foreground}, Pix: foreground[:n]}, DefaultParams()); len(l.ID) != n {
 			t.Errorf("%v: %d pixels", size, len(l.ID))
 		}
 	}
@@ -317,7 +330,7 @@ func TestSegmentTakesAnyNumbers(t *testing.T) {
 
 // TestNucleiThatMeetAtACorner are two components by the package's rule.
 func TestNucleiThatMeetAtACorner(t *testing.T) {
-	m := Maps{W: 4, H: 4, Foreground: []float32{
+	m := Maps{W: 4, H: 4, Names: []string{Foreground}, Pix: []float32{
 		1, 1, 0, 0,
 		1, 1, 0, 0,
 		0, 0, 1, 1,

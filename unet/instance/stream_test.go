@@ -11,13 +11,11 @@ import (
 
 // rows returns rows y0..y1-1 of the maps.
 func (m Maps) rows(y0, y1 int) Maps {
-	cut := func(s []float32) []float32 {
-		if s == nil {
-			return nil
-		}
-		return s[y0*m.W : y1*m.W]
+	part := Maps{W: m.W, H: y1 - y0, Names: m.Names}
+	for _, name := range m.Names {
+		part.Pix = append(part.Pix, m.Plane(name)[y0*m.W:y1*m.W]...)
 	}
-	return Maps{m.W, y1 - y0, cut(m.Foreground), cut(m.Border), cut(m.Distance)}
+	return part
 }
 
 func randomImage(rng *rand.Rand, w, h, c int) *imageio.Image {
@@ -125,10 +123,10 @@ func TestStreamBoundedMemory(t *testing.T) {
 // TestStreamSplitsGiants feeds one nucleus taller than the window.
 func TestStreamSplitsGiants(t *testing.T) {
 	const w, h = 9, 400
-	m := Maps{W: w, H: h, Foreground: make([]float32, w*h)}
-	for i := range m.Foreground {
+	m := NewMaps(w, h, Foreground)
+	for i := range m.Pix {
 		if x := i % w; x > 1 && x < 7 && i/w > 3 && i/w < h-3 {
-			m.Foreground[i] = 1
+			m.Pix[i] = 1
 		}
 	}
 	rng := rand.New(rand.NewPCG(9, 9))
@@ -155,14 +153,13 @@ func shapesOnly(all []Nucleus) []Nucleus {
 
 func TestStreamRefusesMisfits(t *testing.T) {
 	s := NewStream(5, DefaultParams(), func(Block) error { return nil })
-	fg := make([]float32, 60)
-	if err := s.Add(Maps{W: 6, H: 1, Foreground: fg[:6]}, nil); err == nil {
+	if err := s.Add(NewMaps(6, 1, Foreground), nil); err == nil {
 		t.Error("band of another width accepted")
 	}
-	if err := s.Add(Maps{W: 5, H: 2, Foreground: fg[:10]}, imageio.NewImage(5, 2, 1)); err != nil {
+	if err := s.Add(NewMaps(5, 2, Foreground), imageio.NewImage(5, 2, 1)); err != nil {
 		t.Error(err)
 	}
-	if err := s.Add(Maps{W: 5, H: 2, Foreground: fg[:10]}, nil); err == nil {
+	if err := s.Add(NewMaps(5, 2, Foreground), nil); err == nil {
 		t.Error("band without its image accepted")
 	}
 }

@@ -283,13 +283,13 @@ func threshold(m *imageio.Image) *imageio.Labels {
 	for _, v := range m.Pix {
 		lo, hi, sum = min(lo, v), max(hi, v), sum+float64(v)
 	}
-	maps := instance.Maps{W: m.W, H: m.H, Foreground: make([]float32, len(m.Pix))}
+	maps := instance.NewMaps(m.W, m.H, instance.Foreground)
 	for i, v := range m.Pix {
 		f := (v - lo) / max(hi-lo, 1)
 		if sum/float64(len(m.Pix)) > float64(lo+hi)/2 {
 			f = 1 - f
 		}
-		maps.Foreground[i] = f
+		maps.Pix[i] = f
 	}
 	return instance.Segment(maps, instance.Params{Foreground: 0.3, MinArea: 8, FillHoles: true})
 }

@@ -3,6 +3,8 @@ package augment
 import (
 	"fmt"
 	"math"
+
+	"unet/unet/instance"
 )
 
 // TargetMaps holds what the network learns for one patch: w·h values per map,
@@ -42,6 +44,19 @@ type TargetMaps struct {
 	first   []int32 // nucleus that reached a pixel first
 	outline []int32 // pixels of nuclei with an outside neighbour
 	ring    []int32 // steps to the pixels of one ring
+}
+
+// Plane returns the target of the network's map of that name.
+func (t *TargetMaps) Plane(name string) []float32 {
+	switch name {
+	case instance.Foreground:
+		return t.Foreground
+	case instance.Border:
+		return t.Border
+	case instance.Distance:
+		return t.Distance
+	}
+	return nil
 }
 
 // component is a connected part of a nucleus.
