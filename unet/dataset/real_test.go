@@ -1,22 +1,17 @@
 package dataset
 
 import (
-	"cmp"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"unet/unet/dataset/dsb2018"
 )
 
-// realSource opens the DSB2018 training set, or skips.
+// realSource opens the DSB2018 training set.
 func realSource(t *testing.T) *Source {
 	t.Helper()
-	name := cmp.Or(os.Getenv("UNET_DSB2018"), filepath.Join("..", "..", "..", "shared", "data", "dsb2018", "stage1_train.zip"))
-	if _, err := os.Stat(name); err != nil {
-		t.Skipf("no DSB2018 data at %s; set UNET_DSB2018 to stage1_train.zip to run this", name)
-	}
-	s, err := OpenSource(name)
+	s, err := OpenSource(dsb2018.Archive(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,28 +5,23 @@ import (
 	"image"
 	"image/color"
 	_ "image/png"
-	"os"
 	"path"
-	"path/filepath"
 	"sort"
 	"strings"
 	"testing"
 
+	"unet/unet/dataset/dsb2018"
 	"unet/unet/imageio"
 	"unet/unet/metrics"
 )
 
 // realSamples reads images from the DSB2018 training archive: the first per
-// image size, at most most of them. The test is skipped without the archive.
+// image size, at most most of them.
 func realSamples(t testing.TB, most int) []Sample {
 	t.Helper()
-	name := os.Getenv("UNET_DSB2018")
-	if name == "" {
-		name = filepath.Join("..", "..", "..", "shared", "data", "dsb2018", "stage1_train.zip")
-	}
-	z, err := zip.OpenReader(name)
+	z, err := zip.OpenReader(dsb2018.Archive(t))
 	if err != nil {
-		t.Skipf("needs the DSB2018 archive (set UNET_DSB2018): %v", err)
+		t.Fatal(err)
 	}
 	defer z.Close()
 	images, masks := map[string]*zip.File{}, map[string][]*zip.File{}

@@ -1,9 +1,6 @@
 package weights_test
 
 import (
-	"cmp"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +8,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/dataset/dsb2018"
 	"unet/unet/imageio"
 	"unet/unet/metrics"
 	"unet/unet/weights"
@@ -45,14 +43,10 @@ func TestInstructionSetsAgree(t *testing.T) {
 }
 
 // realSamples are images of every kind of the DSB2018 training set that the
-// built-in model was not trained on, or skips.
+// built-in model was not trained on.
 func realSamples(t *testing.T) []*dataset.Sample {
 	t.Helper()
-	name := cmp.Or(os.Getenv("UNET_DSB2018"), filepath.Join("..", "..", "..", "shared", "data", "dsb2018", "stage1_train.zip"))
-	if _, err := os.Stat(name); err != nil {
-		t.Skipf("no DSB2018 data at %s; set UNET_DSB2018 to stage1_train.zip to run this", name)
-	}
-	src, err := dataset.OpenSource(name)
+	src, err := dataset.OpenSource(dsb2018.Archive(t))
 	if err != nil {
 		t.Fatal(err)
 	}

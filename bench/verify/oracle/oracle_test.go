@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"unet/unet/dataset"
+	"unet/unet/dataset/dsb2018"
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
@@ -186,13 +187,9 @@ func TestDump(t *testing.T) {
 	}
 	dump(t, dir, synthetic)
 
-	archive := os.Getenv("UNET_DSB2018")
-	if archive == "" {
-		archive = "../../../../shared/data/dsb2018/stage1_train.zip"
-	}
-	src, err := dataset.OpenSource(archive)
+	src, err := dataset.OpenSource(dsb2018.Archive(t))
 	if err != nil {
-		t.Skipf("real images: %v", err)
+		t.Fatal(err)
 	}
 	defer src.Close()
 	var real []sample
