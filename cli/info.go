@@ -135,27 +135,17 @@ func newEngine(c *cli.Context) (*core.Engine, error) {
 	return e, nil
 }
 
-// release is set by the release script.
-var release = ""
-
-// version names this build.
+// version returns the version of this build and, where Go recorded it, the
+// commit it was built from.
 func version() string {
 	b, ok := debug.ReadBuildInfo()
 	if !ok {
 		b = &debug.BuildInfo{}
 	}
-	return describeVersion(release, b)
+	return describeVersion(unet.Version, b)
 }
 
-// describeVersion is the release or Go's version of the module, with the
-// revision it was built from if that does not say it.
 func describeVersion(v string, b *debug.BuildInfo) string {
-	if v == "" {
-		v = b.Main.Version
-	}
-	if v == "" || v == "(devel)" {
-		v = "devel"
-	}
 	revision, modified := "", ""
 	for _, s := range b.Settings {
 		switch {
@@ -165,7 +155,7 @@ func describeVersion(v string, b *debug.BuildInfo) string {
 			modified = ", modified"
 		}
 	}
-	if revision == "" || strings.Contains(v, revision) {
+	if revision == "" {
 		return v
 	}
 	return fmt.Sprintf("%s (%s%s)", v, revision, modified)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds a release: bench/release/release.sh VERSION OUT
+# Builds a release of the version in unet/version.go: bench/release/release.sh OUT
 #
 # The program is built in two folders, the second time with nothing cached, and
 # must come out the same, byte by byte.
@@ -7,11 +7,11 @@
 # SHA256SUMS. Builds what is committed, for the machine it runs on.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-[ $# = 2 ] || { echo "usage: bench/release/release.sh VERSION OUT" >&2; exit 2; }
-version=$1
+[ $# = 1 ] || { echo "usage: bench/release/release.sh OUT" >&2; exit 2; }
+version=$(sed -n 's/^const Version = "\(.*\)"$/\1/p' unet/version.go)
 commit=$(git rev-parse HEAD)
-mkdir -p "$2"
-out=$(cd "$2" && pwd)
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -20,7 +20,7 @@ for folder in "$work/one" "$work/a longer name/two"; do
   mkdir -p "$folder"
   git archive "$commit" | tar -x -C "$folder"
   (cd "$folder" && GOCACHE=$cache go build -mod=readonly -trimpath -buildvcs=false \
-    -ldflags "-s -w -buildid= -X unet/cli.release=$version" -o unet.bin ./cli/unet)
+    -ldflags "-s -w -buildid=" -o unet.bin ./cli/unet)
   cache=$work/cache
 done
 if ! cmp "$work/one/unet.bin" "$work/a longer name/two/unet.bin"; then
