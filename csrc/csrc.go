@@ -6,10 +6,13 @@ package csrc
 // compiler from making others. Which instruction set a file is compiled for
 // is said in the file, because cgo has no flags per file. With the checks of the
 // address sanitizer in them, -O3 takes minutes to find registers for large tiles.
+// With unwind tables GCC aligns the stack of Windows to 16 bytes only, which is
+// too little for vectors of 32 and 64 (GCC bug 54412).
 
 /*
 #cgo CFLAGS: -std=c11 -O3 -Wall -Wextra -Wno-missing-field-initializers
 #cgo asan CFLAGS: -Og
+#cgo windows CFLAGS: -fno-asynchronous-unwind-tables
 #cgo LDFLAGS: -lm
 #cgo noescape un_run
 #cgo nocallback un_run
@@ -22,6 +25,26 @@ package csrc
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
+#ifdef _WIN32
+#include <malloc.h>
+#endif
+
+// Windows has no aligned_alloc.
+static void *un_alloc(size_t n) {
+#ifdef _WIN32
+	return _aligned_malloc(n, 64);
+#else
+	return aligned_alloc(64, n);
+#endif
+}
+
+static void un_free(void *p) {
+#ifdef _WIN32
+	_aligned_free(p);
+#else
+	free(p);
+#endif
+}
 
 // Gives large blocks back to the system as soon as they are freed. Left to
 // itself, glibc keeps them in heaps, which aligned blocks of changing sizes
@@ -41,7 +64,7 @@ static void un_release(void *p, size_t old) {
 		munmap(p, old);
 #else
 	(void)old;
-	free(p);
+	un_free(p);
 #endif
 }
 
@@ -56,7 +79,7 @@ static void *un_resize(void *p, size_t old, size_t n) {
 #else
 	// First free, then allocate: both together might be too much.
 	un_release(p, old);
-	return aligned_alloc(64, n);
+	return un_alloc(n);
 #endif
 }
 
@@ -127,7 +150,7 @@ func init() { C.un_large_blocks_apart() }
 // Alloc returns n zeroed bytes aligned to 64, outside Go's heap, or nil if
 // there is no memory. Free releases them.
 func Alloc(n int) unsafe.Pointer {
-	p := C.aligned_alloc(64, round(n))
+	p := C.un_alloc(round(n))
 	if p != nil {
 		clear(unsafe.Slice((*byte)(p), round(n)))
 	}
@@ -135,7 +158,7 @@ func Alloc(n int) unsafe.Pointer {
 }
 
 // Free releases memory from Alloc.
-func Free(p unsafe.Pointer) { C.free(p) }
+func Free(p unsafe.Pointer) { C.un_free(p) }
 
 // Resize returns n > 0 bytes aligned to 64 in place of the old bytes at p, which
 // are from Resize or none (nil, 0). What they hold is undefined. Where there is no
