@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"unet/unet/imageio/tiff"
 )
 
 // benchImage is a picture with blobs and noise, about as compressible as a
@@ -33,7 +34,7 @@ func BenchmarkDecode(b *testing.B) {
 		l.ID[i] = uint32(v)
 	}
 	path := filepath.Join(b.TempDir(), "x.tif")
-	tiff := func(o TIFFOptions) []byte {
+	writeTIFF := func(o tiff.Options) []byte {
 		if err := WriteLabels(path, l, o); err != nil {
 			b.Fatal(err)
 		}
@@ -53,9 +54,9 @@ func BenchmarkDecode(b *testing.B) {
 	}{
 		{"png-gray8", encodePNG(b, m)},
 		{"png-rgba8", encodePNG(b, rgba)},
-		{"tiff-strips8", tiff(TIFFOptions{})},
-		{"tiff-tiles8", tiff(TIFFOptions{Tiled: true})},
-		{"tiff-tiles16", tiff(TIFFOptions{Tiled: true, Bits: 16})},
+		{"tiff-strips8", writeTIFF(tiff.Options{})},
+		{"tiff-tiles8", writeTIFF(tiff.Options{Tiled: true})},
+		{"tiff-tiles16", writeTIFF(tiff.Options{Tiled: true, Bits: 16})},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(n * n)
@@ -71,7 +72,7 @@ func BenchmarkDecode(b *testing.B) {
 func BenchmarkWriteLabels(b *testing.B) {
 	l := labelPattern(2048, 2048, 3000)
 	path := filepath.Join(b.TempDir(), "x.tif")
-	for name, o := range map[string]TIFFOptions{"strips": {}, "tiles": {Tiled: true}} {
+	for name, o := range map[string]tiff.Options{"strips": {}, "tiles": {Tiled: true}} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(2 * len(l.ID)))
 			for b.Loop() {
@@ -98,7 +99,7 @@ func BenchmarkLarge(b *testing.B) {
 	b.Run("write", func(b *testing.B) {
 		b.SetBytes(2 * n * n)
 		for b.Loop() {
-			w, err := CreateTIFF(path, TIFFOptions{W: n, H: n, Bits: 16})
+			w, err := tiff.Create(path, tiff.Options{W: n, H: n, Bits: 16})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -1,6 +1,7 @@
 package imageio
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unet/unet/imageio/plane"
+	"unet/unet/imageio/tiff"
 )
 
 // The programs that people open results with read what is written here. The
@@ -21,7 +24,7 @@ import (
 func consumerFiles(t *testing.T, dir string) map[string]*Labels {
 	t.Helper()
 	files := map[string]*Labels{}
-	for kind, o := range map[string]TIFFOptions{
+	for kind, o := range map[string]tiff.Options{
 		"strips": {PixelSize: 0.325, Description: `{"program": "unet"}`},
 		"tiles":  {Tiled: true, PixelSize: 0.5},
 		"big":    {Tiled: true, BigTIFF: true, Description: "x"},
@@ -94,7 +97,7 @@ func checkRandom(t *testing.T, python, script, pattern string) {
 				t.Fatalf("%s has too many samples", path)
 			}
 			for k, v := range m.Pix {
-				if w := math.Float32frombits(le.Uint32(raw[4*k:])); v != w {
+				if w := math.Float32frombits(binary.LittleEndian.Uint32(raw[4*k:])); v != w {
 					t.Fatalf("%s, %v, sample %d is %v, want %v", path, p, k, v, w)
 				}
 			}
@@ -115,7 +118,7 @@ func TestTifffileReadsOurs(t *testing.T) {
 	for i := range m.Pix {
 		m.Pix[i] = float32(i) / 1000
 	}
-	if err := WriteMaps(filepath.Join(dir, "maps.tif"), m, TIFFOptions{Description: "three maps"}); err != nil {
+	if err := WriteMaps(filepath.Join(dir, "maps.tif"), m, tiff.Options{Description: "three maps"}); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.Command(python(t, "tifffile, imagecodecs, numpy"), "-c", `
@@ -152,7 +155,7 @@ for name in sorted(os.listdir(sys.argv[1])):
 		if len(raw) != size*len(got.ID) {
 			t.Fatalf("%s: %d bytes", name, len(raw))
 		}
-		toLabel(got.ID, raw, size, sampleType{size, 'u'})
+		plane.ToLabel(got.ID, raw, size, plane.Type{Size: size, Kind: 'u'})
 		sameLabels(t, got, l)
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, "maps.tif.raw"))
@@ -160,7 +163,7 @@ for name in sorted(os.listdir(sys.argv[1])):
 		t.Fatal(err)
 	}
 	for i, v := range m.Pix {
-		if le.Uint32(raw[4*i:]) != math.Float32bits(v) {
+		if binary.LittleEndian.Uint32(raw[4*i:]) != math.Float32bits(v) {
 			t.Fatalf("map sample %d", i)
 		}
 	}

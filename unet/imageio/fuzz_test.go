@@ -1,11 +1,9 @@
 package imageio
 
 import (
-	"encoding/binary"
 	"image"
 	"image/color"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -79,81 +77,5 @@ func FuzzDecode(f *testing.F) {
 		if err == nil {
 			readAll(t, file)
 		}
-	})
-}
-
-// FuzzTIFF covers directories, chunks, ImageJ and OME descriptions.
-func FuzzTIFF(f *testing.F) {
-	addReferences(f, func(format string) bool { return format == "TIFF" })
-	f.Add(rawTIFF(binary.LittleEndian, sixteen, page8(), page8(shortTag(tagBitsPerSample, 12))))
-	f.Add(rawTIFF(binary.BigEndian, sixteen, page8(rawTag{tag: tagDescription, typ: 2, text: "ImageJ=1.53\nimages=2\nframes=2\n"})))
-	f.Add(rawTIFF(binary.LittleEndian, sixteen, page8(rawTag{tag: tagDescription, typ: 2,
-		text: `<OME UUID="u"><Image><Pixels DimensionOrder="XYCZT" SizeX="4" SizeY="4" SizeC="1" SizeZ="2" SizeT="1"><TiffData IFD="0" PlaneCount="2"><UUID FileName="a">u</UUID></TiffData></Pixels></Image></OME>`}), page8()))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if sniff(data) != "TIFF" || len(data) > 1<<16 {
-			return
-		}
-		file, err := openData("fuzz", data)
-		oneLine(t, err)
-		if err == nil {
-			readAll(t, file)
-		}
-	})
-}
-
-// FuzzZarr covers the metadata of groups and arrays of both versions; chunk is
-// the content of every chunk that is asked for.
-func FuzzZarr(f *testing.F) {
-	dir := unzipZarr(f)
-	read := func(path ...string) []byte {
-		b, err := os.ReadFile(filepath.Join(append([]string{dir}, path...)...))
-		if err != nil {
-			f.Fatal(err)
-		}
-		return b
-	}
-	for _, name := range []string{"v2-blosc-lz4", "v2-zlib-be", "v2-blosclz", "v2-blosc-bitshuffle"} {
-		f.Add(false, read(name+".zarr", ".zattrs"), read(name+".zarr", "0", ".zarray"), read(name+".zarr", "0", "0", "0", "0", "0"))
-	}
-	for _, name := range []string{"v3-zstd", "v3-gzip-be", "v3-sharded", "v3-raw"} {
-		f.Add(true, read(name+".zarr", "zarr.json"), read(name+".zarr", "0", "zarr.json"), read(name+".zarr", "0", "c", "0", "0", "0", "0"))
-	}
-	f.Fuzz(func(t *testing.T, v3 bool, group, array, chunk []byte) {
-		if len(group)+len(array)+len(chunk) > 1<<13 {
-			return
-		}
-		dir := filepath.Join(t.TempDir(), "fuzz")
-		files := map[string][]byte{".zattrs": group, "0/.zarray": array}
-		if v3 {
-			files = map[string][]byte{"zarr.json": group, "0/zarr.json": array}
-		}
-		for _, at := range []string{"0.0", "0/0", "c/0/0", "0/0/0", "0.0.0", "0/0/0/0", "0.0.0.0", "c/0/0/0/0", "c.0.0.0.0"} {
-			files["0/"+at] = chunk
-		}
-		for file, data := range files {
-			file = filepath.Join(dir, file)
-			os.MkdirAll(filepath.Dir(file), 0o700)
-			os.WriteFile(file, data, 0o600) // fails where a chunk's path is another's folder
-		}
-		file, err := Open(dir)
-		oneLine(t, err)
-		if err == nil {
-			readAll(t, file)
-		}
-	})
-}
-
-// FuzzInflaters covers the decompressors written here.
-func FuzzInflaters(f *testing.F) {
-	f.Add([]byte("\x32abc\x03\x00\x10d"), uint16(10))
-	f.Add([]byte("\x02\x01\x21\x02\x40\x00\x00\x00\x40\x00\x00\x00\x20\x00\x00\x00\x14\x00\x00\x00\x04\x00\x00\x00\x1fa\x01\x00"), uint16(64))
-	f.Add([]byte("\x05abcdef\x20\x02\x00z"), uint16(10))
-	f.Add([]byte("\xfda\x02bcd"), uint16(7))
-	f.Fuzz(func(t *testing.T, src []byte, n uint16) {
-		out := make([]byte, n)
-		unblosc(out, src)
-		unlz4(out, src)
-		unblosclz(out, src)
-		unpackBytes(out, src)
 	})
 }

@@ -2,10 +2,13 @@ package imageio
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"image"
 	"image/draw"
 	"image/gif"
+
+	"unet/unet/imageio/plane"
 )
 
 // gifFrames counts the frames of a GIF file and their pixels without decoding
@@ -36,7 +39,7 @@ func gifFrames(data []byte) (frames int, pixels int64) {
 				return frames, pixels
 			}
 			frames++
-			pixels += int64(le.Uint16(b[5:])) * int64(le.Uint16(b[7:]))
+			pixels += int64(binary.LittleEndian.Uint16(b[5:])) * int64(binary.LittleEndian.Uint16(b[7:]))
 			b = skip(b[min(len(b), 11+table(b[9])):])
 		case 0:
 			b = b[1:]
@@ -51,18 +54,18 @@ func gifFrames(data []byte) (frames int, pixels int64) {
 func decodeGIF(name string, data []byte) ([]image.Image, error) {
 	cfg, err := gif.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
-		return nil, formatErr(name, "GIF", err)
+		return nil, plane.Wrap(name, "GIF", err)
 	}
 	n, pixels := gifFrames(data)
 	if total := max(pixels, int64(n)*int64(cfg.Width)*int64(cfg.Height)); total > MaxSamples/4 {
-		return nil, &LimitError{name, fmt.Sprintf("%d frames of %d x %d pixels (limit %d pixels in all)", n, cfg.Width, cfg.Height, int64(MaxSamples/4)), "store it as a multi-page TIFF"}
+		return nil, &LimitError{Name: name, What: fmt.Sprintf("%d frames of %d x %d pixels (limit %d pixels in all)", n, cfg.Width, cfg.Height, int64(MaxSamples/4)), Hint: "store it as a multi-page TIFF"}
 	}
 	if err := checkRaster(name, "GIF", cfg, data); err != nil {
 		return nil, err
 	}
 	g, err := gif.DecodeAll(bytes.NewReader(data))
 	if err != nil {
-		return nil, formatErr(name, "GIF", err)
+		return nil, plane.Wrap(name, "GIF", err)
 	}
 	screen := image.NewRGBA(image.Rect(0, 0, cfg.Width, cfg.Height))
 	frames := make([]image.Image, len(g.Image))

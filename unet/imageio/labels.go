@@ -5,9 +5,11 @@ import (
 	"image"
 	"image/png"
 	"io"
-	"math"
 	"path/filepath"
 	"strings"
+
+	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/tiff"
 )
 
 // ReadLabels reads the first plane of a file as a label image: one whole
@@ -33,37 +35,21 @@ func DecodeLabels(name string, data []byte) (*Labels, error) {
 	return f.ReadLabels(0)
 }
 
-// labelsOf turns samples into label numbers, exactly or not at all.
-func labelsOf(name string, m *Image) (*Labels, error) {
-	m = m.Gray()
-	if m.C != 1 {
-		return nil, &UnsupportedError{Name: name, Format: "label image", Feature: fmt.Sprintf("%d channels", m.C), Hint: "a label image holds one number per pixel; export labels as 8-, 16- or 32-bit gray"}
-	}
-	l := NewLabels(m.W, m.H)
-	for i, v := range m.Pix {
-		if !(v >= 0 && v < 1<<32) || float32(math.Trunc(float64(v))) != v {
-			return nil, formatErr(name, "label image", &notLabels{i % m.W, i / m.W, v})
-		}
-		l.ID[i] = uint32(v)
-	}
-	return l, nil
-}
-
 // WriteLabels writes a label image to path, atomically, in the format its
 // extension names: .png (8 bits per pixel, 16 when there are more than 255
 // labels; an error above 65535) or .tif, .tiff (8, 16 or 32 bits as needed).
-// At most one TIFFOptions says more about a TIFF file; its zero fields are
+// At most one tiff.Options says more about a TIFF file; its zero fields are
 // filled in from l.
-func WriteLabels(path string, l *Labels, o ...TIFFOptions) error {
+func WriteLabels(path string, l *Labels, o ...tiff.Options) error {
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".png":
 		m, err := labelsPNG(path, l)
 		if err != nil {
 			return err
 		}
-		return WriteFile(path, func(w io.Writer) error { return (&png.Encoder{}).Encode(w, m) })
+		return atomicfile.WriteFile(path, func(w io.Writer) error { return (&png.Encoder{}).Encode(w, m) })
 	case ".tif", ".tiff":
-		var opt TIFFOptions
+		var opt tiff.Options
 		if len(o) > 0 {
 			opt = o[0]
 		}
@@ -71,7 +57,7 @@ func WriteLabels(path string, l *Labels, o ...TIFFOptions) error {
 		if opt.Bits == 0 {
 			opt.Bits = LabelBits(l.Max())
 		}
-		w, err := CreateTIFF(path, opt)
+		w, err := tiff.Create(path, opt)
 		if err != nil {
 			return err
 		}
@@ -99,9 +85,9 @@ func LabelBits(top uint32) int {
 
 // WriteMaps writes the channels of m, probability maps for example, as the
 // pages of a float32 TIFF file, atomically, named by m.Channels. At most one
-// TIFFOptions says more; its zero fields are filled in from m.
-func WriteMaps(path string, m *Image, o ...TIFFOptions) error {
-	var opt TIFFOptions
+// tiff.Options says more; its zero fields are filled in from m.
+func WriteMaps(path string, m *Image, o ...tiff.Options) error {
+	var opt tiff.Options
 	if len(o) > 0 {
 		opt = o[0]
 	}
@@ -112,7 +98,7 @@ func WriteMaps(path string, m *Image, o ...TIFFOptions) error {
 	if opt.PixelSize == 0 {
 		opt.PixelSize = m.PixelSize
 	}
-	w, err := CreateTIFF(path, opt)
+	w, err := tiff.Create(path, opt)
 	if err != nil {
 		return err
 	}

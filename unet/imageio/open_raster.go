@@ -3,6 +3,8 @@ package imageio
 import (
 	"bytes"
 	"image"
+
+	"unet/unet/imageio/plane"
 )
 
 // rasterSource holds a decoded PNG, JPEG, BMP, GIF or WebP file.
@@ -20,7 +22,7 @@ func openRaster(name string, data []byte) (*File, error) {
 		return nil, unknown(name, data)
 	}
 	s := &rasterSource{}
-	f := &File{Name: name, Format: format, src: s}
+	f := plane.NewFile(name, format, s)
 	s.out = f
 	if n, _ := gifFrames(data); format == "GIF" && n > 1 {
 		var err error
@@ -37,7 +39,7 @@ func openRaster(name string, data []byte) (*File, error) {
 	if format == "PNG" {
 		s.header = data[:33]
 		if i := bytes.Index(data, []byte("IDAT")); i > 0 && bytes.Contains(data[:i], []byte("acTL")) {
-			f.note("only the first frame of the animated PNG is read")
+			f.Note("only the first frame of the animated PNG is read")
 		}
 	}
 	for i, m := range s.frames {
@@ -58,17 +60,17 @@ func (s *rasterSource) convert(m image.Image) (*Image, bool) {
 	return out, alpha
 }
 
-func (s *rasterSource) image(plane int, r image.Rectangle) (*Image, error) {
-	m := s.frames[plane]
+func (s *rasterSource) Image(i int, r image.Rectangle) (*Image, error) {
+	m := s.frames[i]
 	out, alpha := s.convert(subImage(m, r.Add(m.Bounds().Min)))
 	if alpha {
-		s.out.note("transparent pixels were composited over black")
+		s.out.Note("transparent pixels were composited over black")
 	}
 	return out, nil
 }
 
-func (s *rasterSource) labels(plane int, r image.Rectangle) (*Labels, error) {
-	m := s.frames[plane]
+func (s *rasterSource) Labels(i int, r image.Rectangle) (*Labels, error) {
+	m := s.frames[i]
 	m = subImage(m, r.Add(m.Bounds().Min))
 	if get, ok := grayIndex(m); ok {
 		l := NewLabels(r.Dx(), r.Dy())
@@ -80,7 +82,7 @@ func (s *rasterSource) labels(plane int, r image.Rectangle) (*Labels, error) {
 		return l, nil
 	}
 	im, _ := s.convert(m)
-	return labelsOf(s.out.Name, im)
+	return plane.LabelsOf(s.out.Name, im)
 }
 
 func (s *rasterSource) Close() error { return nil }

@@ -8,6 +8,8 @@ import (
 	"image/png"
 	"io"
 
+	"unet/unet/imageio/atomicfile"
+
 	"github.com/klauspost/compress/zlib"
 )
 
@@ -17,7 +19,7 @@ import (
 // encoder, which writes the others, tries five filters on every row and takes six
 // times as long for files of the same size.
 func WritePNG(path string, m image.Image) error {
-	return WriteFile(path, func(w io.Writer) error { return streamPNG(w, m) })
+	return atomicfile.WriteFile(path, func(w io.Writer) error { return streamPNG(w, m) })
 }
 
 // streamPNG writes m with filter Sub, the difference to the pixel on the left,

@@ -14,6 +14,8 @@ import (
 	"os"
 	"strings"
 
+	"unet/unet/imageio/plane"
+
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/webp"
 )
@@ -138,21 +140,21 @@ func RasterBytes(path string) int64 {
 
 func rasterErr(name, format string, err error) error {
 	if strings.Contains(err.Error(), "dimension overflow") {
-		return &FormatError{name, format, "it claims more pixels than can be counted"}
+		return &FormatError{Name: name, Format: format, Reason: "it claims more pixels than can be counted"}
 	}
 	var pu png.UnsupportedError
 	var ju jpeg.UnsupportedError
 	if errors.As(err, &pu) || errors.As(err, &ju) || errors.Is(err, bmp.ErrUnsupported) {
 		return &UnsupportedError{Name: name, Format: format, Feature: err.Error(), Hint: "convert the file to PNG or TIFF"}
 	}
-	return formatErr(name, format, err)
+	return plane.Wrap(name, format, err)
 }
 
 // checkRaster refuses sizes that the file cannot hold or memory should not.
 func checkRaster(name, format string, cfg image.Config, data []byte) error {
 	w, h := int64(cfg.Width), int64(cfg.Height)
 	if w <= 0 || h <= 0 {
-		return &FormatError{name, format, fmt.Sprintf("it is %d x %d pixels", w, h)}
+		return &FormatError{Name: name, Format: format, Reason: fmt.Sprintf("it is %d x %d pixels", w, h)}
 	}
 	// The most pixels one byte of the file can stand for: Deflate packs 1032
 	// bytes into one, at eight 1-bit pixels each; a GIF code of 12 bits up to
@@ -171,10 +173,10 @@ func checkRaster(name, format string, cfg image.Config, data []byte) error {
 		limit /= 4
 	}
 	if w > MaxSide || h > MaxSide || w*h > limit {
-		return &LimitError{name, fmt.Sprintf("%d x %d pixels (limit %d pixels for %s)", w, h, limit, format), "store it as a tiled TIFF, which is read in pieces"}
+		return &LimitError{Name: name, What: fmt.Sprintf("%d x %d pixels (limit %d pixels for %s)", w, h, limit, format), Hint: "store it as a tiled TIFF, which is read in pieces"}
 	}
 	if perByte > 0 && w*h/perByte > int64(len(data)) {
-		return &FormatError{name, format, fmt.Sprintf("it claims %d x %d pixels but has only %d bytes", w, h, len(data))}
+		return &FormatError{Name: name, Format: format, Reason: fmt.Sprintf("it claims %d x %d pixels but has only %d bytes", w, h, len(data))}
 	}
 	return nil
 }
@@ -190,7 +192,7 @@ func fromGo(m image.Image) (*Image, bool) {
 	case *image.Gray:
 		out := NewImage(w, h, 1)
 		for y := range h {
-			widen(out.Pix[y*w:(y+1)*w], m.Pix[y*m.Stride:])
+			plane.Widen(out.Pix[y*w:(y+1)*w], m.Pix[y*m.Stride:])
 		}
 		return out, false
 	case *image.Gray16:
@@ -259,13 +261,6 @@ func fromGo(m image.Image) (*Image, bool) {
 func ycbcr(m *image.YCbCr, x, y int) (r, g, b byte) {
 	i, j := m.YOffset(x, y), m.COffset(x, y)
 	return color.YCbCrToRGB(m.Y[i], m.Cb[j], m.Cr[j])
-}
-
-func widen(dst []float32, src []byte) {
-	src = src[:len(dst)]
-	for i, v := range src {
-		dst[i] = float32(v)
-	}
 }
 
 // split4 spreads 8-bit RGBA pixels over three planes and says whether any

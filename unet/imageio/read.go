@@ -5,20 +5,13 @@ import (
 	"fmt"
 	"image"
 	"os"
+
+	"unet/unet/imageio/tiff"
 )
 
-// Limits on what a file may make this package allocate. They are far above
-// microscopes' images and far below what a forged header can claim.
-const (
-	// MaxSide is the most pixels in a row or column.
-	MaxSide = 1 << 24
-	// MaxSamples is the most samples (pixels x channels) of an image that is
-	// decoded whole: 2 GiB as float32.
-	MaxSamples = 1 << 29
-	// MaxFileBytes is the largest file that is read whole (PNG, JPEG, BMP,
-	// GIF, WebP).
-	MaxFileBytes = 1 << 31
-)
+// MaxFileBytes is the largest file that is read whole (PNG, JPEG, BMP, GIF,
+// WebP).
+const MaxFileBytes = 1 << 31
 
 // Read decodes the first plane of an image file or OME-Zarr folder; see Decode.
 func Read(path string) (*Image, error) {
@@ -49,29 +42,9 @@ func Decode(name string, data []byte) (*Image, error) {
 // openData opens a file held in memory.
 func openData(name string, data []byte) (*File, error) {
 	if sniff(data) == "TIFF" {
-		return openTIFFSource(name, bytes.NewReader(data), int64(len(data)))
+		return tiff.Open(name, bytes.NewReader(data), int64(len(data)))
 	}
 	return openRaster(name, data)
-}
-
-// Gray returns m as one channel when it is gray in substance: when it has one
-// channel or all its channels hold the same samples. Otherwise it returns m
-// itself. Memory is shared with m.
-func (m *Image) Gray() *Image {
-	if m.C <= 1 {
-		return m
-	}
-	first := m.Plane(0)
-	for c := 1; c < m.C; c++ {
-		for i, v := range m.Plane(c) {
-			if v != first[i] {
-				return m
-			}
-		}
-	}
-	g := *m
-	g.C, g.Pix, g.Channels = 1, first, nil
-	return &g
 }
 
 // pngDepth puts right what image/png's types do not tell: gray with alpha
@@ -135,7 +108,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: not a regular file", path)
 	}
 	if st.Size() > MaxFileBytes {
-		return nil, &LimitError{path, fmt.Sprintf("a file of %d bytes (limit %d)", st.Size(), int64(MaxFileBytes)), "store it as a tiled TIFF, which is read in pieces"}
+		return nil, &LimitError{Name: path, What: fmt.Sprintf("a file of %d bytes (limit %d)", st.Size(), int64(MaxFileBytes)), Hint: "store it as a tiled TIFF, which is read in pieces"}
 	}
 	return os.ReadFile(path)
 }

@@ -1,0 +1,157 @@
+package plane
+
+import (
+	"fmt"
+	"image"
+)
+
+// Limits on what a file may make this package allocate. They are far above
+// microscopes' images and far below what a forged header can claim.
+const (
+	// MaxSide is the most pixels in a row or column.
+	MaxSide = 1 << 24
+	// MaxSamples is the most samples (pixels x channels) of an image that is
+	// decoded whole: 2 GiB as float32.
+	MaxSamples = 1 << 29
+	// MaxPlanes is the most planes of a file.
+	MaxPlanes = 1 << 19
+)
+
+// Info describes one plane of a file: one 2-D image of one or, for
+// colour, three channels.
+type Info struct {
+	// Series counts the images of a file that holds several (OME Image
+	// elements), from 0.
+	Series int
+	// Page is the plane's page in the file: TIFF directory, GIF frame or
+	// position in an ImageJ or Zarr stack, from 0. Channels stored interleaved
+	// share a page.
+	Page int
+	// Channel, Z and T are the plane's place in a hyperstack, from 0.
+	Channel, Z, T int
+	// W, H and C are the plane's size as ReadPlane returns it.
+	W, H, C int
+	// Bits and Float describe the samples, as in Image.
+	Bits  int
+	Float bool
+	// Name is the channel's name; "" when the file does not say.
+	Name string
+	// PixelSize is the width of a pixel in µm; 0 when the file does not say.
+	PixelSize float64
+}
+
+// File is an open image file of any number of planes. Its methods must not be
+// called by several goroutines at once.
+type File struct {
+	Name   string // the path
+	Format string // "PNG", "JPEG", "BMP", "GIF", "WebP", "TIFF", "BigTIFF", "OME-TIFF", "ImageJ TIFF" or "OME-Zarr 0.4"
+	Planes []Info
+	// Notes are facts about the file that a user should see: pages left out,
+	// damaged metadata, transparent pixels met so far.
+	Notes []string
+
+	src Source
+}
+
+// A Source reads the planes of one file, in regions that lie inside them.
+type Source interface {
+	Image(plane int, r image.Rectangle) (*Image, error)
+	Labels(plane int, r image.Rectangle) (*Labels, error)
+	Close() error
+}
+
+// NewFile returns a file, without planes yet, that src reads.
+func NewFile(name, format string, src Source) *File {
+	return &File{Name: name, Format: format, src: src}
+}
+
+// Close releases the file.
+func (f *File) Close() error { return f.src.Close() }
+
+// ReadPlane reads plane i whole.
+func (f *File) ReadPlane(i int) (*Image, error) {
+	if err := f.checkPlane(i); err != nil {
+		return nil, err
+	}
+	return f.ReadRegion(i, 0, 0, f.Planes[i].W, f.Planes[i].H)
+}
+
+// ReadRegion reads w x h pixels of plane i from column x and row y on. The
+// region must lie inside the plane.
+func (f *File) ReadRegion(i, x, y, w, h int) (*Image, error) {
+	r, err := f.region(i, x, y, w, h)
+	if err != nil {
+		return nil, err
+	}
+	m, err := f.src.Image(i, r)
+	if err != nil {
+		return nil, err
+	}
+	p := f.Planes[i]
+	m.Bits, m.Float, m.PixelSize = p.Bits, p.Float, p.PixelSize
+	if p.Name != "" && m.C == 1 {
+		m.Channels = []string{p.Name}
+	}
+	return m, nil
+}
+
+// ReadLabels reads plane i as a label image; one whole number per
+// pixel, 0 for background. Palette files give their indices. Colour files are
+// accepted when their channels are equal, float files when they hold whole
+// numbers.
+func (f *File) ReadLabels(i int) (*Labels, error) {
+	if err := f.checkPlane(i); err != nil {
+		return nil, err
+	}
+	return f.ReadLabelsRegion(i, 0, 0, f.Planes[i].W, f.Planes[i].H)
+}
+
+// ReadLabelsRegion reads a region of plane i as a label image.
+func (f *File) ReadLabelsRegion(i, x, y, w, h int) (*Labels, error) {
+	r, err := f.region(i, x, y, w, h)
+	if err != nil {
+		return nil, err
+	}
+	l, err := f.src.Labels(i, r)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (f *File) checkPlane(i int) error {
+	if i < 0 || i >= len(f.Planes) {
+		return fmt.Errorf("%s: there is no plane %d, the file has %d", f.Name, i, len(f.Planes))
+	}
+	return nil
+}
+
+func (f *File) region(i, x, y, w, h int) (image.Rectangle, error) {
+	if err := f.checkPlane(i); err != nil {
+		return image.Rectangle{}, err
+	}
+	p := f.Planes[i]
+	if x < 0 || y < 0 || w <= 0 || h <= 0 || w > p.W || h > p.H || x > p.W-w || y > p.H-h {
+		return image.Rectangle{}, fmt.Errorf("%s: region %d x %d at (%d, %d) does not lie inside the plane of %d x %d pixels", f.Name, w, h, x, y, p.W, p.H)
+	}
+	if int64(w)*int64(h)*int64(p.C) > MaxSamples {
+		return image.Rectangle{}, &LimitError{f.Name, fmt.Sprintf("%d x %d pixels of %d channels in one piece (limit %d samples)", w, h, p.C, int64(MaxSamples)), "read it in regions"}
+	}
+	return image.Rect(x, y, x+w, y+h), nil
+}
+
+// Note adds a fact to Notes, once.
+func (f *File) Note(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	for _, n := range f.Notes {
+		if n == s {
+			return
+		}
+	}
+	f.Notes = append(f.Notes, s)
+}
+
+// String names the plane's place for messages: "page 3, channel 1, z 2, t 0".
+func (p Info) String() string {
+	return fmt.Sprintf("page %d, channel %d, z %d, t %d", p.Page, p.Channel, p.Z, p.T)
+}

@@ -1,0 +1,72 @@
+package tiff
+
+import (
+	"encoding/binary"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unet/unet/imageio/plane"
+)
+
+// readAll reads what a file offers, in pieces of bounded size.
+func readAll(t *testing.T, f *plane.File) {
+	defer f.Close()
+	for i, p := range f.Planes {
+		if i == 8 {
+			break
+		}
+		if p.W <= 0 || p.H <= 0 || p.C <= 0 {
+			t.Fatalf("plane %d is %d x %d x %d", i, p.W, p.H, p.C)
+		}
+		w, h := min(p.W, 300), min(p.H, 300)
+		for _, at := range [][2]int{{0, 0}, {p.W - w, p.H - h}} {
+			m, err := f.ReadRegion(i, at[0], at[1], w, h)
+			oneLine(t, err)
+			if err == nil && (m.W != w || m.H != h || m.C != p.C || len(m.Pix) != w*h*p.C) {
+				t.Fatalf("plane %+v gave an image of %d x %d x %d", p, m.W, m.H, m.C)
+			}
+			l, err := f.ReadLabelsRegion(i, at[0], at[1], w, h)
+			oneLine(t, err)
+			if err == nil && len(l.ID) != w*h {
+				t.Fatalf("%d labels for %d x %d", len(l.ID), w, h)
+			}
+		}
+	}
+}
+
+func oneLine(t *testing.T, err error) {
+	if err != nil && (strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "fuzz")) {
+		t.Fatalf("message %q", err)
+	}
+}
+
+// FuzzTIFF covers directories, chunks, ImageJ and OME descriptions.
+func FuzzTIFF(f *testing.F) {
+	files, err := filepath.Glob("../testdata/*.tif")
+	if err != nil || len(files) == 0 {
+		f.Fatal(err, "no reference files")
+	}
+	for _, name := range files {
+		f.Add(reference(f, filepath.Base(name)))
+	}
+	f.Add(rawTIFF(binary.LittleEndian, sixteen, page8(), page8(shortTag(tagBitsPerSample, 12))))
+	f.Add(rawTIFF(binary.BigEndian, sixteen, page8(rawTag{tag: tagDescription, typ: 2, text: "ImageJ=1.53\nimages=2\nframes=2\n"})))
+	f.Add(rawTIFF(binary.LittleEndian, sixteen, page8(rawTag{tag: tagDescription, typ: 2,
+		text: `<OME UUID="u"><Image><Pixels DimensionOrder="XYCZT" SizeX="4" SizeY="4" SizeC="1" SizeZ="2" SizeT="1"><TiffData IFD="0" PlaneCount="2"><UUID FileName="a">u</UUID></TiffData></Pixels></Image></OME>`}), page8()))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<16 {
+			return
+		}
+		file, err := openData("fuzz", data)
+		oneLine(t, err)
+		if err == nil {
+			readAll(t, file)
+		}
+	})
+}
+
+// FuzzPackBits covers the decompressor written here.
+func FuzzPackBits(f *testing.F) {
+	f.Add([]byte("\xfda\x02bcd"), uint16(7))
+	f.Fuzz(func(t *testing.T, src []byte, n uint16) { unpackBytes(make([]byte, n), src) })
+}

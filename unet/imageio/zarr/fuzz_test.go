@@ -1,0 +1,96 @@
+package zarr
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unet/unet/imageio/plane"
+)
+
+// readAll reads what a file offers, in pieces of bounded size.
+func readAll(t *testing.T, f *plane.File) {
+	defer f.Close()
+	for i, p := range f.Planes {
+		if i == 8 {
+			break
+		}
+		if p.W <= 0 || p.H <= 0 || p.C <= 0 {
+			t.Fatalf("plane %d is %d x %d x %d", i, p.W, p.H, p.C)
+		}
+		w, h := min(p.W, 300), min(p.H, 300)
+		for _, at := range [][2]int{{0, 0}, {p.W - w, p.H - h}} {
+			m, err := f.ReadRegion(i, at[0], at[1], w, h)
+			oneLine(t, err)
+			if err == nil && (m.W != w || m.H != h || m.C != p.C || len(m.Pix) != w*h*p.C) {
+				t.Fatalf("plane %+v gave an image of %d x %d x %d", p, m.W, m.H, m.C)
+			}
+			l, err := f.ReadLabelsRegion(i, at[0], at[1], w, h)
+			oneLine(t, err)
+			if err == nil && len(l.ID) != w*h {
+				t.Fatalf("%d labels for %d x %d", len(l.ID), w, h)
+			}
+		}
+	}
+}
+
+func oneLine(t *testing.T, err error) {
+	if err != nil && (strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "fuzz")) {
+		t.Fatalf("message %q", err)
+	}
+}
+
+// FuzzZarr covers the metadata of groups and arrays of both versions; chunk is
+// the content of every chunk that is asked for.
+func FuzzZarr(f *testing.F) {
+	dir := unzipZarr(f)
+	read := func(path ...string) []byte {
+		b, err := os.ReadFile(filepath.Join(append([]string{dir}, path...)...))
+		if err != nil {
+			f.Fatal(err)
+		}
+		return b
+	}
+	for _, name := range []string{"v2-blosc-lz4", "v2-zlib-be", "v2-blosclz", "v2-blosc-bitshuffle"} {
+		f.Add(false, read(name+".zarr", ".zattrs"), read(name+".zarr", "0", ".zarray"), read(name+".zarr", "0", "0", "0", "0", "0"))
+	}
+	for _, name := range []string{"v3-zstd", "v3-gzip-be", "v3-sharded", "v3-raw"} {
+		f.Add(true, read(name+".zarr", "zarr.json"), read(name+".zarr", "0", "zarr.json"), read(name+".zarr", "0", "c", "0", "0", "0", "0"))
+	}
+	f.Fuzz(func(t *testing.T, v3 bool, group, array, chunk []byte) {
+		if len(group)+len(array)+len(chunk) > 1<<13 {
+			return
+		}
+		dir := filepath.Join(t.TempDir(), "fuzz")
+		files := map[string][]byte{".zattrs": group, "0/.zarray": array}
+		if v3 {
+			files = map[string][]byte{"zarr.json": group, "0/zarr.json": array}
+		}
+		for _, at := range []string{"0.0", "0/0", "c/0/0", "0/0/0", "0.0.0", "0/0/0/0", "0.0.0.0", "c/0/0/0/0", "c.0.0.0.0"} {
+			files["0/"+at] = chunk
+		}
+		for file, data := range files {
+			file = filepath.Join(dir, file)
+			os.MkdirAll(filepath.Dir(file), 0o700)
+			os.WriteFile(file, data, 0o600) // fails where a chunk's path is another's folder
+		}
+		file, err := Open(dir)
+		oneLine(t, err)
+		if err == nil {
+			readAll(t, file)
+		}
+	})
+}
+
+// FuzzInflaters covers the decompressors written here.
+func FuzzInflaters(f *testing.F) {
+	f.Add([]byte("\x32abc\x03\x00\x10d"), uint16(10))
+	f.Add([]byte("\x02\x01\x21\x02\x40\x00\x00\x00\x40\x00\x00\x00\x20\x00\x00\x00\x14\x00\x00\x00\x04\x00\x00\x00\x1fa\x01\x00"), uint16(64))
+	f.Add([]byte("\x05abcdef\x20\x02\x00z"), uint16(10))
+	f.Fuzz(func(t *testing.T, src []byte, n uint16) {
+		out := make([]byte, n)
+		unblosc(out, src)
+		unlz4(out, src)
+		unblosclz(out, src)
+	})
+}

@@ -1,0 +1,304 @@
+package zarr
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"unet/unet/imageio/plane"
+)
+
+// OME-Zarr: https://ngff.openmicroscopy.org/0.4/ (Zarr version 2) and /0.5/
+// (Zarr version 3). The full-resolution level of each image is read.
+
+// zarrSource reads the planes of an OME-Zarr folder.
+type zarrSource struct {
+	out    *plane.File
+	root   *os.Root
+	planes []zarrPlane
+}
+
+type zarrPlane struct {
+	array *zarrArray
+	index int // among the planes of the array
+}
+
+// zarrAttributes is what OME-Zarr says about a folder.
+type zarrAttributes struct {
+	Version     string `json:"version"`
+	Multiscales []struct {
+		Version  string            `json:"version"`
+		Axes     []json.RawMessage `json:"axes"`
+		Scale    []zarrTransform   `json:"coordinateTransformations"`
+		Datasets []struct {
+			Path  string          `json:"path"`
+			Scale []zarrTransform `json:"coordinateTransformations"`
+		} `json:"datasets"`
+	} `json:"multiscales"`
+	Omero struct {
+		Channels []struct {
+			Label string `json:"label"`
+		} `json:"channels"`
+	} `json:"omero"`
+	Layout int             `json:"bioformats2raw.layout"`
+	Plate  json.RawMessage `json:"plate"`
+	Well   json.RawMessage `json:"well"`
+	Labels []string        `json:"labels"`
+}
+
+type zarrTransform struct {
+	Type  string    `json:"type"`
+	Scale []float64 `json:"scale"`
+}
+
+type zarrAxis struct {
+	Name string `json:"name"`
+	Unit string `json:"unit"`
+}
+
+func Open(name string) (*plane.File, error) {
+	root, err := os.OpenRoot(name) // no path or link of the file leads out of it
+	if err != nil {
+		return nil, err
+	}
+	s := &zarrSource{root: root}
+	f := plane.NewFile(name, "", s)
+	s.out = f
+	if err := s.open("."); err != nil {
+		root.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (s *zarrSource) bad(format string, args ...any) error {
+	return &plane.FormatError{Name: s.out.Name, Format: "OME-Zarr", Reason: fmt.Sprintf(format, args...)}
+}
+
+// open lists the planes of the image, images or bare array in folder dir.
+func (s *zarrSource) open(dir string) error {
+	attrs, version, array, err := s.attributes(dir)
+	if err != nil {
+		return err
+	}
+	hint := func(what, example string) error {
+		return &plane.UnsupportedError{Name: s.out.Name, Format: "OME-Zarr", Feature: what, Hint: "open one of its images, such as " + filepath.Join(s.out.Name, example)}
+	}
+	switch {
+	case array:
+		return s.bare(dir, version)
+	case len(attrs.Multiscales) > 0:
+		return s.image5d(dir, version, attrs)
+	case attrs.Layout != 0:
+		return s.collection(dir)
+	case attrs.Plate != nil:
+		return hint("a plate", "A/1/0")
+	case attrs.Well != nil:
+		return hint("a well", "0")
+	case len(attrs.Labels) > 0:
+		return hint("a group of label images", attrs.Labels[0])
+	}
+	return s.bad("the folder says nothing about an image (no \"multiscales\")")
+}
+
+// attributes reads the metadata of folder dir and says which version of Zarr
+// it is and whether it is an array.
+func (s *zarrSource) attributes(dir string) (attrs zarrAttributes, version int, array bool, err error) {
+	var v3 struct {
+		Node  string          `json:"node_type"`
+		Attrs json.RawMessage `json:"attributes"`
+	}
+	name := s.out.Name
+	err = readJSON(s.root, name, path.Join(dir, "zarr.json"), &v3)
+	if err == nil {
+		var wrap struct {
+			OME zarrAttributes `json:"ome"`
+		}
+		if v3.Node == "array" {
+			return attrs, 3, true, nil
+		}
+		if len(v3.Attrs) > 0 {
+			if err := json.Unmarshal(v3.Attrs, &wrap); err != nil {
+				return attrs, 3, false, s.bad("zarr.json: %v", err)
+			}
+		}
+		return wrap.OME, 3, false, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return attrs, 0, false, err
+	}
+	if _, err := s.root.Stat(path.Join(dir, ".zarray")); err == nil {
+		return attrs, 2, true, nil
+	}
+	err = readJSON(s.root, name, path.Join(dir, ".zattrs"), &attrs)
+	if errors.Is(err, fs.ErrNotExist) {
+		return attrs, 0, false, &plane.FormatError{Name: name, Reason: "it is a folder without zarr.json or .zattrs"}
+	}
+	return attrs, 2, false, err
+}
+
+// collection lists the images 0, 1, … that bioformats2raw writes side by side.
+func (s *zarrSource) collection(dir string) error {
+	for i := 0; ; i++ {
+		sub := path.Join(dir, strconv.Itoa(i))
+		if _, err := s.root.Stat(sub); err != nil {
+			break
+		}
+		attrs, version, _, err := s.attributes(sub)
+		if err != nil {
+			return err
+		}
+		if len(attrs.Multiscales) == 0 {
+			return s.bad("image %q has no \"multiscales\"", sub)
+		}
+		before := len(s.out.Planes)
+		if err := s.image5d(sub, version, attrs); err != nil {
+			return err
+		}
+		for k := before; k < len(s.out.Planes); k++ {
+			s.out.Planes[k].Series = i
+		}
+	}
+	if len(s.planes) == 0 {
+		return s.bad("it holds no images")
+	}
+	return nil
+}
+
+// bare lists the planes of an array without OME metadata. Its axes are taken
+// for the last of t, c, z, y and x.
+func (s *zarrSource) bare(dir string, version int) error {
+	a, err := openZarrArray(s.root, s.out.Name, dir, version)
+	if err != nil {
+		return err
+	}
+	if len(a.shape) > 5 {
+		return a.unsupported(fmt.Sprintf("an array of %d axes without OME metadata", len(a.shape)))
+	}
+	s.out.Format = fmt.Sprintf("Zarr %d", version)
+	var axes []zarrAxis
+	for _, c := range "tczyx"[5-len(a.shape):] {
+		axes = append(axes, zarrAxis{Name: string(c)})
+	}
+	return s.add(a, axes, 0, zarrAttributes{})
+}
+
+// image5d lists the planes of a multiscale image.
+func (s *zarrSource) image5d(dir string, version int, attrs zarrAttributes) error {
+	m := attrs.Multiscales[0]
+	if len(attrs.Multiscales) > 1 {
+		s.out.Note("only the first of %d multiscale images is read", len(attrs.Multiscales))
+	}
+	if len(m.Datasets) == 0 {
+		return s.bad("\"multiscales\" lists no datasets")
+	}
+	level := m.Datasets[0]
+	if !filepath.IsLocal(filepath.FromSlash(level.Path)) {
+		return s.bad("the dataset path %q leads out of the folder", level.Path)
+	}
+	a, err := openZarrArray(s.root, s.out.Name, path.Join(dir, level.Path), version)
+	if err != nil {
+		return err
+	}
+	ome := m.Version
+	if version == 3 {
+		ome = attrs.Version
+	}
+	s.out.Format = strings.TrimSpace("OME-Zarr " + ome)
+	var axes []zarrAxis
+	for _, raw := range m.Axes {
+		var axis zarrAxis
+		if json.Unmarshal(raw, &axis.Name) != nil && json.Unmarshal(raw, &axis) != nil {
+			return s.bad("axis %s", clip(raw))
+		}
+		axes = append(axes, axis)
+	}
+	if axes == nil { // before version 0.3
+		for _, c := range "tczyx" {
+			axes = append(axes, zarrAxis{Name: string(c)})
+		}
+	}
+	size := 0.0
+	if n := len(axes); n > 0 {
+		unit := axes[n-1].Unit
+		size = plane.Micrometres(unit)
+		for _, list := range [][]zarrTransform{level.Scale, m.Scale} {
+			for _, t := range list {
+				if t.Type == "scale" && len(t.Scale) == n {
+					size *= t.Scale[n-1]
+				}
+			}
+		}
+		if len(level.Scale) == 0 {
+			size = 0
+		}
+	}
+	return s.add(a, axes, size, attrs)
+}
+
+// add appends the planes of an array.
+func (s *zarrSource) add(a *zarrArray, axes []zarrAxis, size float64, attrs zarrAttributes) error {
+	n := len(axes)
+	if n != len(a.shape) {
+		return s.bad("%d axes for an array of shape %v", n, a.shape)
+	}
+	if axes[n-2].Name != "y" || axes[n-1].Name != "x" {
+		return a.unsupported(fmt.Sprintf("axes %q: the last two must be y and x", names(axes)))
+	}
+	for _, axis := range axes[:n-2] {
+		if axis.Name != "t" && axis.Name != "c" && axis.Name != "z" {
+			return a.unsupported(fmt.Sprintf("axis %q", axis.Name))
+		}
+	}
+	if len(s.planes)+a.planes() > plane.MaxPlanes {
+		return &plane.LimitError{Name: s.out.Name, What: fmt.Sprintf("more than %d planes", plane.MaxPlanes), Hint: "open its images one by one"}
+	}
+	for page := range a.planes() {
+		p := plane.Info{Page: page, W: int(a.shape[n-1]), H: int(a.shape[n-2]), C: 1,
+			Bits: 8 * a.t.Size, Float: a.t.Kind == 'f', PixelSize: plane.PlausibleSize(size)}
+		for i, v := range a.lead(page) {
+			switch axes[i].Name {
+			case "t":
+				p.T = v
+			case "c":
+				p.Channel = v
+			case "z":
+				p.Z = v
+			}
+		}
+		if p.Channel < len(attrs.Omero.Channels) {
+			p.Name = attrs.Omero.Channels[p.Channel].Label
+		}
+		s.planes = append(s.planes, zarrPlane{a, page})
+		s.out.Planes = append(s.out.Planes, p)
+	}
+	return nil
+}
+
+func names(axes []zarrAxis) (s []string) {
+	for _, a := range axes {
+		s = append(s, a.Name)
+	}
+	return s
+}
+
+func (s *zarrSource) Image(i int, r image.Rectangle) (*plane.Image, error) {
+	m := plane.NewImage(r.Dx(), r.Dy(), 1)
+	p := s.planes[i]
+	return m, p.array.read(p.array.lead(p.index), r.Min.X, r.Min.Y, r.Max.X, r.Max.Y, 0, plane.ImageSink{Image: m})
+}
+
+func (s *zarrSource) Labels(i int, r image.Rectangle) (*plane.Labels, error) {
+	l := plane.NewLabels(r.Dx(), r.Dy())
+	p := s.planes[i]
+	return l, p.array.read(p.array.lead(p.index), r.Min.X, r.Min.Y, r.Max.X, r.Max.Y, 0, plane.LabelSink{Labels: l})
+}
+
+func (s *zarrSource) Close() error { return s.root.Close() }
