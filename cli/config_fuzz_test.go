@@ -6,6 +6,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/train"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -13,11 +14,11 @@ import (
 // FuzzConfig: settings are understood or refused, aliases that multiply
 // included; those that pass the check survive being written and read.
 func FuzzConfig(f *testing.F) {
-	quick, err := unet.NucleiConfig("quick")
+	quick, err := train.NucleiConfig("quick")
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, c := range []unet.Config{quick, unet.PaperConfig(128)} {
+	for _, c := range []train.Config{quick, train.PaperConfig(128)} {
 		b, err := yaml.Marshal(c)
 		if err != nil {
 			f.Fatal(err)

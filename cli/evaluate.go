@@ -9,6 +9,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/evaluate"
 	"unet/unet/formats"
 	"unet/unet/weights"
 
@@ -39,18 +40,18 @@ func evaluateCommand() *cli.Command {
 			&cli.BoolFlag{Name: "tune", Usage: "choose thresholds on val and store them in the model file"},
 			&cli.StringFlag{Name: "solution", Usage: "CSV `FILE` of true nuclei with the images' Height and Width"},
 		},
-		Action: evaluate,
+		Action: runEvaluate,
 	}
 }
 
 // evaluateResult is metrics.json and the output of --json.
 type evaluateResult struct {
-	Program string          `json:"program"`
-	Model   evaluatedModel  `json:"model"`
-	Set     evaluatedSet    `json:"set"`
-	Tuning  *unet.Tuning    `json:"tuning,omitempty"`
-	Notes   []string        `json:"notes,omitempty"`
-	Results unet.Evaluation `json:"results"`
+	Program string              `json:"program"`
+	Model   evaluatedModel      `json:"model"`
+	Set     evaluatedSet        `json:"set"`
+	Tuning  *evaluate.Tuning    `json:"tuning,omitempty"`
+	Notes   []string            `json:"notes,omitempty"`
+	Results evaluate.Evaluation `json:"results"`
 }
 
 type evaluatedModel struct {
@@ -70,7 +71,7 @@ type evaluatedSet struct {
 	Seed   uint64 `json:"seed"`
 }
 
-func evaluate(c *cli.Context) error {
+func runEvaluate(c *cli.Context) error {
 	if c.IsSet("solution") {
 		return evaluateSolution(c)
 	}
@@ -135,9 +136,9 @@ func evaluate(c *cli.Context) error {
 	}
 	if c.Bool("tune") {
 		bar := t.progress("predicting val", "images", len(set.Split(dataset.Val)), 0)
-		trying := t.progress("tuning", "trials", unet.TuneTrials, 0)
-		r.Tuning, err = unet.Tune(c.Context, p, set, func(done, total int) { bar.update(done, "") },
-			func(done int, ap float64) { trying.update(min(done, unet.TuneTrials), fmt.Sprintf("AP %.4f", ap)) })
+		trying := t.progress("tuning", "trials", evaluate.TuneTrials, 0)
+		r.Tuning, err = evaluate.Tune(c.Context, p, set, func(done, total int) { bar.update(done, "") },
+			func(done int, ap float64) { trying.update(min(done, evaluate.TuneTrials), fmt.Sprintf("AP %.4f", ap)) })
 		if err != nil {
 			return err
 		}
@@ -150,7 +151,7 @@ func evaluate(c *cli.Context) error {
 		total += len(set.Split(s))
 	}
 	bar := t.progress("evaluating", "images", total, 0)
-	ev, err := unet.Evaluate(c.Context, p, set, unet.EvaluateOptions{Splits: splits,
+	ev, err := evaluate.Score(c.Context, p, set, evaluate.ScoreOptions{Splits: splits,
 		Progress: func(done, _ int) { bar.update(done, "") }})
 	if err != nil {
 		return err
@@ -221,7 +222,7 @@ func evaluationNotes(card unet.Card, set *dataset.Set) []string {
 }
 
 // cardMetrics renews the validation figures of a model's card.
-func cardMetrics(old map[string]float64, ev *unet.Evaluation) map[string]float64 {
+func cardMetrics(old map[string]float64, ev *evaluate.Evaluation) map[string]float64 {
 	for i := range ev.Splits {
 		if s := &ev.Splits[i]; s.Name == dataset.Val {
 			px, n := s.All.Pixels, s.All.Nuclei
@@ -252,7 +253,7 @@ func evaluateSolution(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := unet.ScoreSolution(solution, predictions)
+	s, err := evaluate.ScoreSolution(solution, predictions)
 	if err != nil {
 		return err
 	}

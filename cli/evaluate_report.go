@@ -12,6 +12,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/evaluate"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 	"unet/unet/metrics"
@@ -20,7 +21,7 @@ import (
 
 // mainSplit is the split that curves and pictures are of: the validation
 // split where it was scored.
-func mainSplit(ev *unet.Evaluation) *unet.SplitScores {
+func mainSplit(ev *evaluate.Evaluation) *evaluate.SplitScores {
 	for _, name := range []string{dataset.Val, dataset.Test, dataset.Train} {
 		for i := range ev.Splits {
 			if ev.Splits[i].Name == name {
@@ -33,7 +34,7 @@ func mainSplit(ev *unet.Evaluation) *unet.SplitScores {
 
 // trainSplit is the split of the training images, nil unless it was scored
 // beside the main one.
-func trainSplit(ev *unet.Evaluation, main *unet.SplitScores) *unet.SplitScores {
+func trainSplit(ev *evaluate.Evaluation, main *evaluate.SplitScores) *evaluate.SplitScores {
 	for i := range ev.Splits {
 		if s := &ev.Splits[i]; s.Name == dataset.Train && s != main {
 			return s
@@ -62,7 +63,7 @@ func printEvaluation(t *terminal, r *evaluateResult) error {
 		t.printf("  nuclei: %s\n       -> %s\n", paramsText(r.Model.Kind, u.Before), paramsText(r.Model.Kind, u.After))
 		t.printf("  mean AP, of pooled counts and per image averaged: %s -> %s\n\n", four(u.AP.Before), four(u.AP.After))
 	}
-	var pixels, nuclei []unet.SetScores
+	var pixels, nuclei []evaluate.SetScores
 	for _, s := range ev.Splits {
 		all := s.All
 		all.Name = s.Name
@@ -103,7 +104,7 @@ func paramsText(kind string, p instance.Params) string {
 	return s
 }
 
-func pixelTable(title, first string, rows []unet.SetScores) *report.Table {
+func pixelTable(title, first string, rows []evaluate.SetScores) *report.Table {
 	t := &report.Table{Title: title, Columns: append([]report.Column{{Name: first}},
 		numeric("images", "loss", "accuracy", "prec.", "recall", "F1=Dice", "IoU")...)}
 	for _, r := range rows {
@@ -114,7 +115,7 @@ func pixelTable(title, first string, rows []unet.SetScores) *report.Table {
 }
 
 // nucleusTable's AP are of pooled counts; kaggle is the mean over images.
-func nucleusTable(title, first string, rows []unet.SetScores) *report.Table {
+func nucleusTable(title, first string, rows []evaluate.SetScores) *report.Table {
 	t := &report.Table{Title: title, Columns: append([]report.Column{{Name: first}},
 		numeric("true", "found", "AP50", "AP75", "mAP", "kaggle", "AJI", "PQ")...)}
 	for _, r := range rows {
@@ -125,7 +126,7 @@ func nucleusTable(title, first string, rows []unet.SetScores) *report.Table {
 	return t
 }
 
-func errorTable(title string, rows []unet.SetScores) *report.Table {
+func errorTable(title string, rows []evaluate.SetScores) *report.Table {
 	t := &report.Table{Title: title, Columns: append([]report.Column{{Name: "kind"}},
 		numeric("matched", "missed", "merged", "split", "inexact", "invented")...)}
 	for _, r := range rows {
@@ -141,7 +142,7 @@ func errorTable(title string, rows []unet.SetScores) *report.Table {
 
 // iouTable has a line per IoU threshold and both conventions side by side:
 // with pooled counts and, "/img", as means over images.
-func iouTable(n *unet.NucleusScores) *report.Table {
+func iouTable(n *evaluate.NucleusScores) *report.Table {
 	t := &report.Table{Columns: numeric("IoU", "AP", "P", "R", "F1", "PQ", "AP/img", "P/img", "R/img", "F1/img", "PQ/img")}
 	line := func(name string, a, b metrics.Scores) {
 		row := []string{name}
@@ -257,15 +258,15 @@ func evaluationPage(r *evaluateResult) *report.Evaluation {
 	}
 	pixelNames := []string{"accuracy", "precision", "recall", "F1 = Dice", "IoU", "loss (BCE)"}
 	nucleusNames := []string{"AP 0.5", "AP 0.75", "mean AP", "mean AP .5:.9", "Kaggle score", "AJI", "AJI per image", "PQ", "PQ per image"}
-	pixels := func(s *unet.SetScores) []float64 {
+	pixels := func(s *evaluate.SetScores) []float64 {
 		p := s.Pixels
 		return []float64{p.Accuracy, p.Precision, p.Recall, p.F1, p.IoU, s.Loss}
 	}
-	nuclei := func(s *unet.SetScores) []float64 {
+	nuclei := func(s *evaluate.SetScores) []float64 {
 		n := &s.Nuclei
 		return []float64{n.Pooled[0].AP, n.Pooled[5].AP, n.MeanAP, n.MeanAP90, n.Kaggle, n.AJI, n.AJIPerImage, n.PQ, n.PQPerImage}
 	}
-	table := func(title, first string, names []string, values func(*unet.SetScores) []float64, rows []unet.SetScores) {
+	table := func(title, first string, names []string, values func(*evaluate.SetScores) []float64, rows []evaluate.SetScores) {
 		t := report.ScoreTable{Title: title, First: first, Measures: names}
 		for i := range rows {
 			s := &rows[i]
@@ -273,7 +274,7 @@ func evaluationPage(r *evaluateResult) *report.Evaluation {
 		}
 		in.Scores = append(in.Scores, t)
 	}
-	var all []unet.SetScores
+	var all []evaluate.SetScores
 	for _, s := range ev.Splits {
 		v := s.All
 		v.Name = s.Name
@@ -287,7 +288,7 @@ func evaluationPage(r *evaluateResult) *report.Evaluation {
 	table("Nuclei", "split", nucleusNames, nuclei, all)
 	table("Pixels of "+m.Name, "kind", pixelNames, pixels, m.Kinds)
 	table("Nuclei of "+m.Name, "kind", nucleusNames, nuclei, m.Kinds)
-	stored := unet.ThresholdScores{Threshold: ev.Threshold, PixelScores: m.All.Pixels}
+	stored := evaluate.ThresholdScores{Threshold: ev.Threshold, PixelScores: m.All.Pixels}
 	for _, o := range insertThreshold(m.Curve, stored) {
 		in.Thresholds = append(in.Thresholds, report.ThresholdPoint{Threshold: o.Threshold, Precision: o.Precision, Recall: o.Recall, F1: o.F1})
 	}
@@ -304,8 +305,8 @@ func evaluationPage(r *evaluateResult) *report.Evaluation {
 }
 
 // insertThreshold adds a point to a curve, unless there already.
-func insertThreshold(curve []unet.ThresholdScores, p unet.ThresholdScores) []unet.ThresholdScores {
-	i, found := slices.BinarySearchFunc(curve, p.Threshold, func(o unet.ThresholdScores, v float64) int { return cmp.Compare(o.Threshold, v) })
+func insertThreshold(curve []evaluate.ThresholdScores, p evaluate.ThresholdScores) []evaluate.ThresholdScores {
+	i, found := slices.BinarySearchFunc(curve, p.Threshold, func(o evaluate.ThresholdScores, v float64) int { return cmp.Compare(o.Threshold, v) })
 	if found {
 		return curve
 	}
@@ -320,9 +321,9 @@ type namedSet struct {
 
 // pictureSets predicts n random, the n best and the n worst images of a split
 // again, and n random ones of train unless that is nil, for looking at.
-func pictureSets(ctx context.Context, p *unet.Predictor, set *dataset.Set, s, train *unet.SplitScores, n int) ([]namedSet, error) {
+func pictureSets(ctx context.Context, p *unet.Predictor, set *dataset.Set, s, train *evaluate.SplitScores, n int) ([]namedSet, error) {
 	paper := p.Model().Card.Kind == unet.Paper
-	score := func(v *unet.ImageScores) float64 {
+	score := func(v *evaluate.ImageScores) float64 {
 		if paper {
 			return v.Pixels.Dice
 		}
@@ -332,28 +333,28 @@ func pictureSets(ctx context.Context, p *unet.Predictor, set *dataset.Set, s, tr
 	if paper {
 		measure = "Dice"
 	}
-	list := func(s *unet.SplitScores) []*unet.ImageScores {
-		l := make([]*unet.ImageScores, len(s.Images))
+	list := func(s *evaluate.SplitScores) []*evaluate.ImageScores {
+		l := make([]*evaluate.ImageScores, len(s.Images))
 		for i := range l {
 			l[i] = &s.Images[i]
 		}
 		return l
 	}
-	random := func(s *unet.SplitScores) []*unet.ImageScores {
+	random := func(s *evaluate.SplitScores) []*evaluate.ImageScores {
 		l := list(s)
 		rng := rand.New(rand.NewPCG(1, 1))
 		rng.Shuffle(len(l), func(i, j int) { l[i], l[j] = l[j], l[i] })
 		return l[:min(n, len(l))]
 	}
 	ranked := list(s)
-	slices.SortStableFunc(ranked, func(a, b *unet.ImageScores) int { return cmp.Compare(score(b), score(a)) })
+	slices.SortStableFunc(ranked, func(a, b *evaluate.ImageScores) int { return cmp.Compare(score(b), score(a)) })
 	worst := slices.Clone(ranked)
 	slices.Reverse(worst)
 	made := map[int]report.Sample{}
 	var out []namedSet
 	type choice struct {
 		name, title, note string
-		list              []*unet.ImageScores
+		list              []*evaluate.ImageScores
 	}
 	most := min(n, len(ranked))
 	choices := []choice{
@@ -384,7 +385,7 @@ func pictureSets(ctx context.Context, p *unet.Predictor, set *dataset.Set, s, tr
 }
 
 // picture predicts one image with everything there is to show of it.
-func picture(ctx context.Context, p *unet.Predictor, set *dataset.Set, im *unet.ImageScores) (report.Sample, error) {
+func picture(ctx context.Context, p *unet.Predictor, set *dataset.Set, im *evaluate.ImageScores) (report.Sample, error) {
 	s, err := set.Load(im.Index)
 	if err != nil {
 		return report.Sample{}, err
@@ -408,7 +409,7 @@ func picture(ctx context.Context, p *unet.Predictor, set *dataset.Set, im *unet.
 }
 
 // imageRows is images.csv.
-func imageRows(ev *unet.Evaluation) [][]string {
+func imageRows(ev *evaluate.Evaluation) [][]string {
 	rows := [][]string{{"split", "image", "kind", "group", "width", "height", "loss", "accuracy", "precision", "recall", "f1_dice", "iou",
 		"pixels_tp", "pixels_fp", "pixels_fn", "pixels_tn", "nuclei_true", "nuclei_predicted", "ap", "ap50", "ap75", "nuclei_f1", "pq", "aji",
 		"matched", "missed", "merged", "split_up", "inexact", "invented"}}

@@ -13,6 +13,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/evaluate"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -189,7 +190,7 @@ func TestSolution(t *testing.T) {
 		t.Errorf("warnings %s", stderr)
 	}
 	stdout, _ = mustRun(t, exitOK, "evaluate", half, "--solution="+solution, "--json")
-	var s unet.SolutionScores
+	var s evaluate.SolutionScores
 	if err := json.Unmarshal([]byte(stdout), &s); err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +297,7 @@ func TestSubmissionAgreesWithEvaluate(t *testing.T) {
 	if stderr != "" {
 		t.Errorf("warnings: %s", stderr)
 	}
-	var got unet.SolutionScores
+	var got evaluate.SolutionScores
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/imageio"
+	"unet/unet/train"
 )
 
 // Exit codes.
@@ -132,7 +133,7 @@ func explain(err error) (code int, hint string) {
 		return exitInput, or("check the name; quote patterns so that the shell leaves them alone")
 	case errors.Is(err, fs.ErrPermission):
 		return exitInput, or("permission is missing: see who owns the file or its folder, and their modes")
-	case errors.Is(err, unet.ErrBusy):
+	case errors.Is(err, train.ErrBusy):
 		return exitFailure, or("wait for it to end, or train in another folder")
 	case errors.As(err, &bad):
 		return exitInput, hint

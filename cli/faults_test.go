@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"unet/unet"
+	"unet/unet/train"
 )
 
 // user runs the program in a process as somebody whom the modes of files and
@@ -177,7 +178,7 @@ func TestFaultsOfTraining(t *testing.T) {
 	mustRun(t, exitOK, "sample", "--out", u.at("images.zip"), "--count", "10", "--size", "64", "--quiet")
 	mustRun(t, exitOK, "prepare", u.at("images.zip"), "--out", u.at("set"), "--size", "native", "--quiet")
 	u.own(t, u.dir)
-	checkpoint, images := u.at("run", unet.CheckpointFile), u.at("set", "images")
+	checkpoint, images := u.at("run", train.CheckpointFile), u.at("set", "images")
 	read := func() []byte {
 		b, err := os.ReadFile(checkpoint)
 		if err != nil {

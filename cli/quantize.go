@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/evaluate"
 
 	"github.com/urfave/cli/v2"
 )
@@ -17,7 +17,7 @@ func quantizeCommand() *cli.Command {
 		UsageText: "unet quantize MODEL DIR [--out FILE]",
 		Description: "Measures the ranges of all layers on training images of the prepared set DIR and\n" +
 			"writes the quantised model, half the size, if the Kaggle score and Dice on the\n" +
-			fmt.Sprintf("validation split fall by at most %g; otherwise it fails and writes nothing. Layers\n", unet.MostLost) +
+			fmt.Sprintf("validation split fall by at most %g; otherwise it fails and writes nothing. Layers\n", evaluate.MostLost) +
 			"of full resolution stay in float where that takes it. `unet predict --model FILE`\n" +
 			"uses the result.",
 		Flags: []cli.Flag{
@@ -61,7 +61,7 @@ func quantize(c *cli.Context) error {
 		return err
 	}
 	defer e.Close()
-	q, err := unet.Quantize(c.Context, e, m, set, images, func(q *unet.Quantization) {
+	q, err := evaluate.Quantize(c.Context, e, m, set, images, func(q *evaluate.Quantization) {
 		t.notef("Kaggle score %.4f and Dice %.4f with %d layers in float, ranges cut to %g", q.APAfter, q.DiceAfter, len(q.FloatLayers), q.Clip)
 	})
 	if err != nil {
@@ -70,7 +70,7 @@ func quantize(c *cli.Context) error {
 	defer q.Model.Params.Free()
 	if q.Lost() {
 		return withHint(fmt.Errorf("not written: the Kaggle score would go from %.4f to %.4f and Dice from %.4f to %.4f, more than %g lost",
-			q.APBefore, q.APAfter, q.DiceBefore, q.DiceAfter, unet.MostLost), "stay with the float model")
+			q.APBefore, q.APAfter, q.DiceBefore, q.DiceAfter, evaluate.MostLost), "stay with the float model")
 	}
 	if err := q.Model.Save(out, true); err != nil {
 		return err
@@ -78,7 +78,7 @@ func quantize(c *cli.Context) error {
 	if t.json {
 		return t.writeJSON(struct {
 			File string `json:"file"`
-			*unet.Quantization
+			*evaluate.Quantization
 			Speedup float64 `json:"speedup"`
 		}{out, q, q.Speedup()})
 	}

@@ -17,6 +17,7 @@ import (
 	"unet/unet/dataset"
 	"unet/unet/imageio"
 	"unet/unet/report"
+	"unet/unet/train"
 
 	"github.com/urfave/cli/v2"
 )
@@ -48,11 +49,11 @@ func sweepCommand() *cli.Command {
 // setting is one that a sweep can vary.
 type setting struct {
 	name string
-	set  func(*unet.Config, string) error
+	set  func(*train.Config, string) error
 }
 
-func number(p func(*unet.Config) *float64) func(*unet.Config, string) error {
-	return func(c *unet.Config, s string) (err error) {
+func number(p func(*train.Config) *float64) func(*train.Config, string) error {
+	return func(c *train.Config, s string) (err error) {
 		if *p(c), err = strconv.ParseFloat(s, 64); err != nil {
 			return errors.New("no number")
 		}
@@ -60,8 +61,8 @@ func number(p func(*unet.Config) *float64) func(*unet.Config, string) error {
 	}
 }
 
-func integer(p func(*unet.Config) *int) func(*unet.Config, string) error {
-	return func(c *unet.Config, s string) (err error) {
+func integer(p func(*train.Config) *int) func(*train.Config, string) error {
+	return func(c *train.Config, s string) (err error) {
 		if *p(c), err = strconv.Atoi(s); err != nil {
 			return errors.New("no whole number")
 		}
@@ -70,14 +71,14 @@ func integer(p func(*unet.Config) *int) func(*unet.Config, string) error {
 }
 
 var settings = []setting{
-	{"lr", number(func(c *unet.Config) *float64 { return &c.LearningRate })},
-	{"dropout", number(func(c *unet.Config) *float64 { return &c.Arch.Dropout })},
-	{"weight_decay", number(func(c *unet.Config) *float64 { return &c.WeightDecay })},
-	{"width", integer(func(c *unet.Config) *int { return &c.Arch.Width })},
-	{"depth", integer(func(c *unet.Config) *int { return &c.Arch.Depth })},
-	{"batch", integer(func(c *unet.Config) *int { return &c.Batch })},
-	{"norm", func(c *unet.Config, s string) error { c.Arch.Norm = s; return nil }},
-	{"loss", func(c *unet.Config, s string) error {
+	{"lr", number(func(c *train.Config) *float64 { return &c.LearningRate })},
+	{"dropout", number(func(c *train.Config) *float64 { return &c.Arch.Dropout })},
+	{"weight_decay", number(func(c *train.Config) *float64 { return &c.WeightDecay })},
+	{"width", integer(func(c *train.Config) *int { return &c.Arch.Width })},
+	{"depth", integer(func(c *train.Config) *int { return &c.Arch.Depth })},
+	{"batch", integer(func(c *train.Config) *int { return &c.Batch })},
+	{"norm", func(c *train.Config, s string) error { c.Arch.Norm = s; return nil }},
+	{"loss", func(c *train.Config, s string) error {
 		l := c.Loss[unet.HeadForeground]
 		switch s {
 		case "bce":
@@ -92,11 +93,11 @@ var settings = []setting{
 		c.Loss[unet.HeadForeground] = l
 		return nil
 	}},
-	{"augment", func(c *unet.Config, s string) (err error) {
+	{"augment", func(c *train.Config, s string) (err error) {
 		c.Augment, err = namedPolicy(s, c.Augment.Size)
 		return err
 	}},
-	{"threshold", number(func(c *unet.Config) *float64 { return &c.Threshold })},
+	{"threshold", number(func(c *train.Config) *float64 { return &c.Threshold })},
 }
 
 func sweepNames() []string {
@@ -111,15 +112,15 @@ func sweepNames() []string {
 type variant struct {
 	Settings  map[string]string `json:"settings"`
 	Monitored float64           `json:"monitored"`
-	Best      unet.Epoch        `json:"best"`
+	Best      train.Epoch       `json:"best"`
 	Epochs    int               `json:"epochs"`
 	// Parameters of the network, and seconds of all epochs.
 	Parameters int     `json:"parameters"`
 	Seconds    float64 `json:"seconds"`
 	Folder     string  `json:"folder"`
 
-	cfg     unet.Config
-	history []unet.Epoch
+	cfg     train.Config
+	history []train.Epoch
 }
 
 func sweep(c *cli.Context) error {
@@ -160,7 +161,7 @@ func sweep(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := os.Stat(filepath.Join(v.Folder, unet.CheckpointFile)); err == nil {
+		if _, err := os.Stat(filepath.Join(v.Folder, train.CheckpointFile)); err == nil {
 			tr.Resume = true
 		}
 		run := &trainRun{t: t, cfg: v.cfg, out: v.Folder}
@@ -261,7 +262,7 @@ func sweepVariants(c *cli.Context, set *dataset.Set) (names []string, list []var
 	return names, list, nil
 }
 
-func sweepConfig(c *cli.Context, set *dataset.Set, names []string, values map[string]string) (unet.Config, error) {
+func sweepConfig(c *cli.Context, set *dataset.Set, names []string, values map[string]string) (train.Config, error) {
 	cfg, err := readConfig(c.String("config"), base{kind: c.String("arch"), preset: "quick", set: set})
 	if err != nil {
 		return cfg, err
@@ -313,7 +314,7 @@ func sweepResults(t *terminal, out string, names []string, list []variant) error
 		}
 		table.Add(append(row, strconv.Itoa(v.Best.Epoch), strconv.Itoa(v.Epochs), strconv.Itoa(v.Parameters), report.Number(v.Seconds, 0))...)
 	}
-	best, err := unet.LoadModel(filepath.Join(list[0].Folder, unet.ModelFile))
+	best, err := unet.LoadModel(filepath.Join(list[0].Folder, train.ModelFile))
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"unet/unet/dataset"
 	"unet/unet/imageio"
 	"unet/unet/report"
+	"unet/unet/train"
 
 	"github.com/urfave/cli/v2"
 	"go.yaml.in/yaml/v3"
@@ -68,12 +69,12 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "name", Usage: "name of the model", Category: "Model card"},
 			&cli.StringFlag{Name: "license", Usage: "licence of the data, recorded in the model", Category: "Model card"},
 		},
-		Action: train,
+		Action: runTrain,
 	}
 }
 
-// train is the command.
-func train(c *cli.Context) error {
+// runTrain is the command.
+func runTrain(c *cli.Context) error {
 	dir, err := oneArgument(c, "the folder of a prepared set")
 	if err != nil {
 		return err
@@ -123,7 +124,7 @@ func train(c *cli.Context) error {
 		defer tr.From.Params.Free()
 	}
 	if !tr.Resume {
-		if _, err := os.Stat(filepath.Join(out, unet.CheckpointFile)); err == nil {
+		if _, err := os.Stat(filepath.Join(out, train.CheckpointFile)); err == nil {
 			return withHint(usagef("%s already holds a run", out), "add --resume to continue it, or choose another --out")
 		}
 	}
@@ -150,13 +151,13 @@ func oneArgument(c *cli.Context, what string) (string, error) {
 const trainHint = "that takes two images at least, of different fields, and a share for each: unet prepare --split 0.8,0.1,0.1"
 
 // newTrainer loads the set and prepares a run.
-func newTrainer(ctx context.Context, t *terminal, e *core.Engine, cfg unet.Config, set *dataset.Set, out string) (*unet.Trainer, error) {
+func newTrainer(ctx context.Context, t *terminal, e *core.Engine, cfg train.Config, set *dataset.Set, out string) (*train.Trainer, error) {
 	for _, split := range []string{dataset.Train, dataset.Val} {
 		if len(set.Split(split)) == 0 {
 			return nil, &dataset.InputError{Name: set.Dir, Problem: fmt.Sprintf("has no images in the split %q, which training needs", split), Hint: trainHint}
 		}
 	}
-	load := func(split string) (*unet.Images, error) {
+	load := func(split string) (*train.Images, error) {
 		var list []*dataset.Sample
 		indices := set.Split(split)
 		p := t.progress("loading "+split, "images", len(indices), 0)
@@ -171,9 +172,9 @@ func newTrainer(ctx context.Context, t *terminal, e *core.Engine, cfg unet.Confi
 			list = append(list, s)
 			p.update(n+1, "")
 		}
-		return unet.NewImages(cfg.Input, list)
+		return train.NewImages(cfg.Input, list)
 	}
-	tr := &unet.Trainer{Config: cfg, Engine: e, Dir: out, Every: 5 * time.Minute, DataHash: set.Meta.Source.SHA256}
+	tr := &train.Trainer{Config: cfg, Engine: e, Dir: out, Every: 5 * time.Minute, DataHash: set.Meta.Source.SHA256}
 	tr.Card.Training.Data = fmt.Sprintf("%s (sha256 %s)", filepath.Base(set.Meta.Source.Name), set.Meta.Source.SHA256)
 	tr.Card.Diameter = diameters(set)
 	tr.Card.Training.Date = time.Now().UTC().Format(time.DateOnly)
@@ -211,21 +212,21 @@ func diameters(set *dataset.Set) (d [3]float64) {
 // at.
 type trainRun struct {
 	t    *terminal
-	cfg  unet.Config
+	cfg  train.Config
 	out  string
 	name string
-	plan unet.RunPlan
+	plan train.RunPlan
 	bar  *progress
 
-	history []unet.Epoch
+	history []train.Epoch
 	best    int // the number of the best epoch, 0 for none
 }
 
-func (r *trainRun) train(ctx context.Context, tr *unet.Trainer) (*unet.Result, error) {
+func (r *trainRun) train(ctx context.Context, tr *train.Trainer) (*train.Result, error) {
 	if err := os.MkdirAll(r.out, 0o777); err != nil {
 		return nil, err
 	}
-	tr.Started = func(p unet.RunPlan) {
+	tr.Started = func(p train.RunPlan) {
 		r.plan = p
 		r.t.notef("network of %.2f M parameters, kernels %s, %d threads, %s of activations",
 			float64(p.Parameters)/1e6, tr.Engine.ISA(), tr.Engine.Threads(), bytesText(uint64(p.Memory)))
@@ -241,10 +242,10 @@ func (r *trainRun) train(ctx context.Context, tr *unet.Trainer) (*unet.Result, e
 			}
 		}
 	}
-	tr.Progress = func(p unet.Progress) {
+	tr.Progress = func(p train.Progress) {
 		r.bar.update((p.Epoch-1)*p.Steps+p.Step, fmt.Sprintf("epoch %d  loss %.4f", p.Epoch, p.Loss))
 	}
-	tr.EpochDone = func(h []unet.Epoch, best int) {
+	tr.EpochDone = func(h []train.Epoch, best int) {
 		r.t.notef("%s", epochLine(h[len(h)-1], best))
 		r.history, r.best = h, best
 		r.write(fmt.Sprintf("%d of %d epochs so far.", len(h), r.cfg.Epochs))
@@ -270,7 +271,7 @@ func (r *trainRun) train(ctx context.Context, tr *unet.Trainer) (*unet.Result, e
 	return res, nil
 }
 
-func epochLine(e unet.Epoch, best int) string {
+func epochLine(e train.Epoch, best int) string {
 	s := fmt.Sprintf("epoch %3d  %s  loss %.4f  acc %.4f  f1 %.4f", e.Epoch,
 		shortDuration(time.Duration(e.Seconds*float64(time.Second))), e.Train.Loss, e.Train.Accuracy, e.Train.F1)
 	if e.Val != nil {
@@ -282,7 +283,7 @@ func epochLine(e unet.Epoch, best int) string {
 	return s
 }
 
-func scoreLine(v *unet.Scores) string {
+func scoreLine(v *train.Scores) string {
 	return fmt.Sprintf("val loss %.4f  acc %.4f  prec %.4f  rec %.4f  f1 %.4f  iou %.4f  ap %.4f",
 		v.Loss, v.Accuracy, v.Precision, v.Recall, v.F1, v.IoU, v.AP)
 }
@@ -356,7 +357,7 @@ func (r *trainRun) writeReport(status string) error {
 }
 
 // lossText names the terms of the training loss, map by map.
-func lossText(c unet.Config) string {
+func lossText(c train.Config) string {
 	var maps []string
 	for _, h := range c.Arch.Heads {
 		l := c.Loss[h]
@@ -385,7 +386,7 @@ func lossText(c unet.Config) string {
 	return text
 }
 
-func augmentText(c unet.Config) string {
+func augmentText(c train.Config) string {
 	for _, name := range []string{"none", "flips", "strong"} {
 		if p, err := namedPolicy(name, c.Augment.Size); err == nil && p == c.Augment {
 			return name
@@ -395,7 +396,7 @@ func augmentText(c unet.Config) string {
 }
 
 // bestText says which epoch is kept and when training stops early.
-func bestText(c unet.Config) string {
+func bestText(c train.Config) string {
 	s := map[string]string{"min": "lowest ", "max": "highest "}[c.Mode] + c.Monitor
 	if c.MinDelta > 0 {
 		s += ", better by " + short(c.MinDelta)
@@ -409,7 +410,7 @@ func bestText(c unet.Config) string {
 	return s
 }
 
-func writeHistory(w io.Writer, h []unet.Epoch) error {
+func writeHistory(w io.Writer, h []train.Epoch) error {
 	rows := [][]string{{"epoch", "learning_rate", "seconds",
 		"loss", "accuracy", "precision", "recall", "f1", "iou",
 		"val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "val_iou", "val_ap", "val_ap50"}}
@@ -441,24 +442,24 @@ func writeCSV(w io.Writer, rows [][]string) error {
 }
 
 // summary tells what a run gave.
-func (r *trainRun) summary(res *unet.Result) error {
+func (r *trainRun) summary(res *train.Result) error {
 	best := res.History[len(res.History)-1]
 	for _, e := range res.History {
 		if e.Epoch == res.BestEpoch {
 			best = e
 		}
 	}
-	path := r.path(unet.ModelFile)
+	path := r.path(train.ModelFile)
 	unchanged := r.cfg.RestoreBest && res.BestEpoch == 0 && res.Start != nil
 	if r.t.json {
 		return r.t.writeJSON(struct {
-			Model     string       `json:"model"`
-			Epochs    int          `json:"epochs"`
-			Stopped   bool         `json:"stopped_early"`
-			BestEpoch int          `json:"best_epoch"`
-			Best      unet.Epoch   `json:"best"`
-			Start     *unet.Scores `json:"start,omitempty"`
-			Unchanged bool         `json:"unchanged"` // the result is the starting model
+			Model     string        `json:"model"`
+			Epochs    int           `json:"epochs"`
+			Stopped   bool          `json:"stopped_early"`
+			BestEpoch int           `json:"best_epoch"`
+			Best      train.Epoch   `json:"best"`
+			Start     *train.Scores `json:"start,omitempty"`
+			Unchanged bool          `json:"unchanged"` // the result is the starting model
 		}{path, len(res.History), res.Stopped, res.BestEpoch, best, res.Start, unchanged})
 	}
 	switch {

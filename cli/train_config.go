@@ -13,18 +13,19 @@ import (
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/dataset/augment"
+	"unet/unet/train"
 
 	"github.com/urfave/cli/v2"
 	"go.yaml.in/yaml/v3"
 )
 
 // trainConfig builds the configuration from preset, file and options.
-func trainConfig(c *cli.Context, set *dataset.Set, out string) (unet.Config, error) {
+func trainConfig(c *cli.Context, set *dataset.Set, out string) (train.Config, error) {
 	file := c.String("config")
 	b := base{kind: c.String("arch"), preset: c.String("preset"), fineTune: c.IsSet("from"), set: set}
 	if c.Bool("resume") {
 		if file != "" {
-			return unet.Config{}, usagef("--resume continues with the run's own settings: leave --config out")
+			return train.Config{}, usagef("--resume continues with the run's own settings: leave --config out")
 		}
 		cfg, err := readConfig(filepath.Join(out, "config.yaml"), b)
 		if err != nil {
@@ -67,8 +68,8 @@ type base struct {
 
 // config returns the settings of b for images of size x size, which 0 leaves
 // to the set.
-func (b base) config(size int) (unet.Config, error) {
-	var cfg unet.Config
+func (b base) config(size int) (train.Config, error) {
+	var cfg train.Config
 	var err error
 	switch b.kind {
 	case unet.Paper:
@@ -79,9 +80,9 @@ func (b base) config(size int) (unet.Config, error) {
 			return cfg, withHint(usagef("%s holds images at native size, a paper model needs squares", b.set.Dir),
 				"prepare the set with --size 128")
 		}
-		cfg = unet.PaperConfig(size)
+		cfg = train.PaperConfig(size)
 	case unet.Nuclei:
-		if cfg, err = unet.NucleiConfig(b.preset); err != nil {
+		if cfg, err = train.NucleiConfig(b.preset); err != nil {
 			return cfg, usagef("%v", err)
 		}
 	default:
@@ -94,7 +95,7 @@ func (b base) config(size int) (unet.Config, error) {
 }
 
 // options applies the single options given on the command line.
-func options(c *cli.Context, cfg *unet.Config) error {
+func options(c *cli.Context, cfg *train.Config) error {
 	ints := map[string]*int{"depth": &cfg.Arch.Depth, "width": &cfg.Arch.Width, "epochs": &cfg.Epochs,
 		"steps": &cfg.Steps, "batch": &cfg.Batch, "patience": &cfg.Patience}
 	floats := map[string]*float64{"dropout": &cfg.Arch.Dropout, "threshold": &cfg.Threshold, "lr": &cfg.LearningRate, "min-delta": &cfg.MinDelta}
@@ -141,18 +142,18 @@ func namedPolicy(name string, size int) (augment.Policy, error) {
 
 // readConfig returns the settings of b, changed by the file at path unless it
 // is "".
-func readConfig(path string, b base) (unet.Config, error) {
+func readConfig(path string, b base) (train.Config, error) {
 	if path == "" {
 		return b.config(0)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return unet.Config{}, err
+		return train.Config{}, err
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err != nil {
-		return unet.Config{}, err
+		return train.Config{}, err
 	}
 	return parseConfig(path, text, b)
 }
@@ -164,7 +165,7 @@ const maxConfig = 1 << 20
 
 // parseConfig puts the settings that file path holds over those of b; its kind
 // comes first. Unknown keys are errors.
-func parseConfig(path string, text []byte, b base) (cfg unet.Config, err error) {
+func parseConfig(path string, text []byte, b base) (cfg train.Config, err error) {
 	wrong := func(problem any) error {
 		// The yaml package names types of Go, which tell users nothing.
 		text := goType.ReplaceAllString(fmt.Sprint(problem), " is no setting")

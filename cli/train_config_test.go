@@ -6,6 +6,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/train"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
@@ -16,7 +17,7 @@ import (
 func TestPartialConfig(t *testing.T) {
 	native, squares := &dataset.Set{Dir: "native", Meta: &dataset.Metadata{}}, &dataset.Set{Meta: &dataset.Metadata{}}
 	squares.Meta.Settings.Size = 128
-	best, err := unet.NucleiConfig("best")
+	best, err := train.NucleiConfig("best")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,27 +29,27 @@ func TestPartialConfig(t *testing.T) {
 	for _, c := range []struct {
 		name, file string
 		base       base
-		change     func() unet.Config
+		change     func() train.Config
 	}{
-		{"empty", "# nothing\n", nuclei, func() unet.Config { return best }},
-		{"all", string(full), base{kind: unet.Paper, preset: "quick", set: native}, func() unet.Config { return best }},
-		{"one number", "batch: 16\n", nuclei, func() unet.Config { c := best; c.Batch = 16; return c }},
-		{"below another key", "augment: {blur: 0.5}\narch: {width: 32}\n", nuclei, func() unet.Config {
+		{"empty", "# nothing\n", nuclei, func() train.Config { return best }},
+		{"all", string(full), base{kind: unet.Paper, preset: "quick", set: native}, func() train.Config { return best }},
+		{"one number", "batch: 16\n", nuclei, func() train.Config { c := best; c.Batch = 16; return c }},
+		{"below another key", "augment: {blur: 0.5}\narch: {width: 32}\n", nuclei, func() train.Config {
 			c := best
 			c.Augment.Blur, c.Arch.Width = 0.5, 32
 			return c
 		}},
-		{"kind of the file", "kind: paper\nepochs: 3\n", base{kind: unet.Nuclei, preset: "best", set: squares}, func() unet.Config {
-			c := unet.PaperConfig(128)
+		{"kind of the file", "kind: paper\nepochs: 3\n", base{kind: unet.Nuclei, preset: "best", set: squares}, func() train.Config {
+			c := train.PaperConfig(128)
 			c.Epochs = 3
 			return c
 		}},
-		{"kind of the command line", "epochs: 3\n", base{kind: unet.Paper, set: squares}, func() unet.Config {
-			c := unet.PaperConfig(128)
+		{"kind of the command line", "epochs: 3\n", base{kind: unet.Paper, set: squares}, func() train.Config {
+			c := train.PaperConfig(128)
 			c.Epochs = 3
 			return c
 		}},
-		{"size of the file", "kind: paper\ninput: {size: 64}\n", nuclei, func() unet.Config { return unet.PaperConfig(64) }},
+		{"size of the file", "kind: paper\ninput: {size: 64}\n", nuclei, func() train.Config { return train.PaperConfig(64) }},
 	} {
 		got, err := parseConfig("c.yaml", []byte(c.file), c.base)
 		if err != nil {

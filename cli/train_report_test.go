@@ -73,7 +73,7 @@ func TestUnknownSettingIsNamedWithoutGoTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, stderr := mustRun(t, exitUsage, "train", set, "--config", file, "--out", filepath.Join(t.TempDir(), "run"))
-	if !strings.Contains(stderr, "field bacth is no setting") || strings.Contains(stderr, "unet.Config") {
+	if !strings.Contains(stderr, "field bacth is no setting") || strings.Contains(stderr, "train.Config") {
 		t.Error(stderr)
 	}
 }

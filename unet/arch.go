@@ -1,5 +1,5 @@
-// Package unet is a U-Net for nuclei segmentation: the network, its training,
-// its model files, and prediction on images of any size.
+// Package unet is a U-Net for nuclei segmentation: the network, its model files,
+// and prediction on images of any size. Package train trains models.
 //
 // Two kinds of model come from the same code. A "paper" model sees images
 // resized to a fixed square and answers with one foreground map. A "nuclei"
@@ -63,6 +63,12 @@ func (a Arch) Check() error {
 	return nil
 }
 
+// Fits reports whether the weights of network a fit network b.
+func (a Arch) Fits(b Arch) bool {
+	return a.Channels == b.Channels && a.Depth == b.Depth && a.Width == b.Width && a.Norm == b.Norm &&
+		len(a.Heads) == len(b.Heads)
+}
+
 // Multiple is what image sides are padded to a multiple of.
 func (a Arch) Multiple() int { return 1 << a.Depth }
 
@@ -103,20 +109,10 @@ func (a Arch) declare(p *core.Params) {
 	core.DeclareHead(p, "head", a.Width, len(a.Heads))
 }
 
-// network is a built U-Net for one batch shape.
-type network struct {
-	prog  *core.Program
-	input core.Planar
-	maps  *core.Maps
-	// Training only.
-	targets, weights core.Planar
-	seed             uint64 // of dropout; changed before every step
-}
-
 // build makes a program for n images of h x w, multiples of a.Multiple().
-func (a Arch) build(e *core.Engine, p *core.Params, h, w int, o core.Options, losses []core.Loss) (*network, error) {
+func (a Arch) build(e *core.Engine, p *core.Params, h, w int, o core.Options, losses []core.Loss) (*Network, error) {
 	b := core.NewBuilder(e, p, o)
-	net := &network{input: b.Input(a.Channels, h, w)}
+	net := &Network{input: b.Input(a.Channels, h, w)}
 	conv := func(name string, i int, in, out core.Tensor) {
 		b.Conv(fmt.Sprintf("%s.conv%d", name, i), a.norm(name, i), in, out)
 	}

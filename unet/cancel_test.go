@@ -1,18 +1,15 @@
 package unet
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"testing"
 	"time"
 
-	"unet/unet/dataset"
 	"unet/unet/instance"
 )
 
@@ -73,125 +70,6 @@ func TestPredictorCancelsPromptly(t *testing.T) {
 	}, run)
 }
 
-// largeSteps is a training whose steps take long.
-func largeSteps(t *testing.T, dir string) *Trainer {
-	tr := trainer(t, dir)
-	tr.Config.Augment.Size, tr.Config.Batch, tr.Config.Epochs, tr.Config.Steps = 128, 8, 1, 2
-	return tr
-}
-
-// TestTrainerCancelsPromptly: within half a step, and without drawing the rest
-// of the batches ahead.
-func TestTrainerCancelsPromptly(t *testing.T) {
-	needsKernels(t)
-	dir := t.TempDir()
-	long := func(steps int) *Trainer {
-		tr := largeSteps(t, dir)
-		tr.Config.Batch, tr.Config.Steps = 24, steps
-		return tr
-	}
-	returnsPromptly(t, 4, func() {
-		r, err := long(2).Run(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Model.Params.Free()
-	}, func(ctx context.Context) error {
-		_, err := long(1 << 20).Run(ctx)
-		return err
-	})
-}
-
-// TestEvaluateCancels counts images, not time.
-func TestEvaluateCancels(t *testing.T) {
-	set := preparedSet(t, 12, 64)
-	p := NewPredictor(newEngine(t, "", 1), smallModel(t))
-	defer p.Close()
-	before := runtime.NumGoroutine()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	images := 0
-	_, err := Evaluate(ctx, p, set, EvaluateOptions{Splits: []string{dataset.Train, dataset.Val, dataset.Test}, Progress: func(done, total int) {
-		if images = done; done == 2 {
-			cancel()
-		}
-	}})
-	if !errors.Is(err, context.Canceled) || images > 3 {
-		t.Errorf("error %v after %d images", err, images)
-	}
-	if _, err := Tune(ctx, p, set, nil, nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("tuning: %v", err)
-	}
-	goroutinesEnd(t, before)
-}
-
-// goroutinesEnd waits until no more goroutines are left than before. Those
-// that have done their work may take a moment to be gone.
-func goroutinesEnd(t *testing.T, before int) {
-	t.Helper()
-	for range 10000 {
-		if runtime.NumGoroutine() <= before {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-	t.Errorf("%d goroutines, before %d", runtime.NumGoroutine(), before)
-}
-
-// countdown is a context that ends when it has been asked so many times
-// whether it has: an interruption that does not depend on time.
-type countdown struct {
-	context.Context
-	cancel context.CancelFunc
-	left   int
-}
-
-func (c *countdown) Err() error {
-	if c.left--; c.left == 0 {
-		c.cancel()
-	}
-	return c.Context.Err()
-}
-
-// TestResumeWithinSteps interrupts steps half done; the weights must be those
-// of an uninterrupted training.
-func TestResumeWithinSteps(t *testing.T) {
-	needsKernels(t)
-	straight, broken := t.TempDir(), t.TempDir()
-	r, err := largeSteps(t, straight).Run(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Model.Params.Free()
-	within := 0
-	for i := 0; ; i++ {
-		tr := largeSteps(t, broken)
-		tr.Resume = i > 0
-		base, cancel := context.WithCancel(context.Background())
-		r, err := tr.Run(&countdown{base, cancel, 3 + 7*i})
-		cancel()
-		if err == nil {
-			r.Model.Params.Free()
-			break
-		}
-		if !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
-		}
-		within++
-	}
-	t.Logf("interrupted %d times", within)
-	a, err := os.ReadFile(filepath.Join(straight, ModelFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err := os.ReadFile(filepath.Join(broken, ModelFile)); err != nil || !bytes.Equal(a, b) {
-		t.Errorf("the weights differ from those of an uninterrupted training (%v)", err)
-	}
-	if within < 5 {
-		t.Errorf("interrupted %d times only", within)
-	}
-}
-
 // TestNoLeak predicts images of changing sizes; neither memory nor goroutines
 // may grow.
 func TestNoLeak(t *testing.T) {
@@ -237,4 +115,17 @@ func TestNoLeak(t *testing.T) {
 		t.Errorf("memory grew from %d to %d MiB", before>>20, after>>20)
 	}
 	goroutinesEnd(t, goroutines)
+}
+
+// goroutinesEnd waits until no more goroutines are left than before. Those
+// that have done their work may take a moment to be gone.
+func goroutinesEnd(t *testing.T, before int) {
+	t.Helper()
+	for range 10000 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Errorf("%d goroutines, before %d", runtime.NumGoroutine(), before)
 }

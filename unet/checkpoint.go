@@ -1,99 +1,30 @@
 package unet
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 
-	"unet/core"
 	"unet/unet/imageio"
 )
 
-// Epoch is one line of the history of a run.
-type Epoch struct {
-	Epoch   int     `json:"epoch"` // from 1
-	Rate    float64 `json:"learning_rate"`
-	Train   Scores  `json:"train"` // over the epoch's batches, as they came
-	Val     *Scores `json:"val,omitempty"`
-	Seconds float64 `json:"seconds"`
-}
-
-// state is what a checkpoint holds besides weights and Adam's moments; with
-// them it continues a run to the same bits.
-type state struct {
-	Config     json.RawMessage `json:"config"` // of the run, compared on resume
-	Data       string          `json:"data"`   // hash of the training images
-	ISA        string          `json:"isa"`
-	Epoch      int             `json:"epoch"` // epochs done
-	Step       int             `json:"step"`  // steps done within the epoch
-	Updates    int             `json:"updates"`
-	Factor     float64         `json:"factor"` // of the learning rate, from plateaus and roll-backs
-	Waited     int             `json:"waited"` // epochs since the last plateau reduction or best
-	Best       float64         `json:"best"`
-	BestEpoch  int             `json:"best_epoch"`
-	RolledBack bool            `json:"rolled_back"`
-	Partial    tally           `json:"partial"`
-	Start      *Scores         `json:"start,omitempty"` // of the model training began with
-	History    []Epoch         `json:"history"`
-	Finished   bool            `json:"finished"`
-}
-
-// check refuses what no run can have saved.
-func (s *state) check() error {
-	switch {
-	case s.Epoch < 0 || s.Step < 0 || s.Updates < 0 || s.Waited < 0 || s.BestEpoch < 0 || s.BestEpoch > s.Epoch:
-		return fmt.Errorf("epoch %d, step %d, %d updates, best epoch %d", s.Epoch, s.Step, s.Updates, s.BestEpoch)
-	case s.Finished && s.Epoch == 0:
-		return fmt.Errorf("finished before the first epoch")
-	case len(s.History) != s.Epoch:
-		return fmt.Errorf("a history of %d epochs after %d", len(s.History), s.Epoch)
-	case s.Partial.Batches != s.Step:
-		return fmt.Errorf("the sums of %d batches after %d steps", s.Partial.Batches, s.Step)
-	case !(s.Factor > 0 && s.Factor <= 1):
-		return fmt.Errorf("a factor of %v on the learning rate", s.Factor)
-	}
-	for i, e := range s.History {
-		if e.Epoch != i+1 {
-			return fmt.Errorf("epoch %d in place %d of the history", e.Epoch, i+1)
-		}
-	}
-	return nil
-}
-
-// tally sums up an epoch's batches.
-type tally struct {
-	Loss           float64 `json:"loss"`
-	Batches        int     `json:"batches"`
-	TP, FP, FN, TN float64
-}
-
-func (t *tally) add(results []core.MapResult) {
-	for _, r := range results {
-		t.Loss += r.Loss
-	}
-	f := results[0] // foreground
-	t.TP, t.FP, t.FN, t.TN = t.TP+f.TP, t.FP+f.FP, t.FN+f.FN, t.TN+f.TN
-	t.Batches++
-}
-
-// save writes a checkpoint, whole or not at all.
-func (m *Model) saveCheckpoint(path string, s *state) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
+// SaveCheckpoint writes a model in training, whole or not at all: its weights,
+// Adam's moments, the running average of the weights, and state, a text that
+// tells the trainer where it stands.
+func (m *Model) SaveCheckpoint(path string, state []byte) error {
 	am, av, ema := m.Params.State()
-	list := m.tensors(false, false)
+	list := m.tensors(false)
 	for _, t := range []tensor{{name: "adam.m", data: am}, {name: "adam.v", data: av}, {name: "ema", data: ema}} {
 		t.shape = []int{len(t.data)}
 		list = append(list, t)
 	}
-	return imageio.WriteFile(path, func(w io.Writer) error { return m.write(w, string(text), list) })
+	return imageio.WriteFile(path, func(w io.Writer) error { return m.write(w, string(state), list) })
 }
 
-// loadCheckpoint reads what saveCheckpoint wrote.
-func loadCheckpoint(path string) (*Model, *state, error) {
+const notACheckpoint = "a checkpoint is the file checkpoint.safetensors of a training run"
+
+// LoadCheckpoint reads what SaveCheckpoint wrote.
+func LoadCheckpoint(path string) (m *Model, state []byte, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
@@ -103,24 +34,16 @@ func loadCheckpoint(path string) (*Model, *state, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	const hint = "a checkpoint is the file checkpoint.safetensors of a training run"
 	m, extra, text, err := readModel(path, f, st.Size(), true)
 	if err != nil {
 		return nil, nil, err
 	}
-	fail := func(format string, args ...any) (*Model, *state, error) {
+	fail := func(format string, args ...any) (*Model, []byte, error) {
 		m.Params.Free()
-		return nil, nil, &ModelError{path, fmt.Sprintf(format, args...), hint}
+		return nil, nil, &ModelError{path, fmt.Sprintf(format, args...), notACheckpoint}
 	}
 	if text == "" {
 		return fail("a model without the state of training")
-	}
-	s := new(state)
-	if err := json.Unmarshal([]byte(text), s); err != nil {
-		return fail("damaged state: %v", err)
-	}
-	if err := s.check(); err != nil {
-		return fail("damaged state: %v", err)
 	}
 	am, av, ema := m.Params.State()
 	for _, t := range []struct {
@@ -133,5 +56,5 @@ func loadCheckpoint(path string) (*Model, *state, error) {
 		}
 		copy(t.dst, src)
 	}
-	return m, s, nil
+	return m, []byte(text), nil
 }

@@ -64,13 +64,6 @@ func goldenModel(t *testing.T) *Model {
 	return m
 }
 
-func goldenState() *state {
-	v := Scores{Loss: 0.25, Accuracy: 0.75, AP: 0.5}
-	return &state{Config: json.RawMessage(`{"seed":1}`), Data: "abc", ISA: "c", Epoch: 2, Step: 3, Updates: 13, Factor: 0.5,
-		Waited: 1, Best: 0.5, BestEpoch: 2, RolledBack: true, Partial: tally{Loss: 1.5, Batches: 3, TP: 1, FP: 2, FN: 3, TN: 4},
-		History: []Epoch{{Epoch: 1, Rate: 0.001, Seconds: 2}, {Epoch: 2, Rate: 0.002, Val: &v, Seconds: 3}}}
-}
-
 // unpacked writes the content of a golden file to a folder.
 func unpacked(t *testing.T, version int, kind string) string {
 	t.Helper()
@@ -120,7 +113,7 @@ func TestGolden(t *testing.T) {
 		for kind, save := range map[string]func(string) error{
 			"model":      func(p string) error { return want.Save(p, false) },
 			"half":       func(p string) error { return want.Save(p, true) },
-			"checkpoint": func(p string) error { return want.saveCheckpoint(p, goldenState()) },
+			"checkpoint": func(p string) error { return want.SaveCheckpoint(p, []byte(`{"epoch":2}`)) },
 		} {
 			path := filepath.Join(dir, kind)
 			if err := save(path); err != nil {
@@ -143,13 +136,13 @@ func TestGolden(t *testing.T) {
 			p.Close()
 			m.Params.Free()
 		}
-		m, s, err := loadCheckpoint(unpacked(t, version, "checkpoint"))
+		m, state, err := LoadCheckpoint(unpacked(t, version, "checkpoint"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		compareGolden(t, fmt.Sprintf("checkpoint of version %d", version), want, m)
-		if d := cmp.Diff(goldenState(), s); d != "" {
-			t.Errorf("state of version %d: %s", version, d)
+		if !json.Valid(state) {
+			t.Errorf("state of version %d: %s", version, state)
 		}
 		am, av, ema := want.Params.State()
 		bm, bv, bema := m.Params.State()
@@ -191,7 +184,7 @@ func TestNewerFormat(t *testing.T) {
 		if kind == "model" {
 			_, err = LoadModel(path)
 		} else {
-			_, _, err = loadCheckpoint(path)
+			_, _, err = LoadCheckpoint(path)
 		}
 		var e *ModelError
 		if !errors.As(err, &e) || !strings.Contains(e.Problem, fmt.Sprintf("model format %d", formatVersion+1)) || e.Hint != "use a newer unet" {

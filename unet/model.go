@@ -179,7 +179,7 @@ func readModel(name string, r io.Reader, size int64, training bool) (m *Model, e
 	if err := json.Unmarshal([]byte(text), &card); err != nil {
 		return nil, nil, "", &ModelError{name, "damaged model card: " + err.Error(), notAModel}
 	}
-	if err := card.check(); err != nil {
+	if err := card.Check(); err != nil {
 		return nil, nil, "", &ModelError{name, err.Error(), "the file may be damaged"}
 	}
 	// The claimed network must not be larger than the file that holds it, and
@@ -225,7 +225,8 @@ func readModel(name string, r io.Reader, size int64, training bool) (m *Model, e
 	return m, extra, file.metadata["state"], nil
 }
 
-func (c Card) check() error {
+// Check says what is wrong with c, or nil.
+func (c Card) Check() error {
 	if err := c.Arch.Check(); err != nil {
 		return err
 	}
@@ -235,7 +236,7 @@ func (c Card) check() error {
 	if c.Precision != "" && c.Precision != Int8 {
 		return fmt.Errorf("unknown precision %q", c.Precision)
 	}
-	if err := c.Input.check(); err != nil {
+	if err := c.Input.Check(); err != nil {
 		return err
 	}
 	if !(c.Threshold >= 0 && c.Threshold <= 1) {
@@ -244,7 +245,8 @@ func (c Card) check() error {
 	return c.Instance.Validate()
 }
 
-func (in Input) check() error {
+// Check says what is wrong with in, or nil.
+func (in Input) Check() error {
 	switch {
 	case in.Normalise != "range" && in.Normalise != "percentile":
 		return fmt.Errorf("unknown normalisation %q: range or percentile", in.Normalise)
@@ -277,23 +279,18 @@ func (a Arch) holds(f *tensorFile) error {
 	return nil
 }
 
-// tensors lists the parameters for a file. With average, the running average
-// of the weights takes their place.
-func (m *Model) tensors(half, average bool) []tensor {
+// tensors lists the parameters for a file.
+func (m *Model) tensors(half bool) []tensor {
 	var list []tensor
 	for _, q := range m.Params.All() {
-		data := q.Value
-		if average {
-			data = m.Params.Average(q)
-		}
-		list = append(list, tensor{name: q.Name, shape: q.Shape, data: data, half: half})
+		list = append(list, tensor{name: q.Name, shape: q.Shape, data: q.Value, half: half})
 	}
 	return list
 }
 
 // Write writes the model file; half stores weights in half precision.
 func (m *Model) Write(w io.Writer, half bool) error {
-	return m.write(w, "", m.tensors(half, false))
+	return m.write(w, "", m.tensors(half))
 }
 
 func (m *Model) write(w io.Writer, state string, list []tensor) error {
@@ -313,19 +310,20 @@ func (m *Model) Save(path string, half bool) error {
 	return imageio.WriteFile(path, func(w io.Writer) error { return m.Write(w, half) })
 }
 
-// Clone returns a copy of the model for prediction, with the averaged weights
-// if average.
-func (m *Model) clone(average bool) (*Model, error) {
+// Clone returns a copy of the model for prediction, of the averaged weights if
+// average.
+func (m *Model) Clone(average bool) (*Model, error) {
 	c, err := newModel(m.Card, false)
 	if err != nil {
 		return nil, err
 	}
-	m.copyTo(c, average)
+	m.CopyTo(c, average)
 	return c, nil
 }
 
-// copyTo copies values, or their averages, into a model of the same network.
-func (m *Model) copyTo(c *Model, average bool) {
+// CopyTo copies the weights, or their averages, into a model of the same
+// network.
+func (m *Model) CopyTo(c *Model, average bool) {
 	for _, q := range m.Params.All() {
 		data := q.Value
 		if average {
@@ -340,4 +338,42 @@ func (m *Model) Bytes(half bool) ([]byte, error) {
 	var b bytes.Buffer
 	err := m.Write(&b, half)
 	return b.Bytes(), err
+}
+
+// RewriteCard replaces the card of a model file, whole or not at all, and
+// leaves the weights as they are.
+func RewriteCard(path string, card Card) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	file, err := readHeader(f, st.Size())
+	if err != nil {
+		return &ModelError{path, err.Error(), notAModel}
+	}
+	meta := file.metadata
+	if meta["unet"] == "" {
+		return &ModelError{path, "a safetensors file, but not of unet", notAModel}
+	}
+	if err := card.Check(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := card.Arch.holds(file); err != nil {
+		return &ModelError{path, err.Error(), "the file may be damaged"}
+	}
+	list, err := file.read(f)
+	if err != nil {
+		return &ModelError{path, err.Error(), notAModel}
+	}
+	text, err := json.Marshal(card)
+	if err != nil {
+		return err
+	}
+	meta["unet"] = string(text)
+	return imageio.WriteFile(path, func(w io.Writer) error { return writeTensors(w, meta, list) })
 }

@@ -33,7 +33,7 @@ func needsKernels(t testing.TB) {
 var threeHeads = []string{HeadForeground, HeadBorder, HeadDistance}
 
 // trainingNet is a small network with random weights, input and targets.
-func trainingNet(t testing.TB, e *core.Engine, a Arch, n, h, w int, o core.Options) (*Model, *network) {
+func trainingNet(t testing.TB, e *core.Engine, a Arch, n, h, w int, o core.Options) (*Model, *Network) {
 	t.Helper()
 	m, err := NewModel(Card{Kind: Nuclei, Arch: a}, 7, true)
 	if err != nil {
@@ -66,14 +66,14 @@ func trainingNet(t testing.TB, e *core.Engine, a Arch, n, h, w int, o core.Optio
 	return m, net
 }
 
-func run(t testing.TB, net *network, phases ...core.Phase) {
+func run(t testing.TB, net *Network, phases ...core.Phase) {
 	t.Helper()
 	if err := net.prog.Run(context.Background(), phases...); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func totalLoss(net *network) float64 {
+func totalLoss(net *Network) float64 {
 	sum := 0.0
 	for _, r := range net.maps.Result() {
 		sum += r.Loss

@@ -25,7 +25,10 @@ type Predictor struct {
 	// the first image. See core.Options.
 	BFloat16 bool
 
-	ranges map[string][]float32 // see core.Options
+	// Ranges, if not nil, gathers the ranges of the layers' inputs, by which they
+	// are quantised; to be set before the first image. See core.Options.
+	Ranges map[string][]float32
+
 	*memory
 	// Images of more than whole pixels are computed in tiles of tileW x tileH.
 	whole, tileW, tileH int
@@ -34,7 +37,7 @@ type Predictor struct {
 // memory is what predictors that take turns have in common.
 type memory struct {
 	mu     sync.Mutex
-	nets   map[shape]*network
+	nets   map[shape]*Network
 	shared core.Shared
 }
 
@@ -60,7 +63,7 @@ const mostPrograms = 64
 
 // NewPredictor readies m for prediction on e. Close releases its memory.
 func NewPredictor(e *core.Engine, m *Model) *Predictor {
-	return &Predictor{engine: e, model: m, memory: &memory{nets: map[shape]*network{}},
+	return &Predictor{engine: e, model: m, memory: &memory{nets: map[shape]*Network{}},
 		whole: wholePixels, tileW: tileWidth, tileH: tileHeight}
 }
 
@@ -71,7 +74,7 @@ func (p *Predictor) Beside(e *core.Engine) *Predictor {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q := p.On(e)
-	q.memory = &memory{nets: map[shape]*network{}, shared: p.shared.Beside()}
+	q.memory = &memory{nets: map[shape]*Network{}, shared: p.shared.Beside()}
 	return q
 }
 
@@ -82,6 +85,9 @@ func (p *Predictor) On(e *core.Engine) *Predictor {
 	q.engine = e
 	return &q
 }
+
+// Engine returns the engine in use.
+func (p *Predictor) Engine() *core.Engine { return p.engine }
 
 // Model returns the model in use.
 func (p *Predictor) Model() *Model { return p.model }
@@ -125,15 +131,15 @@ func (m *Model) memory(w, h int, bfloat16 bool) (int, error) {
 	return shared.Memory(), err
 }
 
-// repack makes the programs see changed parameters.
-func (p *Predictor) repack() {
+// Repack makes p see changed parameters of its model.
+func (p *Predictor) Repack() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shared.Stale()
 }
 
 // network returns the program for n images of h x w. p.mu is held.
-func (p *Predictor) network(n, h, w int) (*network, error) {
+func (p *Predictor) network(n, h, w int) (*Network, error) {
 	key := shape{p.engine, n, h, w}
 	if net := p.nets[key]; net != nil {
 		return net, nil
@@ -141,7 +147,7 @@ func (p *Predictor) network(n, h, w int) (*network, error) {
 	if len(p.nets) == mostPrograms {
 		p.forget()
 	}
-	net, err := p.model.Card.Arch.build(p.engine, p.model.Params, h, w, core.Options{Batch: n, BFloat16: p.BFloat16, Ranges: p.ranges, Shared: &p.shared}, nil)
+	net, err := p.model.Card.Arch.build(p.engine, p.model.Params, h, w, core.Options{Batch: n, BFloat16: p.BFloat16, Ranges: p.Ranges, Shared: &p.shared}, nil)
 	if err != nil {
 		// The shared memory may be gone.
 		p.forget()
@@ -166,11 +172,11 @@ func (p *Predictor) MapsAt(ctx context.Context, img *imageio.Image, w, h int) (i
 	if err != nil {
 		return instance.Maps{}, err
 	}
-	return p.normalised(ctx, in, w, h)
+	return p.NormalisedMaps(ctx, in, w, h)
 }
 
-// normalised is MapsAt for an image that is normalised already.
-func (p *Predictor) normalised(ctx context.Context, in *imageio.Image, w, h int) (instance.Maps, error) {
+// NormalisedMaps is MapsAt for an image that Input.Apply has normalised.
+func (p *Predictor) NormalisedMaps(ctx context.Context, in *imageio.Image, w, h int) (instance.Maps, error) {
 	if size := p.model.Card.Input.Size; size > 0 {
 		w, h = size, size
 	}

@@ -66,7 +66,7 @@ func TestSharedMemory(t *testing.T) {
 			for i := range m.Params.Get("enc1.conv1.weight").Value {
 				m.Params.Get("enc1.conv1.weight").Value[i] *= 1.25
 			}
-			p.repack()
+			p.Repack()
 		}
 		p.Close()
 	}
@@ -116,7 +116,7 @@ func TestBeside(t *testing.T) {
 		for i := range m.Params.Get("enc1.conv1.weight").Value {
 			m.Params.Get("enc1.conv1.weight").Value[i] *= 1.25
 		}
-		p.repack()
+		p.Repack()
 		if round == 1 { // all but one rest
 			for _, q := range all {
 				if q != all[2] {

@@ -15,7 +15,7 @@ import (
 type stepper struct {
 	engine *core.Engine
 	model  *Model
-	net    *network
+	net    *Network
 	adam   *core.Adam
 	phases []core.Phase
 }

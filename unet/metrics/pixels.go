@@ -192,3 +192,17 @@ func (c *Curve) Best() Operating {
 	}
 	return best
 }
+
+// CrossEntropy is the sum over pixels of the binary cross-entropy of prob, the
+// probability of being inside any nucleus, with truth.
+func CrossEntropy(prob []float32, truth *imageio.Labels) float64 {
+	sum := 0.0
+	for i, v := range prob {
+		q := float64(v)
+		if truth.ID[i] == 0 {
+			q = 1 - q
+		}
+		sum -= math.Log(max(q, 1e-7))
+	}
+	return sum
+}

@@ -14,6 +14,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/evaluate"
 	"unet/unet/weights"
 )
 
@@ -54,9 +55,9 @@ func run(dir string) error {
 		{label: "nuclei, `--tta`", model: weights.DefaultName, flips: true},
 		{label: "nuclei, `--precision bfloat16`", model: weights.DefaultName, bfloat16: true},
 	}
-	results := make([]*unet.Evaluation, len(ways))
+	results := make([]*evaluate.Evaluation, len(ways))
 	for i, w := range ways {
-		if results[i], err = evaluate(e, set, w); err != nil {
+		if results[i], err = score(e, set, w); err != nil {
 			return err
 		}
 		if w == plain {
@@ -75,8 +76,8 @@ func run(dir string) error {
 	return nil
 }
 
-// evaluate scores the splits that no model was trained on.
-func evaluate(e *core.Engine, set *dataset.Set, w way) (*unet.Evaluation, error) {
+// score scores the splits that no model was trained on.
+func score(e *core.Engine, set *dataset.Set, w way) (*evaluate.Evaluation, error) {
 	m, err := weights.Load(w.model)
 	if err != nil {
 		return nil, err
@@ -85,11 +86,11 @@ func evaluate(e *core.Engine, set *dataset.Set, w way) (*unet.Evaluation, error)
 	p := unet.NewPredictor(e, m)
 	defer p.Close()
 	p.Flips, p.BFloat16 = w.flips, w.bfloat16
-	return unet.Evaluate(context.Background(), p, set, unet.EvaluateOptions{Splits: []string{dataset.Val, dataset.Test}})
+	return evaluate.Score(context.Background(), p, set, evaluate.ScoreOptions{Splits: []string{dataset.Val, dataset.Test}})
 }
 
 // kinds prints the scores of every kind of image, and how nuclei go wrong.
-func kinds(r *unet.Evaluation) {
+func kinds(r *evaluate.Evaluation) {
 	fmt.Println("| split | kind | images | nuclei | Dice | AP at IoU 0.5, pooled | AP at 0.5, per image | mean AP 0.5-0.9, pooled | mean AP 0.5-0.95, pooled | Kaggle score | PQ |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, s := range r.Splits {
 		for _, k := range append(s.Kinds, s.All) {

@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"unet/unet"
 )
 
 // peer is a running program that is asked, line by line, to do a step ("step"
@@ -105,21 +103,21 @@ func worker(args []string) {
 		check(err)
 		n[i] = v
 	}
-	b, err := unet.NewBench(args[1], n[0], n[1], n[2], args[0] == "train")
+	b, err := newNetwork(args[1], n[0], n[1], n[2], args[0] == "train")
 	check(err)
-	defer b.Close()
+	defer b.close()
 	fmt.Println("ready unet")
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		switch f := strings.Fields(in.Text()); f[0] {
 		case "step":
 			start := time.Now()
-			check(b.Step())
+			check(b.step())
 			fmt.Println(time.Since(start).Seconds())
 		case "output":
-			check(b.Step())
+			check(b.step())
 			var buf []byte
-			for _, v := range b.Probabilities() {
+			for _, v := range b.probabilities() {
 				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
 			}
 			check(os.WriteFile(f[1], buf, 0o666))

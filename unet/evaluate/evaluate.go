@@ -1,21 +1,20 @@
-package unet
+package evaluate
 
 import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 
+	"unet/unet"
 	"unet/unet/dataset"
-	"unet/unet/imageio"
 	"unet/unet/instance"
 	"unet/unet/metrics"
 )
 
-// EvaluateOptions of Evaluate.
-type EvaluateOptions struct {
+// ScoreOptions of Score.
+type ScoreOptions struct {
 	// Splits are scored in this order.
 	Splits []string
 	// Progress, unless nil, is called after every image, by one goroutine at
@@ -168,11 +167,11 @@ type ImageScores struct {
 	pixels int // of the image
 }
 
-// Evaluate scores a model on splits of a prepared set, pixel by pixel at the
+// Score scores a model on splits of a prepared set, pixel by pixel at the
 // model's threshold and nucleus by nucleus with its post-processing. Every
 // image is scored at the size the set has it.
-func Evaluate(ctx context.Context, p *Predictor, set *dataset.Set, o EvaluateOptions) (*Evaluation, error) {
-	card := p.model.Card
+func Score(ctx context.Context, p *unet.Predictor, set *dataset.Set, o ScoreOptions) (*Evaluation, error) {
+	card := p.Model().Card
 	ev := &Evaluation{Threshold: card.Threshold, Instance: card.Instance, Flips: p.Flips}
 	total, before := 0, 0
 	for _, name := range o.Splits {
@@ -189,7 +188,7 @@ func Evaluate(ctx context.Context, p *Predictor, set *dataset.Set, o EvaluateOpt
 		images := make([]ImageScores, len(indices))
 		var curve metrics.Curve
 		var mu sync.Mutex
-		err := p.each(ctx, set, indices, func(n int, s *dataset.Sample, m instance.Maps) error {
+		err := each(ctx, p, set, indices, func(n int, s *dataset.Sample, m instance.Maps) error {
 			r, c, err := scoreImage(card, s, m, taus)
 			if err != nil {
 				return err
@@ -217,7 +216,7 @@ func Evaluate(ctx context.Context, p *Predictor, set *dataset.Set, o EvaluateOpt
 // each predicts the images of a set and calls visit for each, with its
 // position in indices, on several goroutines at once. Images of one size
 // follow each other, so that their program is built once.
-func (p *Predictor) each(ctx context.Context, set *dataset.Set, indices []int,
+func each(ctx context.Context, p *unet.Predictor, set *dataset.Set, indices []int,
 	visit func(n int, s *dataset.Sample, m instance.Maps) error, done func(n int)) error {
 	order := make([]int, len(indices))
 	for i := range order {
@@ -229,7 +228,7 @@ func (p *Predictor) each(ctx context.Context, set *dataset.Set, indices []int,
 	})
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	slots := make(chan struct{}, p.engine.Threads())
+	slots := make(chan struct{}, p.Engine().Threads())
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	var mu sync.Mutex
@@ -267,11 +266,11 @@ func (p *Predictor) each(ctx context.Context, set *dataset.Set, indices []int,
 }
 
 // scoreImage compares the maps of an image with its truth.
-func scoreImage(card Card, s *dataset.Sample, m instance.Maps, taus []float64) (*ImageScores, *metrics.Curve, error) {
+func scoreImage(card unet.Card, s *dataset.Sample, m instance.Maps, taus []float64) (*ImageScores, *metrics.Curve, error) {
 	foreground := m.Plane(instance.Foreground)
 	c := new(metrics.Curve)
 	c.Add(foreground, s.Labels)
-	o, err := metrics.Compare(s.Labels, segment(card, m))
+	o, err := metrics.Compare(s.Labels, card.Separate(m))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -279,24 +278,10 @@ func scoreImage(card Card, s *dataset.Sample, m instance.Maps, taus []float64) (
 	at50, at75 := r.At[0].Scores(0.5), r.At[5].Scores(0.75)
 	return &ImageScores{
 		ID: s.ID, Kind: s.Kind, Group: s.Group, W: m.W, H: m.H,
-		Loss: crossEntropy(foreground, s.Labels) / float64(len(foreground)), Pixels: pixelScores(c.At(card.Threshold)),
+		Loss: metrics.CrossEntropy(foreground, s.Labels) / float64(len(foreground)), Pixels: pixelScores(c.At(card.Threshold)),
 		Truth: r.Truth, Predicted: r.Pred, AP: r.Score(), AP50: at50.AP, AP75: at75.AP, F1: at50.F1, PQ: at50.PQ, AJI: r.AJI(),
 		Errors: countErrors(o), result: r, pixels: len(foreground),
 	}, c, nil
-}
-
-// crossEntropy is the sum over pixels of the binary cross-entropy of the
-// foreground.
-func crossEntropy(prob []float32, truth *imageio.Labels) float64 {
-	sum := 0.0
-	for i, v := range prob {
-		q := float64(v)
-		if truth.ID[i] == 0 {
-			q = 1 - q
-		}
-		sum -= math.Log(max(q, 1e-7))
-	}
-	return sum
 }
 
 func splitScores(name string, images []ImageScores, curve *metrics.Curve) SplitScores {

@@ -1,16 +1,17 @@
-package unet
+package main
 
 import (
 	"context"
 
 	"unet/core"
+	"unet/unet"
 )
 
-// Bench is a network on a made-up batch, for measuring speed and memory.
-type Bench struct {
+// network is one of ours on a made-up batch, for measuring speed and memory.
+type network struct {
 	engine *core.Engine
-	model  *Model
-	net    *network
+	model  *unet.Model
+	net    *unet.Network
 	adam   *core.Adam // nil: forward only
 	// A forward pass does a group of images at a time, as prediction does one:
 	// their activations stay in the cache and take a fraction of the memory.
@@ -21,25 +22,25 @@ type Bench struct {
 // groupPixels is the size of a group.
 const groupPixels = 1 << 16
 
-// NewBench reads a model of one map and readies it for batches of side x side
+// newNetwork reads a model of one map and readies it for batches of side x side
 // images whose samples are i%251/251, with targets 1 at every 7th pixel.
-func NewBench(path string, side, batch, threads int, training bool) (*Bench, error) {
+func newNetwork(path string, side, batch, threads int, training bool) (*network, error) {
 	e, err := core.NewEngine("", threads)
 	if err != nil {
 		return nil, err
 	}
-	b := &Bench{engine: e}
-	m, err := LoadModel(path)
+	b := &network{engine: e}
+	m, err := unet.LoadModel(path)
 	if err != nil {
 		return nil, err
 	}
 	b.model = m
 	if training {
 		b.adam = core.NewAdam(1e-4)
-		if b.model, err = NewModel(m.Card, 1, true); err != nil {
+		if b.model, err = unet.NewModel(m.Card, 1, true); err != nil {
 			return nil, err
 		}
-		m.copyTo(b.model, false)
+		m.CopyTo(b.model, false)
 		m.Params.Free()
 	}
 	b.group = batch
@@ -47,7 +48,7 @@ func NewBench(path string, side, batch, threads int, training bool) (*Bench, err
 		for b.group = max(1, min(batch, groupPixels/(side*side))); batch%b.group != 0; b.group-- {
 		}
 	}
-	b.net, err = m.Card.Arch.build(e, b.model.Params, side, side, core.Options{Batch: b.group, Training: training}, []core.Loss{{Scale: 1, BCE: 1}})
+	b.net, err = b.model.Network(e, side, side, core.Options{Batch: b.group, Training: training}, []core.Loss{{Scale: 1, BCE: 1}})
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +58,8 @@ func NewBench(path string, side, batch, threads int, training bool) (*Bench, err
 	}
 	b.prob = make([]float32, batch*side*side)
 	if training {
-		copy(b.net.prog.Data(b.net.input), b.in)
-		targets, weights := b.net.prog.Data(b.net.targets), b.net.prog.Data(b.net.weights)
+		copy(b.net.Input(), b.in)
+		targets, weights := b.net.Targets(), b.net.Weights()
 		for i := range targets {
 			weights[i] = 1
 			if i%7 == 0 {
@@ -67,42 +68,41 @@ func NewBench(path string, side, batch, threads int, training bool) (*Bench, err
 		}
 		return b, nil
 	}
-	return b, b.net.prog.Run(context.Background(), core.Pack)
+	return b, b.net.Run(context.Background(), core.Pack)
 }
 
-// Step does one forward pass or one step of training.
-func (b *Bench) Step() error {
+// step does one forward pass or one step of training.
+func (b *network) step() error {
 	if b.adam == nil {
-		prog := b.net.prog
-		n := len(b.prob) / len(b.net.maps.Prob())
+		n := len(b.prob) / len(b.net.Probabilities())
 		in, prob := len(b.in)/n, len(b.prob)/n
 		for i := range n {
-			copy(prog.Data(b.net.input), b.in[i*in:][:in])
-			if err := prog.Run(context.Background(), core.Forward); err != nil {
+			copy(b.net.Input(), b.in[i*in:][:in])
+			if err := b.net.Run(context.Background(), core.Forward); err != nil {
 				return err
 			}
-			copy(b.prob[i*prob:], b.net.maps.Prob())
+			copy(b.prob[i*prob:], b.net.Probabilities())
 		}
 		return nil
 	}
-	if err := b.net.prog.Run(context.Background(), core.Forward, core.Backward); err != nil {
+	if err := b.net.Run(context.Background(), core.Forward, core.Backward); err != nil {
 		return err
 	}
 	b.adam.Update(b.engine, b.model.Params, b.adam.GradNorm(b.engine, b.model.Params))
 	return nil
 }
 
-// Probabilities returns the maps of the last forward pass, [batch][1][H*W].
-func (b *Bench) Probabilities() []float32 {
+// probabilities returns the maps of the last forward pass, [batch][1][H*W].
+func (b *network) probabilities() []float32 {
 	if b.adam != nil {
-		return b.net.maps.Prob()
+		return b.net.Probabilities()
 	}
 	return b.prob
 }
 
-// Close releases memory and threads.
-func (b *Bench) Close() {
-	b.net.prog.Free()
+// close releases memory and threads.
+func (b *network) close() {
+	b.net.Free()
 	b.model.Params.Free()
 	b.engine.Close()
 }

@@ -1,9 +1,10 @@
-package unet
+package train
 
 import (
 	"context"
 	"slices"
 	"testing"
+	"unet/unet"
 )
 
 // TestStartStays: a model that training does not make better is the result
@@ -33,7 +34,7 @@ func TestStartStays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := NewPredictor(tr.Engine, start)
+		p := unet.NewPredictor(tr.Engine, start)
 		want, err := validate(context.Background(), p, tr.Val)
 		p.Close()
 		if err != nil {

@@ -1,4 +1,4 @@
-package unet
+package evaluate
 
 import (
 	"bytes"
@@ -8,63 +8,16 @@ import (
 	"time"
 
 	"unet/core"
+	"unet/unet"
 	"unet/unet/dataset"
 )
-
-// Int8 is the precision of models whose products are of 8-bit integers.
-const Int8 = "int8"
 
 // MostLost is what a quantised model may lose of validation AP and Dice.
 const MostLost = 0.002
 
-// quantLayer is a layer that may compute with 8-bit products.
-type quantLayer struct {
-	name     string
-	channels int  // of its input
-	level    int  // of the network, 0 the full resolution
-	up       bool // transposed convolution
-}
-
-// quantLayers lists them in the order they run: all but the first and the head,
-// which are cheap and close to the image and the answer.
-func (a Arch) quantLayers() []quantLayer {
-	var list []quantLayer
-	block := func(name string, level int, ic ...int) {
-		for i, c := range ic {
-			list = append(list, quantLayer{fmt.Sprintf("%s.conv%d", name, 2-len(ic)+i+1), c, level, false})
-		}
-	}
-	block(encName(0), 0, a.Width)
-	for l := 1; l < a.Depth; l++ {
-		block(encName(l), l, a.Width<<(l-1), a.Width<<l)
-	}
-	block("bottom", a.Depth, a.Width<<(a.Depth-1), a.Width<<a.Depth)
-	for l := a.Depth - 1; l >= 0; l-- {
-		list = append(list, quantLayer{decName(l) + ".up", a.Width << (l + 1), l, true})
-		block(decName(l), l, 2*a.Width<<l, a.Width<<l)
-	}
-	return list
-}
-
-// declareRanges declares what the layers with 8-bit products need.
-func (c Card) declareRanges(p *core.Params) {
-	if c.Precision != Int8 {
-		return
-	}
-	for _, l := range c.Arch.quantLayers() {
-		switch {
-		case slices.Contains(c.FloatLayers, l.name):
-		case l.up:
-			core.DeclareTConvRange(p, l.name, l.channels)
-		default:
-			core.DeclareConvRange(p, l.name, l.channels)
-		}
-	}
-}
-
 // Quantization is a model with 8-bit products and what it was measured to be.
 type Quantization struct {
-	Model *Model `json:"-"`
+	Model *unet.Model `json:"-"`
 	// Images of the training split that the ranges were measured on.
 	Calibration int      `json:"calibration_images"`
 	FloatLayers []string `json:"float_layers"`
@@ -104,9 +57,9 @@ var attempts = []struct {
 // all layers' inputs on images of the training split, and the loss on the
 // validation split. What it returns may have Lost too much; then it is the
 // last attempt. done is told of every attempt.
-func Quantize(ctx context.Context, e *core.Engine, m *Model, set *dataset.Set, images int, done func(*Quantization)) (*Quantization, error) {
+func Quantize(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.Set, images int, done func(*Quantization)) (*Quantization, error) {
 	if m.Card.Precision != "" {
-		return nil, &ModelError{Name: "model", Problem: "is quantised already", Hint: "give the model it was made from"}
+		return nil, &unet.ModelError{Name: "model", Problem: "is quantised already", Hint: "give the model it was made from"}
 	}
 	if len(set.Split(dataset.Train)) == 0 {
 		return nil, &dataset.InputError{Name: set.Dir, Problem: "has no images in the split \"train\" to measure ranges on",
@@ -116,7 +69,7 @@ func Quantize(ctx context.Context, e *core.Engine, m *Model, set *dataset.Set, i
 	if err != nil {
 		return nil, err
 	}
-	ranges, n, err := m.inputRanges(ctx, e, set, images)
+	ranges, n, err := inputRanges(ctx, e, m, set, images)
 	if err != nil {
 		return nil, err
 	}
@@ -145,16 +98,16 @@ func Quantize(ctx context.Context, e *core.Engine, m *Model, set *dataset.Set, i
 
 // build makes the model as its file will have it, with the layers of the first
 // float levels as they were.
-func (q *Quantization) build(m *Model, ranges map[string][]float32, float int) error {
+func (q *Quantization) build(m *unet.Model, ranges map[string][]float32, float int) error {
 	card := m.Card
-	card.Precision = Int8
-	for _, l := range card.Arch.quantLayers() {
-		if l.level < float {
-			card.FloatLayers = append(card.FloatLayers, l.name)
+	card.Precision = unet.Int8
+	for _, l := range card.Arch.QuantLayers() {
+		if l.Level < float {
+			card.FloatLayers = append(card.FloatLayers, l.Name)
 		}
 	}
 	q.FloatLayers = card.FloatLayers
-	c, err := newModel(card, false)
+	c, err := unet.NewModel(card, 1, false)
 	if err != nil {
 		return err
 	}
@@ -180,16 +133,16 @@ func (q *Quantization) build(m *Model, ranges map[string][]float32, float int) e
 		return err
 	}
 	q.BytesBefore, q.BytesAfter = len(before), len(after)
-	q.Model, err = ReadModel("the quantised model", bytes.NewReader(after), int64(len(after)))
+	q.Model, err = unet.ReadModel("the quantised model", bytes.NewReader(after), int64(len(after)))
 	return err
 }
 
 // inputRanges measures the ranges of all layers' inputs on at most n images
 // evenly spread over the training split; it returns how many.
-func (m *Model) inputRanges(ctx context.Context, e *core.Engine, set *dataset.Set, n int) (map[string][]float32, int, error) {
+func inputRanges(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.Set, n int) (map[string][]float32, int, error) {
 	ranges := map[string][]float32{}
-	p := NewPredictor(e, m)
-	p.ranges = ranges
+	p := unet.NewPredictor(e, m)
+	p.Ranges = ranges
 	defer p.Close()
 	train := set.Split(dataset.Train)
 	n = min(n, len(train))
@@ -210,10 +163,10 @@ func (m *Model) inputRanges(ctx context.Context, e *core.Engine, set *dataset.Se
 }
 
 // validationScores returns AP and Dice on the validation split.
-func validationScores(ctx context.Context, e *core.Engine, m *Model, set *dataset.Set) (ap, dice float64, err error) {
-	p := NewPredictor(e, m)
+func validationScores(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.Set) (ap, dice float64, err error) {
+	p := unet.NewPredictor(e, m)
 	defer p.Close()
-	ev, err := Evaluate(ctx, p, set, EvaluateOptions{Splits: []string{dataset.Val}})
+	ev, err := Score(ctx, p, set, ScoreOptions{Splits: []string{dataset.Val}})
 	if err != nil {
 		return 0, 0, err
 	}
@@ -223,28 +176,28 @@ func validationScores(ctx context.Context, e *core.Engine, m *Model, set *datase
 
 // time compares the speed of both models on batches of 4 images of the size of
 // the model, or 256 x 256, in turns, by the median of 9 rounds.
-func (q *Quantization) time(ctx context.Context, e *core.Engine, m *Model) error {
+func (q *Quantization) time(ctx context.Context, e *core.Engine, m *unet.Model) error {
 	const batch, rounds = 4, 9
 	side := m.Card.Input.Size
 	if side == 0 {
 		side = 256
 	}
-	fill := func(net *network) {
-		in := net.prog.Data(net.input)
+	fill := func(net *unet.Network) {
+		in := net.Input()
 		for k := range in {
 			in[k] = float32(k%251) / 251
 		}
 	}
-	var nets [2]*network
+	var nets [2]*unet.Network
 	var times [2][]float64
-	for i, model := range []*Model{m, q.Model} {
-		net, err := model.Card.Arch.build(e, model.Params, side, side, core.Options{Batch: batch}, nil)
+	for i, model := range []*unet.Model{m, q.Model} {
+		net, err := model.Network(e, side, side, core.Options{Batch: batch}, nil)
 		if err != nil {
 			return err
 		}
-		defer net.prog.Free()
+		defer net.Free()
 		fill(net)
-		if err := net.prog.Run(ctx, core.Pack, core.Forward); err != nil {
+		if err := net.Run(ctx, core.Pack, core.Forward); err != nil {
 			return err
 		}
 		nets[i] = net
@@ -253,7 +206,7 @@ func (q *Quantization) time(ctx context.Context, e *core.Engine, m *Model) error
 		for i, net := range nets {
 			fill(net)
 			start := time.Now()
-			if err := net.prog.Run(ctx, core.Forward); err != nil {
+			if err := net.Run(ctx, core.Forward); err != nil {
 				return err
 			}
 			times[i] = append(times[i], time.Since(start).Seconds()*1e3)

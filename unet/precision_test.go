@@ -16,24 +16,24 @@ func TestQuantisedModelFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list := arch.quantLayers()
+		list := arch.QuantLayers()
 		if want := 5*depth + 1; len(list) != want {
 			t.Errorf("depth %d: %d layers, want %d", depth, len(list), want)
 		}
 		for _, l := range list {
-			w := m.Params.Get(l.name + ".weight")
+			w := m.Params.Get(l.Name + ".weight")
 			if w == nil {
-				t.Fatalf("depth %d: no layer %s", depth, l.name)
+				t.Fatalf("depth %d: no layer %s", depth, l.Name)
 			}
 			channels := w.Shape[1]
 			if l.up {
 				channels = w.Shape[0]
 			}
 			if channels != l.channels {
-				t.Errorf("%s reads %d channels, not %d", l.name, channels, l.channels)
+				t.Errorf("%s reads %d channels, not %d", l.Name, channels, l.channels)
 			}
-			if r := m.Params.Get(l.name + ".input_range"); (r == nil) != (l.name == "enc0.conv2") {
-				t.Errorf("%s: ranges %v", l.name, r != nil)
+			if r := m.Params.Get(l.Name + ".input_range"); (r == nil) != (l.Name == "enc0.conv2") {
+				t.Errorf("%s: ranges %v", l.Name, r != nil)
 			}
 		}
 		data, err := m.Bytes(true)

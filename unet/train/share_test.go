@@ -1,4 +1,4 @@
-package unet
+package train
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"unet/core"
+	"unet/unet"
 	"unet/unet/dataset"
 )
 
@@ -45,12 +46,23 @@ func benchmarkShare(b *testing.B, c Config, samples []*dataset.Sample) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := newStepper(b, c.Arch, c.Augment.Size, c.Batch, 1, true)
-	prog := s.net.prog
+	e := newEngine(b, "", 1)
+	m, err := unet.NewModel(unet.Card{Kind: unet.Nuclei, Arch: c.Arch}, 1, true)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Params.Free()
+	side := c.Augment.Size
+	net, err := m.Network(e, side, side, core.Options{Batch: c.Batch, Training: true}, c.losses())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer net.Free()
+	adam := core.NewAdam(1e-4)
 	drawn := &batch{
-		input:   make([]float32, len(prog.Data(s.net.input))),
-		targets: make([]float32, len(prog.Data(s.net.targets))),
-		weights: make([]float32, len(prog.Data(s.net.weights))),
+		input:   make([]float32, len(net.Input())),
+		targets: make([]float32, len(net.Targets())),
+		weights: make([]float32, len(net.Weights())),
 	}
 	parts := map[string][]float64{}
 	timed := func(part string, f func()) {
@@ -63,12 +75,12 @@ func benchmarkShare(b *testing.B, c Config, samples []*dataset.Sample) {
 		timed("data", func() {
 			f.fill(context.Background(), drawn, 0, draws%c.Steps, nil, 1)
 			draws++
-			copy(prog.Data(s.net.input), drawn.input)
-			copy(prog.Data(s.net.targets), drawn.targets)
-			copy(prog.Data(s.net.weights), drawn.weights)
+			copy(net.Input(), drawn.input)
+			copy(net.Targets(), drawn.targets)
+			copy(net.Weights(), drawn.weights)
 		})
 		var network, pack, metrics float64
-		for _, t := range prog.Profile(core.Forward, core.Backward) {
+		for _, t := range net.Profile(core.Forward, core.Backward) {
 			switch seconds := t.Time.Seconds(); {
 			case strings.HasSuffix(t.Name, ".pack"):
 				pack += seconds
@@ -82,7 +94,7 @@ func benchmarkShare(b *testing.B, c Config, samples []*dataset.Sample) {
 		parts["pack"] = append(parts["pack"], pack)
 		parts["metrics"] = append(parts["metrics"], metrics)
 		timed("adam", func() {
-			s.adam.Update(s.engine, s.model.Params, s.adam.GradNorm(s.engine, s.model.Params))
+			adam.Update(e, m.Params, adam.GradNorm(e, m.Params))
 		})
 	}
 	median := map[string]float64{}

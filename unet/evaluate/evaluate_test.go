@@ -1,4 +1,4 @@
-package unet
+package evaluate
 
 import (
 	"bytes"
@@ -8,10 +8,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
+	"unet/core"
+	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/formats"
 	"unet/unet/imageio"
@@ -20,6 +23,37 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 )
+
+func newEngine(t testing.TB, isa string, threads int) *core.Engine {
+	t.Helper()
+	e, err := core.NewEngine(isa, threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+// needsKernels skips a test that would take minutes on the pure Go reference.
+func needsKernels(t testing.TB) {
+	t.Helper()
+	if core.ISAs()[0] == "go" {
+		t.Skip("built without C kernels: this would take minutes")
+	}
+}
+
+var threeHeads = []string{unet.HeadForeground, unet.HeadBorder, unet.HeadDistance}
+
+func smallModel(t testing.TB) *unet.Model {
+	t.Helper()
+	m, err := unet.NewModel(unet.Card{Kind: unet.Nuclei, Arch: unet.Arch{Channels: 3, Depth: 2, Width: 16, Norm: "batch", Heads: threeHeads},
+		Input: unet.Input{Normalise: "percentile", Low: 1, High: 99.8}, Threshold: 0.5, Instance: instance.DefaultParams()}, 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Params.Free)
+	return m
+}
 
 // preparedSet is a small synthetic set on disk.
 func preparedSet(t *testing.T, count, size int) *dataset.Set {
@@ -45,10 +79,10 @@ func preparedSet(t *testing.T, count, size int) *dataset.Set {
 
 func evaluateWith(t *testing.T, threads int, set *dataset.Set) *Evaluation {
 	t.Helper()
-	p := NewPredictor(newEngine(t, "", threads), smallModel(t))
+	p := unet.NewPredictor(newEngine(t, "", threads), smallModel(t))
 	defer p.Close()
 	calls := 0
-	ev, err := Evaluate(t.Context(), p, set, EvaluateOptions{Splits: []string{dataset.Train, dataset.Val}, Progress: func(done, total int) {
+	ev, err := Score(t.Context(), p, set, ScoreOptions{Splits: []string{dataset.Train, dataset.Val}, Progress: func(done, total int) {
 		calls++
 		if done != calls || total != len(set.Split(dataset.Train))+len(set.Split(dataset.Val)) {
 			t.Errorf("progress %d/%d at call %d", done, total, calls)
@@ -69,7 +103,7 @@ func TestEvaluate(t *testing.T) {
 		t.Errorf("one thread and three differ:\n%s", d)
 	}
 	m := smallModel(t)
-	p := NewPredictor(newEngine(t, "", 2), m)
+	p := unet.NewPredictor(newEngine(t, "", 2), m)
 	defer p.Close()
 	for _, s := range ev.Splits {
 		var sum metrics.Pixels
@@ -159,9 +193,9 @@ func text(t *testing.T, v any) string {
 
 func TestEvaluateErrors(t *testing.T) {
 	set := preparedSet(t, 6, 64)
-	p := NewPredictor(newEngine(t, "", 2), smallModel(t))
+	p := unet.NewPredictor(newEngine(t, "", 2), smallModel(t))
 	defer p.Close()
-	_, err := Evaluate(t.Context(), p, set, EvaluateOptions{Splits: []string{"none"}})
+	_, err := Score(t.Context(), p, set, ScoreOptions{Splits: []string{"none"}})
 	var input *dataset.InputError
 	if !errors.As(err, &input) {
 		t.Errorf("unknown split: %v", err)
@@ -169,7 +203,7 @@ func TestEvaluateErrors(t *testing.T) {
 	why := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(why)
-	if _, err := Evaluate(ctx, p, set, EvaluateOptions{Splits: []string{dataset.Train}}); !errors.Is(err, why) {
+	if _, err := Score(ctx, p, set, ScoreOptions{Splits: []string{dataset.Train}}); !errors.Is(err, why) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if _, err := Tune(ctx, p, set, nil, nil); !errors.Is(err, why) {
@@ -179,7 +213,7 @@ func TestEvaluateErrors(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(set.Dir, "images", e.ID+".png"), []byte("no image"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Evaluate(t.Context(), p, set, EvaluateOptions{Splits: []string{dataset.Train}}); err == nil || !strings.Contains(err.Error(), e.ID) {
+	if _, err := Score(t.Context(), p, set, ScoreOptions{Splits: []string{dataset.Train}}); err == nil || !strings.Contains(err.Error(), e.ID) {
 		t.Errorf("damaged image: %v", err)
 	}
 }
@@ -191,7 +225,7 @@ func TestTune(t *testing.T) {
 	for _, threads := range []int{1, 3} {
 		m := smallModel(t)
 		m.Card.Threshold, m.Card.Instance.Foreground = 0.75, 0.7
-		p := NewPredictor(newEngine(t, "", threads), m)
+		p := unet.NewPredictor(newEngine(t, "", threads), m)
 		r, err := Tune(t.Context(), p, set, nil, nil)
 		p.Close()
 		if err != nil {
@@ -203,12 +237,12 @@ func TestTune(t *testing.T) {
 		if m.Card.Threshold != r.Threshold.After || m.Card.Instance != r.After {
 			t.Errorf("the card has %v %+v, the result %+v", m.Card.Threshold, m.Card.Instance, r)
 		}
-		if err := m.Card.check(); err != nil {
+		if err := m.Card.Check(); err != nil {
 			t.Error(err)
 		}
 		// The figure is that of an evaluation with the card as it is now.
-		p = NewPredictor(newEngine(t, "", 2), m)
-		ev, err := Evaluate(t.Context(), p, set, EvaluateOptions{Splits: []string{dataset.Val}})
+		p = unet.NewPredictor(newEngine(t, "", 2), m)
+		ev, err := Score(t.Context(), p, set, ScoreOptions{Splits: []string{dataset.Val}})
 		p.Close()
 		if err != nil {
 			t.Fatal(err)
@@ -224,99 +258,6 @@ func TestTune(t *testing.T) {
 	}
 	if d := cmp.Diff(results[0], results[1]); d != "" {
 		t.Errorf("one thread and three differ:\n%s", d)
-	}
-}
-
-func TestRewriteCard(t *testing.T) {
-	m := smallModel(t)
-	for _, half := range []bool{false, true} {
-		path := filepath.Join(t.TempDir(), "m.safetensors")
-		if err := m.Save(path, half); err != nil {
-			t.Fatal(err)
-		}
-		before, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		card := m.Card
-		card.Threshold, card.Instance.MinArea = 0.25, 9
-		if err := RewriteCard(path, card); err != nil {
-			t.Fatal(err)
-		}
-		got, err := LoadModel(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got.Card.Threshold != 0.25 || got.Card.Instance.MinArea != 9 {
-			t.Errorf("half %v: card %+v", half, got.Card)
-		}
-		got.Params.Free()
-		if err := RewriteCard(path, m.Card); err != nil {
-			t.Fatal(err)
-		}
-		after, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(before, after) {
-			t.Errorf("half %v: rewriting twice gives another file", half)
-		}
-		card.Threshold = 2
-		if err := RewriteCard(path, card); err == nil {
-			t.Error("a threshold of 2 was stored")
-		}
-	}
-	path := filepath.Join(t.TempDir(), "no")
-	if err := os.WriteFile(path, []byte("nothing"), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	var wrong *ModelError
-	if err := RewriteCard(path, m.Card); !errors.As(err, &wrong) {
-		t.Errorf("no model: %v", err)
-	}
-}
-
-// TestFlipsSymmetric says that with flips the maps of a mirror image are the
-// mirror images of the maps, which a network alone does not give.
-func TestFlipsSymmetric(t *testing.T) {
-	p := NewPredictor(newEngine(t, "", 2), smallModel(t))
-	defer p.Close()
-	img := randomImage(44, 36, 3)
-	turned := &imageio.Image{W: img.W, H: img.H, C: img.C, Bits: img.Bits, Float: img.Float, Pix: mirror(img.Pix, img.W, img.H, true, true)}
-	difference := func() float64 {
-		a, err := p.Maps(t.Context(), img)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := p.Maps(t.Context(), turned)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return maxDiff(a.Pix, mirror(b.Pix, img.W, img.H, true, true))
-	}
-	if d := difference(); d < 1e-4 {
-		t.Fatalf("the network alone is symmetric (%v): the test says nothing", d)
-	}
-	p.Flips = true
-	if d := difference(); d > 1e-6 {
-		t.Errorf("maps of mirror images differ by %v", d)
-	}
-}
-
-func TestMirror(t *testing.T) {
-	pix := []float32{1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 50, 60} // two planes of 3 x 2
-	for _, c := range []struct {
-		x, y bool
-		want []float32
-	}{
-		{false, false, pix},
-		{true, false, []float32{3, 2, 1, 6, 5, 4, 30, 20, 10, 60, 50, 40}},
-		{false, true, []float32{4, 5, 6, 1, 2, 3, 40, 50, 60, 10, 20, 30}},
-		{true, true, []float32{6, 5, 4, 3, 2, 1, 60, 50, 40, 30, 20, 10}},
-	} {
-		if got := mirror(pix, 3, 2, c.x, c.y); !slices.Equal(got, c.want) {
-			t.Errorf("mirror %v %v: %v, want %v", c.x, c.y, got, c.want)
-		}
 	}
 }
 
@@ -373,4 +314,40 @@ func TestScoreSolution(t *testing.T) {
 	if _, err := ScoreSolution(solution, read(plain+"a,95 20\n")); err == nil {
 		t.Error("a prediction beyond the image was scored")
 	}
+}
+
+// TestEvaluateCancels counts images, not time.
+func TestEvaluateCancels(t *testing.T) {
+	set := preparedSet(t, 12, 64)
+	p := unet.NewPredictor(newEngine(t, "", 1), smallModel(t))
+	defer p.Close()
+	before := runtime.NumGoroutine()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	images := 0
+	_, err := Score(ctx, p, set, ScoreOptions{Splits: []string{dataset.Train, dataset.Val, dataset.Test}, Progress: func(done, total int) {
+		if images = done; done == 2 {
+			cancel()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) || images > 3 {
+		t.Errorf("error %v after %d images", err, images)
+	}
+	if _, err := Tune(ctx, p, set, nil, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("tuning: %v", err)
+	}
+	goroutinesEnd(t, before)
+}
+
+// goroutinesEnd waits until no more goroutines are left than before. Those
+// that have done their work may take a moment to be gone.
+func goroutinesEnd(t *testing.T, before int) {
+	t.Helper()
+	for range 10000 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Errorf("%d goroutines, before %d", runtime.NumGoroutine(), before)
 }

@@ -1,9 +1,9 @@
-package unet
+package train
 
 import (
 	"context"
 
-	"unet/unet/imageio"
+	"unet/unet"
 	"unet/unet/instance"
 	"unet/unet/metrics"
 )
@@ -31,23 +31,23 @@ func (s *Scores) pixels(p metrics.Pixels) {
 
 // validate predicts whole images and scores them. The loss is the mean binary
 // cross-entropy of the foreground.
-func validate(ctx context.Context, p *Predictor, images *Images) (Scores, error) {
-	card := p.model.Card
+func validate(ctx context.Context, p *unet.Predictor, images *Images) (Scores, error) {
+	card := p.Model().Card
 	var s Scores
 	var curve metrics.Curve
 	var agg metrics.Aggregate
 	var bce, n float64
 	taus := metrics.Taus()
 	for i, item := range images.items {
-		m, err := p.normalised(ctx, item.Image, item.Image.W, item.Image.H)
+		m, err := p.NormalisedMaps(ctx, item.Image, item.Image.W, item.Image.H)
 		if err != nil {
 			return s, err
 		}
 		foreground, truth := m.Plane(instance.Foreground), images.samples[i].Labels
 		curve.Add(foreground, truth)
-		bce += crossEntropy(foreground, truth)
+		bce += metrics.CrossEntropy(foreground, truth)
 		n += float64(len(foreground))
-		o, err := metrics.Compare(truth, segment(card, m))
+		o, err := metrics.Compare(truth, card.Separate(m))
 		if err != nil {
 			return s, err
 		}
@@ -58,15 +58,3 @@ func validate(ctx context.Context, p *Predictor, images *Images) (Scores, error)
 	s.AP, s.AP50 = agg.Score(), agg.Pooled()[0].AP
 	return s, nil
 }
-
-// segment turns maps into nuclei as the model's card says.
-func segment(card Card, m instance.Maps) *imageio.Labels {
-	p := card.Instance
-	if card.Kind == Paper {
-		p.Foreground = card.Threshold
-	}
-	return instance.Segment(m, p)
-}
-
-// Segment returns the nuclei of maps from Maps.
-func (p *Predictor) Segment(m instance.Maps) *imageio.Labels { return segment(p.model.Card, m) }

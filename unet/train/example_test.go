@@ -1,4 +1,4 @@
-package unet_test
+package train_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/train"
 )
 
 // Trains a small model on synthetic images and segments one with it.
@@ -29,17 +30,17 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 
-	config, err := unet.NucleiConfig("quick")
+	config, err := train.NucleiConfig("quick")
 	if err != nil {
 		log.Fatal(err)
 	}
 	config.Arch.Width, config.Arch.Depth, config.Augment.Size = 16, 2, 64
 	config.Epochs, config.Steps, config.Batch, config.ValidateEvery = 2, 3, 2, 2
-	trainer := &unet.Trainer{Config: config, Engine: engine, Dir: dir}
-	if trainer.Train, err = unet.NewImages(config.Input, samples[:4]); err != nil {
+	trainer := &train.Trainer{Config: config, Engine: engine, Dir: dir}
+	if trainer.Train, err = train.NewImages(config.Input, samples[:4]); err != nil {
 		log.Fatal(err)
 	}
-	if trainer.Val, err = unet.NewImages(config.Input, samples[4:]); err != nil {
+	if trainer.Val, err = train.NewImages(config.Input, samples[4:]); err != nil {
 		log.Fatal(err)
 	}
 	result, err := trainer.Run(context.Background()) // cancelled, it can be resumed
@@ -49,7 +50,7 @@ func Example() {
 	result.Model.Params.Free()
 	fmt.Println("trained for", len(result.History), "epochs")
 
-	model, err := unet.LoadModel(filepath.Join(dir, unet.ModelFile))
+	model, err := unet.LoadModel(filepath.Join(dir, train.ModelFile))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,14 +1,11 @@
-package unet
+package evaluate
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
-	"os"
 	"slices"
 	"sync"
 
+	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/imageio"
 	"unet/unet/instance"
@@ -57,17 +54,17 @@ var (
 // until none gets better, which gives the same result for any number of
 // threads. predicted is called after every image, tried after every trial with
 // the best AP so far; both may be nil.
-func Tune(ctx context.Context, p *Predictor, set *dataset.Set, predicted func(done, total int), tried func(done int, ap float64)) (*Tuning, error) {
+func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, predicted func(done, total int), tried func(done int, ap float64)) (*Tuning, error) {
 	indices := set.Split(dataset.Val)
 	if len(indices) == 0 {
 		return nil, &dataset.InputError{Name: set.Dir, Problem: "has no validation images to tune on",
 			Hint: "prepare it with a --split whose second fraction is above 0"}
 	}
 	indices = thin(indices, set)
-	t := &tuner{card: p.model.Card, threads: p.engine.Threads(), images: make([]tuneImage, len(indices)), tried: tried, seen: map[instance.Params]float64{}}
+	t := &tuner{card: p.Model().Card, threads: p.Engine().Threads(), images: make([]tuneImage, len(indices)), tried: tried, seen: map[instance.Params]float64{}}
 	var curve metrics.Curve
 	var mu sync.Mutex
-	err := p.each(ctx, set, indices, func(n int, s *dataset.Sample, m instance.Maps) error {
+	err := each(ctx, p, set, indices, func(n int, s *dataset.Sample, m instance.Maps) error {
 		t.images[n] = tuneImage{m, s.Labels}
 		c := new(metrics.Curve)
 		c.Add(m.Plane(instance.Foreground), s.Labels)
@@ -84,7 +81,7 @@ func Tune(ctx context.Context, p *Predictor, set *dataset.Set, predicted func(do
 		return nil, err
 	}
 	p.Close() // the programs' memory is not needed for what follows
-	old := p.model.Card
+	old := p.Model().Card
 	best := curve.Best()
 	r := &Tuning{Images: len(indices), Before: old.Instance,
 		Threshold: Change{old.Threshold, best.Threshold}, F1: Change{curve.At(old.Threshold).F1(), best.F1()}}
@@ -99,7 +96,7 @@ func Tune(ctx context.Context, p *Predictor, set *dataset.Set, predicted func(do
 		return nil, err
 	}
 	r.Trials = t.trials
-	p.model.Card.Threshold, p.model.Card.Instance = best.Threshold, r.After
+	p.Model().Card.Threshold, p.Model().Card.Instance = best.Threshold, r.After
 	return r, nil
 }
 
@@ -127,7 +124,7 @@ type tuneImage struct {
 
 // tuner scores parameters on maps computed before.
 type tuner struct {
-	card    Card
+	card    unet.Card
 	threads int
 	images  []tuneImage
 	seen    map[instance.Params]float64
@@ -154,7 +151,7 @@ func (t *tuner) score(ctx context.Context, q instance.Params) (float64, error) {
 				if errs[w] != nil {
 					continue
 				}
-				results[i], errs[w] = metrics.Match(t.images[i].truth, segment(card, t.images[i].maps), taus)
+				results[i], errs[w] = metrics.Match(t.images[i].truth, card.Separate(t.images[i].maps), taus)
 			}
 		})
 	}
@@ -200,8 +197,8 @@ func (t *tuner) search(ctx context.Context, q instance.Params) (instance.Params,
 	}
 	axes := []axis{{tryMinArea, func(p *instance.Params, v float64) { p.MinArea = int(v) }}}
 	heads := t.card.Arch.Heads
-	border, distance := slices.Contains(heads, HeadBorder), slices.Contains(heads, HeadDistance)
-	if t.card.Kind != Paper {
+	border, distance := slices.Contains(heads, unet.HeadBorder), slices.Contains(heads, unet.HeadDistance)
+	if t.card.Kind != unet.Paper {
 		// A paper model's foreground is that of its mask.
 		axes = append(axes, axis{tryForeground, func(p *instance.Params, v float64) { p.Foreground = v }})
 	}
@@ -242,42 +239,4 @@ func (t *tuner) search(ctx context.Context, q instance.Params) (instance.Params,
 		}
 	}
 	return q, best, nil
-}
-
-// RewriteCard replaces the card of a model file, whole or not at all, and
-// leaves the weights as they are.
-func RewriteCard(path string, card Card) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	file, err := readHeader(f, st.Size())
-	if err != nil {
-		return &ModelError{path, err.Error(), notAModel}
-	}
-	meta := file.metadata
-	if meta["unet"] == "" {
-		return &ModelError{path, "a safetensors file, but not of unet", notAModel}
-	}
-	if err := card.check(); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if err := card.Arch.holds(file); err != nil {
-		return &ModelError{path, err.Error(), "the file may be damaged"}
-	}
-	list, err := file.read(f)
-	if err != nil {
-		return &ModelError{path, err.Error(), notAModel}
-	}
-	text, err := json.Marshal(card)
-	if err != nil {
-		return err
-	}
-	meta["unet"] = string(text)
-	return imageio.WriteFile(path, func(w io.Writer) error { return writeTensors(w, meta, list) })
 }

@@ -1,10 +1,11 @@
-package unet
+package train
 
 import (
 	"fmt"
 	"math"
 
 	"unet/core"
+	"unet/unet"
 	"unet/unet/dataset/augment"
 )
 
@@ -12,9 +13,9 @@ import (
 // configuration, data and instruction set give the same weights, bit for bit,
 // whatever the number of threads.
 type Config struct {
-	Kind  string `yaml:"kind"`
-	Arch  Arch   `yaml:"arch"`
-	Input Input  `yaml:"input"`
+	Kind  string     `yaml:"kind"`
+	Arch  unet.Arch  `yaml:"arch"`
+	Input unet.Input `yaml:"input"`
 	// Threshold of the foreground probability for masks and pixel scores.
 	Threshold float64 `yaml:"threshold"`
 
@@ -61,12 +62,12 @@ type Config struct {
 // binary cross-entropy, Adam, checkpoint on the validation loss.
 func PaperConfig(size int) Config {
 	return Config{
-		Kind: Paper,
-		Arch: Arch{Channels: 3, Depth: 4, Width: 16, Norm: "batch", Heads: []string{HeadForeground}},
+		Kind: unet.Paper,
+		Arch: unet.Arch{Channels: 3, Depth: 4, Width: 16, Norm: "batch", Heads: []string{unet.HeadForeground}},
 		// Images of 8 bits: the range is what the paper divides by.
-		Input: Input{Normalise: "range", Size: size}, Threshold: 0.5,
+		Input: unet.Input{Normalise: "range", Size: size}, Threshold: 0.5,
 		Seed: 1, Batch: 16, Epochs: 30, Augment: augment.Flips(size), Balance: 1,
-		Loss:         map[string]core.Loss{HeadForeground: {Scale: 1, BCE: 1}},
+		Loss:         map[string]core.Loss{unet.HeadForeground: {Scale: 1, BCE: 1}},
 		LearningRate: 1e-3, Schedule: "plateau", PlateauFactor: 0.5, PlateauPatience: 3,
 		Monitor: "val_loss", Mode: "min", Patience: 8, RestoreBest: true, ValidateEvery: 1,
 	}
@@ -88,17 +89,17 @@ func NucleiConfig(preset string) (Config, error) {
 	}
 	policy := augment.Strong(128)
 	return Config{
-		Kind: Nuclei,
+		Kind: unet.Nuclei,
 		// As many weights as depth 4 and width 16 have, more work, and far more
 		// nuclei told apart (unet/weights/ablation.md).
-		Arch: Arch{Channels: 3, Depth: 3, Width: 32, Norm: "batch",
-			Heads: []string{HeadForeground, HeadBorder, HeadDistance}},
-		Input: Input{Normalise: "percentile", Low: 1, High: 99.8}, Threshold: 0.5,
+		Arch: unet.Arch{Channels: 3, Depth: 3, Width: 32, Norm: "batch",
+			Heads: []string{unet.HeadForeground, unet.HeadBorder, unet.HeadDistance}},
+		Input: unet.Input{Normalise: "percentile", Low: 1, High: 99.8}, Threshold: 0.5,
 		Seed: 1, Batch: 8, Epochs: epochs, Steps: 400, Augment: policy, Balance: augment.Tempered,
 		Loss: map[string]core.Loss{
-			HeadForeground: {Scale: 1, BCE: 1, Dice: 1},
-			HeadBorder:     {Scale: 1, BCE: 1, Dice: 0.5},
-			HeadDistance:   {Scale: 1, BCE: 1},
+			unet.HeadForeground: {Scale: 1, BCE: 1, Dice: 1},
+			unet.HeadBorder:     {Scale: 1, BCE: 1, Dice: 0.5},
+			unet.HeadDistance:   {Scale: 1, BCE: 1},
 		},
 		PixelWeights: true,
 		LearningRate: 1.5e-3, WeightDecay: 1e-4, Clip: 10, EMA: 0.999, Warmup: 400, Schedule: "cosine",
@@ -130,13 +131,13 @@ const maxCount = 1 << 20
 
 // Check says what is wrong with c, or nil.
 func (c Config) Check() error {
-	if c.Kind != Paper && c.Kind != Nuclei {
+	if c.Kind != unet.Paper && c.Kind != unet.Nuclei {
 		return fmt.Errorf("unknown kind %q: paper or nuclei", c.Kind)
 	}
 	if err := c.Arch.Check(); err != nil {
 		return err
 	}
-	if err := c.Input.check(); err != nil {
+	if err := c.Input.Check(); err != nil {
 		return err
 	}
 	if err := c.Augment.Validate(); err != nil {
@@ -149,9 +150,9 @@ func (c Config) Check() error {
 		}
 	}
 	switch {
-	case c.Kind == Paper && len(c.Arch.Heads) != 1:
+	case c.Kind == unet.Paper && len(c.Arch.Heads) != 1:
 		return fmt.Errorf("a paper model has one head, not %d", len(c.Arch.Heads))
-	case c.Kind == Paper && c.Augment.Size != c.Input.Size:
+	case c.Kind == unet.Paper && c.Augment.Size != c.Input.Size:
 		return fmt.Errorf("patch size %d differs from input size %d", c.Augment.Size, c.Input.Size)
 	case c.Augment.Size%c.Arch.Multiple() != 0:
 		return fmt.Errorf("patch size %d is no multiple of %d, which depth %d needs", c.Augment.Size, c.Arch.Multiple(), c.Arch.Depth)
@@ -192,4 +193,13 @@ func (c Config) rate(step, total int) float64 {
 		r *= float64(step+1) / float64(warmup)
 	}
 	return r
+}
+
+// losses returns the loss of each head, in their order.
+func (c Config) losses() []core.Loss {
+	list := make([]core.Loss, len(c.Arch.Heads))
+	for i, h := range c.Arch.Heads {
+		list[i] = c.Loss[h]
+	}
+	return list
 }

@@ -1,4 +1,4 @@
-package unet
+package train
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/dataset/augment"
 )
@@ -22,7 +23,7 @@ type Images struct {
 func (s *Images) Len() int { return len(s.items) }
 
 // NewImages normalises samples for training or validation.
-func NewImages(in Input, samples []*dataset.Sample) (*Images, error) {
+func NewImages(in unet.Input, samples []*dataset.Sample) (*Images, error) {
 	s := &Images{}
 	for _, sm := range samples {
 		img, err := in.Apply(sm.Image)
@@ -179,7 +180,7 @@ func (f *feed) patch(b *batch, s *patchScratch, epoch, position, i int, perm []i
 	f.cfg.Augment.Patch(rng, item, donors, b.input[i*c*size:][:c*size], c, ids)
 	k := len(f.cfg.Arch.Heads)
 	planes := func(all []float32, head int) []float32 { return all[(i*k+head)*size:][:size] }
-	if f.cfg.Kind == Paper {
+	if f.cfg.Kind == unet.Paper {
 		t := planes(b.targets, 0)
 		for p, id := range ids {
 			t[p] = 0

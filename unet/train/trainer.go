@@ -1,4 +1,4 @@
-package unet
+package train
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"unet/core"
+	"unet/unet"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 )
@@ -36,13 +37,13 @@ type Trainer struct {
 	Dir    string
 	Resume bool
 	// Card describes the model to be; Kind, Arch and Input come from Config.
-	Card Card
+	Card unet.Card
 	// DataHash identifies the training images in checkpoints.
 	DataHash string
 	// From starts from these weights and thresholds instead of random and
 	// default ones; same Arch. It is scored before the first epoch and stays
 	// the result if no epoch is better.
-	From *Model
+	From *unet.Model
 	// Recompute takes less memory and more time, see core.Options.
 	Recompute bool
 	// Every is the longest time between checkpoints (0: only after epochs).
@@ -57,12 +58,12 @@ type Trainer struct {
 	// Warn, if not nil, receives what went wrong without ending the run.
 	Warn func(text string)
 
-	model   *Model // being trained
-	net     *network
+	model   *unet.Model // being trained
+	net     *unet.Network
 	adam    *core.Adam
 	feed    *feed
-	val     *Predictor
-	valCopy *Model
+	val     *unet.Predictor
+	valCopy *unet.Model
 	state   *state
 	config  []byte
 }
@@ -88,7 +89,7 @@ type Progress struct {
 
 // Result of a run.
 type Result struct {
-	Model     *Model // for prediction; the caller frees its Params
+	Model     *unet.Model // for prediction; the caller frees its Params
 	History   []Epoch
 	BestEpoch int // 0 when none was better than From, which then is the result
 	Start     *Scores
@@ -124,7 +125,7 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 	}
 	if t.Started != nil {
 		t.Started(RunPlan{
-			Parameters: t.model.Params.Count(), Steps: t.feed.steps, Memory: t.net.prog.Memory(),
+			Parameters: t.model.Params.Count(), Steps: t.feed.steps, Memory: t.net.Memory(),
 			Epoch: t.state.Epoch, TrainImages: t.Train.Len(), ValImages: t.Val.Len(),
 			Start: t.state.Start,
 		})
@@ -178,25 +179,21 @@ func (t *Trainer) setUp(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	losses := make([]core.Loss, len(c.Arch.Heads))
-	for i, h := range c.Arch.Heads {
-		losses[i] = c.Loss[h]
-	}
 	side := c.Augment.Size
-	t.net, err = c.Arch.build(t.Engine, t.model.Params, side, side, core.Options{Batch: c.Batch, Training: true, Recompute: t.Recompute}, losses)
+	t.net, err = t.model.Network(t.Engine, side, side, core.Options{Batch: c.Batch, Training: true, Recompute: t.Recompute}, c.losses())
 	if err != nil {
 		return err
 	}
-	if t.valCopy, err = t.model.clone(false); err != nil {
+	if t.valCopy, err = t.model.Clone(false); err != nil {
 		return err
 	}
-	t.val = NewPredictor(t.Engine, t.valCopy)
+	t.val = unet.NewPredictor(t.Engine, t.valCopy)
 	return nil
 }
 
 func (t *Trainer) tearDown() {
 	if t.net != nil {
-		t.net.prog.Free()
+		t.net.Free()
 	}
 	if t.val != nil {
 		t.val.Close()
@@ -216,17 +213,17 @@ func (t *Trainer) start() (err error) {
 		card.Threshold, card.Instance = t.From.Card.Threshold, t.From.Card.Instance
 		card.Training.From = t.From.SHA256
 	}
-	if t.model, err = NewModel(card, t.Config.Seed, true); err != nil {
+	if t.model, err = unet.NewModel(card, t.Config.Seed, true); err != nil {
 		return err
 	}
 	if t.From != nil {
 		if t.From.Card.Precision != "" {
 			return fmt.Errorf("a model of precision %s cannot be trained: start from the one it was made of", t.From.Card.Precision)
 		}
-		if !t.From.Card.Arch.sameShape(card.Arch) {
+		if !t.From.Card.Arch.Fits(card.Arch) {
 			return fmt.Errorf("the weights to start from belong to another network (%+v)", t.From.Card.Arch)
 		}
-		t.From.copyTo(t.model, false)
+		t.From.CopyTo(t.model, false)
 		t.model.Params.ResetAverage()
 	}
 	t.state = &state{Config: t.config, Data: t.DataHash, ISA: t.Engine.ISA(), Factor: 1, Best: math.MaxFloat64}
@@ -234,12 +231,6 @@ func (t *Trainer) start() (err error) {
 		t.state.Best = -math.MaxFloat64
 	}
 	return nil
-}
-
-// sameShape says that weights of one network fit the other.
-func (a Arch) sameShape(b Arch) bool {
-	return a.Channels == b.Channels && a.Depth == b.Depth && a.Width == b.Width && a.Norm == b.Norm &&
-		len(a.Heads) == len(b.Heads)
 }
 
 // restore continues from the checkpoint.
@@ -260,7 +251,7 @@ func (t *Trainer) restore() (err error) {
 	}
 	if err != nil {
 		t.model.Params.Free()
-		return &ModelError{path, err.Error(), "resume with the same settings and data, or start a new run in another folder"}
+		return &unet.ModelError{Name: path, Problem: err.Error(), Hint: "resume with the same settings and data, or start a new run in another folder"}
 	}
 	t.adam.Step = t.state.Updates
 	return nil
@@ -284,20 +275,20 @@ func (t *Trainer) epoch(ctx context.Context) error {
 		if !ok || ctx.Err() != nil {
 			return t.interrupted(ctx)
 		}
-		copy(t.net.prog.Data(t.net.input), b.input)
-		copy(t.net.prog.Data(t.net.targets), b.targets)
-		copy(t.net.prog.Data(t.net.weights), b.weights)
+		copy(t.net.Input(), b.input)
+		copy(t.net.Targets(), b.targets)
+		copy(t.net.Weights(), b.weights)
 		free <- b
 		done := s.Epoch*t.feed.steps + s.Step
 		t.adam.Rate = s.Factor * c.rate(done, total)
-		t.net.seed = uint64(done)<<8 ^ c.Seed
-		undo := t.model.statistics()
-		if err := t.net.prog.Run(ctx, core.Forward, core.Backward); err != nil {
+		t.net.SetSeed(uint64(done)<<8 ^ c.Seed)
+		undo := statistics(t.model)
+		if err := t.net.Run(ctx, core.Forward, core.Backward); err != nil {
 			undo() // the step is done again on resuming
 			return t.interrupted(ctx)
 		}
 		norm := t.adam.GradNorm(t.Engine, t.model.Params)
-		results := t.net.maps.Result()
+		results := t.net.Results()
 		loss := 0.0
 		for _, r := range results {
 			loss += r.Loss
@@ -333,7 +324,7 @@ func (t *Trainer) interrupted(ctx context.Context) error {
 }
 
 func (t *Trainer) save() error {
-	if err := t.model.saveCheckpoint(t.path(CheckpointFile), t.state); err != nil {
+	if err := saveCheckpoint(t.model, t.path(CheckpointFile), t.state); err != nil {
 		return fmt.Errorf("saving the checkpoint: %w", err)
 	}
 	return nil
@@ -375,8 +366,8 @@ func (t *Trainer) endEpoch(ctx context.Context, start time.Time) error {
 // validate scores the weights, or their average, on the validation images. If
 // ctx ends, the state is saved as it is, and resuming validates again.
 func (t *Trainer) validate(ctx context.Context, average bool) (Scores, error) {
-	t.model.copyTo(t.valCopy, average)
-	t.val.repack()
+	t.model.CopyTo(t.valCopy, average)
+	t.val.Repack()
 	v, err := validate(ctx, t.val, t.Val)
 	if err != nil && ctx.Err() != nil {
 		err = t.interrupted(ctx)
@@ -430,7 +421,7 @@ func (t *Trainer) judge(e Epoch) error {
 }
 
 // describe enters the facts of an epoch in a model's card.
-func (t *Trainer) describe(m *Model, e Epoch) {
+func (t *Trainer) describe(m *unet.Model, e Epoch) {
 	tr := &m.Card.Training
 	tr.ISA, tr.Images, tr.Epochs, tr.Steps = t.Engine.ISA(), t.Train.Len(), e.Epoch, t.state.Updates
 	tr.Settings = t.config
@@ -467,7 +458,7 @@ func (t *Trainer) rollBack() error {
 	if err != nil {
 		return fmt.Errorf("%w in the first epoch: %s", ErrDiverged, advice)
 	}
-	m.copyState(t.model)
+	copyState(m, t.model)
 	m.Params.Free()
 	s.Factor, s.RolledBack = s.Factor/2, true
 	t.state, t.adam.Step = s, s.Updates
@@ -479,7 +470,7 @@ func (t *Trainer) rollBack() error {
 
 // statistics remembers the running statistics, all that a step changes before
 // its update, and returns a function that restores them.
-func (m *Model) statistics() (restore func()) {
+func statistics(m *unet.Model) (restore func()) {
 	saved := map[string][]float32{}
 	for _, q := range m.Params.All() {
 		if q.Grad == nil {
@@ -494,9 +485,9 @@ func (m *Model) statistics() (restore func()) {
 }
 
 // copyState copies values, moments and averages.
-func (m *Model) copyState(to *Model) {
-	m.copyTo(to, false)
-	am, av, ema := m.Params.State()
+func copyState(from, to *unet.Model) {
+	from.CopyTo(to, false)
+	am, av, ema := from.Params.State()
 	bm, bv, bema := to.Params.State()
 	copy(bm, am)
 	copy(bv, av)
@@ -509,9 +500,9 @@ func (t *Trainer) finish() (*Result, error) {
 	r := &Result{History: s.History, BestEpoch: s.BestEpoch, Start: s.Start, Stopped: s.Epoch < t.Config.Epochs}
 	var err error
 	if t.Config.RestoreBest && (s.BestEpoch > 0 || s.Start != nil) {
-		r.Model, err = LoadModel(t.path(BestFile))
+		r.Model, err = unet.LoadModel(t.path(BestFile))
 	} else {
-		r.Model, err = t.model.clone(t.Config.EMA > 0)
+		r.Model, err = t.model.Clone(t.Config.EMA > 0)
 		if err == nil {
 			t.describe(r.Model, s.History[len(s.History)-1])
 		}
@@ -520,24 +511,4 @@ func (t *Trainer) finish() (*Result, error) {
 		return nil, err
 	}
 	return r, r.Model.Save(t.path(ModelFile), false)
-}
-
-func (t *tally) scores() Scores {
-	var s Scores
-	s.Loss = t.Loss / float64(max(t.Batches, 1))
-	n := t.TP + t.FP + t.FN + t.TN
-	s.Accuracy = (t.TP + t.TN) / max(n, 1)
-	s.Precision = ratio(t.TP, t.TP+t.FP)
-	s.Recall = ratio(t.TP, t.TP+t.FN)
-	s.F1 = ratio(2*t.TP, 2*t.TP+t.FP+t.FN)
-	s.IoU = ratio(t.TP, t.TP+t.FP+t.FN)
-	return s
-}
-
-// ratio is 1 for nothing of nothing.
-func ratio(a, b float64) float64 {
-	if b == 0 {
-		return 1
-	}
-	return a / b
 }

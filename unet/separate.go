@@ -1,0 +1,18 @@
+package unet
+
+import (
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+// Separate returns the labelled nuclei of maps, by the card's thresholds.
+func (c Card) Separate(m instance.Maps) *imageio.Labels {
+	p := c.Instance
+	if c.Kind == Paper {
+		p.Foreground = c.Threshold
+	}
+	return instance.Segment(m, p)
+}
+
+// Segment returns the nuclei of maps from Maps.
+func (p *Predictor) Segment(m instance.Maps) *imageio.Labels { return p.model.Card.Separate(m) }
