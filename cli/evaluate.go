@@ -191,7 +191,7 @@ func parseSplits(s string, set *dataset.Set) ([]string, error) {
 			}
 		}
 		if len(list) == 0 {
-			return nil, &dataset.InputError{Name: set.Dir, Problem: "has no images", Hint: "prepare it again"}
+			return nil, &dataset.InputError{Name: set.Dir, Problem: "has no images", Advice: "prepare it again"}
 		}
 		return list, nil
 	}
@@ -287,7 +287,7 @@ func readRLE(path string) ([]formats.Encoded, error) {
 	list, err := formats.ReadRLE(f)
 	if err != nil {
 		return nil, &dataset.InputError{Name: path, Problem: err.Error(),
-			Hint: "a table of nuclei has the columns ImageId and EncodedPixels"}
+			Advice: "a table of nuclei has the columns ImageId and EncodedPixels"}
 	}
 	return list, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -31,6 +32,14 @@ const (
 type usageErr struct{ problem, command, hint string }
 
 func (e *usageErr) Error() string { return e.problem }
+
+// Hint points to the help where there is no better advice.
+func (e *usageErr) Hint() string {
+	if e.hint != "" {
+		return e.hint
+	}
+	return strings.TrimSpace("see `unet "+e.command) + " --help`"
+}
 
 func usagef(format string, args ...any) error {
 	return &usageErr{problem: fmt.Sprintf(format, args...)}
@@ -66,6 +75,8 @@ type hinted struct {
 
 func (h *hinted) Unwrap() error { return h.error }
 
+func (h *hinted) Hint() string { return h.hint }
+
 // badInput is an input that can be read but does not hold what it should.
 type badInput struct{ error }
 
@@ -86,57 +97,70 @@ func withHint(err error, hint string) error {
 
 // explain returns the exit code of an error and a hint on what to do.
 func explain(err error) (code int, hint string) {
-	var h *hinted
-	if errors.As(err, &h) {
-		hint = h.hint
-	}
-	var usage *usageErr
-	var partial *partialErr
-	var model *unet.ModelError
-	var input *dataset.InputError
-	var bad badInput
-	var format *imageio.FormatError
-	var unsupported *imageio.UnsupportedError
-	var limit *imageio.LimitError
-	or := func(s string) string {
-		if hint != "" {
-			return hint
-		}
-		return s
+	return exitCode(err), hintOf(err)
+}
+
+// exitCode says what kind of failure an error is.
+func exitCode(err error) int {
+	as := func(target any) bool { return errors.As(err, target) }
+	is := func(targets ...error) bool {
+		return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
 	}
 	switch {
-	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
-		return exitInterrupted, hint
-	case errors.As(err, &usage):
-		h := usage.hint
-		if h == "" {
-			h = strings.TrimSpace("see `unet "+usage.command) + " --help`"
-		}
-		return exitUsage, or(h)
-	case errors.As(err, &partial):
-		return exitPartial, hint
-	case errors.As(err, &model):
-		return exitFormat, or(model.Hint)
-	case errors.As(err, &input):
-		return exitInput, or(input.Hint)
-	case errors.As(err, &unsupported):
-		return exitFormat, or(unsupported.Hint)
-	case errors.As(err, &format):
-		return exitInput, or("the file is damaged or of another type than its name says")
-	case errors.As(err, &limit):
-		return exitResource, or("cut the image, or give it as a tiled TIFF, which is read piece by piece")
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return exitResource, or("the disk is full: make room and run the same command again")
-	case errors.Is(err, syscall.ENOMEM):
-		return exitResource, or("not enough memory")
-	case errors.Is(err, fs.ErrNotExist):
-		return exitInput, or("check the name; quote patterns so that the shell leaves them alone")
-	case errors.Is(err, fs.ErrPermission):
-		return exitInput, or("permission is missing: see who owns the file or its folder, and their modes")
-	case errors.Is(err, train.ErrBusy):
-		return exitFailure, or("wait for it to end, or train in another folder")
-	case errors.As(err, &bad):
-		return exitInput, hint
+	case is(errInterrupted, context.Canceled):
+		return exitInterrupted
+	case as(new(*usageErr)):
+		return exitUsage
+	case as(new(*partialErr)):
+		return exitPartial
+	case as(new(*unet.ModelError)):
+		return exitFormat
+	case as(new(*dataset.InputError)):
+		return exitInput
+	case as(new(*imageio.UnsupportedError)):
+		return exitFormat
+	case as(new(*imageio.FormatError)):
+		return exitInput
+	case as(new(*imageio.LimitError)), is(syscall.ENOSPC, syscall.EDQUOT, syscall.ENOMEM):
+		return exitResource
+	case is(fs.ErrNotExist, fs.ErrPermission), as(new(badInput)):
+		return exitInput
 	}
-	return exitFailure, hint
+	return exitFailure
+}
+
+// systemHints are for errors of the system, which have no hint of their own.
+var systemHints = []struct {
+	err  error
+	hint string
+}{
+	{syscall.ENOSPC, "the disk is full: make room and run the same command again"},
+	{syscall.EDQUOT, "the disk is full: make room and run the same command again"},
+	{syscall.ENOMEM, "close other programs, or use smaller images"},
+	{fs.ErrNotExist, "check the name; quote patterns so that the shell leaves them alone"},
+	{fs.ErrPermission, "check who owns the file and its folder, and their modes"},
+	{train.ErrBusy, "wait for it to end, or train in another folder"},
+}
+
+// hintOf returns the outermost hint of an error and those it wraps, or "".
+func hintOf(err error) string {
+	for e := err; e != nil; {
+		var h interface {
+			error
+			Hint() string
+		}
+		if !errors.As(e, &h) {
+			break
+		}
+		if hint := h.Hint(); hint != "" {
+			return hint
+		}
+		e = errors.Unwrap(h)
+	}
+	for _, s := range systemHints {
+		if errors.Is(err, s.err) {
+			return s.hint
+		}
+	}
+	return ""
 }

@@ -302,6 +302,9 @@ func (r *predictRun) collect(queue chan *finished) error {
 				if !strings.Contains(text, oneLine(f.record.Input)) {
 					text = f.record.Input + ": " + text
 				}
+				if f.record.Hint != "" {
+					text += "; " + f.record.Hint
+				}
 				r.t.warnf("%s", text)
 			}
 		}
@@ -351,7 +354,7 @@ func (r *predictRun) read(ctx context.Context, a *arrival) error {
 	decoded := imageio.RasterBytes(a.in.path)
 	if decoded > r.budget/2 {
 		return &imageio.LimitError{Name: a.in.path, What: fmt.Sprintf("its format is decoded as a whole, which takes %d MiB, and --max-memory is %d MiB", decoded>>20, r.budget>>20),
-			Hint: "allow more with --max-memory, or store it as a tiled TIFF, which is read in pieces"}
+			Advice: "allow more with --max-memory, or store it as a tiled TIFF, which is read in pieces"}
 	}
 	f, err := imageio.Open(a.in.path)
 	if err != nil {

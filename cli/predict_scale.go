@@ -100,7 +100,7 @@ func (r *predictRun) mapsAt(ctx context.Context, p *unet.Predictor, t *task, sca
 	w, h := scaled(t.job.info, scale)
 	heads := len(r.model.Card.Arch.Heads)
 	if bytes := int64(w) * int64(h) * int64(8*t.img.C+4*heads); bytes > r.budget/2 {
-		return instance.Maps{}, &imageio.LimitError{Name: t.in.path, What: fmt.Sprintf("scaled by %.3g it is %d x %d pixels", scale, w, h), Hint: "allow more with --max-memory"}
+		return instance.Maps{}, &imageio.LimitError{Name: t.in.path, What: fmt.Sprintf("scaled by %.3g it is %d x %d pixels", scale, w, h), Advice: "allow more with --max-memory"}
 	}
 	return p.MapsAt(ctx, t.img, w, h)
 }

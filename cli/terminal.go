@@ -62,12 +62,7 @@ func (t *terminal) finish(err error) int {
 		return exitOK
 	}
 	code, hint := explain(err)
-	text := oneLine(err.Error())
-	if hint != "" { // some errors end in their own hint
-		text = strings.Replace(text, " ("+oneLine(hint)+")", "", 1)
-		text = strings.TrimSuffix(text, "; "+oneLine(hint))
-	}
-	fmt.Fprintf(t.err, "unet: %s\n", text)
+	fmt.Fprintf(t.err, "unet: %s\n", oneLine(err.Error()))
 	if hint != "" {
 		fmt.Fprintf(t.err, "hint: %s\n", hint)
 	}

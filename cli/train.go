@@ -154,7 +154,7 @@ const trainHint = "that takes two images at least, of different fields, and a sh
 func newTrainer(ctx context.Context, t *terminal, e *core.Engine, cfg train.Config, set *dataset.Set, out string) (*train.Trainer, error) {
 	for _, split := range []string{dataset.Train, dataset.Val} {
 		if len(set.Split(split)) == 0 {
-			return nil, &dataset.InputError{Name: set.Dir, Problem: fmt.Sprintf("has no images in the split %q, which training needs", split), Hint: trainHint}
+			return nil, &dataset.InputError{Name: set.Dir, Problem: fmt.Sprintf("has no images in the split %q, which training needs", split), Advice: trainHint}
 		}
 	}
 	load := func(split string) (*train.Images, error) {

@@ -187,7 +187,7 @@ func TestNewerFormat(t *testing.T) {
 			_, _, err = LoadCheckpoint(path)
 		}
 		var e *ModelError
-		if !errors.As(err, &e) || !strings.Contains(e.Problem, fmt.Sprintf("model format %d", formatVersion+1)) || e.Hint != "use a newer unet" {
+		if !errors.As(err, &e) || !strings.Contains(e.Problem, fmt.Sprintf("model format %d", formatVersion+1)) || e.Advice != "use a newer unet" {
 			t.Errorf("%s of the next version: %v", kind, err)
 		}
 	}

@@ -122,10 +122,13 @@ func newModel(card Card, training bool) (*Model, error) {
 type ModelError struct {
 	Name    string // file
 	Problem string
-	Hint    string
+	Advice  string // what to do about it
 }
 
 func (e *ModelError) Error() string { return fmt.Sprintf("%s: %s", e.Name, e.Problem) }
+
+// Hint says what to do about it.
+func (e *ModelError) Hint() string { return e.Advice }
 
 // LoadModel reads a model file for prediction.
 func LoadModel(path string) (*Model, error) {

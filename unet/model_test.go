@@ -117,7 +117,7 @@ func TestHostileModels(t *testing.T) {
 		}
 		_, err := ReadModel("x.safetensors", bytes.NewReader(b), int64(len(b)))
 		var e *ModelError
-		if !errors.As(err, &e) || e.Hint == "" || !strings.HasPrefix(err.Error(), "x.safetensors: ") {
+		if !errors.As(err, &e) || e.Advice == "" || !strings.HasPrefix(err.Error(), "x.safetensors: ") {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}

@@ -86,13 +86,10 @@ func (f Finding) String() string {
 type InputError struct {
 	Name    string // file
 	Problem string
-	Hint    string
+	Advice  string // what to do about it
 }
 
-func (e *InputError) Error() string {
-	s := e.Name + ": " + e.Problem
-	if e.Hint != "" {
-		s += " (" + e.Hint + ")"
-	}
-	return s
-}
+func (e *InputError) Error() string { return e.Name + ": " + e.Problem }
+
+// Hint says what to do about it.
+func (e *InputError) Hint() string { return e.Advice }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -331,9 +332,15 @@ func sampleRange(m *imageio.Image) (lo, hi float32) {
 	return lo, hi
 }
 
-// decodeReason is imageio's error without the name, which findings carry.
+// decodeReason is imageio's error without the name, which findings carry, and
+// with its advice.
 func decodeReason(name string, err error) string {
-	return strings.TrimPrefix(oneLine(err), name+": ")
+	reason := strings.TrimPrefix(oneLine(err), name+": ")
+	var h interface{ Hint() string }
+	if errors.As(err, &h) && h.Hint() != "" {
+		reason += "; " + h.Hint()
+	}
+	return reason
 }
 
 func oneLine(err error) string {

@@ -178,7 +178,7 @@ func Score(ctx context.Context, p *unet.Predictor, set *dataset.Set, o ScoreOpti
 		n := len(set.Split(name))
 		if n == 0 {
 			return nil, &dataset.InputError{Name: set.Dir, Problem: fmt.Sprintf("has no images in the split %q", name),
-				Hint: "the splits are train, val and test"}
+				Advice: "the splits are train, val and test"}
 		}
 		total += n
 	}

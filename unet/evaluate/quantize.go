@@ -59,11 +59,11 @@ var attempts = []struct {
 // last attempt. done is told of every attempt.
 func Quantize(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.Set, images int, done func(*Quantization)) (*Quantization, error) {
 	if m.Card.Precision != "" {
-		return nil, &unet.ModelError{Name: "model", Problem: "is quantised already", Hint: "give the model it was made from"}
+		return nil, &unet.ModelError{Name: "model", Problem: "is quantised already", Advice: "give the model it was made from"}
 	}
 	if len(set.Split(dataset.Train)) == 0 {
 		return nil, &dataset.InputError{Name: set.Dir, Problem: "has no images in the split \"train\" to measure ranges on",
-			Hint: "prepare a set with training images"}
+			Advice: "prepare a set with training images"}
 	}
 	apBefore, diceBefore, err := validationScores(ctx, e, m, set)
 	if err != nil {

@@ -54,21 +54,21 @@ func ScoreSolution(solution, predictions []formats.Encoded) (*SolutionScores, er
 		}
 		if e.W == 0 {
 			return nil, &dataset.InputError{Name: "the solution", Problem: fmt.Sprintf("does not give the size of image %s", e.Name),
-				Hint: "it needs the columns ImageId, EncodedPixels, Height and Width"}
+				Advice: "it needs the columns ImageId, EncodedPixels, Height and Width"}
 		}
 		if e.W > imageio.MaxSamples/e.H {
 			return nil, &dataset.InputError{Name: "the solution", Problem: fmt.Sprintf("gives image %s %d x %d pixels", e.Name, e.W, e.H),
-				Hint: "check its columns Height and Width"}
+				Advice: "check its columns Height and Width"}
 		}
 		truth, _, err := e.Labels(0, 0)
 		if err != nil {
-			return nil, &dataset.InputError{Name: "the solution", Problem: err.Error(), Hint: "runs must lie within the image and apart from one another"}
+			return nil, &dataset.InputError{Name: "the solution", Problem: err.Error(), Advice: "runs must lie within the image and apart from one another"}
 		}
 		pred := imageio.NewLabels(e.W, e.H)
 		if q := of[e.Name]; q == nil {
 			s.Missing = append(s.Missing, e.Name)
 		} else if pred, _, err = q.Labels(e.W, e.H); err != nil {
-			return nil, &dataset.InputError{Name: "the predictions", Problem: err.Error(), Hint: "they must be of the images of the solution, at their size"}
+			return nil, &dataset.InputError{Name: "the predictions", Problem: err.Error(), Advice: "they must be of the images of the solution, at their size"}
 		}
 		o, err := metrics.Compare(truth, pred)
 		if err != nil {
@@ -86,7 +86,7 @@ func ScoreSolution(solution, predictions []formats.Encoded) (*SolutionScores, er
 	}
 	s.Images = len(s.List)
 	if s.Images == 0 {
-		return nil, &dataset.InputError{Name: "the solution", Problem: "holds no image to score", Hint: "check its column Usage"}
+		return nil, &dataset.InputError{Name: "the solution", Problem: "holds no image to score", Advice: "check its column Usage"}
 	}
 	s.Scores = nucleusScores(&agg, errors)
 	return s, nil

@@ -58,7 +58,7 @@ func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, predicted fu
 	indices := set.Split(dataset.Val)
 	if len(indices) == 0 {
 		return nil, &dataset.InputError{Name: set.Dir, Problem: "has no validation images to tune on",
-			Hint: "prepare it with a --split whose second fraction is above 0"}
+			Advice: "prepare it with a --split whose second fraction is above 0"}
 	}
 	indices = thin(indices, set)
 	t := &tuner{card: p.Model().Card, threads: p.Engine().Threads(), images: make([]tuneImage, len(indices)), tried: tried, seen: map[instance.Params]float64{}}

@@ -58,7 +58,7 @@ func decodeGIF(name string, data []byte) ([]image.Image, error) {
 	}
 	n, pixels := gifFrames(data)
 	if total := max(pixels, int64(n)*int64(cfg.Width)*int64(cfg.Height)); total > MaxSamples/4 {
-		return nil, &LimitError{Name: name, What: fmt.Sprintf("%d frames of %d x %d pixels (limit %d pixels in all)", n, cfg.Width, cfg.Height, int64(MaxSamples/4)), Hint: "store it as a multi-page TIFF"}
+		return nil, &LimitError{Name: name, What: fmt.Sprintf("%d frames of %d x %d pixels (limit %d pixels in all)", n, cfg.Width, cfg.Height, int64(MaxSamples/4)), Advice: "store it as a multi-page TIFF"}
 	}
 	if err := checkRaster(name, "GIF", cfg, data); err != nil {
 		return nil, err

@@ -145,7 +145,7 @@ func rasterErr(name, format string, err error) error {
 	var pu png.UnsupportedError
 	var ju jpeg.UnsupportedError
 	if errors.As(err, &pu) || errors.As(err, &ju) || errors.Is(err, bmp.ErrUnsupported) {
-		return &UnsupportedError{Name: name, Format: format, Feature: err.Error(), Hint: "convert the file to PNG or TIFF"}
+		return &UnsupportedError{Name: name, Format: format, Feature: err.Error(), Advice: "convert the file to PNG or TIFF"}
 	}
 	return plane.Wrap(name, format, err)
 }
@@ -173,7 +173,7 @@ func checkRaster(name, format string, cfg image.Config, data []byte) error {
 		limit /= 4
 	}
 	if w > MaxSide || h > MaxSide || w*h > limit {
-		return &LimitError{Name: name, What: fmt.Sprintf("%d x %d pixels (limit %d pixels for %s)", w, h, limit, format), Hint: "store it as a tiled TIFF, which is read in pieces"}
+		return &LimitError{Name: name, What: fmt.Sprintf("%d x %d pixels (limit %d pixels for %s)", w, h, limit, format), Advice: "store it as a tiled TIFF, which is read in pieces"}
 	}
 	if perByte > 0 && w*h/perByte > int64(len(data)) {
 		return &FormatError{Name: name, Format: format, Reason: fmt.Sprintf("it claims %d x %d pixels but has only %d bytes", w, h, len(data))}

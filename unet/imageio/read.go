@@ -92,7 +92,7 @@ func unknown(name string, data []byte) error {
 	}
 	for _, s := range strangers {
 		if len(data) >= s.at+len(s.magic) && string(data[s.at:s.at+len(s.magic)]) == s.magic {
-			return &UnsupportedError{Name: name, Format: s.what, Hint: s.hint}
+			return &UnsupportedError{Name: name, Format: s.what, Advice: s.hint}
 		}
 	}
 	return &FormatError{Name: name, Reason: fmt.Sprintf("it starts with %q", data[:min(8, len(data))])}
@@ -108,7 +108,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: not a regular file", path)
 	}
 	if st.Size() > MaxFileBytes {
-		return nil, &LimitError{Name: path, What: fmt.Sprintf("a file of %d bytes (limit %d)", st.Size(), int64(MaxFileBytes)), Hint: "store it as a tiled TIFF, which is read in pieces"}
+		return nil, &LimitError{Name: path, What: fmt.Sprintf("a file of %d bytes (limit %d)", st.Size(), int64(MaxFileBytes)), Advice: "store it as a tiled TIFF, which is read in pieces"}
 	}
 	return os.ReadFile(path)
 }

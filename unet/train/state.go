@@ -97,7 +97,7 @@ func loadCheckpoint(path string) (*unet.Model, *state, error) {
 	if err != nil {
 		m.Params.Free()
 		return nil, nil, &unet.ModelError{Name: path, Problem: fmt.Sprintf("damaged state: %v", err),
-			Hint: "begin a new run in another folder"}
+			Advice: "begin a new run in another folder"}
 	}
 	return m, s, nil
 }

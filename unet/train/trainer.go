@@ -251,7 +251,7 @@ func (t *Trainer) restore() (err error) {
 	}
 	if err != nil {
 		t.model.Params.Free()
-		return &unet.ModelError{Name: path, Problem: err.Error(), Hint: "resume with the same settings and data, or start a new run in another folder"}
+		return &unet.ModelError{Name: path, Problem: err.Error(), Advice: "resume with the same settings and data, or start a new run in another folder"}
 	}
 	t.adam.Step = t.state.Updates
 	return nil

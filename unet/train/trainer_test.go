@@ -141,7 +141,7 @@ func TestHostileCheckpoints(t *testing.T) {
 		}
 		_, _, err := loadCheckpoint(path)
 		var e *unet.ModelError
-		if !errors.As(err, &e) || e.Hint == "" || strings.Contains(err.Error(), "\n") {
+		if !errors.As(err, &e) || e.Advice == "" || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: error %v", c[1], err)
 		}
 	}

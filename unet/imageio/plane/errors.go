@@ -17,9 +17,17 @@ type FormatError struct {
 
 func (e *FormatError) Error() string {
 	if e.Format == "" {
-		return fmt.Sprintf("%s: not an image this program knows: %s (known: PNG, JPEG, BMP, GIF, WebP, TIFF, OME-TIFF, OME-Zarr)", e.Name, e.Reason)
+		return fmt.Sprintf("%s: not an image of a known format: %s", e.Name, e.Reason)
 	}
-	return fmt.Sprintf("%s: damaged %s: %s (copy or export the file again)", e.Name, e.Format, e.Reason)
+	return fmt.Sprintf("%s: damaged %s: %s", e.Name, e.Format, e.Reason)
+}
+
+// Hint says what to do about the file.
+func (e *FormatError) Hint() string {
+	if e.Format == "" {
+		return "known formats are PNG, JPEG, BMP, GIF, WebP, TIFF, OME-TIFF and OME-Zarr"
+	}
+	return "copy or export the file again"
 }
 
 // UnsupportedError says that a file is sound as far as read but uses a feature
@@ -28,34 +36,37 @@ type UnsupportedError struct {
 	Name    string // the file
 	Format  string // "TIFF", "Zarr", …
 	Feature string // what it uses; "" when the whole format is not read
-	Hint    string // what to do about it
+	Advice  string // what to do about it
 }
 
 func (e *UnsupportedError) Error() string {
-	s := fmt.Sprintf("%s: unsupported %s feature: %s", e.Name, e.Format, e.Feature)
 	if e.Feature == "" {
-		s = fmt.Sprintf("%s: unsupported format: %s", e.Name, e.Format)
+		return fmt.Sprintf("%s: unsupported format: %s", e.Name, e.Format)
 	}
-	if e.Hint != "" {
-		s += "; " + e.Hint
-	}
-	return s
+	return fmt.Sprintf("%s: unsupported %s feature: %s", e.Name, e.Format, e.Feature)
 }
+
+// Hint says what to do about the file.
+func (e *UnsupportedError) Hint() string { return e.Advice }
 
 // LimitError says that reading the file as asked would take more memory than
 // this package's limits allow.
 type LimitError struct {
-	Name string // the file
-	What string // what is too large, with figures
-	Hint string // what to do about it
+	Name   string // the file
+	What   string // what is too large, with figures
+	Advice string // what to do about it; a general one if empty
 }
 
 func (e *LimitError) Error() string {
-	s := fmt.Sprintf("%s: too large: %s", e.Name, e.What)
-	if e.Hint != "" {
-		s += "; " + e.Hint
+	return fmt.Sprintf("%s: too large: %s", e.Name, e.What)
+}
+
+// Hint says what to do about the file.
+func (e *LimitError) Hint() string {
+	if e.Advice == "" {
+		return "cut the image, or store it as a tiled TIFF, which is read in pieces"
 	}
-	return s
+	return e.Advice
 }
 
 // Wrap turns a decoder's error into a FormatError on one line.
@@ -64,7 +75,7 @@ func Wrap(name, format string, err error) error {
 	var ue *UnsupportedError
 	var le *LimitError
 	if nl := (*notLabels)(nil); errors.As(err, &nl) {
-		return &UnsupportedError{Name: name, Format: "label image", Feature: nl.Error(), Hint: labelHint}
+		return &UnsupportedError{Name: name, Format: "label image", Feature: nl.Error(), Advice: labelHint}
 	}
 	if errors.As(err, &fe) || errors.As(err, &ue) || errors.As(err, &le) {
 		return err

@@ -197,7 +197,7 @@ func SwapBytes(b []byte, size int) {
 func LabelsOf(name string, m *Image) (*Labels, error) {
 	m = m.Gray()
 	if m.C != 1 {
-		return nil, &UnsupportedError{Name: name, Format: "label image", Feature: fmt.Sprintf("%d channels", m.C), Hint: "a label image holds one number per pixel; export labels as 8-, 16- or 32-bit gray"}
+		return nil, &UnsupportedError{Name: name, Format: "label image", Feature: fmt.Sprintf("%d channels", m.C), Advice: "a label image holds one number per pixel; export labels as 8-, 16- or 32-bit gray"}
 	}
 	l := NewLabels(m.W, m.H)
 	for i, v := range m.Pix {

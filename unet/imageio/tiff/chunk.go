@@ -147,7 +147,7 @@ func (f *tiffFile) loadChunks(p *tiffPage) error {
 		n *= uint64(p.spp)
 	}
 	if n > maxChunks {
-		return &plane.LimitError{Name: f.name, What: fmt.Sprintf("page %d has %d strips or tiles (limit %d)", p.index, n, maxChunks), Hint: "re-save it with larger tiles"}
+		return &plane.LimitError{Name: f.name, What: fmt.Sprintf("page %d has %d strips or tiles (limit %d)", p.index, n, maxChunks), Advice: "re-save it with larger tiles"}
 	}
 	pos, err := f.ints(p.offsets, maxChunks)
 	if err != nil {
@@ -158,14 +158,14 @@ func (f *tiffFile) loadChunks(p *tiffPage) error {
 	}
 	raw := int64(p.cw) * int64(inChunk) * int64(p.t.Size)
 	if raw > maxRowBytes {
-		return &plane.LimitError{Name: f.name, What: fmt.Sprintf("page %d has rows of %d pixels of %d samples (limit %d MiB)", p.index, p.cw, inChunk, maxRowBytes>>20), Hint: "re-save it with tiles"}
+		return &plane.LimitError{Name: f.name, What: fmt.Sprintf("page %d has rows of %d pixels of %d samples (limit %d MiB)", p.index, p.cw, inChunk, maxRowBytes>>20), Advice: "re-save it with tiles"}
 	}
 	high := min(p.ch, p.h)
 	if p.compression == compJPEG { // holds all rows, inside the page or not
 		high = p.ch
 	}
 	if raw*int64(high) > maxChunkBytes && !p.direct() {
-		return &plane.LimitError{Name: f.name, What: fmt.Sprintf("page %d has strips or tiles of %d x %d pixels (limit %d MiB)", p.index, p.cw, p.ch, maxChunkBytes>>20), Hint: "re-save it with tiles"}
+		return &plane.LimitError{Name: f.name, What: fmt.Sprintf("page %d has strips or tiles of %d x %d pixels (limit %d MiB)", p.index, p.cw, p.ch, maxChunkBytes>>20), Advice: "re-save it with tiles"}
 	}
 	length, err := f.ints(p.counts, maxChunks)
 	if err != nil {

@@ -58,7 +58,7 @@ func TestLargeStrip(t *testing.T) {
 		t.Errorf("%d MiB were allocated", used>>20)
 	}
 	var le *plane.LimitError
-	if _, err := f.ReadPlane(0); !errors.As(err, &le) || !strings.Contains(err.Error(), "in regions") {
+	if _, err := f.ReadPlane(0); !errors.As(err, &le) || !strings.Contains(le.Hint(), "in regions") {
 		t.Errorf("3e9 samples at once: %v", err)
 	}
 }

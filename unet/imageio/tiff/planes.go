@@ -94,7 +94,7 @@ func (s *tiffSource) description(p *tiffPage) (string, error) {
 // channel.
 func (s *tiffSource) add(p *tiffPage, info plane.Info, name func(channel int) string) error {
 	if len(s.planes)+p.spp > plane.MaxPlanes {
-		return &plane.LimitError{Name: s.name, What: fmt.Sprintf("more than %d planes", plane.MaxPlanes), Hint: "split the file"}
+		return &plane.LimitError{Name: s.name, What: fmt.Sprintf("more than %d planes", plane.MaxPlanes), Advice: "split the file"}
 	}
 	if err := s.readable(p); err != nil {
 		return err

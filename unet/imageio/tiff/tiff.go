@@ -102,7 +102,7 @@ func (f *tiffFile) unsupported(p *tiffPage, feature string) error {
 	if p.index > 0 {
 		feature = fmt.Sprintf("%s (page %d)", feature, p.index)
 	}
-	return &plane.UnsupportedError{Name: f.name, Format: "TIFF", Feature: feature, Hint: "re-save it from Fiji, or with \"tiffcp -c zip\" or \"bfconvert -compression zlib\""}
+	return &plane.UnsupportedError{Name: f.name, Format: "TIFF", Feature: feature, Advice: "re-save it from Fiji, or with \"tiffcp -c zip\" or \"bfconvert -compression zlib\""}
 }
 
 // openTIFF reads the directories of a TIFF file, not its pixels.
@@ -142,7 +142,7 @@ func openTIFF(name string, r io.ReaderAt, size int64) (*tiffFile, error) {
 			return nil, f.bad("its page directories form a circle at offset %d", next)
 		}
 		if len(f.pages) == maxPages {
-			return nil, &plane.LimitError{Name: f.name, What: fmt.Sprintf("more than %d pages", maxPages), Hint: "split the file"}
+			return nil, &plane.LimitError{Name: f.name, What: fmt.Sprintf("more than %d pages", maxPages), Advice: "split the file"}
 		}
 		seen[next] = true
 		if next > uint64(size) {
@@ -150,7 +150,7 @@ func openTIFF(name string, r io.ReaderAt, size int64) (*tiffFile, error) {
 		}
 		entries, after, err := f.directory(int64(next))
 		if tags += len(entries); tags > maxTags {
-			return nil, &plane.LimitError{Name: f.name, What: fmt.Sprintf("more than %d tags", maxTags), Hint: "split the file"}
+			return nil, &plane.LimitError{Name: f.name, What: fmt.Sprintf("more than %d tags", maxTags), Advice: "split the file"}
 		}
 		if err != nil {
 			return nil, err

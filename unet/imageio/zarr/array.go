@@ -57,7 +57,7 @@ func (a *zarrArray) bad(format string, args ...any) error {
 }
 
 func (a *zarrArray) unsupported(feature string) error {
-	return &plane.UnsupportedError{Name: a.name, Format: "Zarr", Feature: feature, Hint: "rewrite it with zarr-python's defaults or bioformats2raw"}
+	return &plane.UnsupportedError{Name: a.name, Format: "Zarr", Feature: feature, Advice: "rewrite it with zarr-python's defaults or bioformats2raw"}
 }
 
 // readJSON decodes a metadata file of a Zarr folder into v.
@@ -235,7 +235,7 @@ func (a *zarrArray) readV3() error {
 			}
 			a.shard = append(a.shard, int(chunks[i]/n))
 			if count *= chunks[i] / n; count > maxChunks {
-				return &plane.LimitError{Name: a.name, What: fmt.Sprintf("shards of more than %d chunks", maxChunks), Hint: "rewrite it with smaller shards"}
+				return &plane.LimitError{Name: a.name, What: fmt.Sprintf("shards of more than %d chunks", maxChunks), Advice: "rewrite it with smaller shards"}
 			}
 		}
 		chunks, codecs = c.ChunkShape, c.Codecs
@@ -301,7 +301,7 @@ func (a *zarrArray) setChunks(chunks []int64) error {
 			return a.bad("chunks of shape %v", chunks)
 		}
 		if n > maxChunkBytes || bytes*n > maxChunkBytes {
-			return &plane.LimitError{Name: a.name, What: fmt.Sprintf("chunks of shape %v (limit %d MiB)", chunks, maxChunkBytes>>20), Hint: "rewrite it with smaller chunks"}
+			return &plane.LimitError{Name: a.name, What: fmt.Sprintf("chunks of shape %v (limit %d MiB)", chunks, maxChunkBytes>>20), Advice: "rewrite it with smaller chunks"}
 		}
 		bytes *= n
 		a.chunk = append(a.chunk, int(n))
@@ -324,7 +324,7 @@ func (a *zarrArray) check() error {
 				return &plane.LimitError{Name: a.name, What: fmt.Sprintf("shape %v", a.shape)}
 			}
 		} else if n > plane.MaxPlanes || planes*n > plane.MaxPlanes {
-			return &plane.LimitError{Name: a.name, What: fmt.Sprintf("shape %v holds more than %d planes", a.shape, plane.MaxPlanes), Hint: "split the array"}
+			return &plane.LimitError{Name: a.name, What: fmt.Sprintf("shape %v holds more than %d planes", a.shape, plane.MaxPlanes), Advice: "split the array"}
 		} else {
 			planes *= n
 		}
@@ -333,7 +333,7 @@ func (a *zarrArray) check() error {
 	for i, n := range a.shape {
 		grid := (n + int64(a.chunk[i]) - 1) / int64(a.chunk[i])
 		if grid > maxZarrChunks/chunks {
-			return &plane.LimitError{Name: a.name, What: fmt.Sprintf("shape %v in chunks %v", a.shape, a.chunk), Hint: "rewrite it with larger chunks"}
+			return &plane.LimitError{Name: a.name, What: fmt.Sprintf("shape %v in chunks %v", a.shape, a.chunk), Advice: "rewrite it with larger chunks"}
 		}
 		chunks *= grid
 	}

@@ -20,7 +20,7 @@ func (a *zarrArray) read(lead []int, x0, y0, x1, y1, c int, s plane.Sink) error 
 	n := len(a.shape)
 	ch, cw := a.chunk[n-2], a.chunk[n-1]
 	if chunks := int64((y1-1)/ch-y0/ch+1) * int64((x1-1)/cw-x0/cw+1); chunks > maxRegionChunks {
-		return &plane.LimitError{Name: a.name, What: fmt.Sprintf("%d chunks of %d x %d pixels in one piece (limit %d)", chunks, cw, ch, maxRegionChunks), Hint: "rewrite it with larger chunks"}
+		return &plane.LimitError{Name: a.name, What: fmt.Sprintf("%d chunks of %d x %d pixels in one piece (limit %d)", chunks, cw, ch, maxRegionChunks), Advice: "rewrite it with larger chunks"}
 	}
 	at := make([]int64, n)
 	inside := 0 // position of the plane in a chunk, in planes

@@ -89,7 +89,7 @@ func (s *zarrSource) open(dir string) error {
 		return err
 	}
 	hint := func(what, example string) error {
-		return &plane.UnsupportedError{Name: s.out.Name, Format: "OME-Zarr", Feature: what, Hint: "open one of its images, such as " + filepath.Join(s.out.Name, example)}
+		return &plane.UnsupportedError{Name: s.out.Name, Format: "OME-Zarr", Feature: what, Advice: "open one of its images, such as " + filepath.Join(s.out.Name, example)}
 	}
 	switch {
 	case array:
@@ -258,7 +258,7 @@ func (s *zarrSource) add(a *zarrArray, axes []zarrAxis, size float64, attrs zarr
 		}
 	}
 	if len(s.planes)+a.planes() > plane.MaxPlanes {
-		return &plane.LimitError{Name: s.out.Name, What: fmt.Sprintf("more than %d planes", plane.MaxPlanes), Hint: "open its images one by one"}
+		return &plane.LimitError{Name: s.out.Name, What: fmt.Sprintf("more than %d planes", plane.MaxPlanes), Advice: "open its images one by one"}
 	}
 	for page := range a.planes() {
 		p := plane.Info{Page: page, W: int(a.shape[n-1]), H: int(a.shape[n-2]), C: 1,
