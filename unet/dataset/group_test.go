@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"unet/unet/dataset/scene"
 	"unet/unet/imageio"
 )
 
@@ -25,7 +26,7 @@ func TestGroups(t *testing.T) {
 	var want []int // field of each image
 	for f, kind := range []string{FluorescenceSmall, FluorescenceLarge, HistologyPurple, PinkPurple, GrayTissue} {
 		rng := rand.New(rand.NewPCG(5, uint64(f)))
-		field := synthField(kind, 384, 384, rng).Image
+		field, _ := scene.Field(styles[kind], 384, 384, rng)
 		for _, at := range [][2]int{{0, 0}, {192, 0}, {0, 192}, {192, 192}} {
 			looks = append(looks, lookOf(cropOf(field, at[0], at[1], 192, 192), ""))
 			want = append(want, f)
@@ -50,8 +51,8 @@ func TestGroups(t *testing.T) {
 
 func TestOverlapsAndDuplicates(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 9))
-	field := synthField(FluorescenceSmall, 200, 160, rng).Image
-	other := synthField(FluorescenceSmall, 128, 128, rng).Image
+	field, _ := scene.Field(styles[FluorescenceSmall], 200, 160, rng)
+	other, _ := scene.Field(styles[FluorescenceSmall], 128, 128, rng)
 	a := cropOf(field, 0, 0, 128, 128)
 	overlapping := cropOf(field, 41, 23, 128, 128)
 	mirrored := imageio.NewImage(128, 128, 1)
@@ -94,7 +95,7 @@ func TestOverlapsAndDuplicates(t *testing.T) {
 // Orientation o of the hash is the hash of the turned thumbnail.
 func TestTurnedHash(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	m := synthField(FluorescenceLarge, 128, 128, rng).Image
+	m, _ := scene.Field(styles[FluorescenceLarge], 128, 128, rng)
 	th := thumbOf(m.Pix, 128, 128)
 	h := perceptualHash(th)
 	for o := range 8 {

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"time"
 
+	"unet/unet/dataset/scene"
 	"unet/unet/imageio"
 )
 
@@ -34,6 +35,12 @@ const (
 var synthKinds = [10]string{
 	FluorescenceSmall, HistologyPurple, FluorescenceLarge, FluorescenceSmall, GrayTissue,
 	FluorescenceSmall, HistologyPurple, PinkPurple, FluorescenceLarge, FluorescenceSmall,
+}
+
+// styles says how a kind is drawn.
+var styles = map[string]scene.Style{
+	FluorescenceSmall: scene.SmallFluorescence, FluorescenceLarge: scene.LargeFluorescence,
+	HistologyPurple: scene.PurpleStain, PinkPurple: scene.PinkStain, GrayTissue: scene.GrayStain,
 }
 
 func (o *Synthesis) check() error {
@@ -68,12 +75,12 @@ func (o *Synthesis) field(f int) []*Sample {
 	crops := 1 + f%3/2
 	kind := synthKinds[f%len(synthKinds)]
 	rng := rand.New(rand.NewPCG(o.Seed, uint64(f)))
-	whole := synthField(kind, o.Size*crops, o.Size, rng)
+	pic, labels := scene.Field(styles[kind], o.Size*crops, o.Size, rng)
 	var out []*Sample
 	for c := range crops {
 		id := fmt.Sprintf("%s-%04d%c", kind, f, 'a'+c)
-		img, labels := cutOut(whole.Image, whole.Labels, c*o.Size, o.Size)
-		out = append(out, &Sample{ID: id, Kind: kind, Group: fmt.Sprintf("field-%04d", f), Image: img, Labels: labels})
+		img, lab := cutOut(pic, labels, c*o.Size, o.Size)
+		out = append(out, &Sample{ID: id, Kind: kind, Group: fmt.Sprintf("field-%04d", f), Image: img, Labels: lab})
 	}
 	return out
 }
@@ -90,7 +97,7 @@ func cutOut(m *imageio.Image, l *imageio.Labels, x0, w int) (*imageio.Image, *im
 	// What the cut leaves of a nucleus must be more than a sliver.
 	a := areas(lab, int(lab.Max())+1)
 	for i, k := range lab.ID {
-		if a[k] < minNucleus {
+		if a[k] < scene.MinNucleus {
 			lab.ID[i] = 0
 		}
 	}

@@ -1,4 +1,4 @@
-package dataset
+package scene
 
 import (
 	"math"
@@ -7,8 +7,8 @@ import (
 	"unet/unet/imageio"
 )
 
-// minNucleus is the least visible area of a synthetic nucleus, in pixels.
-const minNucleus = 16
+// MinNucleus is the least visible area of a labelled nucleus, in pixels.
+const MinNucleus = 16
 
 // outline is the shape of a synthetic nucleus: an ellipse whose radius is
 // modulated by a short Fourier series.
@@ -120,7 +120,7 @@ func paint(l *imageio.Labels, o *outline, k uint32) int {
 			}
 		}
 	}
-	if len(own) < minNucleus || 20*shared > len(own) {
+	if len(own) < MinNucleus || 20*shared > len(own) {
 		return 0
 	}
 	for _, i := range own {

@@ -1,4 +1,4 @@
-package dataset
+package scene
 
 import (
 	"math"
@@ -7,16 +7,26 @@ import (
 	"unet/unet/imageio"
 )
 
-// synthField renders one field of a kind.
-func synthField(kind string, w, h int, rng *rand.Rand) *Sample {
-	s := &Sample{Kind: kind}
-	switch kind {
-	case FluorescenceSmall, FluorescenceLarge:
-		s.Image, s.Labels = fluorescence(kind == FluorescenceLarge, w, h, rng)
-	default:
-		s.Image, s.Labels = brightfield(kind, w, h, rng)
+// Style is what a field looks like.
+type Style int
+
+// The styles of Field, one for each kind of image that package dataset knows.
+const (
+	SmallFluorescence Style = iota // bright nuclei below 35 pixels on dark
+	LargeFluorescence
+	PurpleStain // haematoxylin, little eosin
+	PinkStain   // haematoxylin and eosin
+	GrayStain   // one dye, seen by a gray camera
+)
+
+// Field draws an image of w x h pixels in 8 bits, with 1 or 3 channels, and
+// the labels of its nuclei.
+func Field(style Style, w, h int, rng *rand.Rand) (*imageio.Image, *imageio.Labels) {
+	switch style {
+	case SmallFluorescence, LargeFluorescence:
+		return fluorescence(style == LargeFluorescence, w, h, rng)
 	}
-	return s
+	return brightfield(style, w, h, rng)
 }
 
 // between is uniform in lo..hi.
@@ -107,7 +117,7 @@ var (
 // brightfield renders stained tissue seen by transmitted light (Beer-Lambert
 // law): tissue and fibres hold a little dye, nuclei much, with clumped
 // chromatin and a denser membrane.
-func brightfield(kind string, w, h int, rng *rand.Rand) (*imageio.Image, *imageio.Labels) {
+func brightfield(style Style, w, h int, rng *rand.Rand) (*imageio.Image, *imageio.Labels) {
 	c := crowd{diameter: between(rng, 18, 30), spread: 0.15, elongation: between(rng, 1.1, 1.9), rough: 0.06,
 		cover: between(rng, 0.1, 0.32), touching: between(rng, 0.2, 0.6), flow: between(rng, 0.3, 1), clumps: between(rng, 0.2, 1)}
 	ground := between(rng, 0.12, 0.6) // dye in the tissue
@@ -119,12 +129,12 @@ func brightfield(kind string, w, h int, rng *rand.Rand) (*imageio.Image, *imagei
 		ground, fibres = 0.03, 0.2
 		c.flow, c.elongation = 0, between(rng, 1.05, 1.3)
 	}
-	switch kind {
-	case PinkPurple:
+	switch style {
+	case PinkStain:
 		counter, fibres = between(rng, 0.6, 1.1), 0.3
 		ground = 0.06
 		c.diameter, c.cover = between(rng, 26, 38), between(rng, 0.08, 0.2)
-	case GrayTissue:
+	case GrayStain:
 		primary = black
 		ground, fibres, counter = 0.12, between(rng, 0.25, 0.6), 0
 		dye = between(rng, 1, 1.8)
@@ -143,13 +153,13 @@ func brightfield(kind string, w, h int, rng *rand.Rand) (*imageio.Image, *imagei
 	for k := range primary { // stains differ from slide to slide
 		primary[k] *= math.Exp(0.06 * rng.NormFloat64())
 	}
-	if kind == GrayTissue {
+	if style == GrayStain {
 		primary[1], primary[2] = primary[0], primary[0]
 	}
 	uneven := newUneven(rng, w, h, 0.06)
 	read := between(rng, 0.8, 2)
 	channels := 3
-	if kind == GrayTissue {
+	if style == GrayStain {
 		channels = 1
 	}
 	m := imageio.NewImage(w, h, channels)
