@@ -263,8 +263,8 @@ func inspection(r *inspectResult, m *dataset.Metadata, samples map[string][]*dat
 	nuclei := map[string][]float64{}
 	var all []float64
 	for _, e := range m.Entries {
-		nuclei[e.Kind] = append(nuclei[e.Kind], float64(e.Source))
-		all = append(all, float64(e.Source))
+		nuclei[e.Kind] = append(nuclei[e.Kind], float64(e.SourceNuclei))
+		all = append(all, float64(e.SourceNuclei))
 	}
 	for i := range m.Stats.Kinds {
 		k := &m.Stats.Kinds[i]

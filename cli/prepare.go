@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ func prepareCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "prepare",
 		Usage:     "check annotated images and make a set for training",
-		UsageText: "unet prepare ARCHIVE|FOLDER --out DIR [options]",
+		UsageText: "unet prepare ARCHIVE|FOLDER... --out DIR [options]",
 		Description: "Reads annotated images from a zip in place or from a folder, checks them, resizes\n" +
 			"them and splits them into train, val and test. Two layouts are understood:\n" +
 			"Kaggle's ID/images/ID.png with one mask per nucleus in ID/masks/, and a folder\n" +
@@ -25,7 +26,9 @@ func prepareCommand() *cli.Command {
 			"A paper model needs squares (--size 128, the default), the nuclei model images\n" +
 			"at their own scale (--size native). Images that show one field are never split\n" +
 			"up. Findings are printed, a few of each check, and all are in metadata.json.\n" +
-			"Preparing the same set again changes nothing.",
+			"Preparing the same set again changes nothing.\n\n" +
+			"Every image gets a source, the laboratory it comes from: by its size and look, or\n" +
+			"by the table --sources. `unet train --split-by source` leaves whole sources out.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` for the prepared set"},
 			&cli.StringFlag{Name: "size", Value: "128", Usage: "width and height in pixels, or native"},
@@ -33,6 +36,8 @@ func prepareCommand() *cli.Command {
 			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of the split"},
 			&cli.BoolFlag{Name: "strict", Usage: "refuse a source with any warning or error"},
 			&cli.BoolFlag{Name: "fix", Usage: "repair labels: fill holes, remove slivers and stray pixels"},
+			&cli.StringFlag{Name: "corrections", Usage: "`ZIP` or folder of masks, ID/masks/*.png, that replace an image's own, and removed.txt with images to leave out"},
+			&cli.StringFlag{Name: "sources", Usage: "CSV `FILE` with the columns id and source: the laboratory each image comes from"},
 			&cli.BoolFlag{Name: "force", Usage: "replace a set prepared from other input or with other settings"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print every finding"},
 		},
@@ -51,22 +56,27 @@ type prepareResult struct {
 
 func prepare(c *cli.Context) error {
 	t := term(c)
-	from, err := oneArgument(c, "the zip or folder of annotated images")
-	if err != nil {
-		return err
+	if c.NArg() == 0 {
+		return usagef("an argument is missing: the zip or folder of annotated images")
 	}
 	out := c.String("out")
 	if out == "" {
 		return usagef("--out is missing: the folder for the prepared set")
 	}
 	o := dataset.Options{Seed: c.Uint64("seed"), Strict: c.Bool("strict"), Fix: c.Bool("fix"), Force: c.Bool("force")}
+	var err error
 	if o.Size, err = parseSide(c.String("size")); err != nil {
 		return err
 	}
 	if o.Fractions, err = parseFractions(c.String("split")); err != nil {
 		return err
 	}
-	src, err := dataset.OpenSource(from)
+	if name := c.String("sources"); name != "" {
+		if o.Sources, err = dataset.ReadSources(name); err != nil {
+			return err
+		}
+	}
+	src, err := openSources(c.Args().Slice(), c.String("corrections"))
 	if err != nil {
 		return err
 	}
@@ -90,6 +100,10 @@ func prepare(c *cli.Context) error {
 		printFindings(t, m.Findings, c.Bool("verbose"))
 	}
 	if err := t.table(splitTable(m)); err != nil {
+		return err
+	}
+	t.printf("\n")
+	if err := t.table(sourceTable(m)); err != nil {
 		return err
 	}
 	size := "their own sizes"
@@ -176,6 +190,39 @@ func splitTable(m *dataset.Metadata) *report.Table {
 // shownFindings is how many findings of one check are printed unless all are
 // asked for.
 const shownFindings = 3
+
+// sourceTable counts the images of every source.
+func sourceTable(m *dataset.Metadata) *report.Table {
+	tab := &report.Table{Columns: []report.Column{{Name: "source"}, {Name: "images", Numeric: true}, {Name: "nuclei", Numeric: true}}}
+	set := dataset.Set{Entries: m.Entries}
+	images, nuclei := set.Sources(), map[string]int{}
+	for _, e := range m.Entries {
+		nuclei[e.Source] += e.Nuclei
+	}
+	for _, name := range slices.Sorted(maps.Keys(images)) {
+		tab.Add(name, strconv.Itoa(images[name]), strconv.Itoa(nuclei[name]))
+	}
+	return tab
+}
+
+// openSources opens archives and folders as one source, and corrects it.
+func openSources(names []string, corrections string) (*dataset.Source, error) {
+	src, err := dataset.OpenSource(names[0])
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names[1:] {
+		err = errors.Join(err, src.Join(name))
+	}
+	if err == nil && corrections != "" {
+		err = src.Correct(corrections)
+	}
+	if err != nil {
+		src.Close()
+		return nil, err
+	}
+	return src, nil
+}
 
 // printFindings prints findings check by check, the worst first: a line for
 // the check, then one for each finding. Errors are always printed in full.

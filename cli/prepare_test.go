@@ -177,7 +177,9 @@ func TestPrepareErrors(t *testing.T) {
 		args []string
 	}{
 		{exitUsage, "argument is missing", nil},
-		{exitUsage, "too many", []string{src, src, "--out", out}},
+		{exitInput, "of that name", []string{src, src, "--out", out}},
+		{exitInput, "absent", []string{src, "--out", out, "--sources", filepath.Join(dir, "absent.csv")}},
+		{exitInput, "no corrections", []string{src, "--out", out, "--corrections", empty}},
 		{exitUsage, "unet prepare --help", []string{src}},
 		{exitUsage, "--size", []string{src, "--out", out, "--size", "12x12"}},
 		{exitUsage, "--size", []string{src, "--out", out, "--size", "0"}},

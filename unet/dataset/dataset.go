@@ -39,6 +39,8 @@ type Sample struct {
 	Kind string
 	// Group is shared by images that show the same field or its neighbours.
 	Group string
+	// Source names the laboratory the image comes from.
+	Source string
 	// Split is Train, Val, Test or empty when not assigned yet.
 	Split string
 	// Image has one channel when all colour channels of the file are equal,

@@ -47,9 +47,9 @@ func Inspect(ctx context.Context, src *Source, fix bool, progress func(done, tot
 			}
 			out.look = lookOf(s.Image, r.digests.Image)
 			out.entry = &Entry{
-				ID: s.ID, Kind: s.Kind, W: s.Image.W, H: s.Image.H, C: s.Image.C,
+				ID: s.ID, Kind: s.Kind, Source: sourceLook(s), W: s.Image.W, H: s.Image.H, C: s.Image.C,
 				SourceW: s.Image.W, SourceH: s.Image.H,
-				Nuclei: len(out.measures.Areas), Source: len(out.measures.Areas),
+				Nuclei: len(out.measures.Areas), SourceNuclei: len(out.measures.Areas),
 				Diameter: medianDiameter(s.Labels), Mean: out.measures.Mean, Std: out.measures.Std,
 				Inputs: r.digests,
 			}
@@ -91,6 +91,7 @@ func Inspect(ctx context.Context, src *Source, fix bool, progress func(done, tot
 			measures = append(measures, r.measures)
 		}
 	}
+	nameSources(m.Entries)
 	m.Source.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	m.group(looks)
 	m.Stats = Summarise(measures)

@@ -39,6 +39,8 @@ type Settings struct {
 	Seed      uint64    `json:"seed"`
 	Fractions Fractions `json:"fractions"`
 	Fix       bool      `json:"fix"`
+	// Sources is the digest of the table of sources, if one was given.
+	Sources string `json:"sources,omitempty"`
 }
 
 // Counts sums a set up.
@@ -55,20 +57,23 @@ type Counts struct {
 
 // Entry is one image of a prepared set.
 type Entry struct {
-	ID       string  `json:"id"`
-	Kind     string  `json:"kind"`
-	Group    string  `json:"group"`
-	Split    string  `json:"split,omitempty"`
-	W        int     `json:"w"` // pixels, as stored
-	H        int     `json:"h"`
-	C        int     `json:"c"` // 1 or 3
-	SourceW  int     `json:"source_w"`
-	SourceH  int     `json:"source_h"`
-	Nuclei   int     `json:"nuclei"`        // as stored
-	Source   int     `json:"source_nuclei"` // before resizing
-	Diameter float64 `json:"diameter"`      // median of the whole nuclei in the source, pixels
-	Mean     float64 `json:"mean"`          // luminance of the source, 0..1
-	Std      float64 `json:"std"`
+	ID    string `json:"id"`
+	Kind  string `json:"kind"`
+	Group string `json:"group"`
+	// Source names the laboratory, as far as it can be told (see ReadSources);
+	// empty in sets of versions before 0.3.
+	Source       string  `json:"source,omitempty"`
+	Split        string  `json:"split,omitempty"`
+	W            int     `json:"w"` // pixels, as stored
+	H            int     `json:"h"`
+	C            int     `json:"c"` // 1 or 3
+	SourceW      int     `json:"source_w"`
+	SourceH      int     `json:"source_h"`
+	Nuclei       int     `json:"nuclei"`        // as stored
+	SourceNuclei int     `json:"source_nuclei"` // before resizing
+	Diameter     float64 `json:"diameter"`      // median of the whole nuclei in the source, pixels
+	Mean         float64 `json:"mean"`          // luminance of the source, 0..1
+	Std          float64 `json:"std"`
 	// Inputs are the digests of the source files, Outputs of the stored ones.
 	Inputs  Digests `json:"inputs"`
 	Outputs Digests `json:"outputs"`

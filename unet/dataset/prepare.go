@@ -28,6 +28,9 @@ type Options struct {
 	Strict bool
 	// Fix applies Fix to the labels.
 	Fix bool
+	// Sources says which source images come from, by ID, see ReadSources; the
+	// others are told by rules.
+	Sources map[string]string
 	// Force replaces a set prepared from other input or with other settings.
 	Force bool
 	// Progress, unless nil, is called after each image, by one goroutine at a
@@ -64,7 +67,7 @@ func Prepare(ctx context.Context, src *Source, out string, o Options) (*Metadata
 	if o.Size < 0 || o.Size > maxSize {
 		return nil, fmt.Errorf("size %d: must be 1..%d, or 0 for the images' own", o.Size, maxSize)
 	}
-	set := Settings{Size: o.Size, Seed: o.Seed, Fractions: o.Fractions, Fix: o.Fix}
+	set := Settings{Size: o.Size, Seed: o.Seed, Fractions: o.Fractions, Fix: o.Fix, Sources: sourcesDigest(o.Sources)}
 	old, err := existing(ctx, src, out, set, o)
 	if err != nil {
 		return old, err
@@ -176,6 +179,7 @@ func write(ctx context.Context, src *Source, tmp string, set Settings, o Options
 		}
 	}
 	m.Settings = set
+	m.applySources(o.Sources)
 	members := make([]Member, len(m.Entries))
 	for i, e := range m.Entries {
 		members[i] = Member{e.ID, e.Kind, e.Group}

@@ -108,8 +108,8 @@ func TestPrepareAndLoad(t *testing.T) {
 			if !strings.HasPrefix(s.ID, s.Kind) {
 				t.Errorf("%s was taken for %s", s.ID, s.Kind)
 			}
-			if int(s.Labels.Max()) != e.Nuclei || e.Source != int(want.Labels.Max()) || e.Nuclei > e.Source {
-				t.Errorf("%s: %d nuclei, entry says %d of %d", s.ID, s.Labels.Max(), e.Nuclei, e.Source)
+			if int(s.Labels.Max()) != e.Nuclei || e.SourceNuclei != int(want.Labels.Max()) || e.Nuclei > e.SourceNuclei {
+				t.Errorf("%s: %d nuclei, entry says %d of %d", s.ID, s.Labels.Max(), e.Nuclei, e.SourceNuclei)
 			}
 			nuclei += e.Nuclei
 			if size == 0 {

@@ -2,6 +2,8 @@ package dataset
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -38,6 +40,11 @@ whole groups allow:
 		}
 	}
 	row("all", m.Counts.Splits)
+	b.WriteString("\nThe laboratories the images come from, told by size and look unless a table said so:\n\n| source | images |\n|---|--:|\n")
+	sources := (&Set{Entries: m.Entries}).Sources()
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		fmt.Fprintf(&b, "| %s | %d |\n", name, sources[name])
+	}
 	fmt.Fprintf(&b, "\n%d groups; split seed %d; label fixes %s. Do not edit files here: `unet` checks their digests. Prepare the set again instead.\n",
 		m.Counts.Groups, m.Settings.Seed, map[bool]string{true: "applied (logged as findings)", false: "not applied"}[m.Settings.Fix])
 	return b.String()

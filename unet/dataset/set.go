@@ -54,7 +54,7 @@ func (s *Set) Load(i int) (*Sample, error) {
 	if n := compact(labels); n != e.Nuclei {
 		return nil, &InputError{name, fmt.Sprintf("its labels hold %d nuclei, metadata.json says %d", n, e.Nuclei), "prepare the set again"}
 	}
-	return &Sample{ID: e.ID, Kind: e.Kind, Group: e.Group, Split: e.Split, Image: img.Gray(), Labels: labels}, nil
+	return &Sample{ID: e.ID, Kind: e.Kind, Group: e.Group, Source: e.Source, Split: e.Split, Image: img.Gray(), Labels: labels}, nil
 }
 
 // Verify checks that every stored file has the digest that metadata.json says.

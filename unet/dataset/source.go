@@ -135,49 +135,11 @@ func (s *Source) openZipFile(name string) error {
 	return s.openZip(name, f, st.Size(), true)
 }
 
-// openZip lists the zip; outer says that it may stand for a zip inside it.
+// openZip reads the zip; outer says that it may stand for a zip inside it.
 func (s *Source) openZip(name string, r io.ReaderAt, size int64, outer bool) error {
-	zr, err := zip.NewReader(r, size)
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
-		return &InputError{name, "is not a readable zip archive: " + strings.TrimPrefix(err.Error(), "zip: "), "download it again or give a folder"}
-	}
-	if len(zr.File) > maxFiles {
-		return &InputError{name, fmt.Sprintf("holds %d files, more than %d", len(zr.File), maxFiles), "split it"}
-	}
-	var files []file
-	var inner []*zip.File
-	seen := make(map[string]bool, len(zr.File))
-	var packed uint64
-	for _, f := range zr.File {
-		if f.Mode()&fs.ModeSymlink != 0 {
-			return &InputError{name, fmt.Sprintf("entry %q is a symbolic link", f.Name), "pack the files themselves"}
-		}
-		if bad := badPath(f.Name); bad != "" {
-			return &InputError{name, fmt.Sprintf("entry %q %s", f.Name, bad), "the archive is damaged or hostile; pack it anew"}
-		}
-		if seen[f.Name] {
-			return &InputError{name, fmt.Sprintf("entry %q occurs twice", f.Name), "the archive is damaged or hostile; pack it anew"}
-		}
-		seen[f.Name] = true
-		// Entries that share compressed bytes are the trick of the zip bombs
-		// that unpack to terabytes.
-		if packed += f.CompressedSize64; packed > uint64(size) {
-			return &InputError{name, "has overlapping entries, as zip bombs have", "pack it anew"}
-		}
-		if f.FileInfo().IsDir() || ignored(f.Name) {
-			continue
-		}
-		if f.Flags&1 != 0 {
-			return &InputError{name, fmt.Sprintf("entry %q is encrypted", f.Name), "unpack it with the password and give the folder"}
-		}
-		if strings.EqualFold(path.Ext(f.Name), ".zip") {
-			inner = append(inner, f)
-			continue
-		}
-		if f.UncompressedSize64 > maxFile && isImage(f.Name) {
-			return &InputError{name, fmt.Sprintf("entry %q claims %d bytes, more than %d", f.Name, f.UncompressedSize64, maxFile), "cut the image into smaller ones"}
-		}
-		files = append(files, file{name: f.Name, size: int64(f.UncompressedSize64), open: f.Open})
+	files, inner, err := listZip(name, r, size)
+	if err != nil {
+		return err
 	}
 	if err := s.arrange(name, files); err != nil {
 		return err
@@ -190,6 +152,52 @@ func (s *Source) openZip(name string, r io.ReaderAt, size int64, outer bool) err
 		return err
 	}
 	return s.openInner(name, r, *f)
+}
+
+// listZip lists the files of a zip, zips among them apart, and refuses what no
+// honest archive holds.
+func listZip(name string, r io.ReaderAt, size int64) (files []file, inner []*zip.File, err error) {
+	zr, err := zip.NewReader(r, size)
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+		return nil, nil, &InputError{name, "is not a readable zip archive: " + strings.TrimPrefix(err.Error(), "zip: "), "download it again or give a folder"}
+	}
+	if len(zr.File) > maxFiles {
+		return nil, nil, &InputError{name, fmt.Sprintf("holds %d files, more than %d", len(zr.File), maxFiles), "split it"}
+	}
+	seen := make(map[string]bool, len(zr.File))
+	var packed uint64
+	for _, f := range zr.File {
+		if f.Mode()&fs.ModeSymlink != 0 {
+			return nil, nil, &InputError{name, fmt.Sprintf("entry %q is a symbolic link", f.Name), "pack the files themselves"}
+		}
+		if bad := badPath(f.Name); bad != "" {
+			return nil, nil, &InputError{name, fmt.Sprintf("entry %q %s", f.Name, bad), "the archive is damaged or hostile; pack it anew"}
+		}
+		if seen[f.Name] {
+			return nil, nil, &InputError{name, fmt.Sprintf("entry %q occurs twice", f.Name), "the archive is damaged or hostile; pack it anew"}
+		}
+		seen[f.Name] = true
+		// Entries that share compressed bytes are the trick of the zip bombs
+		// that unpack to terabytes.
+		if packed += f.CompressedSize64; packed > uint64(size) {
+			return nil, nil, &InputError{name, "has overlapping entries, as zip bombs have", "pack it anew"}
+		}
+		if f.FileInfo().IsDir() || ignored(f.Name) {
+			continue
+		}
+		if f.Flags&1 != 0 {
+			return nil, nil, &InputError{name, fmt.Sprintf("entry %q is encrypted", f.Name), "unpack it with the password and give the folder"}
+		}
+		if strings.EqualFold(path.Ext(f.Name), ".zip") {
+			inner = append(inner, f)
+			continue
+		}
+		if f.UncompressedSize64 > maxFile && isImage(f.Name) {
+			return nil, nil, &InputError{name, fmt.Sprintf("entry %q claims %d bytes, more than %d", f.Name, f.UncompressedSize64, maxFile), "cut the image into smaller ones"}
+		}
+		files = append(files, file{name: f.Name, size: int64(f.UncompressedSize64), open: f.Open})
+	}
+	return files, inner, nil
 }
 
 // openInner opens a zip stored inside a zip: in place when it is not
@@ -234,13 +242,46 @@ func (s *Source) openInner(name string, r io.ReaderAt, f *zip.File) error {
 }
 
 func (s *Source) openFolder(dir string) error {
+	files, inner, err := s.listFolder(dir)
+	if err != nil {
+		return err
+	}
+	if err := s.arrange(dir, files); err != nil || len(s.items) > 0 {
+		return err
+	}
+	z, err := chooseInner(dir, inner, func(p string) string { return p })
+	if z == nil || err != nil {
+		return err
+	}
+	return s.openZipFile(filepath.Join(dir, filepath.FromSlash(*z)))
+}
+
+// list lists the files of an archive or a folder, to be read until s is closed.
+func (s *Source) list(name string) ([]file, error) {
+	st, err := os.Stat(name)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	if st.IsDir() {
+		files, _, err := s.listFolder(name)
+		return files, err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	s.closers = append(s.closers, f.Close)
+	files, _, err := listZip(name, f, st.Size())
+	return files, err
+}
+
+// listFolder lists the files below a folder, zips among them apart.
+func (s *Source) listFolder(dir string) (files []file, inner []string, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return fmt.Errorf("dataset: %w", err)
+		return nil, nil, fmt.Errorf("dataset: %w", err)
 	}
 	s.closers = append(s.closers, root.Close)
-	var files []file
-	var inner []string
 	err = fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return fmt.Errorf("dataset: %s: %w", dir, err)
@@ -273,17 +314,7 @@ func (s *Source) openFolder(dir string) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if err := s.arrange(dir, files); err != nil || len(s.items) > 0 {
-		return err
-	}
-	z, err := chooseInner(dir, inner, func(p string) string { return p })
-	if z == nil || err != nil {
-		return err
-	}
-	return s.openZipFile(filepath.Join(dir, filepath.FromSlash(*z)))
+	return files, inner, err
 }
 
 // chooseInner picks stage1_train.zip, or the only zip there is.

@@ -1,0 +1,232 @@
+package dataset
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Sources: which laboratory an image comes from.
+//
+// A model is as good as it is on images of a laboratory it has never seen, and
+// images of one laboratory are alike: same camera, same preparation, same hand
+// that drew the outlines. Every image therefore has a source, and experiments
+// leave whole sources out (Set.LeaveOut). Who knows the sources says so in a
+// table (ReadSources). Else they are told by rules: images of one size (to
+// sizeSlack pixels) and one look have one source,
+//
+//   - gray nuclei on dark: by the black level, the image's 1st percentile,
+//     below or above blackLevel of the range ("dark", "offset");
+//   - stained tissue in colour: by the hue of kinds and whether the median
+//     outside the nuclei is above lightGround ("purple-light", "purple-deep");
+//   - gray tissue: "bright".
+//
+// Two laboratories with the same camera and the same habits become one source,
+// which is the harmless mistake: both are left out together.
+const (
+	blackLevel  = 0.03
+	lightGround = 0.76
+	sizeSlack   = 2
+)
+
+// sourceLook is the part of a source's name that tells looks apart.
+func sourceLook(s *Sample) string {
+	lum := luminance(s.Image)
+	all := sampled(lum, func(int) bool { return true })
+	top := 255.0
+	if s.Image.Bits > 8 || s.Image.Float {
+		// Where the camera's range is unknown, the image's own stands for it.
+		top = max(quantile(all, 1), 1e-9)
+	}
+	shade := func(name string) string {
+		ground := sampled(lum, func(i int) bool { return s.Labels.ID[i] == 0 })
+		if len(ground) > 0 && quantile(ground, 0.5) > lightGround*top {
+			return name + "-light"
+		}
+		return name + "-deep"
+	}
+	switch s.Kind {
+	case HistologyPurple:
+		return shade("purple")
+	case PinkPurple:
+		return shade("pink")
+	case GrayTissue:
+		return "bright"
+	}
+	if quantile(all, 0.01) < blackLevel*top {
+		return "dark"
+	}
+	return "offset"
+}
+
+// nameSources turns looks into names of sources, with the sizes of the source
+// images before them.
+func nameSources(entries []Entry) {
+	type size struct{ w, h int }
+	var sizes []size
+	for i := range entries {
+		sizes = append(sizes, size{entries[i].SourceW, entries[i].SourceH})
+	}
+	slices.SortFunc(sizes, func(a, b size) int { return cmp.Or(cmp.Compare(a.w, b.w), cmp.Compare(a.h, b.h)) })
+	sizes = slices.Compact(sizes)
+	name := map[size]size{}
+	var kept []size
+	for _, s := range sizes {
+		name[s] = s
+		for _, k := range kept {
+			if max(s.w-k.w, k.w-s.w) <= sizeSlack && max(s.h-k.h, k.h-s.h) <= sizeSlack {
+				name[s] = k
+				break
+			}
+		}
+		if name[s] == s {
+			kept = append(kept, s)
+		}
+	}
+	for i := range entries {
+		e := &entries[i]
+		s := name[size{e.SourceW, e.SourceH}]
+		e.Source = fmt.Sprintf("%dx%d-%s", s.w, s.h, e.Source)
+	}
+}
+
+// maxSources bounds the bytes of a table of sources.
+const maxSources = 64 << 20
+
+// ReadSources reads a CSV table with the columns id (or image) and source (or
+// lab): which source each image comes from.
+func ReadSources(name string) (map[string]string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	defer f.Close()
+	const hint = "give a CSV with the columns id and source, one line an image"
+	r := csv.NewReader(io.LimitReader(f, maxSources))
+	header, err := r.Read()
+	if err != nil {
+		return nil, &InputError{name, "is not a table: " + oneLine(err), hint}
+	}
+	column := func(names ...string) int {
+		return slices.IndexFunc(header, func(h string) bool {
+			return slices.Contains(names, strings.ToLower(strings.TrimSpace(strings.TrimPrefix(h, "\ufeff"))))
+		})
+	}
+	id, source := column("id", "image", "imageid"), column("source", "lab")
+	if id < 0 || source < 0 {
+		return nil, &InputError{name, fmt.Sprintf("has no columns id and source, but %s", strings.Join(header, ", ")), hint}
+	}
+	table := map[string]string{}
+	for line := 2; ; line++ {
+		row, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return table, nil
+		}
+		if err != nil {
+			return nil, &InputError{name, oneLine(err), hint}
+		}
+		k, v := strings.TrimSpace(row[id]), strings.TrimSpace(row[source])
+		switch {
+		case k == "" || v == "":
+			return nil, &InputError{name, fmt.Sprintf("line %d names no image or no source", line), hint}
+		case table[k] != "" && table[k] != v:
+			return nil, &InputError{name, fmt.Sprintf("line %d gives %q a second source", line, k), "keep one"}
+		}
+		table[k] = v
+	}
+}
+
+// applySources puts the sources of a table in place of those told by rules.
+func (m *Metadata) applySources(table map[string]string) {
+	known := map[string]bool{}
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		known[e.ID] = true
+		if s, ok := table[e.ID]; ok {
+			e.Source = s
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(table)) {
+		if !known[id] {
+			m.Findings = append(m.Findings, Finding{Info, id, "", "unknown-source", "the table of sources names it, but there is no such image"})
+		}
+	}
+}
+
+// sourcesDigest is the SHA-256 sum of a table of sources, "" of none.
+func sourcesDigest(table map[string]string) string {
+	if len(table) == 0 {
+		return ""
+	}
+	h := sha256.New()
+	for _, id := range slices.Sorted(maps.Keys(table)) {
+		addPart(h, []byte(id))
+		addPart(h, []byte(table[id]))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Sources counts the images of every source.
+func (s *Set) Sources() map[string]int {
+	n := map[string]int{}
+	for i := range s.Entries {
+		n[s.Entries[i].Source]++
+	}
+	return n
+}
+
+// Folds spreads the sources over n folds, whole: from the largest source on,
+// each goes to the fold that has the fewest images. It depends on the counts
+// and names only.
+func (s *Set) Folds(n int) ([][]string, error) {
+	count := s.Sources()
+	if count[""] > 0 {
+		return nil, &InputError{s.Dir, "does not say which source its images come from", "prepare it again with this version"}
+	}
+	if n < 2 || n > len(count) {
+		return nil, &InputError{s.Dir, fmt.Sprintf("has images of %d sources, which cannot make %d folds", len(count), n), "a fold needs a source of its own: choose fewer"}
+	}
+	names := slices.SortedFunc(maps.Keys(count), func(a, b string) int {
+		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b))
+	})
+	folds, images := make([][]string, n), make([]int, n)
+	for _, name := range names {
+		least := slices.Index(images, slices.Min(images))
+		folds[least] = append(folds[least], name)
+		images[least] += count[name]
+	}
+	return folds, nil
+}
+
+// LeaveOut returns the set with the images of some sources as its test split
+// and all others for training: those of its val split stay there.
+func (s *Set) LeaveOut(sources []string) (*Set, error) {
+	out := *s
+	out.Entries = slices.Clone(s.Entries)
+	n := map[string]int{}
+	for i := range out.Entries {
+		e := &out.Entries[i]
+		switch {
+		case slices.Contains(sources, e.Source):
+			e.Split = Test
+			n[e.Source]++
+		case e.Split == Test:
+			e.Split = Train
+		}
+	}
+	for _, name := range sources {
+		if n[name] == 0 {
+			return nil, &InputError{s.Dir, fmt.Sprintf("has no images of the source %q", name),
+				"its sources are " + strings.Join(slices.Sorted(maps.Keys(s.Sources())), ", ")}
+		}
+	}
+	return &out, nil
+}

@@ -1,0 +1,212 @@
+package dataset
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Sizes and looks tell sources; a table overrules them; folds keep sources
+// whole and cover all images.
+func TestSources(t *testing.T) {
+	entries := []Entry{
+		{ID: "a", SourceW: 161, SourceH: 519, Source: "dark"}, {ID: "b", SourceW: 162, SourceH: 519, Source: "dark"},
+		{ID: "c", SourceW: 256, SourceH: 256, Source: "dark"}, {ID: "d", SourceW: 256, SourceH: 256, Source: "offset"},
+		{ID: "e", SourceW: 256, SourceH: 256, Source: "offset"}, {ID: "f", SourceW: 320, SourceH: 256, Source: "purple-light"},
+	}
+	nameSources(entries)
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Source)
+	}
+	want := []string{"161x519-dark", "161x519-dark", "256x256-dark", "256x256-offset", "256x256-offset", "320x256-purple-light"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	m := &Metadata{Entries: entries}
+	m.applySources(map[string]string{"f": "clinic", "nobody": "x"})
+	if entries[5].Source != "clinic" || len(m.Findings) != 1 || m.Findings[0].ID != "nobody" {
+		t.Errorf("%q, %v", entries[5].Source, m.Findings)
+	}
+	s := &Set{Entries: entries}
+	folds, err := s.Folds(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	tested := 0
+	for _, f := range folds {
+		for _, name := range f {
+			seen[name]++
+		}
+		left, err := s.LeaveOut(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, e := range left.Entries {
+			if out := slices.Contains(f, entries[i].Source); (e.Split == Test) != out {
+				t.Errorf("%s is in %q", e.ID, e.Split)
+			}
+		}
+		tested += len(left.Split(Test))
+	}
+	if len(seen) != 4 || tested != len(entries) {
+		t.Errorf("%v: %d images tested", folds, tested)
+	}
+	for name, n := range seen {
+		if n != 1 {
+			t.Errorf("%s is in %d folds", name, n)
+		}
+	}
+	if _, err := s.Folds(5); err == nil {
+		t.Error("five folds of four sources accepted")
+	}
+	if _, err := s.LeaveOut([]string{"clinic", "ward"}); err == nil || !strings.Contains(err.Error(), "ward") {
+		t.Errorf("an unknown source: %v", err)
+	}
+}
+
+func TestReadSources(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"id,source\na,x\nb,y\n", ""},
+		{"\ufeffImage, Lab\na,x\n", ""},
+		{"id,camera\na,x\n", "has no columns"},
+		{"id,source\na,x\na,y\n", "second source"},
+		{"id,source\n,x\n", "line 2"},
+		{"", "not a table"},
+	} {
+		name := filepath.Join(t.TempDir(), "sources.csv")
+		if err := os.WriteFile(name, []byte(c.text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		table, err := ReadSources(name)
+		var bad *InputError
+		switch {
+		case c.want == "" && (err != nil || table["a"] != "x"):
+			t.Errorf("%q: %v, %v", c.text, table, err)
+		case c.want != "" && (!errors.As(err, &bad) || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%q: %v", c.text, err)
+		}
+	}
+}
+
+// The looks of synthetic images give several sources.
+func TestSourcesOfSynthetic(t *testing.T) {
+	samples, err := Synthesise(Synthesis{Count: 10, Size: 96, Seed: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	looks := map[string]bool{}
+	for _, s := range samples {
+		looks[sourceLook(s)] = true
+	}
+	if !looks["bright"] || len(looks) < 4 {
+		t.Errorf("looks: %v", looks)
+	}
+}
+
+// repack makes a zip of some of the files of a synthetic one and of others.
+func repack(t *testing.T, from []byte, keep func(name string) string, more map[string]string) string {
+	t.Helper()
+	r, err := zip.NewReader(bytes.NewReader(from), int64(len(from)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, f := range r.File {
+		if to := keep(f.Name); to != "" {
+			g, err := f.OpenRaw()
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := f.FileHeader
+			h.Name = to
+			w, err := z.CreateRaw(&h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(w, g); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, text := range more {
+		w, err := z.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "part.zip")
+	if err := os.WriteFile(name, b.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// Corrections replace the masks of an image, and take images out.
+func TestCorrectAndJoin(t *testing.T) {
+	var b bytes.Buffer
+	if err := Generate(t.Context(), &b, Synthesis{Count: 4, Size: 128, Seed: 3}); err != nil {
+		t.Fatal(err)
+	}
+	whole := repack(t, b.Bytes(), func(n string) string { return n }, nil)
+	src, err := OpenSource(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	ids := src.IDs()
+	first := true
+	fixes := repack(t, b.Bytes(), func(n string) string {
+		if !strings.HasPrefix(n, ids[1]+"/masks/") || !first {
+			return ""
+		}
+		first = false
+		return n
+	}, map[string]string{"removed.txt": ids[0] + "\n", "nobody/masks/x.png": "?"})
+	before, _ := src.Read(1)
+	if err := src.Correct(fixes); err != nil {
+		t.Fatal(err)
+	}
+	if got := src.IDs(); !slices.Equal(got, ids[1:]) {
+		t.Errorf("%q remain, want %q", got, ids[1:])
+	}
+	if after, _ := src.Read(0); after.Labels.Max() != 1 || before.Labels.Max() < 2 {
+		t.Errorf("%d nuclei before, %d after", before.Labels.Max(), after.Labels.Max())
+	}
+	if err := src.Join(whole); err == nil || !strings.Contains(err.Error(), "of that name") {
+		t.Errorf("joining the same images: %v", err)
+	}
+	half := func(odd int) string {
+		return repack(t, b.Bytes(), func(n string) string {
+			if slices.Index(ids, strings.Split(n, "/")[0])%2 == odd {
+				return n
+			}
+			return ""
+		}, nil)
+	}
+	two, err := OpenSource(half(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer two.Close()
+	if err := two.Join(half(1)); err != nil || !slices.Equal(two.IDs(), ids) {
+		t.Errorf("%v: %q", err, two.IDs())
+	}
+	if err := two.Correct(filepath.Dir(half(0))); err == nil {
+		t.Error("a folder without corrections accepted")
+	}
+}
