@@ -25,14 +25,16 @@ func evaluateCommand() *cli.Command {
 		Description: "Scores pixels (accuracy, precision, recall, F1 = Dice, IoU) and nuclei (AP,\n" +
 			"precision, recall, F1 and PQ at IoU 0.50 to 0.95, with counts pooled over images\n" +
 			"and as means over images; AJI; the Kaggle score; kinds of errors) on each split\n" +
-			"and for each kind of image. --out writes index.html with pictures of random, the\n" +
+			"and for each kind of image and each source (laboratory). --out writes index.html with pictures of random, the\n" +
 			"best and the worst images of val and of random ones of train, the same sheets as\n" +
 			"PNG, curves.png, metrics.json and images.csv.\n\n" +
 			"--tune chooses the model's thresholds on the validation split and stores them in\n" +
-			"the model file. --solution scores a table of run lengths by Kaggle's rules.",
+			"the model file. --split-by source scores a model of `unet train --split-by source`\n" +
+			"on the sources it has not seen, as test. --solution scores a table of run lengths by Kaggle's rules.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "`MODEL` file, or embedded:NAME (default: the built-in model)"},
 			&cli.StringFlag{Name: "split", Usage: "`SPLITS` to score, such as val or train,val (default: all)"},
+			&cli.StringFlag{Name: "split-by", Usage: "source: score the images of the sources that training left out"},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` for the report"},
 			&cli.IntFlag{Name: "samples", Value: 6, Usage: "images on each sheet of the report, 1 to 50"},
 			&cli.BoolFlag{Name: "tta", Usage: "average over mirror images: better, four times slower"},
@@ -92,15 +94,30 @@ func runEvaluate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	splits, err := parseSplits(c.String("split"), set)
-	if err != nil {
-		return err
-	}
 	m, err := modelFor(file)
 	if err != nil {
 		return err
 	}
 	defer m.Params.Free()
+	wanted := c.String("split")
+	if by, err := splitBySource(c); err != nil {
+		return err
+	} else if by {
+		left := m.Card.Training.LeftOut
+		if len(left) == 0 {
+			return withHint(usagef("--split-by source: no source was left out when this model was trained"), "train one with `unet train --split-by source`")
+		}
+		if set, err = set.LeaveOut(left); err != nil {
+			return err
+		}
+		if wanted == "" {
+			wanted = dataset.Test
+		}
+	}
+	splits, err := parseSplits(wanted, set)
+	if err != nil {
+		return err
+	}
 	numbers, err := precision(c, m)
 	if err != nil {
 		return err
@@ -178,6 +195,18 @@ func runEvaluate(c *cli.Context) error {
 		t.printf("\nreport %s\n", filepath.Join(out, "index.html"))
 	}
 	return nil
+}
+
+// splitBySource reads --split-by.
+func splitBySource(c *cli.Context) (bool, error) {
+	switch by := c.String("split-by"); by {
+	case "":
+		return false, nil
+	case "source":
+		return true, nil
+	default:
+		return false, usagef("--split-by %q: source", by)
+	}
 }
 
 // parseSplits reads --split; none means every split that has images.

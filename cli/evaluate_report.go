@@ -72,9 +72,15 @@ func printEvaluation(t *terminal, r *evaluateResult) error {
 	tables := []*report.Table{pixelTable("Pixels", "split", pixels), nucleusTable("Nuclei", "split", nuclei)}
 	m := mainSplit(ev)
 	tables = append(tables, pixelTable("Pixels of "+m.Name+" by kind", "kind", m.Kinds), nucleusTable("Nuclei of "+m.Name+" by kind", "kind", m.Kinds))
+	if len(m.Sources) > 0 {
+		tables = append(tables, nucleusTable("Nuclei of "+m.Name+" by source", "source", m.Sources))
+	}
 	iou := iouTable(&m.All.Nuclei)
 	iou.Title = "Nuclei of " + m.Name + " by IoU threshold"
-	tables = append(tables, iou, errorTable("Nuclei of "+m.Name+" by outcome at IoU 0.5", append(slices.Clone(m.Kinds), m.All)))
+	tables = append(tables, iou, errorTable("Nuclei of "+m.Name+" by outcome at IoU 0.5", "kind", append(slices.Clone(m.Kinds), m.All)))
+	if len(m.Sources) > 0 {
+		tables = append(tables, errorTable("Nuclei of "+m.Name+" by source and outcome", "source", m.Sources))
+	}
 	for i, tab := range tables {
 		if i > 0 {
 			t.printf("\n")
@@ -82,6 +88,9 @@ func printEvaluation(t *terminal, r *evaluateResult) error {
 		if err := t.table(tab); err != nil {
 			return err
 		}
+	}
+	if n := len(m.Sources); n > 0 {
+		t.printf("\nmean over %s of the Kaggle score on %s: %s\n", count(n, "source"), m.Name, four(m.SourceScore))
 	}
 	t.printf("\nmask threshold %s (best F1 on %s: %s at %s)\n", short(ev.Threshold), m.Name, four(m.Best.F1), short(m.Best.Threshold))
 	t.printf("nuclei: %s\n", paramsText(r.Model.Kind, ev.Instance))
@@ -126,8 +135,8 @@ func nucleusTable(title, first string, rows []evaluate.SetScores) *report.Table 
 	return t
 }
 
-func errorTable(title string, rows []evaluate.SetScores) *report.Table {
-	t := &report.Table{Title: title, Columns: append([]report.Column{{Name: "kind"}},
+func errorTable(title, first string, rows []evaluate.SetScores) *report.Table {
+	t := &report.Table{Title: title, Columns: append([]report.Column{{Name: first}},
 		numeric("matched", "missed", "merged", "split", "inexact", "invented")...)}
 	for _, r := range rows {
 		e := r.Nuclei.Errors
@@ -197,8 +206,14 @@ func writeEvaluation(ctx context.Context, t *terminal, out string, r *evaluateRe
 		}
 		sec.Text("Nuclei by IoU threshold: AP = TP/(TP+FP+FN), precision, recall, F1 and panoptic quality, with counts pooled over images and (/img) as means over images.")
 		sec.Table(iouTable(&s.All.Nuclei))
+		if s != m && len(s.Sources) > 0 {
+			sec.Table(nucleusTable("Nuclei", "source", s.Sources))
+		}
 		sec.Text("Nuclei by outcome at IoU 0.5; invented are predicted nuclei, the others true ones.")
-		sec.Table(errorTable("", append(slices.Clone(s.Kinds), s.All)))
+		sec.Table(errorTable("", "kind", append(slices.Clone(s.Kinds), s.All)))
+		if len(s.Sources) > 0 {
+			sec.Table(errorTable("", "source", s.Sources))
+		}
 	}
 
 	files := map[string]func(io.Writer) error{
@@ -288,6 +303,10 @@ func evaluationPage(r *evaluateResult) *report.Evaluation {
 	table("Nuclei", "split", nucleusNames, nuclei, all)
 	table("Pixels of "+m.Name, "kind", pixelNames, pixels, m.Kinds)
 	table("Nuclei of "+m.Name, "kind", nucleusNames, nuclei, m.Kinds)
+	if n := len(m.Sources); n > 0 {
+		table("Nuclei of "+m.Name+" by laboratory", "source", nucleusNames, nuclei, m.Sources)
+		in.Facts = append(in.Facts, report.Fact{Name: "mean over sources", Value: fmt.Sprintf("%s: the mean over %s of the Kaggle score on %s", four(m.SourceScore), count(n, "source"), m.Name)})
+	}
 	stored := evaluate.ThresholdScores{Threshold: ev.Threshold, PixelScores: m.All.Pixels}
 	for _, o := range insertThreshold(m.Curve, stored) {
 		in.Thresholds = append(in.Thresholds, report.ThresholdPoint{Threshold: o.Threshold, Precision: o.Precision, Recall: o.Recall, F1: o.F1})
@@ -410,13 +429,13 @@ func picture(ctx context.Context, p *unet.Predictor, set *dataset.Set, im *evalu
 
 // imageRows is images.csv.
 func imageRows(ev *evaluate.Evaluation) [][]string {
-	rows := [][]string{{"split", "image", "kind", "group", "width", "height", "loss", "accuracy", "precision", "recall", "f1_dice", "iou",
+	rows := [][]string{{"split", "image", "kind", "group", "source", "width", "height", "loss", "accuracy", "precision", "recall", "f1_dice", "iou",
 		"pixels_tp", "pixels_fp", "pixels_fn", "pixels_tn", "nuclei_true", "nuclei_predicted", "ap", "ap50", "ap75", "nuclei_f1", "pq", "aji",
 		"matched", "missed", "merged", "split_up", "inexact", "invented"}}
 	num := func(v float64) string { return strconv.FormatFloat(v, 'g', 7, 64) }
 	for _, s := range ev.Splits {
 		for _, v := range s.Images {
-			row := []string{s.Name, v.ID, v.Kind, v.Group, strconv.Itoa(v.W), strconv.Itoa(v.H)}
+			row := []string{s.Name, v.ID, v.Kind, v.Group, v.Source, strconv.Itoa(v.W), strconv.Itoa(v.H)}
 			px, e := v.Pixels, v.Errors
 			for _, x := range []float64{v.Loss, px.Accuracy, px.Precision, px.Recall, px.F1, px.IoU} {
 				row = append(row, num(x))

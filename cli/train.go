@@ -41,10 +41,15 @@ func trainCommand() *cli.Command {
 			"--from starts from a model's weights and thresholds: a fifth of the learning rate,\n" +
 			"an early end. That model is scored on the validation images, too, and stays the\n" +
 			"result if no epoch is better by --min-delta. The result suits images like those it\n" +
-			"was trained on, and others less than before.",
+			"was trained on, and others less than before.\n\n" +
+			"--split-by source --fold 2/5 shows what a model is worth on laboratories it has not\n" +
+			"seen: the sources of the set are spread over five folds, and those of the second\n" +
+			"are left out. `unet evaluate --split-by source` scores the model on them.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the run"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --out with its settings"},
+			&cli.StringFlag{Name: "split-by", Usage: "source: leave out the sources (laboratories) of one --fold"},
+			&cli.StringFlag{Name: "fold", Value: "1/5", Usage: "`K/N`: the fold of N that --split-by source leaves out"},
 			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of settings that differ, all of which config.yaml shows"},
 			&cli.StringFlag{Name: "arch", Value: unet.Nuclei, Usage: "kind of model: nuclei or paper", Category: network},
 			&cli.StringFlag{Name: "preset", Value: "standard", Usage: "length of training of a nuclei model: quick (5 minutes on two cores), standard (30) or best (90)", Category: schedule},
@@ -88,6 +93,10 @@ func runTrain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	set, left, err := leaveOut(c, set)
+	if err != nil {
+		return err
+	}
 	cfg, err := trainConfig(c, set, out)
 	if err != nil {
 		return err
@@ -115,6 +124,8 @@ func runTrain(c *cli.Context) error {
 		return usagef("--memory %q: high or low", m)
 	}
 	tr.Card.Name = c.String("name")
+	tr.Card.Training.LeftOut = left
+	tr.DataHash = leftOutHash(tr.DataHash, left)
 	tr.Card.Training.License = c.String("license")
 	tr.Card.Training.Program = version()
 	if from := c.String("from"); from != "" {
@@ -134,6 +145,38 @@ func runTrain(c *cli.Context) error {
 	}
 	defer r.Model.Params.Free()
 	return run.summary(r)
+}
+
+// leaveOut takes the sources of a fold out of the set, if asked to.
+func leaveOut(c *cli.Context, set *dataset.Set) (*dataset.Set, []string, error) {
+	by, err := splitBySource(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !by {
+		if c.IsSet("fold") {
+			return nil, nil, usagef("--fold goes with --split-by source")
+		}
+		return set, nil, nil
+	}
+	var k, n int
+	if _, err := fmt.Sscanf(c.String("fold"), "%d/%d", &k, &n); err != nil || k < 1 || k > n {
+		return nil, nil, usagef("--fold %q: a fold and their number, such as 2/5", c.String("fold"))
+	}
+	folds, err := set.Folds(n)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err = set.LeaveOut(folds[k-1])
+	return set, folds[k-1], err
+}
+
+// leftOutHash makes the digest of a set that of what is left of it.
+func leftOutHash(hash string, left []string) string {
+	if len(left) == 0 {
+		return hash
+	}
+	return hash + " without " + strings.Join(left, ",")
 }
 
 // oneArgument returns the command's only argument.

@@ -48,7 +48,32 @@ func (in Input) Range(samples []float32, img *imageio.Image) (lo, hi float64) {
 		}
 		return 0, hi
 	}
-	return in.spread(percentiles(samples, in.Low, in.High))
+	return in.levels(percentiles(samples), !img.Float)
+}
+
+// levels chooses the sample values that become 0 and 1 from the percentiles of
+// an image. whole says that its samples are whole numbers.
+//
+// A saturated speck of dust or some hot pixels may be more than 100 - High
+// percent of an image and would leave the nuclei next to nothing of the range.
+// With Outliers, the upper level is at most so many times as far above the
+// lower one as the 99th percentile is, if that is of structure: clear of the
+// noise of the background, which the 5th and the 25th percentile tell. (In a
+// field of a single nucleus it is not, and what lies above is that nucleus.)
+func (in Input) levels(percentile func(percent float64) float64, whole bool) (lo, hi float64) {
+	lo, hi = percentile(in.Low), percentile(in.High)
+	if in.Outliers > 0 {
+		const sigmas = 0.97 // from the 5th to the 25th percentile of a normal distribution
+		ground, bright := percentile(25), percentile(99)
+		noise := (ground - percentile(5)) / sigmas
+		if whole {
+			noise = max(noise, 0.5)
+		}
+		if bright-ground > 6*noise {
+			hi = min(hi, lo+in.Outliers*(bright-lo))
+		}
+	}
+	return in.spread(lo, hi)
 }
 
 // spread keeps the levels of a constant image apart.
@@ -59,12 +84,12 @@ func (in Input) spread(lo, hi float64) (float64, float64) {
 	return lo, hi
 }
 
-// percentiles returns two percentiles with linear interpolation, as
+// percentiles returns the percentiles of samples with linear interpolation, as
 // numpy.percentile does. Non-finite samples count as none.
-func percentiles(samples []float32, low, high float64) (lo, hi float64) {
+func percentiles(samples []float32) func(percent float64) float64 {
 	// Integer samples of up to 16 bits: a histogram is exact and fast.
 	if hist := histogram(samples); hist != nil {
-		return histogramPercentiles(hist, 0, low, high)
+		return histogramPercentiles(hist, 0)
 	}
 	finite := make([]float32, 0, len(samples))
 	for _, v := range samples {
@@ -73,11 +98,12 @@ func percentiles(samples []float32, low, high float64) (lo, hi float64) {
 		}
 	}
 	if len(finite) == 0 {
-		return 0, 1
+		return func(percent float64) float64 { return percent / 100 } // 0 to 1
 	}
 	slices.Sort(finite)
-	at := func(rank int) float64 { return float64(finite[rank]) }
-	return interpolate(len(finite), low, at), interpolate(len(finite), high, at)
+	return func(percent float64) float64 {
+		return interpolate(len(finite), percent, func(rank int) float64 { return float64(finite[rank]) })
+	}
 }
 
 // histogram counts samples that are whole numbers of up to 16 bits; it is nil
@@ -104,7 +130,7 @@ func histogram(samples []float32) []int {
 }
 
 // histogramPercentiles is percentiles of hist[i] samples of each value first+i.
-func histogramPercentiles(hist []int, first int, low, high float64) (lo, hi float64) {
+func histogramPercentiles(hist []int, first int) func(percent float64) float64 {
 	total := 0
 	for _, n := range hist {
 		total += n
@@ -117,7 +143,7 @@ func histogramPercentiles(hist []int, first int, low, high float64) (lo, hi floa
 		}
 		return float64(first + len(hist) - 1)
 	}
-	return interpolate(total, low, at), interpolate(total, high, at)
+	return func(percent float64) float64 { return interpolate(total, percent, at) }
 }
 
 func interpolate(n int, percent float64, at func(rank int) float64) float64 {

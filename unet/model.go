@@ -70,9 +70,10 @@ type Training struct {
 	Program  string             `json:"program,omitempty"` // version that trained it
 	ISA      string             `json:"isa,omitempty"`
 	Date     string             `json:"date,omitempty"`
-	Data     string             `json:"data,omitempty"`    // description and hash of the set
-	License  string             `json:"license,omitempty"` // of the data, and so of the weights
-	From     string             `json:"from,omitempty"`    // SHA-256 of the model it began with
+	Data     string             `json:"data,omitempty"`     // description and hash of the set
+	LeftOut  []string           `json:"left_out,omitempty"` // sources kept out of training
+	License  string             `json:"license,omitempty"`  // of the data, and so of the weights
+	From     string             `json:"from,omitempty"`     // SHA-256 of the model it began with
 	Images   int                `json:"images,omitempty"`
 	Epochs   int                `json:"epochs,omitempty"` // done when these weights were kept
 	Steps    int                `json:"steps,omitempty"`
@@ -87,6 +88,9 @@ type Input struct {
 	Normalise string  `json:"normalise" yaml:"normalise"`
 	Low       float64 `json:"low,omitempty" yaml:"low"`
 	High      float64 `json:"high,omitempty" yaml:"high"`
+	// Outliers bounds High against few bright pixels: see levels. 0: no bound,
+	// as in models before version 0.3.
+	Outliers float64 `json:"outliers,omitempty" yaml:"outliers,omitempty"`
 	// Size is the square every image is resized to; 0: native scale, tiled.
 	Size int `json:"size,omitempty" yaml:"size"`
 }
@@ -255,6 +259,8 @@ func (in Input) Check() error {
 		return fmt.Errorf("unknown normalisation %q: range or percentile", in.Normalise)
 	case in.Normalise == "percentile" && !(in.Low >= 0 && in.Low < in.High && in.High <= 100):
 		return fmt.Errorf("percentiles %v and %v", in.Low, in.High)
+	case in.Outliers != 0 && !(in.Outliers >= 1):
+		return fmt.Errorf("outliers %v: 0, or at least 1", in.Outliers)
 	case in.Size < 0 || in.Size > 4096:
 		return fmt.Errorf("input size %d", in.Size)
 	}

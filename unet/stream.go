@@ -82,7 +82,7 @@ func (in Input) Levels(ctx context.Context, src Rows) (Levels, error) {
 		}
 	}
 	if hist != nil && in.Normalise == "percentile" {
-		l.Low, l.High = in.spread(histogramPercentiles(hist, -signed, in.Low, in.High))
+		l.Low, l.High = in.levels(histogramPercentiles(hist, -signed), true)
 	} else {
 		l.Low, l.High = in.Range(kept, first)
 	}

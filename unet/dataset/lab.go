@@ -207,7 +207,8 @@ func (s *Set) Folds(n int) ([][]string, error) {
 }
 
 // LeaveOut returns the set with the images of some sources as its test split
-// and all others for training: those of its val split stay there.
+// and all others for training: those of its val split stay there, and where
+// that leaves none, a tenth of the others is split off anew.
 func (s *Set) LeaveOut(sources []string) (*Set, error) {
 	out := *s
 	out.Entries = slices.Clone(s.Entries)
@@ -227,6 +228,21 @@ func (s *Set) LeaveOut(sources []string) (*Set, error) {
 			return nil, &InputError{s.Dir, fmt.Sprintf("has no images of the source %q", name),
 				"its sources are " + strings.Join(slices.Sorted(maps.Keys(s.Sources())), ", ")}
 		}
+	}
+	if len(out.Split(Val)) > 0 {
+		return &out, nil
+	}
+	var rest []Member
+	for _, i := range out.Split(Train) {
+		e := &out.Entries[i]
+		rest = append(rest, Member{e.ID, e.Kind, e.Group})
+	}
+	splits, err := Split(rest, Fractions{Train: 0.9, Val: 0.1}, s.Meta.Settings.Seed)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range out.Split(Train) {
+		out.Entries[i].Split = splits[out.Entries[i].ID]
 	}
 	return &out, nil
 }

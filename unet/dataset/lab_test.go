@@ -20,6 +20,9 @@ func TestSources(t *testing.T) {
 		{ID: "c", SourceW: 256, SourceH: 256, Source: "dark"}, {ID: "d", SourceW: 256, SourceH: 256, Source: "offset"},
 		{ID: "e", SourceW: 256, SourceH: 256, Source: "offset"}, {ID: "f", SourceW: 320, SourceH: 256, Source: "purple-light"},
 	}
+	for i := range entries {
+		entries[i].Kind, entries[i].Group, entries[i].Split = FluorescenceSmall, entries[i].ID, Train
+	}
 	nameSources(entries)
 	var got []string
 	for _, e := range entries {
@@ -34,7 +37,7 @@ func TestSources(t *testing.T) {
 	if entries[5].Source != "clinic" || len(m.Findings) != 1 || m.Findings[0].ID != "nobody" {
 		t.Errorf("%q, %v", entries[5].Source, m.Findings)
 	}
-	s := &Set{Entries: entries}
+	s := &Set{Entries: entries, Meta: &Metadata{}}
 	folds, err := s.Folds(3)
 	if err != nil {
 		t.Fatal(err)
@@ -53,6 +56,9 @@ func TestSources(t *testing.T) {
 			if out := slices.Contains(f, entries[i].Source); (e.Split == Test) != out {
 				t.Errorf("%s is in %q", e.ID, e.Split)
 			}
+		}
+		if len(left.Split(Val)) == 0 {
+			t.Error("no images for validation")
 		}
 		tested += len(left.Split(Test))
 	}

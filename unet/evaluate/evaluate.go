@@ -36,6 +36,11 @@ type SplitScores struct {
 	Name  string      `json:"name"`
 	All   SetScores   `json:"all"`
 	Kinds []SetScores `json:"kinds"`
+	// Sources are the scores by laboratory, where the set tells; SourceScore
+	// is the mean over them of the Kaggle score: what to expect of images of
+	// a laboratory, whichever it is.
+	Sources     []SetScores `json:"sources,omitempty"`
+	SourceScore float64     `json:"source_score,omitempty"`
 	// Best is the threshold of the highest F1 on this split; Curve holds the
 	// thresholds k/64.
 	Best   ThresholdScores   `json:"best_threshold"`
@@ -148,6 +153,7 @@ type ImageScores struct {
 	Index     int         `json:"-"` // in the set
 	Kind      string      `json:"kind"`
 	Group     string      `json:"group"`
+	Source    string      `json:"source,omitempty"`
 	W         int         `json:"w"`
 	H         int         `json:"h"`
 	Loss      float64     `json:"loss"`
@@ -277,7 +283,7 @@ func scoreImage(card unet.Card, s *dataset.Sample, m instance.Maps, taus []float
 	r := o.Result(taus)
 	at50, at75 := r.At[0].Scores(0.5), r.At[5].Scores(0.75)
 	return &ImageScores{
-		ID: s.ID, Kind: s.Kind, Group: s.Group, W: m.W, H: m.H,
+		ID: s.ID, Kind: s.Kind, Group: s.Group, Source: s.Source, W: m.W, H: m.H,
 		Loss: metrics.CrossEntropy(foreground, s.Labels) / float64(len(foreground)), Pixels: pixelScores(c.At(card.Threshold)),
 		Truth: r.Truth, Predicted: r.Pred, AP: r.Score(), AP50: at50.AP, AP75: at75.AP, F1: at50.F1, PQ: at50.PQ, AJI: r.AJI(),
 		Errors: countErrors(o), result: r, pixels: len(foreground),
@@ -291,18 +297,37 @@ func splitScores(name string, images []ImageScores, curve *metrics.Curve) SplitS
 	for _, o := range curve.Points(16) {
 		s.Curve = append(s.Curve, ThresholdScores{o.Threshold, pixelScores(o.Pixels)})
 	}
-	for _, k := range dataset.Kinds {
-		var of []ImageScores
-		for _, v := range images {
-			if v.Kind == k {
-				of = append(of, v)
-			}
-		}
-		if len(of) > 0 {
-			s.Kinds = append(s.Kinds, setScores(k, of))
+	kind, source := func(v *ImageScores) string { return v.Kind }, func(v *ImageScores) string { return v.Source }
+	s.Kinds = scoresBy(images, dataset.Kinds, kind)
+	var sources []string
+	for i := range images {
+		if name := images[i].Source; name != "" && !slices.Contains(sources, name) {
+			sources = append(sources, name)
 		}
 	}
+	slices.Sort(sources)
+	s.Sources = scoresBy(images, sources, source)
+	for i := range s.Sources {
+		s.SourceScore += s.Sources[i].Nuclei.Kaggle / float64(len(s.Sources))
+	}
 	return s
+}
+
+// scoresBy scores the images of each of the names that there are images of.
+func scoresBy(images []ImageScores, names []string, of func(*ImageScores) string) []SetScores {
+	var list []SetScores
+	for _, name := range names {
+		var some []ImageScores
+		for i := range images {
+			if of(&images[i]) == name {
+				some = append(some, images[i])
+			}
+		}
+		if len(some) > 0 {
+			list = append(list, setScores(name, some))
+		}
+	}
+	return list
 }
 
 func setScores(name string, images []ImageScores) SetScores {

@@ -28,6 +28,9 @@ type Config struct {
 	// Balance is the power with which kinds and groups of images are drawn:
 	// 1 as they are, 0 all equally often.
 	Balance float64 `yaml:"balance"`
+	// Scenes is the share of patches that show synthetic crowded tissue, in
+	// which nuclei of the training images are packed (package scene).
+	Scenes float64 `yaml:"scenes,omitempty" json:",omitempty"` // not in older checkpoints
 
 	Loss map[string]core.Loss `yaml:"loss"` // of each head
 	// PixelWeights uses the weight map (touching borders, small nuclei).
@@ -94,7 +97,7 @@ func NucleiConfig(preset string) (Config, error) {
 		// nuclei told apart (unet/weights/ablation.md).
 		Arch: unet.Arch{Channels: 3, Depth: 3, Width: 32, Norm: "batch",
 			Heads: []string{unet.HeadForeground, unet.HeadBorder, unet.HeadDistance}},
-		Input: unet.Input{Normalise: "percentile", Low: 1, High: 99.8}, Threshold: 0.5,
+		Input: unet.Input{Normalise: "percentile", Low: 1, High: 99.8, Outliers: 2.5}, Threshold: 0.5,
 		Seed: 1, Batch: 8, Epochs: epochs, Steps: 400, Augment: policy, Balance: augment.Tempered,
 		Loss: map[string]core.Loss{
 			unet.HeadForeground: {Scale: 1, BCE: 1, Dice: 1},
@@ -170,6 +173,8 @@ func (c Config) Check() error {
 		return fmt.Errorf("learning rate %v: above 0, up to 10", c.LearningRate)
 	case !(c.WeightDecay >= 0) || !(c.Clip >= 0) || !(c.EMA >= 0 && c.EMA < 1) || !(c.Balance >= 0 && c.Balance <= 1):
 		return fmt.Errorf("weight_decay, clip, ema (below 1) and balance (up to 1) must not be negative")
+	case !(c.Scenes >= 0 && c.Scenes <= 1):
+		return fmt.Errorf("scenes %v: 0 to 1", c.Scenes)
 	case c.Schedule != "constant" && c.Schedule != "cosine" && c.Schedule != "plateau":
 		return fmt.Errorf("unknown schedule %q: constant, cosine or plateau", c.Schedule)
 	case c.Schedule == "plateau" && !(c.PlateauFactor > 0 && c.PlateauFactor < 1):

@@ -3,12 +3,14 @@ package train
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/dataset/augment"
+	"unet/unet/dataset/scene"
 )
 
 // Images holds annotated images in memory, normalised and ready to draw
@@ -58,8 +60,12 @@ type feed struct {
 	sampler *augment.Sampler
 	steps   int              // per epoch
 	kin     map[string][]int // images of each kind, the donors of copy-paste
+	scenes  *scene.Library   // of the nuclei in images, nil unless scenes are drawn
 	scratch sync.Pool
 }
+
+// nucleiPerImage bounds how many nuclei of one image scenes are packed of.
+const nucleiPerImage = 16
 
 type patchScratch struct {
 	ids    []uint32
@@ -70,6 +76,12 @@ func newFeed(cfg Config, images *Images) (*feed, error) {
 	f := &feed{cfg: cfg, images: images, steps: cfg.Steps, kin: map[string][]int{}}
 	for i, k := range images.kinds {
 		f.kin[k] = append(f.kin[k], i)
+	}
+	if cfg.Scenes > 0 {
+		f.scenes = scene.NewLibrary(nucleiPerImage)
+		for _, l := range images.items {
+			f.scenes.Add(l.Image, l.Labels)
+		}
 	}
 	if f.steps == 0 {
 		f.steps = (images.Len() + cfg.Batch - 1) / cfg.Batch
@@ -160,6 +172,29 @@ func (f *feed) fill(ctx context.Context, b *batch, epoch, step int, perm []int, 
 	return ctx.Err() == nil
 }
 
+// scene draws crowded tissue, and says how a patch of it is taken: scenes have
+// all sizes of nuclei, so they are scaled little, to show no pixels, and need
+// nothing pasted in.
+func (f *feed) scene(rng *rand.Rand) (augment.Labelled, augment.Policy) {
+	const most = 1.4
+	policy := f.cfg.Augment
+	policy.CopyPaste = 0
+	if policy.Scale != [2]float64{} {
+		policy.Scale = [2]float64{max(policy.Scale[0], 1/most), min(policy.Scale[1], most)}
+	}
+	side := int(math.Ceil(most * float64(policy.Size)))
+	img, labels := scene.Crowded(side, side, f.scenes, rng)
+	img, err := f.cfg.Input.Apply(img)
+	if err != nil {
+		panic(err) // scenes have 1 or 3 channels
+	}
+	l, err := augment.NewLabelled(img, labels)
+	if err != nil {
+		panic(err) // and labels of their size
+	}
+	return l, policy
+}
+
 // patch draws the patch at a position of an epoch into place i of b.
 func (f *feed) patch(b *batch, s *patchScratch, epoch, position, i int, perm []int) {
 	src := augment.Source(f.cfg.Seed, epoch, position)
@@ -172,12 +207,16 @@ func (f *feed) patch(b *batch, s *patchScratch, epoch, position, i int, perm []i
 	ids := s.ids[:size]
 	index := f.index(epoch, perm, position)
 	item := f.images.items[index]
+	policy := f.cfg.Augment
 	var donors []augment.Labelled
-	if f.cfg.Augment.CopyPaste > 0 {
+	switch {
+	case f.cfg.Scenes > 0 && rng.Float64() < f.cfg.Scenes:
+		item, policy = f.scene(rng)
+	case policy.CopyPaste > 0:
 		kin := f.kin[f.images.kinds[index]]
 		donors = []augment.Labelled{f.images.items[kin[rng.IntN(len(kin))]]}
 	}
-	f.cfg.Augment.Patch(rng, item, donors, b.input[i*c*size:][:c*size], c, ids)
+	policy.Patch(rng, item, donors, b.input[i*c*size:][:c*size], c, ids)
 	k := len(f.cfg.Arch.Heads)
 	planes := func(all []float32, head int) []float32 { return all[(i*k+head)*size:][:size] }
 	if f.cfg.Kind == unet.Paper {

@@ -11,6 +11,7 @@ import (
 type Library struct {
 	bright, dark []*Nucleus
 	share        float64 // of nuclei that are real
+	most         int     // nuclei of one image
 }
 
 // Nucleus is a nucleus cut out of an image: its light, or the dye it holds,
@@ -32,16 +33,9 @@ const (
 	leastDim = 0.08  // contrast to the surroundings, of the image's range
 )
 
-// NewLibrary cuts the whole nuclei out of annotated images, at most perImage
-// of each, evenly. The samples of the images are about 0 to 1; those of dark
-// nuclei on bright are told by their contrast.
-func NewLibrary(images []*imageio.Image, labels []*imageio.Labels, perImage int) *Library {
-	lib := &Library{}
-	for i, m := range images {
-		lib.add(m, labels[i], perImage)
-	}
-	return lib
-}
+// NewLibrary returns a library without nuclei that takes at most perImage of
+// one image.
+func NewLibrary(perImage int) *Library { return &Library{most: perImage} }
 
 // Len returns the number of nuclei.
 func (lib *Library) Len() int { return len(lib.bright) + len(lib.dark) }
@@ -64,7 +58,10 @@ func (lib *Library) of(bright bool, rng *rand.Rand) *Library {
 
 type box struct{ x0, y0, x1, y1, area int }
 
-func (lib *Library) add(m *imageio.Image, l *imageio.Labels, most int) {
+// Add cuts whole nuclei out of an annotated image, evenly over their numbers.
+// Its samples are about 0 to 1; whether nuclei are bright on dark or dark on
+// bright is told by their contrast.
+func (lib *Library) Add(m *imageio.Image, l *imageio.Labels) {
 	boxes := make([]box, l.Max()+1)
 	for i := range boxes {
 		boxes[i] = box{l.W, l.H, 0, 0, 0}
@@ -87,7 +84,7 @@ func (lib *Library) add(m *imageio.Image, l *imageio.Labels, most int) {
 			fit = append(fit, uint32(id))
 		}
 	}
-	step := max(1, (len(fit)+most-1)/most)
+	step := max(1, (len(fit)+lib.most-1)/lib.most)
 	for i := 0; i < len(fit); i += step {
 		if n, contrast := cut(gray, l, fit[i], boxes[fit[i]]); contrast > leastDim {
 			lib.bright = append(lib.bright, n)

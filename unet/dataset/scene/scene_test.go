@@ -12,16 +12,14 @@ import (
 
 func library(t testing.TB) *Library {
 	t.Helper()
-	var images []*imageio.Image
-	var labels []*imageio.Labels
+	lib := NewLibrary(20)
 	for k, style := range []Style{SmallFluorescence, LargeFluorescence, PurpleStain} {
 		m, l := Field(style, 192, 192, rand.New(rand.NewPCG(3, uint64(k))))
 		for i := range m.Pix {
 			m.Pix[i] /= 255
 		}
-		images, labels = append(images, m), append(labels, l)
+		lib.Add(m, l)
 	}
-	lib := NewLibrary(images, labels, 20)
 	if len(lib.bright) < 5 || len(lib.dark) < 5 {
 		t.Fatalf("%d bright and %d dark nuclei", len(lib.bright), len(lib.dark))
 	}
@@ -98,7 +96,8 @@ func TestRealNucleusKeepsItsShape(t *testing.T) {
 			}
 		}
 	}
-	lib := NewLibrary([]*imageio.Image{m}, []*imageio.Labels{l}, 5)
+	lib := NewLibrary(5)
+	lib.Add(m, l)
 	if lib.Len() != 1 {
 		t.Fatalf("%d nuclei", lib.Len())
 	}
