@@ -110,9 +110,9 @@ format; 6 out of memory or disk; 130 interrupted.`
 // commonFlags are accepted by every command.
 func commonFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors and results only", Category: "General"},
-		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON", Category: "General"},
-		&cli.IntFlag{Name: "threads", Usage: "number of threads (0: all cores)", Category: "General", EnvVars: []string{"UNET_THREADS"}},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors and results only", DisableDefaultText: true, Category: "General"},
+		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON", DisableDefaultText: true, Category: "General"},
+		&cli.IntFlag{Name: "threads", Usage: "`NUMBER` of threads, 0 for one on every core", Category: "General", EnvVars: []string{"UNET_THREADS"}},
 	}
 }
 

@@ -62,7 +62,7 @@ func demo(c *cli.Context) error {
 		{"Synthetic images", []string{"sample", "--out", images, "--count", "64", "--size", "192", "--seed", "1"}, "images.zip", ""},
 		{"A checked, split set of 128 x 128 images", []string{"prepare", images, "--out", set, "--size", "128"}, "set/README.md", ""},
 		{"What the images are like", []string{"inspect", images, "--out", in("inspect")}, "inspect/index.html", "inspect/sheet-*.png"},
-		{"Training the paper's U-Net", []string{"train", set, "--arch", "paper", "--out", run, "--epochs", "20", "--name", "demo"}, "run/report.html", "run/curves.png"},
+		{"Training the paper's U-Net", []string{"train", set, "--kind", "paper", "--out", run, "--epochs", "20", "--name", "demo"}, "run/report.html", "run/curves.png"},
 		{"How good it is", []string{"evaluate", "--model", filepath.Join(run, "model.safetensors"), set, "--out", in("evaluation")}, "evaluation/index.html", "evaluation/sheet-random.png"},
 		{"Nuclei found by the built-in model", []string{"predict", filepath.Join(set, "images"), "--out", in("nuclei"), "--format", "labels,overlay,csv,roi"}, "nuclei/summary.csv", "nuclei/*.overlay.png"},
 	}

@@ -109,7 +109,7 @@ func exitCode(err error) int {
 	switch {
 	case is(errInterrupted, context.Canceled):
 		return exitInterrupted
-	case as(new(*usageErr)):
+	case as(new(*usageErr)), as(new(*train.SettingError)):
 		return exitUsage
 	case as(new(*partialErr)):
 		return exitPartial

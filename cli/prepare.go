@@ -10,6 +10,7 @@ import (
 
 	"unet/unet/dataset"
 	"unet/unet/report"
+	"unet/unet/train"
 
 	"github.com/urfave/cli/v2"
 )
@@ -119,9 +120,9 @@ func prepare(c *cli.Context) error {
 	t.printf("set written to %s\n", out)
 	switch {
 	case m.Counts.Splits[dataset.Val] == 0:
-		t.warnf("no image is left for validation: the set can be scored, but not trained on; %s", trainHint)
+		t.warnf("no image is left for validation: the set can be scored, but not trained on; %s", train.SplitAdvice)
 	case m.Settings.Size > 0:
-		t.notef("next: unet train %s --arch paper --out RUN", out)
+		t.notef("next: unet train %s --kind paper --out RUN", out)
 	default:
 		t.notef("next: unet train %s --out RUN", out)
 	}

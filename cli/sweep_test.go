@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"unet/unet"
+	"unet/unet/train"
 )
 
 func TestSweep(t *testing.T) {
@@ -16,7 +17,7 @@ func TestSweep(t *testing.T) {
 	if !strings.Contains(stdout, "report "+filepath.Join(out, "index.html")) || !strings.Contains(stderr, "whatever the loss") {
 		t.Errorf("%s%s", stdout, stderr)
 	}
-	var list []variant
+	var list []train.Variant
 	readJSON(t, filepath.Join(out, "results.json"), &list)
 	rows := readRows(t, filepath.Join(out, "results.csv"))
 	if len(list) != 4 || len(rows) != 5 || strings.Join(rows[0], ",") != "depth,loss,batch,val_loss,val_accuracy,val_f1,val_ap,best_epoch,epochs,parameters,seconds" {

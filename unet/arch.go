@@ -22,12 +22,12 @@ import (
 // and as many levels back up through 2x2 transposed convolutions and skip
 // concatenation. Level l has Width<<l channels.
 type Arch struct {
-	Channels int      `json:"channels" yaml:"channels"` // of the input, 1..4
-	Depth    int      `json:"depth" yaml:"depth"`
-	Width    int      `json:"width" yaml:"width"`     // multiple of 16
-	Norm     string   `json:"norm" yaml:"norm"`       // "batch" or "none"
-	Dropout  float64  `json:"dropout" yaml:"dropout"` // after every pool, training only
-	Heads    []string `json:"heads" yaml:"heads"`     // names of the output maps
+	Channels int      `json:"channels"` // of the input, 1..4
+	Depth    int      `json:"depth"`
+	Width    int      `json:"width"`   // multiple of 16
+	Norm     string   `json:"norm"`    // "batch" or "none"
+	Dropout  float64  `json:"dropout"` // after every pool, training only
+	Heads    []string `json:"heads"`   // names of the output maps
 }
 
 // The maps a network may be trained to predict.

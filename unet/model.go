@@ -85,14 +85,14 @@ type Training struct {
 type Input struct {
 	// Normalise is "range" (divide by the largest value of the sample type)
 	// or "percentile" (Low and High become 0 and 1, not clipped).
-	Normalise string  `json:"normalise" yaml:"normalise"`
-	Low       float64 `json:"low,omitempty" yaml:"low"`
-	High      float64 `json:"high,omitempty" yaml:"high"`
+	Normalise string  `json:"normalise"`
+	Low       float64 `json:"low,omitempty"`
+	High      float64 `json:"high,omitempty"`
 	// Outliers bounds High against few bright pixels: see levels. 0: no bound,
 	// as in models before version 0.3.
-	Outliers float64 `json:"outliers,omitempty" yaml:"outliers,omitempty"`
+	Outliers float64 `json:"outliers,omitempty"`
 	// Size is the square every image is resized to; 0: native scale, tiled.
-	Size int `json:"size,omitempty" yaml:"size"`
+	Size int `json:"size,omitempty"`
 }
 
 // NewModel returns a model with freshly initialised weights.

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"unet/core"
 	"unet/unet"
@@ -13,52 +14,48 @@ import (
 // configuration, data and instruction set give the same weights, bit for bit,
 // whatever the number of threads.
 type Config struct {
-	Kind  string     `yaml:"kind"`
-	Arch  unet.Arch  `yaml:"arch"`
-	Input unet.Input `yaml:"input"`
+	Kind  string
+	Arch  unet.Arch
+	Input unet.Input
 	// Threshold of the foreground probability for masks and pixel scores.
-	Threshold float64 `yaml:"threshold"`
+	Threshold float64
 
-	Seed   uint64 `yaml:"seed"`
-	Batch  int    `yaml:"batch"`
-	Epochs int    `yaml:"epochs"`
+	Seed   uint64
+	Batch  int
+	Epochs int
 	// Steps per epoch; 0: as many as show every image once.
-	Steps   int            `yaml:"steps"`
-	Augment augment.Policy `yaml:"augment"`
+	Steps   int
+	Augment augment.Policy
 	// Balance is the power with which kinds and groups of images are drawn:
 	// 1 as they are, 0 all equally often.
-	Balance float64 `yaml:"balance"`
+	Balance float64
 	// Scenes is the share of patches that show synthetic crowded tissue, in
 	// which nuclei of the training images are packed (package scene).
-	Scenes float64 `yaml:"scenes,omitempty" json:",omitempty"` // not in older checkpoints
+	Scenes float64 `json:",omitempty"` // not in older checkpoints
 
-	Loss map[string]core.Loss `yaml:"loss"` // of each head
+	Loss map[string]core.Loss // of each head
 	// PixelWeights uses the weight map (touching borders, small nuclei).
-	PixelWeights bool `yaml:"pixel_weights"`
+	PixelWeights bool
 
-	LearningRate float64 `yaml:"learning_rate"`
-	WeightDecay  float64 `yaml:"weight_decay"`
-	Clip         float64 `yaml:"clip"`   // largest gradient norm; 0: any
-	EMA          float64 `yaml:"ema"`    // decay of the averaged weights; 0: none
-	Warmup       int     `yaml:"warmup"` // steps of linear warm-up, at most a third of all
+	LearningRate float64
+	WeightDecay  float64
+	Clip         float64 // largest gradient norm; 0: any
+	EMA          float64 // decay of the averaged weights; 0: none
+	Warmup       int     // steps of linear warm-up, at most a third of all
 	// Schedule is "constant", "cosine" (down to 1% over all epochs) or
-	// "plateau" (times PlateauFactor after PlateauPatience epochs without a
-	// better monitored value).
-	Schedule        string  `yaml:"schedule"`
-	PlateauFactor   float64 `yaml:"plateau_factor"`
-	PlateauPatience int     `yaml:"plateau_patience"`
+	// "plateau" (half after PlateauPatience epochs without a better monitored
+	// value).
+	Schedule        string
+	PlateauPatience int
 
-	// Monitor is the figure that decides which epoch is best, Mode "min" or
-	// "max". Training stops after Patience epochs (0: never) without an
-	// improvement of more than MinDelta, and keeps the best epoch's weights
-	// if RestoreBest, else the last's.
-	Monitor     string  `yaml:"monitor"`
-	Mode        string  `yaml:"mode"`
-	Patience    int     `yaml:"patience"`
-	MinDelta    float64 `yaml:"min_delta"`
-	RestoreBest bool    `yaml:"restore_best"`
+	// Monitor is the score that decides which epoch is best and kept: the
+	// lowest loss or the highest of the others. Training stops after Patience
+	// epochs (0: never) without an improvement of more than MinDelta.
+	Monitor  string
+	Patience int
+	MinDelta float64
 	// ValidateEvery is the number of epochs between validations.
-	ValidateEvery int `yaml:"validate_every"`
+	ValidateEvery int
 }
 
 // PaperConfig is the paper's experiment: size x size images, one sigmoid map,
@@ -71,8 +68,8 @@ func PaperConfig(size int) Config {
 		Input: unet.Input{Normalise: "range", Size: size}, Threshold: 0.5,
 		Seed: 1, Batch: 16, Epochs: 30, Augment: augment.Flips(size), Balance: 1,
 		Loss:         map[string]core.Loss{unet.HeadForeground: {Scale: 1, BCE: 1}},
-		LearningRate: 1e-3, Schedule: "plateau", PlateauFactor: 0.5, PlateauPatience: 3,
-		Monitor: "val_loss", Mode: "min", Patience: 8, RestoreBest: true, ValidateEvery: 1,
+		LearningRate: 1e-3, Schedule: "plateau", PlateauPatience: 3,
+		Monitor: "val_loss", Patience: 8, ValidateEvery: 1,
 	}
 }
 
@@ -106,9 +103,18 @@ func NucleiConfig(preset string) (Config, error) {
 		},
 		PixelWeights: true,
 		LearningRate: 1.5e-3, WeightDecay: 1e-4, Clip: 10, EMA: 0.999, Warmup: 400, Schedule: "cosine",
-		PlateauFactor: 0.5, PlateauPatience: 5,
-		Monitor: "val_ap", Mode: "max", RestoreBest: true, ValidateEvery: 4,
+		PlateauPatience: 3,
+		Monitor:         "val_ap", ValidateEvery: 4,
 	}, nil
+}
+
+// presetConfig is NucleiConfig of a preset there is.
+func presetConfig(preset string) Config {
+	c, err := NucleiConfig(preset)
+	if err != nil {
+		panic(err)
+	}
+	return c
 }
 
 // FineTuning adapts c to weights that are learned already, and to few images
@@ -118,7 +124,7 @@ func NucleiConfig(preset string) (Config, error) {
 func (c Config) FineTuning() Config {
 	c.LearningRate = math.Round(c.LearningRate/5*1e9) / 1e9 // people read it
 	c.ValidateEvery = 1
-	if c.Mode == "max" {
+	if !c.lowestIsBest() {
 		c.MinDelta = 0.01
 	}
 	if c.Steps > 100 {
@@ -127,10 +133,6 @@ func (c Config) FineTuning() Config {
 	}
 	return c
 }
-
-// maxCount bounds epochs and steps, far above use, so that products of them
-// are numbers still.
-const maxCount = 1 << 20
 
 // Check says what is wrong with c, or nil.
 func (c Config) Check() error {
@@ -159,34 +161,19 @@ func (c Config) Check() error {
 		return fmt.Errorf("patch size %d differs from input size %d", c.Augment.Size, c.Input.Size)
 	case c.Augment.Size%c.Arch.Multiple() != 0:
 		return fmt.Errorf("patch size %d is no multiple of %d, which depth %d needs", c.Augment.Size, c.Arch.Multiple(), c.Arch.Depth)
-	case !(c.Threshold >= 0 && c.Threshold <= 1):
-		return fmt.Errorf("threshold %v: 0 to 1", c.Threshold)
-	case c.Batch < 1 || c.Batch > 1024:
-		return fmt.Errorf("batch of %d: 1 to 1024", c.Batch)
-	case c.Epochs < 1 || c.Epochs > maxCount:
-		return fmt.Errorf("%d epochs: 1 to %d", c.Epochs, maxCount)
-	case c.Steps > maxCount:
-		return fmt.Errorf("%d steps: at most %d", c.Steps, maxCount)
-	case c.Steps < 0 || c.Warmup < 0 || c.Patience < 0 || c.PlateauPatience < 0:
-		return fmt.Errorf("steps, warmup and patience must not be negative")
-	case !(c.LearningRate > 0) || c.LearningRate > 10:
-		return fmt.Errorf("learning rate %v: above 0, up to 10", c.LearningRate)
-	case !(c.WeightDecay >= 0) || !(c.Clip >= 0) || !(c.EMA >= 0 && c.EMA < 1) || !(c.Balance >= 0 && c.Balance <= 1):
-		return fmt.Errorf("weight_decay, clip, ema (below 1) and balance (up to 1) must not be negative")
-	case !(c.Scenes >= 0 && c.Scenes <= 1):
-		return fmt.Errorf("scenes %v: 0 to 1", c.Scenes)
-	case c.Schedule != "constant" && c.Schedule != "cosine" && c.Schedule != "plateau":
-		return fmt.Errorf("unknown schedule %q: constant, cosine or plateau", c.Schedule)
-	case c.Schedule == "plateau" && !(c.PlateauFactor > 0 && c.PlateauFactor < 1):
-		return fmt.Errorf("plateau_factor %v: between 0 and 1", c.PlateauFactor)
-	case c.Mode != "min" && c.Mode != "max":
-		return fmt.Errorf("unknown mode %q: min or max", c.Mode)
-	case c.ValidateEvery < 1:
-		return fmt.Errorf("validate_every %d: at least 1", c.ValidateEvery)
 	}
-	_, err := Epoch{Val: &Scores{}}.Monitored(c.Monitor)
-	return err
+	for _, s := range Settings {
+		if s.check != nil {
+			if err := s.check(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
+
+// lowestIsBest reports whether low values of the monitored score are better.
+func (c Config) lowestIsBest() bool { return strings.HasSuffix(c.Monitor, "_loss") }
 
 // rate is the learning rate of a step, plateau reductions aside.
 func (c Config) rate(step, total int) float64 {

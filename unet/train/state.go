@@ -2,7 +2,9 @@ package train
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 
 	"unet/core"
 	"unet/unet"
@@ -15,6 +17,40 @@ type Epoch struct {
 	Train   Scores  `json:"train"` // over the epoch's batches, as they came
 	Val     *Scores `json:"val,omitempty"`
 	Seconds float64 `json:"seconds"`
+}
+
+// monitored are the scores that may decide which epoch is best.
+var monitored = []struct {
+	name  string
+	score func(Epoch) float64
+}{
+	{"train_loss", func(e Epoch) float64 { return e.Train.Loss }},
+	{"train_f1", func(e Epoch) float64 { return e.Train.F1 }},
+	{"val_loss", func(e Epoch) float64 { return e.Val.Loss }},
+	{"val_accuracy", func(e Epoch) float64 { return e.Val.Accuracy }},
+	{"val_f1", func(e Epoch) float64 { return e.Val.F1 }},
+	{"val_iou", func(e Epoch) float64 { return e.Val.IoU }},
+	{"val_ap", func(e Epoch) float64 { return e.Val.AP }},
+	{"val_ap50", func(e Epoch) float64 { return e.Val.AP50 }},
+}
+
+// Monitors lists the scores that may decide which epoch is best.
+func Monitors() []string {
+	var list []string
+	for _, m := range monitored {
+		list = append(list, m.name)
+	}
+	return list
+}
+
+// Monitored returns a score of Monitors; the epoch must have been validated.
+func (e Epoch) Monitored(name string) (float64, error) {
+	for _, m := range monitored {
+		if m.name == name {
+			return m.score(e), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown monitor %q: choose from %s", name, strings.Join(Monitors(), ", "))
 }
 
 // state is what a checkpoint holds besides weights and Adam's moments; with
@@ -35,6 +71,26 @@ type state struct {
 	Start      *Scores         `json:"start,omitempty"` // of the model training began with
 	History    []Epoch         `json:"history"`
 	Finished   bool            `json:"finished"`
+}
+
+// settings returns those that the run began with. Older versions had a few
+// more: a run continues if it had them as they are always now.
+func (s *state) settings() (Config, error) {
+	old := struct {
+		Config
+		Mode          string
+		PlateauFactor float64
+		RestoreBest   bool
+	}{PlateauFactor: plateauFactor, RestoreBest: true}
+	if err := json.Unmarshal(s.Config, &old); err != nil {
+		return Config{}, fmt.Errorf("damaged settings: %w", err)
+	}
+	c := old.Config
+	if !old.RestoreBest || c.Schedule == "plateau" && old.PlateauFactor != plateauFactor ||
+		old.Mode != "" && (old.Mode == "min") != c.lowestIsBest() {
+		return c, errors.New("an older version began the run with settings that there are no more (mode, plateau_factor or restore_best)")
+	}
+	return c, nil
 }
 
 // check refuses what no run can have saved.

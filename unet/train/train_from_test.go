@@ -22,14 +22,18 @@ func TestStartStays(t *testing.T) {
 		t.Error("a training from random weights has a score of its start")
 	}
 	for _, k := range []struct {
+		monitor  string
 		minDelta float64
 		stays    bool
-	}{{0.5, true}, {-2, false}} {
+	}{{"val_ap", 0.5, true}, {"val_loss", 0, false}} {
 		tr := trainer(t, t.TempDir())
 		tr.From = start
-		tr.Config.MinDelta = k.minDelta
+		tr.Config.Monitor, tr.Config.MinDelta = k.monitor, k.minDelta
+		if !k.stays { // a bias from which every step leads away
+			start.Params.Get("head.bias").Value[0] += 3
+		}
 		var announced *Scores
-		tr.Started = func(p RunPlan) { announced = p.Start }
+		tr.Observer = &events{started: func(p Plan) { announced = p.Start }}
 		r, err := tr.Run(context.Background())
 		if err != nil {
 			t.Fatal(err)
@@ -48,7 +52,7 @@ func TestStartStays(t *testing.T) {
 			same = same && slices.Equal(q.Value, start.Params.Get(q.Name).Value)
 		}
 		if same != k.stays || (r.BestEpoch == 0) != k.stays {
-			t.Errorf("min-delta %v: the start is the result: %v, best epoch %d", k.minDelta, same, r.BestEpoch)
+			t.Errorf("%s: the start is the result: %v, best epoch %d", k.monitor, same, r.BestEpoch)
 		}
 		r.Model.Params.Free()
 	}

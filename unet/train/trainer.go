@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -26,8 +27,8 @@ const (
 	lockFile       = "lock"
 )
 
-// Trainer is one training run, for one goroutine. The functions given to it are
-// called one at a time.
+// Trainer is one training run on images in memory, for one goroutine. Run is one
+// on a prepared set, with the files that people look at.
 type Trainer struct {
 	Config Config
 	Engine *core.Engine
@@ -48,15 +49,8 @@ type Trainer struct {
 	Recompute bool
 	// Every is the longest time between checkpoints (0: only after epochs).
 	Every time.Duration
-	// Started, if not nil, is called once training is set up.
-	Started func(RunPlan)
-	// Progress, if not nil, is called after every step.
-	Progress func(Progress)
-	// EpochDone, if not nil, is called after every epoch, when the checkpoint
-	// is on disk; best is the number of the best epoch so far.
-	EpochDone func(history []Epoch, best int)
-	// Warn, if not nil, receives what went wrong without ending the run.
-	Warn func(text string)
+	// Observer, if not nil, listens.
+	Observer Observer
 
 	model   *unet.Model // being trained
 	net     *unet.Network
@@ -68,24 +62,39 @@ type Trainer struct {
 	config  []byte
 }
 
-// RunPlan says what a run will do.
-type RunPlan struct {
+// Plan says what a run will do.
+type Plan struct {
 	Parameters  int
+	Epochs      int
+	Done        int // epochs done before, when resuming
 	Steps       int // per epoch
+	Batch       int // patches per step
 	Memory      int // bytes of activations and gradients
-	Epoch       int // epochs done before, when resuming
+	Kernels     string
+	Threads     int
 	TrainImages int
 	ValImages   int
 	// Start is how From scores on the validation images, nil without it.
 	Start *Scores
 }
 
-// Progress describes a run in the middle of an epoch.
+// Progress tells how far the loading of a split or the training has come.
 type Progress struct {
-	Epoch, Step, Steps int
-	Loss               float64 // mean of the epoch so far
-	Rate               float64
+	Loading     string // split; "": training
+	Done, Total int    // images, or steps of all epochs
+	// In training.
+	Epoch int     // from 1
+	Loss  float64 // mean of the epoch so far
 }
+
+// silent is the observer of a run that nobody listens to.
+type silent struct{}
+
+func (silent) Started(Plan)           {}
+func (silent) Progress(Progress)      {}
+func (silent) EpochDone([]Epoch, int) {}
+func (silent) Note(string)            {}
+func (silent) Warn(string)            {}
 
 // Result of a run.
 type Result struct {
@@ -105,6 +114,9 @@ var ErrDiverged = errors.New("training diverged: loss or gradients are not finit
 // Run trains until all epochs are done, training stops early, or ctx ends. In
 // the last case the state is saved and the cause of ctx returned.
 func (t *Trainer) Run(ctx context.Context) (*Result, error) {
+	if t.Observer == nil {
+		t.Observer = silent{}
+	}
 	if err := t.Config.Check(); err != nil {
 		return nil, err
 	}
@@ -123,13 +135,11 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 	if err := t.judgeStart(ctx); err != nil {
 		return nil, err
 	}
-	if t.Started != nil {
-		t.Started(RunPlan{
-			Parameters: t.model.Params.Count(), Steps: t.feed.steps, Memory: t.net.Memory(),
-			Epoch: t.state.Epoch, TrainImages: t.Train.Len(), ValImages: t.Val.Len(),
-			Start: t.state.Start,
-		})
-	}
+	t.Observer.Started(Plan{
+		Parameters: t.model.Params.Count(), Epochs: t.Config.Epochs, Done: t.state.Epoch, Steps: t.feed.steps, Batch: t.Config.Batch,
+		Memory: t.net.Memory(), Kernels: t.Engine.ISA(), Threads: t.Engine.Threads(),
+		TrainImages: t.Train.Len(), ValImages: t.Val.Len(), Start: t.state.Start,
+	})
 	for !t.state.Finished {
 		err := t.epoch(ctx)
 		if errors.Is(err, ErrDiverged) {
@@ -227,7 +237,7 @@ func (t *Trainer) start() (err error) {
 		t.model.Params.ResetAverage()
 	}
 	t.state = &state{Config: t.config, Data: t.DataHash, ISA: t.Engine.ISA(), Factor: 1, Best: math.MaxFloat64}
-	if t.Config.Mode == "max" {
+	if !t.Config.lowestIsBest() {
 		t.state.Best = -math.MaxFloat64
 	}
 	return nil
@@ -239,15 +249,17 @@ func (t *Trainer) restore() (err error) {
 	if t.model, t.state, err = loadCheckpoint(path); err != nil {
 		return err
 	}
+	began, err := t.state.settings()
 	switch {
-	case string(t.state.Config) != string(t.config):
+	case err != nil:
+	case !reflect.DeepEqual(began, t.Config):
 		err = errors.New("the settings differ from those the run began with")
 	case t.state.Epoch > t.Config.Epochs || t.state.Epoch == t.Config.Epochs && !t.state.Finished || t.state.Step > t.feed.steps:
 		err = fmt.Errorf("it stands at epoch %d, step %d, behind the end of the run", t.state.Epoch, t.state.Step)
 	case t.state.Data != t.DataHash:
 		err = errors.New("the training images differ from those the run began with")
-	case t.state.ISA != t.Engine.ISA() && t.Warn != nil:
-		t.Warn(fmt.Sprintf("the run began on %s and goes on with %s: its results will differ in the last bits", t.state.ISA, t.Engine.ISA()))
+	case t.state.ISA != t.Engine.ISA():
+		t.Observer.Warn(fmt.Sprintf("the run began on %s and goes on with %s: its results will differ in the last bits", t.state.ISA, t.Engine.ISA()))
 	}
 	if err != nil {
 		t.model.Params.Free()
@@ -299,10 +311,7 @@ func (t *Trainer) epoch(ctx context.Context) error {
 		t.adam.Update(t.Engine, t.model.Params, norm)
 		s.Partial.add(results)
 		s.Step, s.Updates = s.Step+1, t.adam.Step
-		if t.Progress != nil {
-			t.Progress(Progress{Epoch: s.Epoch + 1, Step: s.Step, Steps: t.feed.steps,
-				Loss: s.Partial.Loss / float64(s.Partial.Batches), Rate: t.adam.Rate})
-		}
+		t.Observer.Progress(Progress{Done: done + 1, Total: total, Epoch: s.Epoch + 1, Loss: s.Partial.Loss / float64(s.Partial.Batches)})
 		if t.Every > 0 && time.Since(saved) > t.Every && s.Step < t.feed.steps {
 			if err := t.save(); err != nil {
 				return err
@@ -357,9 +366,7 @@ func (t *Trainer) endEpoch(ctx context.Context, start time.Time) error {
 	if err := t.save(); err != nil {
 		return err
 	}
-	if t.EpochDone != nil {
-		t.EpochDone(s.History, s.BestEpoch)
-	}
+	t.Observer.EpochDone(s.History, s.BestEpoch)
 	return nil
 }
 
@@ -393,6 +400,9 @@ func (t *Trainer) judgeStart(ctx context.Context) error {
 	return t.From.Save(t.path(BestFile), false)
 }
 
+// plateauFactor is what the learning rate is multiplied by on a plateau.
+const plateauFactor = 0.5
+
 // judge compares a validated epoch with the best.
 func (t *Trainer) judge(e Epoch) error {
 	s, c := t.state, t.Config
@@ -400,9 +410,9 @@ func (t *Trainer) judge(e Epoch) error {
 	if err != nil {
 		return err
 	}
-	better := v < s.Best-c.MinDelta
-	if c.Mode == "max" {
-		better = v > s.Best+c.MinDelta
+	better := v > s.Best+c.MinDelta
+	if c.lowestIsBest() {
+		better = v < s.Best-c.MinDelta
 	}
 	if better {
 		s.Best, s.BestEpoch, s.Waited = v, e.Epoch, 0
@@ -412,7 +422,7 @@ func (t *Trainer) judge(e Epoch) error {
 	s.Waited++
 	since := e.Epoch - s.BestEpoch
 	if c.Schedule == "plateau" && c.PlateauPatience > 0 && s.Waited%c.PlateauPatience == 0 {
-		s.Factor *= c.PlateauFactor
+		s.Factor *= plateauFactor
 	}
 	if c.Patience > 0 && since >= c.Patience {
 		s.Finished = true
@@ -433,21 +443,6 @@ func (t *Trainer) describe(m *unet.Model, e Epoch) {
 	}
 }
 
-// Monitored returns the figure named in a configuration; the epoch must have
-// been validated.
-func (e Epoch) Monitored(name string) (float64, error) {
-	all := map[string]float64{
-		"train_loss": e.Train.Loss, "train_f1": e.Train.F1,
-		"val_loss": e.Val.Loss, "val_accuracy": e.Val.Accuracy, "val_f1": e.Val.F1, "val_iou": e.Val.IoU,
-		"val_ap": e.Val.AP, "val_ap50": e.Val.AP50,
-	}
-	v, ok := all[name]
-	if !ok {
-		return 0, fmt.Errorf("unknown monitor %q: train_loss, train_f1, val_loss, val_accuracy, val_f1, val_iou, val_ap or val_ap50", name)
-	}
-	return v, nil
-}
-
 // rollBack returns to the last checkpoint with half the learning rate, once.
 func (t *Trainer) rollBack() error {
 	const advice = "lower --lr, or check the images with `unet inspect`"
@@ -462,9 +457,7 @@ func (t *Trainer) rollBack() error {
 	m.Params.Free()
 	s.Factor, s.RolledBack = s.Factor/2, true
 	t.state, t.adam.Step = s, s.Updates
-	if t.Warn != nil {
-		t.Warn(fmt.Sprintf("loss or gradients became infinite; back to epoch %d step %d with half the learning rate", s.Epoch+1, s.Step))
-	}
+	t.Observer.Warn(fmt.Sprintf("loss or gradients became infinite; back to epoch %d step %d with half the learning rate", s.Epoch+1, s.Step))
 	return t.save()
 }
 
@@ -499,7 +492,7 @@ func (t *Trainer) finish() (*Result, error) {
 	s := t.state
 	r := &Result{History: s.History, BestEpoch: s.BestEpoch, Start: s.Start, Stopped: s.Epoch < t.Config.Epochs}
 	var err error
-	if t.Config.RestoreBest && (s.BestEpoch > 0 || s.Start != nil) {
+	if s.BestEpoch > 0 || s.Start != nil {
 		r.Model, err = unet.LoadModel(t.path(BestFile))
 	} else {
 		r.Model, err = t.model.Clone(t.Config.EMA > 0)

@@ -216,6 +216,39 @@ func trainer(t testing.TB, dir string) *Trainer {
 		Train: synthetic(t, c.Input, 6, 80), Val: synthetic(t, c.Input, 2, 80)}
 }
 
+// events is an observer made of functions, which may be nil.
+type events struct {
+	silent
+	started   func(Plan)
+	progress  func(Progress)
+	epochDone func()
+	warn      func()
+}
+
+func (e *events) Started(p Plan) {
+	if e.started != nil {
+		e.started(p)
+	}
+}
+
+func (e *events) Progress(p Progress) {
+	if e.progress != nil {
+		e.progress(p)
+	}
+}
+
+func (e *events) EpochDone([]Epoch, int) {
+	if e.epochDone != nil {
+		e.epochDone()
+	}
+}
+
+func (e *events) Warn(string) {
+	if e.warn != nil {
+		e.warn()
+	}
+}
+
 // TestResume interrupts a training after every few steps; the weights must be
 // those of an uninterrupted one to the bit.
 func TestResume(t *testing.T) {
@@ -235,11 +268,11 @@ func TestResume(t *testing.T) {
 		tr.Resume = i > 0
 		ctx, cancel := context.WithCancelCause(context.Background())
 		left := 1 + i%3
-		tr.Progress = func(Progress) {
+		tr.Observer = &events{progress: func(Progress) {
 			if left--; left == 0 {
 				cancel(stop)
 			}
-		}
+		}}
 		r, err := tr.Run(ctx)
 		if err == nil {
 			r.Model.Params.Free()
@@ -284,12 +317,16 @@ func TestResumeRefusesOtherSettings(t *testing.T) {
 func TestTwoTrainingsInOneFolder(t *testing.T) {
 	dir := t.TempDir()
 	tr := trainer(t, dir)
-	tr.Progress = func(Progress) {
-		tr.Progress = nil
+	tried := false
+	tr.Observer = &events{progress: func(Progress) {
+		if tried {
+			return
+		}
+		tried = true
 		if _, err := trainer(t, dir).Run(context.Background()); !errors.Is(err, ErrBusy) {
 			t.Errorf("second training: %v", err)
 		}
-	}
+	}}
 	tr.Config.Epochs = 1
 	r, err := tr.Run(context.Background())
 	if err != nil {
@@ -305,9 +342,11 @@ func TestDivergence(t *testing.T) {
 	tr := trainer(t, dir)
 	tr.Config.Epochs, tr.Config.ValidateEvery = 3, 9
 	warned := 0
-	tr.Warn = func(string) { warned++ }
-	tr.EpochDone = func([]Epoch, int) { // ruin a weight after the first epoch
-		tr.model.Params.Get("bottom.conv1.weight").Value[0] = float32(math.NaN())
+	tr.Observer = &events{
+		warn: func() { warned++ },
+		epochDone: func() { // ruin a weight after the first epoch
+			tr.model.Params.Get("bottom.conv1.weight").Value[0] = float32(math.NaN())
+		},
 	}
 	_, err := tr.Run(context.Background())
 	if !errors.Is(err, ErrDiverged) || warned != 1 {
@@ -431,11 +470,11 @@ func TestTrainerCancels(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	steps := 0
-	tr.Progress = func(Progress) {
+	tr.Observer = &events{progress: func(Progress) {
 		if steps++; steps == 2 {
 			cancel()
 		}
-	}
+	}}
 	if _, err := tr.Run(ctx); !errors.Is(err, context.Canceled) || steps != 2 {
 		t.Errorf("error %v after %d steps", err, steps)
 	}

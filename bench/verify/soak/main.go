@@ -145,8 +145,8 @@ func (s *soak) must(args ...string) error {
 
 // settings of a small training, of less than a second.
 const settings = `kind: nuclei
-arch: {channels: 3, depth: 2, width: 16, norm: batch, heads: [foreground, border, distance]}
-input: {normalise: percentile, low: 1, high: 99.8}
+depth: 2
+width: 16
 threshold: 0.5
 seed: 7
 batch: 2
@@ -158,14 +158,12 @@ loss:
   foreground: {scale: 1, bce: 1, dice: 1}
   border: {scale: 1, bce: 1}
   distance: {scale: 1, bce: 1}
-learning_rate: 0.002
+lr: 0.002
 clip: 10
 ema: 0.9
 schedule: cosine
 monitor: val_loss
-mode: min
-restore_best: true
-validate_every: 2
+validate-every: 2
 `
 
 func (s *soak) prepare() error {

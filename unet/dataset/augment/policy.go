@@ -24,18 +24,18 @@ type Policy struct {
 	// control points, 32 pixels apart, move by ElasticPixels (standard
 	// deviation, patch pixels).
 	Elastic       float64 `yaml:"elastic"`
-	ElasticPixels float64 `yaml:"elastic_pixels"`
+	ElasticPixels float64 `yaml:"elastic-pixels"`
 	// Foreground is the probability that the patch is centred near a nucleus
 	// picked at random; else its place is uniform.
 	Foreground float64 `yaml:"foreground"`
 	// CopyPaste is the probability that 1 to 5 nuclei are pasted in,
 	// less those for which no place is found.
-	CopyPaste float64 `yaml:"copy_paste"`
+	CopyPaste float64 `yaml:"copy-paste"`
 
 	// Gray is the probability that a colour image becomes gray.
 	Gray float64 `yaml:"gray"`
 	// ChannelShuffle is the probability that the colour channels are permuted.
-	ChannelShuffle float64 `yaml:"channel_shuffle"`
+	ChannelShuffle float64 `yaml:"channel-shuffle"`
 	// Colour is the probability that a colour image is turned by up to ±Hue
 	// (turns, 0.5 is the complement) around the gray axis and has its
 	// saturation multiplied by 1 ± Saturation.
@@ -56,12 +56,12 @@ type Policy struct {
 	Offset    float64    `yaml:"offset"`
 	// Blur is the probability of a Gaussian blur of up to BlurSigma pixels.
 	Blur      float64 `yaml:"blur"`
-	BlurSigma float64 `yaml:"blur_sigma"`
+	BlurSigma float64 `yaml:"blur-sigma"`
 	// Noise is the probability of noise, additive or growing with the root of
 	// the signal (as photon noise does), of standard deviation up to
 	// NoiseSigma.
 	Noise      float64 `yaml:"noise"`
-	NoiseSigma float64 `yaml:"noise_sigma"`
+	NoiseSigma float64 `yaml:"noise-sigma"`
 }
 
 // None returns the policy that only crops: a patch at a uniform place.
@@ -105,10 +105,10 @@ func (p Policy) Validate() error {
 		name string
 		v    float64
 	}{
-		{"rotate", p.Rotate}, {"elastic", p.Elastic}, {"foreground", p.Foreground}, {"copy_paste", p.CopyPaste},
-		{"gray", p.Gray}, {"channel_shuffle", p.ChannelShuffle}, {"colour", p.Colour}, {"tint", p.Tint},
+		{"rotate", p.Rotate}, {"elastic", p.Elastic}, {"foreground", p.Foreground}, {"copy-paste", p.CopyPaste},
+		{"gray", p.Gray}, {"channel-shuffle", p.ChannelShuffle}, {"colour", p.Colour}, {"tint", p.Tint},
 		{"invert", p.Invert}, {"intensity", p.Intensity}, {"blur", p.Blur}, {"noise", p.Noise},
-		{"hue", p.Hue}, {"saturation", p.Saturation}, {"offset", p.Offset}, {"noise_sigma", p.NoiseSigma},
+		{"hue", p.Hue}, {"saturation", p.Saturation}, {"offset", p.Offset}, {"noise-sigma", p.NoiseSigma},
 	} {
 		if !(f.v >= 0 && f.v <= 1) {
 			return fmt.Errorf("augment: %s is %v, want 0 to 1", f.name, f.v)
@@ -124,10 +124,10 @@ func (p Policy) Validate() error {
 		}
 	}
 	if !(p.ElasticPixels >= 0 && p.ElasticPixels <= elasticSpacing/4) {
-		return fmt.Errorf("augment: elastic_pixels is %v, want 0 to %d", p.ElasticPixels, elasticSpacing/4)
+		return fmt.Errorf("augment: elastic-pixels is %v, want 0 to %d", p.ElasticPixels, elasticSpacing/4)
 	}
 	if !(p.BlurSigma >= 0 && p.BlurSigma <= maxBlur) {
-		return fmt.Errorf("augment: blur_sigma is %v, want 0 to %d pixels", p.BlurSigma, maxBlur)
+		return fmt.Errorf("augment: blur-sigma is %v, want 0 to %d pixels", p.BlurSigma, maxBlur)
 	}
 	return nil
 }

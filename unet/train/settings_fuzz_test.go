@@ -1,12 +1,10 @@
-package cli
+package train
 
 import (
 	"strings"
 	"testing"
 
 	"unet/unet"
-	"unet/unet/dataset"
-	"unet/unet/train"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -14,11 +12,11 @@ import (
 // FuzzConfig: settings are understood or refused, aliases that multiply
 // included; those that pass the check survive being written and read.
 func FuzzConfig(f *testing.F) {
-	quick, err := train.NucleiConfig("quick")
+	quick, err := NucleiConfig("quick")
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, c := range []train.Config{quick, train.PaperConfig(128)} {
+	for _, c := range []Config{quick, PaperConfig(128)} {
 		b, err := yaml.Marshal(c)
 		if err != nil {
 			f.Fatal(err)
@@ -27,11 +25,10 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Add([]byte("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nkind: *c\n"))
 	f.Add([]byte("<<: &a {<<: *a}\n"))
-	f.Add([]byte("steps: 9223372036854775807\nepochs: 1e99\nseed: -1\nlearning_rate: .nan\n"))
+	f.Add([]byte("steps: 9223372036854775807\nepochs: 1e99\nseed: -1\nlr: .nan\n"))
 	f.Add([]byte("batch: 16\n"))
 	f.Add([]byte("kind: paper\nloss: {foreground: {dice: 1}}\n"))
-	over := base{kind: unet.Nuclei, preset: "quick", set: &dataset.Set{Meta: &dataset.Metadata{}}}
-	over.set.Meta.Settings.Size = 128
+	over := Defaults{Kind: unet.Nuclei, Preset: "quick", Size: 128}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := parseConfig("fuzz.yaml", b, over)
 		if err != nil {

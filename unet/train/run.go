@@ -1,0 +1,189 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"unet/core"
+	"unet/unet"
+	"unet/unet/dataset"
+)
+
+// Options of Run.
+type Options struct {
+	Engine *core.Engine
+	Set    *dataset.Set
+	// LeftOut names the sources that Set was relieved of, for the model's card.
+	LeftOut []string
+	Out     string // folder of the run
+	Config  Config
+	// Resume continues the run in Out, which began with the settings Config;
+	// ReadRun returns them.
+	Resume bool
+	// From, if not nil, is the model to start from; see Trainer.
+	From *unet.Model
+	// Recompute takes a quarter less memory and a fifth more time, to the same
+	// bits.
+	Recompute bool
+	// Name and License are recorded in the model's card, and the version of the
+	// program that trains.
+	Name, License, Program string
+}
+
+// Observer listens to a training. Its methods are called one at a time.
+type Observer interface {
+	// Started is called when all is set up and training begins.
+	Started(Plan)
+	// Progress is called after every image loaded and every step.
+	Progress(Progress)
+	// EpochDone is called after every epoch, when the checkpoint is on disk, with
+	// all epochs so far and the number of the best, 0 for none.
+	EpochDone(history []Epoch, best int)
+	// Note receives what is good to know, Warn what went wrong without ending
+	// the run.
+	Note(text string)
+	Warn(text string)
+}
+
+// Summary of a run.
+type Summary struct {
+	Model     string  `json:"model"`  // file
+	Report    string  `json:"report"` // file
+	Epochs    int     `json:"epochs"`
+	Stopped   bool    `json:"stopped_early"`
+	BestEpoch int     `json:"best_epoch"` // 0: none was better than the starting model
+	Best      Epoch   `json:"best"`
+	Start     *Scores `json:"start,omitempty"` // of the starting model
+	Unchanged bool    `json:"unchanged"`       // the result is the starting model
+
+	Parameters int     `json:"-"`
+	History    []Epoch `json:"-"`
+}
+
+// Run trains a model on a prepared set. The folder o.Out gets
+// model.safetensors, the result; best.safetensors; checkpoint.safetensors, from
+// which Resume continues; config.yaml, all settings; and history.csv,
+// history.json, curves.png, curves.svg and report.html. If ctx ends, the state
+// is saved and the cause of ctx returned.
+func Run(ctx context.Context, o Options, observer Observer) (*Summary, error) {
+	tr, err := newTrainer(ctx, o, observer)
+	if err != nil {
+		return nil, err
+	}
+	r := &record{Observer: observer, o: o}
+	tr.Observer = r
+	res, err := tr.Run(ctx)
+	if err != nil {
+		if ctx.Err() != nil && len(r.history) > 0 {
+			r.write(fmt.Sprintf("Interrupted after %d of %d epochs; --resume continues.", len(r.history), o.Config.Epochs))
+		}
+		return nil, err
+	}
+	defer res.Model.Params.Free()
+	r.end(res)
+	s := &Summary{Model: filepath.Join(o.Out, ModelFile), Report: filepath.Join(o.Out, reportFile), Epochs: len(res.History),
+		Stopped: res.Stopped, BestEpoch: res.BestEpoch, Best: res.History[len(res.History)-1], Start: res.Start,
+		Unchanged: res.BestEpoch == 0 && res.Start != nil, Parameters: r.plan.Parameters, History: res.History}
+	if res.BestEpoch > 0 {
+		s.Best = res.History[res.BestEpoch-1]
+	}
+	return s, nil
+}
+
+// ReadRun returns the settings of the run in a folder.
+func ReadRun(dir string) (Config, error) {
+	m, s, err := loadCheckpoint(filepath.Join(dir, CheckpointFile))
+	if err != nil {
+		return Config{}, err
+	}
+	m.Params.Free()
+	return s.settings()
+}
+
+// HoldsRun reports whether a folder holds a run that may be resumed.
+func HoldsRun(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, CheckpointFile))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// SplitAdvice is for sets without images to train on or to validate with.
+const SplitAdvice = "training takes two images at least, of different fields, and a share for each: unet prepare --split 0.8,0.1,0.1"
+
+// newTrainer loads the set.
+func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, error) {
+	if !o.Resume && HoldsRun(o.Out) {
+		return nil, &SettingError{o.Out + " already holds a run", "add --resume to continue it, or choose another --out"}
+	}
+	for _, split := range []string{dataset.Train, dataset.Val} {
+		if len(o.Set.Split(split)) == 0 {
+			return nil, &dataset.InputError{Name: o.Set.Dir, Problem: fmt.Sprintf("has no images in the split %q, which training needs", split), Advice: SplitAdvice}
+		}
+	}
+	if size := o.Set.Meta.Settings.Size; o.Config.Kind == unet.Nuclei && size > 0 {
+		observer.Warn(fmt.Sprintf("%s holds images resized to %d x %d; a nuclei model learns better at native scale (unet prepare --size native)",
+			o.Set.Dir, size, size))
+	}
+	source := o.Set.Meta.Source
+	tr := &Trainer{Config: o.Config, Engine: o.Engine, Dir: o.Out, Resume: o.Resume, From: o.From, Recompute: o.Recompute,
+		Every: 5 * time.Minute, DataHash: source.SHA256}
+	if len(o.LeftOut) > 0 {
+		tr.DataHash += " without " + strings.Join(o.LeftOut, ",")
+	}
+	tr.Card.Name, tr.Card.Diameter = o.Name, diameters(o.Set)
+	tr.Card.Training = unet.Training{Program: o.Program, License: o.License, LeftOut: o.LeftOut, Date: time.Now().UTC().Format(time.DateOnly),
+		Data: fmt.Sprintf("%s (sha256 %s)", filepath.Base(source.Name), source.SHA256)}
+	var err error
+	if tr.Train, err = load(ctx, o, dataset.Train, observer); err != nil {
+		return nil, err
+	}
+	if tr.Val, err = load(ctx, o, dataset.Val, observer); err != nil {
+		return nil, err
+	}
+	return tr, nil
+}
+
+// load reads the images of a split.
+func load(ctx context.Context, o Options, split string, observer Observer) (*Images, error) {
+	var list []*dataset.Sample
+	indices := o.Set.Split(split)
+	for n, i := range indices {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		s, err := o.Set.Load(i)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+		observer.Progress(Progress{Loading: split, Done: n + 1, Total: len(indices)})
+	}
+	return NewImages(o.Config.Input, list)
+}
+
+// diameters returns the 10th, 50th and 90th percentile of the median nucleus
+// diameters of the training images, in pixels of the prepared set.
+func diameters(set *dataset.Set) (d [3]float64) {
+	var list []float64
+	for _, i := range set.Split(dataset.Train) {
+		e := set.Entries[i]
+		if e.Diameter > 0 {
+			list = append(list, e.Diameter*math.Sqrt(float64(e.W*e.H)/float64(e.SourceW*e.SourceH)))
+		}
+	}
+	if len(list) == 0 {
+		return d
+	}
+	slices.Sort(list)
+	for i, q := range []float64{0.1, 0.5, 0.9} {
+		d[i] = math.Round(list[int(q*float64(len(list)-1))]*10) / 10
+	}
+	return d
+}
