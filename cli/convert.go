@@ -32,7 +32,7 @@ func convertCommand() *cli.Command {
 			&cli.StringFlag{Name: "image", Usage: "`FILE` of the image, for its size"},
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the image in a COCO file or run-length table"},
 			&cli.StringFlag{Name: "page", Value: "all", Usage: "`PAGE` of a label file, from 0"},
-			&cli.Float64Flag{Name: "pixel-size", Usage: "width of a pixel in `MICROMETRES`, for label TIFF and GeoJSON", DefaultText: "not known"},
+			pixelSizeFlag(""),
 		},
 		Action: convert,
 	}
@@ -42,7 +42,7 @@ func convertCommand() *cli.Command {
 type labelled struct {
 	name      string
 	labels    *imageio.Labels
-	pixelSize float64
+	pixelSize imageio.PixelSize
 }
 
 // convert is the command.
@@ -53,11 +53,11 @@ func convert(c *cli.Context) error {
 	}
 	args := c.Args().Slice()
 	out, ins := args[len(args)-1], args[:len(args)-1]
-	r := &reader{t: t, name: c.String("name"), pixelSize: c.Float64("pixel-size")}
-	if !(r.pixelSize >= 0 && r.pixelSize < 1e4) {
-		return usagef("--pixel-size %v: micrometres per pixel", r.pixelSize)
-	}
+	r := &reader{t: t, name: c.String("name")}
 	var err error
+	if r.pixelSize, err = pixelSize(c); err != nil {
+		return err
+	}
 	if r.w, r.h, err = imageSize(c.String("size"), c.String("image")); err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func convert(c *cli.Context) error {
 				if err := nw.Begin(src); err != nil {
 					return err
 				}
-				for _, n := range instance.Measure(l.labels, nil) {
+				for _, n := range instance.Measure(l.labels, &imageio.Image{PixelSize: l.pixelSize}) {
 					if err := nw.Write(&n); err != nil {
 						return err
 					}
@@ -207,7 +207,7 @@ type reader struct {
 	w, h      int
 	name      string // of the image wanted, "" for all
 	page      planeChoice
-	pixelSize float64
+	pixelSize imageio.PixelSize
 	overlap   int
 }
 
@@ -223,7 +223,7 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		if err != nil {
 			return err
 		}
-		if r.pixelSize > 0 {
+		if r.pixelSize.Known() {
 			size = r.pixelSize
 		}
 		warnOfMask(r.t, in, l)

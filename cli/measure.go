@@ -26,7 +26,7 @@ func measureCommand() *cli.Command {
 			"known.",
 		Flags: append(pageFlags(),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the table to `FILE` instead of standard output"},
-			&cli.Float64Flag{Name: "pixel-size", Usage: "width of a pixel in `MICROMETRES`", DefaultText: "what the files say"},
+			pixelSizeFlag(""),
 		),
 		Action: measure,
 	}
@@ -43,15 +43,33 @@ func pageFlags() []cli.Flag {
 	}
 }
 
+// pixelSizeFlag is the option that says how large pixels are.
+func pixelSizeFlag(category string) cli.Flag {
+	return &cli.StringFlag{Name: "pixel-size", Usage: "width of a pixel in `MICROMETRES`, or width and height as 0.5x1", DefaultText: "what the file says", Category: category}
+}
+
+// pixelSize reads that option, unknown when it is not given.
+func pixelSize(c *cli.Context) (imageio.PixelSize, error) {
+	text := c.String("pixel-size")
+	if text == "" || text == "0" {
+		return imageio.PixelSize{}, nil
+	}
+	size, err := imageio.ParsePixelSize(text)
+	if err != nil {
+		return size, usagef("--pixel-size: %v", err)
+	}
+	return size, nil
+}
+
 // measure is the command.
 func measure(c *cli.Context) error {
 	t := term(c)
 	if !c.Args().Present() {
 		return usagef("an argument is missing: the label image")
 	}
-	size := c.Float64("pixel-size")
-	if !(size >= 0 && size < 1e4) {
-		return usagef("--pixel-size %v: micrometres per pixel", size)
+	size, err := pixelSize(c)
+	if err != nil {
+		return err
 	}
 	if err := notOver(c.String("out"), c.Args().Slice()...); err != nil {
 		return err
@@ -82,11 +100,11 @@ func measure(c *cli.Context) error {
 		img.Pix = append(img.Pix, m.Pix...)
 		img.Channels = append(img.Channels, m.Channels...)
 		img.C += m.C
-		if img.PixelSize == 0 {
+		if !img.PixelSize.Known() {
 			img.PixelSize = m.PixelSize
 		}
 	}
-	if size > 0 {
+	if size.Known() {
 		img.PixelSize = size
 	}
 	nuclei := instance.Measure(labels, img)
@@ -105,7 +123,7 @@ func measure(c *cli.Context) error {
 			Labels    string             `json:"labels"`
 			Width     int                `json:"width"`
 			Height    int                `json:"height"`
-			PixelSize float64            `json:"pixel_size_um,omitempty"`
+			PixelSize imageio.PixelSize  `json:"pixel_size_um,omitzero"`
 			Channels  []string           `json:"channels"`
 			Summary   instance.Summary   `json:"summary"`
 			Nuclei    []instance.Nucleus `json:"nuclei"`
@@ -153,10 +171,10 @@ func plural(n int, one, many string) string {
 
 // readLabelPlane reads the one plane of a label file that is chosen, and the
 // width of its pixels in µm.
-func readLabelPlane(name string, choice planeChoice) (*imageio.Labels, float64, error) {
+func readLabelPlane(name string, choice planeChoice) (*imageio.Labels, imageio.PixelSize, error) {
 	f, err := imageio.Open(name)
 	if err != nil {
-		return nil, 0, err
+		return nil, imageio.PixelSize{}, err
 	}
 	defer f.Close()
 	choice.channel = selection{}
@@ -166,10 +184,10 @@ func readLabelPlane(name string, choice planeChoice) (*imageio.Labels, float64, 
 	choice.channel.text = "all"
 	jobs, _, err := choice.planeJobs(f)
 	if err != nil {
-		return nil, 0, err
+		return nil, imageio.PixelSize{}, err
 	}
 	if len(jobs) > 1 {
-		return nil, 0, withHint(usagef("%s holds %d label images: choose one with --page, --z or --t", name, len(jobs)), describePlanes(f))
+		return nil, imageio.PixelSize{}, withHint(usagef("%s holds %d label images: choose one with --page, --z or --t", name, len(jobs)), describePlanes(f))
 	}
 	l, err := f.ReadLabels(jobs[0].index)
 	return l, f.Planes[jobs[0].index].PixelSize, err

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"unet/unet"
+	"unet/unet/imageio"
 	"unet/unet/instance"
 
 	"github.com/urfave/cli/v2"
@@ -62,7 +63,7 @@ func predictCommand() *cli.Command {
 			&cli.StringFlag{Name: "z", Value: "all", Usage: "`SLICES` from 0", Category: planes},
 			&cli.StringFlag{Name: "t", Value: "all", Usage: "`TIMES` from 0", Category: planes},
 			&cli.StringFlag{Name: "diameter", Value: diameterAuto, Usage: "`SIZE` of nuclei in pixels, or as 12um; auto: as found, scaled and computed again if far from those of training; native: no scaling", Category: scale},
-			&cli.Float64Flag{Name: "pixel-size", Usage: "width of a pixel in `MICROMETRES`", DefaultText: "what the file says", Category: scale},
+			pixelSizeFlag(scale),
 			&cli.Float64Flag{Name: "threshold", Usage: "`PROBABILITY` above which a pixel is a nucleus'", DefaultText: "the model's", Category: nuclei},
 			&cli.IntFlag{Name: "min-area", Usage: "smallest nucleus in `PIXELS` of the image", DefaultText: "the model's", Category: nuclei},
 			&cli.BoolFlag{Name: "remove-edge", Usage: "drop nuclei that the image's edge cuts", Category: nuclei},
@@ -73,18 +74,18 @@ func predictCommand() *cli.Command {
 
 // predictSettings is what decides the results; it is recorded with them.
 type predictSettings struct {
-	Formats    []string        `json:"formats"`
-	Page       string          `json:"page"`
-	Channel    string          `json:"channel"`
-	Z          string          `json:"z"`
-	T          string          `json:"t"`
-	Diameter   string          `json:"diameter"`
-	PixelSize  float64         `json:"pixel_size,omitempty"`
-	TTA        bool            `json:"tta"`
-	Precision  string          `json:"precision"`
-	Threshold  float64         `json:"threshold"` // of masks of a paper model
-	Instance   instance.Params `json:"instance"`
-	MinAreaSet bool            `json:"min_area_set"` // in pixels of the image, whatever the scale
+	Formats    []string          `json:"formats"`
+	Page       string            `json:"page"`
+	Channel    string            `json:"channel"`
+	Z          string            `json:"z"`
+	T          string            `json:"t"`
+	Diameter   string            `json:"diameter"`
+	PixelSize  imageio.PixelSize `json:"pixel_size,omitzero"`
+	TTA        bool              `json:"tta"`
+	Precision  string            `json:"precision"`
+	Threshold  float64           `json:"threshold"` // of masks of a paper model
+	Instance   instance.Params   `json:"instance"`
+	MinAreaSet bool              `json:"min_area_set"` // in pixels of the image, whatever the scale
 }
 
 func (s predictSettings) has(format string) bool { return slices.Contains(s.Formats, format) }
@@ -186,7 +187,7 @@ func planesFlags(c *cli.Context) (ch planeChoice, err error) {
 func predictFlags(c *cli.Context, m *unet.Model) (predictSettings, error) {
 	card := &m.Card
 	s := predictSettings{Page: c.String("page"), Channel: c.String("channel"), Z: c.String("z"), T: c.String("t"),
-		Diameter: c.String("diameter"), PixelSize: c.Float64("pixel-size"), TTA: c.Bool("tta")}
+		Diameter: c.String("diameter"), TTA: c.Bool("tta")}
 	if !c.IsSet("diameter") && (card.Diameter[1] <= 0 || card.Input.Size > 0) {
 		s.Diameter = diameterNative
 	}
@@ -206,10 +207,10 @@ func predictFlags(c *cli.Context, m *unet.Model) (predictSettings, error) {
 	if c.Bool("remove-edge") {
 		card.Instance.RemoveEdge = true
 	}
-	if !(s.PixelSize >= 0 && s.PixelSize < 1e4) {
-		return s, usagef("--pixel-size %v: micrometres per pixel", s.PixelSize)
-	}
 	var err error
+	if s.PixelSize, err = pixelSize(c); err != nil {
+		return s, err
+	}
 	if s.Precision, err = precision(c, m); err != nil {
 		return s, err
 	}

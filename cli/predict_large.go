@@ -67,7 +67,7 @@ func (r *predictRun) large(ctx context.Context, t *task) (rec planeRecord, err e
 	err = o.open(func() error {
 		params := r.paramsAt(rec.Scale)
 		stream := instance.NewStream(t.job.info.W, params, o.block)
-		stream.MaxRows = rows
+		stream.MaxRows, stream.PixelSize = rows, r.pixelSize(t.job.info)
 		all := t.rows(true)
 		p := r.t.progress(t.in.name, "rows", t.job.info.H, 0)
 		err := r.predictor.BandsAt(ctx, read, levels, w, h, func(y int, m instance.Maps, img *imageio.Image) error {

@@ -65,12 +65,12 @@ type imageRecord struct {
 }
 
 type planeRecord struct {
-	Plane     string  `json:"plane"`
-	Suffix    string  `json:"suffix,omitempty"`
-	ID        string  `json:"id"` // in Kaggle's tables
-	Width     int     `json:"width"`
-	Height    int     `json:"height"`
-	PixelSize float64 `json:"pixel_size_um,omitempty"`
+	Plane     string            `json:"plane"`
+	Suffix    string            `json:"suffix,omitempty"`
+	ID        string            `json:"id"` // in Kaggle's tables
+	Width     int               `json:"width"`
+	Height    int               `json:"height"`
+	PixelSize imageio.PixelSize `json:"pixel_size_um,omitzero"`
 	// Scale is how much the plane was enlarged for the network, Estimate the
 	// usual diameter found before, in pixels of the plane; 0: not estimated.
 	Scale    float64 `json:"scale"`

@@ -46,7 +46,9 @@ func (r *predictRun) finish(ctx context.Context, t *task, c computed) (planeReco
 		return rec, nil, src, err
 	}
 	rec.Scale = c.scale
-	nuclei := instance.Measure(labels, t.measured)
+	measured := *t.measured
+	measured.PixelSize = src.PixelSize
+	nuclei := instance.Measure(labels, &measured)
 	if err := rec.summarise(src, nuclei); err != nil {
 		return rec, nil, src, err
 	}
@@ -272,11 +274,11 @@ func (b *batchFiles) repeatPlane(file string, p *planeRecord, name string) error
 		if err != nil {
 			return err
 		}
-		return b.write(&finished{plane: *p, nuclei: instance.Measure(l, nil), source: src})
+		return b.write(&finished{plane: *p, nuclei: instance.Measure(l, &imageio.Image{PixelSize: src.PixelSize}), source: src})
 	}
 	writers, warnings := b.begin(src, p.ID)
 	p.Warnings = append(p.Warnings, warnings...)
-	return instance.MeasureRows(src.W, src.H, func(y int) (*imageio.Labels, error) {
+	return instance.MeasureRows(src.W, src.H, src.PixelSize, func(y int) (*imageio.Labels, error) {
 		return f.ReadLabelsRegion(0, 0, y, src.W, min(repeatRows, src.H-y))
 	}, func(n *instance.Nucleus) error {
 		for _, w := range writers {

@@ -55,10 +55,10 @@ func (r *predictRun) scaleOf(t *task) (float64, error) {
 	d := r.diameter.pixels
 	if µm := r.diameter.micrometres; µm > 0 {
 		size := r.pixelSize(t.job.info)
-		if size <= 0 {
+		if !size.Known() {
 			return 0, withHint(fmt.Errorf("%s: --diameter in µm, but the file does not say how large its pixels are", t.in.path), "add --pixel-size")
 		}
-		d = µm / size
+		d = µm / size.Length()
 	}
 	if d == 0 {
 		return 1, nil
@@ -70,8 +70,8 @@ func (r *predictRun) scaleOf(t *task) (float64, error) {
 	return s, nil
 }
 
-func (r *predictRun) pixelSize(p imageio.PlaneInfo) float64 {
-	if r.settings.PixelSize > 0 {
+func (r *predictRun) pixelSize(p imageio.PlaneInfo) imageio.PixelSize {
+	if r.settings.PixelSize.Known() {
 		return r.settings.PixelSize
 	}
 	return p.PixelSize

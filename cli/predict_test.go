@@ -185,7 +185,7 @@ func TestPredictFormats(t *testing.T) {
 		}
 	}
 	prob, err := imageio.Read(filepath.Join(out, "cells.prob.tif"))
-	if err != nil || !prob.Float || prob.Pix[20*64+20] < 0.9 || prob.Pix[0] > 0.1 || prob.PixelSize != 0.5 {
+	if err != nil || !prob.Float || prob.Pix[20*64+20] < 0.9 || prob.Pix[0] > 0.1 || prob.PixelSize.X != 0.5 {
 		t.Errorf("probability map: %v, %+v", err, prob)
 	}
 	// The other formats, drawn again.

@@ -248,7 +248,7 @@ func TestTables(t *testing.T) {
 	for i := range img.Pix {
 		img.Pix[i] = float32(i)
 	}
-	src := Source{Name: "a.tif", W: 4, H: 3, PixelSize: 0.5, Channels: ChannelNames(img)}
+	src := Source{Name: "a.tif", W: 4, H: 3, PixelSize: imageio.PixelSize{X: 0.5, Y: 0.5}, Channels: ChannelNames(img)}
 	var b, s bytes.Buffer
 	for _, w := range []Writer{NewTable(&b), NewSummaryTable(&s)} {
 		if err := WriteAll(w, src, instance.Measure(l, img)); err != nil {
@@ -292,11 +292,11 @@ func TestTables(t *testing.T) {
 // TestSummaryOfNothing: an image without nuclei has no mean of them.
 func TestSummaryOfNothing(t *testing.T) {
 	var b bytes.Buffer
-	if err := WriteAll(NewSummaryTable(&b), Source{Name: "a.tif", W: 10, H: 10, PixelSize: 0.5, Channels: []string{"1"}}, nil); err != nil {
+	if err := WriteAll(NewSummaryTable(&b), Source{Name: "a.tif", W: 10, H: 10, PixelSize: imageio.PixelSize{X: 0.5, Y: 0.5}, Channels: []string{"1"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	_, row, _ := strings.Cut(b.String(), "\n")
-	if want := "a.tif,10,10,0.5,0,0,0,,,,,,,,0,,,,\n"; row != want {
+	if want := "a.tif,10,10,0.5,0.5,0,0,0,,,,,,,,0,,,,\n"; row != want {
 		t.Errorf("%q, want %q", row, want)
 	}
 }

@@ -77,10 +77,11 @@ func (g *geoJSON) Write(n *instance.Nucleus) error {
 	}
 	number("Area px^2", float64(n.Area))
 	number("Perimeter px", n.Perimeter)
-	if s := g.src.PixelSize; s > 0 {
-		number("Area µm^2", float64(n.Area)*s*s)
-		number("Perimeter µm", n.Perimeter*s)
-		number("Max diameter µm", n.FeretMax*s)
+	if s := g.src.PixelSize; s.Known() {
+		p := n.In(s)
+		number("Area µm^2", p.Area)
+		number("Perimeter µm", p.Perimeter)
+		number("Max diameter µm", p.FeretMax)
 	} else {
 		number("Max diameter px", n.FeretMax)
 	}

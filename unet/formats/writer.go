@@ -27,8 +27,8 @@ type Source struct {
 	Name string
 	// W, H is its size in pixels.
 	W, H int
-	// PixelSize is the width of a pixel in µm, 0 when not known.
-	PixelSize float64
+	// PixelSize is that of the image, in µm, as far as known.
+	PixelSize imageio.PixelSize
 	// Channels names the channels that were measured; nil for none.
 	Channels []string
 }
@@ -112,10 +112,9 @@ func (t *table) Write(n *instance.Nucleus) error {
 	t.row = append(t.row, strconv.FormatBool(n.Edge))
 	t.numbers(float64(n.Area), n.Perimeter, n.Major, n.Minor, n.Orientation, n.Eccentricity,
 		n.Solidity, n.Circularity, n.EquivalentDiameter, n.FeretMax)
-	if s := t.src.PixelSize; s > 0 {
-		// Physical positions are measured from the image's corner.
-		t.numbers((n.X+0.5)*s, (n.Y+0.5)*s, float64(n.Area)*s*s, n.Perimeter*s, n.Major*s, n.Minor*s,
-			n.EquivalentDiameter*s, n.FeretMax*s)
+	if s := t.src.PixelSize; s.Known() {
+		p := n.In(s)
+		t.numbers(p.X, p.Y, p.Area, p.Perimeter, p.Major, p.Minor, p.EquivalentDiameter, p.FeretMax)
 	} else {
 		t.row = append(t.row, make([]string, 8)...)
 	}
@@ -159,7 +158,7 @@ func (t *summaryTable) Begin(src Source) error {
 		return err
 	}
 	if !t.begun {
-		row := []string{"image", "width", "height", "pixel_size_um", "count", "edge", "coverage",
+		row := []string{"image", "width", "height", "pixel_size_um", "pixel_height_um", "count", "edge", "coverage",
 			"area_mean", "area_median", "area_std", "diameter_median",
 			"area_mean_um2", "area_median_um2", "diameter_median_um", "density_per_mm2",
 			"circularity", "solidity", "eccentricity"}
@@ -195,14 +194,15 @@ func (t *summaryTable) finish() error {
 		}
 		return num(f)
 	}
-	row := []string{t.src.Name, strconv.Itoa(t.src.W), strconv.Itoa(t.src.H), "",
+	row := []string{t.src.Name, strconv.Itoa(t.src.W), strconv.Itoa(t.src.H), "", "",
 		strconv.Itoa(s.Count), strconv.Itoa(s.Edge), num(s.Coverage),
 		mean(s.AreaMean), mean(s.AreaMedian), mean(s.AreaStd), mean(s.DiameterMedian), "", "", "", "",
 		mean(s.Circularity), mean(s.Solidity), mean(s.Eccentricity)}
-	if p := t.src.PixelSize; p > 0 {
-		row[3] = num(p)
-		row[11], row[12], row[13] = mean(s.AreaMean*p*p), mean(s.AreaMedian*p*p), mean(s.DiameterMedian*p)
-		row[14] = num(float64(s.Count) / (float64(t.src.W) * float64(t.src.H) * p * p / 1e6))
+	if p := t.src.PixelSize; p.Known() {
+		row[3], row[4] = num(p.X), num(p.Y)
+		// A circle of as many pixels is an ellipse of as many µm².
+		row[12], row[13], row[14] = mean(s.AreaMean*p.X*p.Y), mean(s.AreaMedian*p.X*p.Y), mean(s.DiameterMedian*p.Length())
+		row[15] = num(float64(s.Count) / (float64(t.src.W) * float64(t.src.H) * p.X * p.Y / 1e6))
 	}
 	for c := range t.channels {
 		if c < len(s.Intensity) {

@@ -25,8 +25,8 @@ func consumerFiles(t *testing.T, dir string) map[string]*Labels {
 	t.Helper()
 	files := map[string]*Labels{}
 	for kind, o := range map[string]tiff.Options{
-		"strips": {PixelSize: 0.325, Description: `{"program": "unet"}`},
-		"tiles":  {Tiled: true, PixelSize: 0.5},
+		"strips": {PixelSize: plane.SquarePixels(0.325), Description: `{"program": "unet"}`},
+		"tiles":  {Tiled: true, PixelSize: plane.SquarePixels(0.5)},
 		"big":    {Tiled: true, BigTIFF: true, Description: "x"},
 	} {
 		for _, top := range []uint32{200, 60000, 1 << 24} {
@@ -114,7 +114,7 @@ func TestTifffileReadsOurs(t *testing.T) {
 	dir := t.TempDir()
 	files := consumerFiles(t, dir)
 	m := NewImage(300, 270, 3)
-	m.PixelSize = 0.25
+	m.PixelSize = plane.SquarePixels(0.25)
 	for i := range m.Pix {
 		m.Pix[i] = float32(i) / 1000
 	}

@@ -20,7 +20,7 @@ func ExampleOpen() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("%v: %s, %d x %d, %d bits, %g µm, first sample %g\n", p, p.Name, m.W, m.H, m.Bits, m.PixelSize, m.Pix[0])
+		fmt.Printf("%v: %s, %d x %d, %d bits, %v, first sample %g\n", p, p.Name, m.W, m.H, m.Bits, m.PixelSize, m.Pix[0])
 	}
 	// Output:
 	// OME-TIFF 12 planes

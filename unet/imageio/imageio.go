@@ -8,6 +8,7 @@ type (
 	Labels    = plane.Labels
 	PlaneInfo = plane.Info
 	File      = plane.File
+	PixelSize = plane.PixelSize
 
 	FormatError      = plane.FormatError
 	UnsupportedError = plane.UnsupportedError
@@ -19,6 +20,9 @@ const (
 	MaxSide    = plane.MaxSide
 	MaxSamples = plane.MaxSamples
 )
+
+// ParsePixelSize reads a width in µm such as 0.5, or width and height, 0.5x1.
+func ParsePixelSize(s string) (PixelSize, error) { return plane.ParsePixelSize(s) }
 
 // NewImage returns a zeroed image of c channels.
 func NewImage(w, h, c int) *Image { return plane.NewImage(w, h, c) }

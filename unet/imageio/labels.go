@@ -95,7 +95,7 @@ func WriteMaps(path string, m *Image, o ...tiff.Options) error {
 	if opt.Names == nil {
 		opt.Names = m.Channels
 	}
-	if opt.PixelSize == 0 {
+	if !opt.PixelSize.Known() {
 		opt.PixelSize = m.PixelSize
 	}
 	w, err := tiff.Create(path, opt)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"unet/unet/imageio/tiff"
 
+	"unet/unet/imageio/plane"
+
 	xtiff "golang.org/x/image/tiff"
 )
 
@@ -37,7 +39,7 @@ func TestTIFFRoundTrip(t *testing.T) {
 	dir := t.TempDir()
 	for _, size := range [][2]int{{1, 1}, {256, 256}, {257, 300}, {70000, 3}} {
 		for _, top := range []uint32{255, 256, math.MaxUint32} {
-			for _, o := range []tiff.Options{{}, {BigTIFF: true, Tiled: true}, {PixelSize: 0.325, Description: `{"made by": "µnet"}`}} {
+			for _, o := range []tiff.Options{{}, {BigTIFF: true, Tiled: true}, {PixelSize: plane.SquarePixels(0.325), Description: `{"made by": "µnet"}`}} {
 				l := labelPattern(size[0], size[1], top)
 				path := filepath.Join(dir, "l.tif")
 				if err := WriteLabels(path, l, o); err != nil {
@@ -47,7 +49,7 @@ func TestTIFFRoundTrip(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if p := f.Planes[0]; math.Abs(p.PixelSize-o.PixelSize) > 1e-9 || p.Bits != LabelBits(top) || len(f.Notes) > 0 {
+				if p := f.Planes[0]; math.Abs(p.PixelSize.X-o.PixelSize.X) > 1e-9 || !p.PixelSize.Square() || p.Bits != LabelBits(top) || len(f.Notes) > 0 {
 					t.Errorf("%+v notes %q", p, f.Notes)
 				}
 				got, err := f.ReadLabels(0)
@@ -97,7 +99,7 @@ func TestTIFFOtherReader(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "l.tif")
 	for _, tiled := range []bool{false, true} {
 		l := labelPattern(400, 300, 60000)
-		if err := WriteLabels(path, l, tiff.Options{Tiled: tiled, Description: "x", PixelSize: 0.5}); err != nil {
+		if err := WriteLabels(path, l, tiff.Options{Tiled: tiled, Description: "x", PixelSize: plane.SquarePixels(0.5)}); err != nil {
 			t.Fatal(err)
 		}
 		b, _ := os.ReadFile(path)

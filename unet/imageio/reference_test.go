@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"unet/unet/imageio/plane"
 )
 
 // The files of testdata come from bench/verify/testfiles/make_tiff.py, written by
@@ -63,7 +65,7 @@ func hyperstack(typ string, size float64, names []string, dims ...string) []want
 	var all []want
 	for i := range n {
 		w := one(typ, i)
-		w.info = PlaneInfo{Page: i, PixelSize: size}
+		w.info = PlaneInfo{Page: i, PixelSize: plane.SquarePixels(size)}
 		rest := i
 		for _, d := range dims {
 			k := int(d[1] - '0')
@@ -184,7 +186,7 @@ func checkPlanes(t *testing.T, f *File, planes []want) {
 			info.Bits = 32
 		}
 		got := f.Planes[i]
-		if math.Abs(got.PixelSize-info.PixelSize) < 1e-6 {
+		if math.Abs(got.PixelSize.X-info.PixelSize.X) < 1e-6 && math.Abs(got.PixelSize.Y-info.PixelSize.Y) < 1e-6 {
 			got.PixelSize = info.PixelSize
 		}
 		if got != info {

@@ -39,9 +39,8 @@ func (r *Resampling) Rows(m *Image, from, y, n int) *Image {
 	w := len(r.xs)
 	out := *m
 	out.W, out.H, out.Pix = w, n, make([]float32, m.C*w*n)
-	if m.PixelSize > 0 {
-		out.PixelSize = m.PixelSize * float64(r.srcW) / float64(w)
-	}
+	out.PixelSize.X *= float64(r.srcW) / float64(w)
+	out.PixelSize.Y *= float64(r.srcH) / float64(len(r.ys))
 	first, end := r.Source(y, n)
 	rows := make([]float32, (end-first)*w) // scaled in x only
 	for c := range m.C {

@@ -12,7 +12,9 @@ import (
 type Run struct{ Y, X0, X1 int }
 
 // Nucleus is one object of a label image with its measurements, in pixels.
-// Definitions are those of scikit-image's regionprops where it has them.
+// Definitions are those of scikit-image's regionprops where it has them. Where
+// pixels are known not to be square, orientation, eccentricity and circularity
+// are those of the shape as it is, not as pixels draw it.
 type Nucleus struct {
 	// ID is the object's number in the label image.
 	ID uint32 `json:"id"`
@@ -67,7 +69,8 @@ type Intensity struct {
 }
 
 // Measure returns the nuclei of a label image in order of their numbers. The
-// image, of the same size, supplies the intensities; it may be nil.
+// image, of the same size, supplies the intensities, of which it may have no
+// channels, and the size of pixels; it may be nil.
 func Measure(l *imageio.Labels, img *imageio.Image) []Nucleus {
 	all := shapes(l)
 	for i := range all {
@@ -75,6 +78,7 @@ func Measure(l *imageio.Labels, img *imageio.Image) []Nucleus {
 		n.measure()
 		n.Edge = n.X0 == 0 || n.Y0 == 0 || n.X1 == l.W || n.Y1 == l.H
 		if img != nil {
+			n.reshape(img.PixelSize)
 			for c := range img.C {
 				n.Channels = append(n.Channels, n.intensity(img.Plane(c), img.W, 0))
 			}
@@ -141,22 +145,28 @@ func (n *Nucleus) measure() {
 		n.X0, n.X1 = min(n.X0, r.X0), max(n.X1, r.X1)
 		n.Area += r.X1 - r.X0
 	}
-	n.moments()
+	n.X, n.Y, n.Major, n.Minor, n.Orientation, n.Eccentricity = n.moments(1, 1)
 	y0, rows := rowsOf(n.Runs)
-	n.Perimeter = perimeter(rows)
+	n.Perimeter = perimeter(rows, 1, 1)
 	n.EquivalentDiameter = math.Sqrt(4 * float64(n.Area) / math.Pi)
 	if n.Perimeter > 0 {
-		n.Circularity = min(1, 4*math.Pi*float64(n.Area)/(n.Perimeter*n.Perimeter))
+		n.Circularity = circularity(float64(n.Area), n.Perimeter)
 	}
 	var hullArea int
-	hullArea, n.FeretMax = convexHull(rows, y0)
+	hullArea, n.FeretMax = convexHull(rows, y0, 1, 1)
 	n.Solidity = float64(n.Area) / float64(hullArea)
 }
 
-// moments computes centroid, axes, orientation and eccentricity from sums
-// over pixels relative to the bounding box. The second moments are kept as
-// exact integers (times area²) until the last step while they fit.
-func (n *Nucleus) moments() {
+// circularity is 4π·area/perimeter², at most 1.
+func circularity(area, perimeter float64) float64 {
+	return min(1, 4*math.Pi*area/(perimeter*perimeter))
+}
+
+// moments computes the centroid in pixels and, of pixels of width w and height
+// h, axes, orientation and eccentricity, from sums over pixels relative to the
+// bounding box. The second moments are kept as exact integers (times area²)
+// until the last step while they fit.
+func (n *Nucleus) moments(w, h float64) (x, y, major, minor, orientation, eccentricity float64) {
 	var sx, sy, sxx, sxy, syy float64
 	for _, r := range n.Runs {
 		a, b := float64(r.X0-n.X0), float64(r.X1-n.X0)
@@ -172,24 +182,25 @@ func (n *Nucleus) moments() {
 		sxy += s1 * y
 	}
 	area := float64(n.Area)
-	n.X, n.Y = float64(n.X0)+sx/area, float64(n.Y0)+sy/area
-	vx := (area*sxx - sx*sx) / (area * area)
-	vy := (area*syy - sy*sy) / (area * area)
-	cov := (area*sxy - sx*sy) / (area * area)
+	x, y = float64(n.X0)+sx/area, float64(n.Y0)+sy/area
+	vx := (area*sxx - sx*sx) / (area * area) * (w * w)
+	vy := (area*syy - sy*sy) / (area * area) * (h * h)
+	cov := (area*sxy - sx*sy) / (area * area) * (w * h)
 	mean, diff := (vx+vy)/2, math.Hypot((vx-vy)/2, cov)
 	l1, l2 := mean+diff, max(0, mean-diff)
-	n.Major, n.Minor = 4*math.Sqrt(l1), 4*math.Sqrt(l2)
+	major, minor = 4*math.Sqrt(l1), 4*math.Sqrt(l2)
 	if l1 > 0 {
-		n.Eccentricity = math.Sqrt(max(0, 1-l2/l1))
+		eccentricity = math.Sqrt(max(0, 1-l2/l1))
 	}
 	switch {
 	case vx != vy:
-		n.Orientation = 0.5 * math.Atan2(2*cov, vy-vx)
+		orientation = 0.5 * math.Atan2(2*cov, vy-vx)
 	case cov > 0:
-		n.Orientation = math.Pi / 4
+		orientation = math.Pi / 4
 	default:
-		n.Orientation = -math.Pi / 4
+		orientation = -math.Pi / 4
 	}
+	return x, y, major, minor, orientation, eccentricity
 }
 
 // intensity measures a plane of width w whose first row is row y0 of the

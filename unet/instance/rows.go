@@ -7,12 +7,12 @@ import (
 )
 
 // MeasureRows is Measure, without intensities, for a label image of w x h pixels
-// too large for memory: read returns consecutive rows of it, any number at a
+// of a size too large for memory: read returns consecutive rows of it, any number at a
 // time, and emit gets the nuclei in order of their numbers. Held are those that
 // rows pass through. The numbers must rise in the order of first pixels and every
 // nucleus have pixels in each row from its first to its last, as those of Stream
 // do.
-func MeasureRows(w, h int, read func(y int) (*imageio.Labels, error), emit func(*Nucleus) error) error {
+func MeasureRows(w, h int, size imageio.PixelSize, read func(y int) (*imageio.Labels, error), emit func(*Nucleus) error) error {
 	var open []*Nucleus // by number
 	index := map[uint32]*Nucleus{}
 	newest := uint32(0)
@@ -22,6 +22,7 @@ func MeasureRows(w, h int, read func(y int) (*imageio.Labels, error), emit func(
 			open = open[1:]
 			delete(index, n.ID)
 			n.measure()
+			n.reshape(size)
 			n.Edge = n.X0 == 0 || n.Y0 == 0 || n.X1 == w || n.Y1 == h
 			if err := emit(n); err != nil {
 				return err

@@ -23,7 +23,11 @@ func rowsOf(runs []Run) (y0 int, rows [][]Run) {
 // perimeter is scikit-image's measure.perimeter (neighborhood=4): the border
 // is the set of pixels with a 4-neighbour outside, and every border pixel
 // counts 1, √2 or (1+√2)/2 by how many of its neighbours are border pixels.
-func perimeter(rows [][]Run) float64 {
+//
+// These are half the ways to two neighbours on the border, straight or
+// diagonal; with pixels of width w and height h a way along x counts w, one
+// along y counts h, and a diagonal √(w²+h²).
+func perimeter(rows [][]Run, w, h float64) float64 {
 	at := func(i int) []Run {
 		if i < 0 || i >= len(rows) {
 			return nil
@@ -34,6 +38,7 @@ func perimeter(rows [][]Run) float64 {
 	var above, here, below []int
 	below = border(below, nil, at(0), at(1))
 	var straight, diagonal, mixed int
+	var alongX, alongY float64 // straight ways by direction, when w is not h
 	for y := range rows {
 		above, here, below = here, below, above
 		below = border(below[:0], at(y), at(y+1), at(y+2))
@@ -46,6 +51,7 @@ func perimeter(rows [][]Run) float64 {
 			if i+1 < len(here) && here[i+1] == x+1 {
 				edge++
 			}
+			sides := edge // neighbours along x
 			count := func(row []int, k int) int {
 				for k < len(row) && row[k] < x-1 {
 					k++
@@ -60,17 +66,27 @@ func perimeter(rows [][]Run) float64 {
 				return k
 			}
 			a, b = count(above, a), count(below, b)
+			share := 0.0
 			switch 1 + 2*edge + 10*corner {
 			case 5, 7, 15, 17, 25, 27:
 				straight++
+				share = 1
 			case 21, 33:
 				diagonal++
 			case 13, 23:
 				mixed++
+				share = 0.5
+			}
+			if share > 0 && w != h {
+				alongX += share * float64(sides) / float64(edge)
+				alongY += share * float64(edge-sides) / float64(edge)
 			}
 		}
 	}
-	return float64(straight) + math.Sqrt2*float64(diagonal) + (1+math.Sqrt2)/2*float64(mixed)
+	if w != h {
+		return w*alongX + h*alongY + math.Hypot(w, h)*(float64(diagonal)+float64(mixed)/2)
+	}
+	return w * (float64(straight) + math.Sqrt2*float64(diagonal) + (1+math.Sqrt2)/2*float64(mixed))
 }
 
 // border appends to dst the pixels of row that have a 4-neighbour outside.
@@ -102,8 +118,9 @@ type corner struct{ x, y int }
 // largest Feret diameter as scikit-image defines them: the hull is that of
 // the midpoints of all pixel edges, a pixel belongs to the hull image when
 // its centre is inside or on it, and the diameter is the largest distance
-// between edge midpoints of that image. All in exact integers.
-func convexHull(rows [][]Run, y0 int) (pixels int, feret float64) {
+// between edge midpoints of that image, in pixels of width w and height h. The
+// hull is found in exact integers.
+func convexHull(rows [][]Run, y0 int, w, h float64) (pixels int, feret float64) {
 	spans := make([]Run, len(rows))
 	for i, r := range rows {
 		spans[i] = Run{y0 + i, 0, 0}
@@ -111,19 +128,20 @@ func convexHull(rows [][]Run, y0 int) (pixels int, feret float64) {
 			spans[i] = Run{y0 + i, r[0].X0, r[len(r)-1].X1}
 		}
 	}
-	h := hull(nil, spans)
-	fillHull(h, spans)
+	points := hull(nil, spans)
+	fillHull(points, spans)
 	for _, s := range spans {
 		pixels += s.X1 - s.X0
 	}
-	h = hull(h[:0], spans)
-	var best int
-	for i, a := range h {
-		for _, b := range h[:i] {
-			best = max(best, (a.x-b.x)*(a.x-b.x)+(a.y-b.y)*(a.y-b.y))
+	points = hull(points[:0], spans)
+	var best float64
+	for i, a := range points {
+		for _, b := range points[:i] {
+			dx, dy := float64(a.x-b.x), float64(a.y-b.y)
+			best = max(best, dx*dx*(w*w)+dy*dy*(h*h))
 		}
 	}
-	return pixels, math.Sqrt(float64(best)) / 2
+	return pixels, math.Sqrt(best) / 2
 }
 
 // hull appends to h the strictly convex hull of the edge midpoints of the

@@ -23,6 +23,8 @@ type Stream struct {
 	// about width * (MaxRows + band height) * 17 bytes, plus 4 for every
 	// channel of the image.
 	MaxRows int
+	// PixelSize is that of the image, as far as known; see Measure.
+	PixelSize imageio.PixelSize
 
 	p    Params
 	emit func(Block) error
@@ -173,6 +175,7 @@ func (s *Stream) advance(e edges, whole bool, keep int) error {
 	}
 	for _, n := range c.sorted() {
 		n.measure()
+		n.reshape(s.PixelSize)
 		n.Edge = n.X0 == 0 || n.X1 == f.w || n.Y0 == 0 || e.bottom && n.Y1 == s.y0+f.h
 		for _, plane := range s.planes {
 			n.Channels = append(n.Channels, n.intensity(plane, f.w, s.y0))

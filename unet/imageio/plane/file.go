@@ -35,9 +35,8 @@ type Info struct {
 	Bits  int
 	Float bool
 	// Name is the channel's name; "" when the file does not say.
-	Name string
-	// PixelSize is the width of a pixel in µm; 0 when the file does not say.
-	PixelSize float64
+	Name      string
+	PixelSize PixelSize
 }
 
 // File is an open image file of any number of planes. Its methods must not be
@@ -46,11 +45,18 @@ type File struct {
 	Name   string // the path
 	Format string // "PNG", "JPEG", "BMP", "GIF", "WebP", "TIFF", "BigTIFF", "OME-TIFF", "ImageJ TIFF" or "OME-Zarr 0.4"
 	Planes []Info
+	// Levels is how many versions of each plane there are: 1, or more for a
+	// pyramid, whose levels are ever smaller. Planes are those of level 0, the
+	// full resolution, until UseLevel chooses another.
+	Levels int
+	// Members are the other files that belong to the data set.
+	Members []string
 	// Notes are facts about the file that a user should see: pages left out,
 	// damaged metadata, transparent pixels met so far.
 	Notes []string
 
-	src Source
+	src   Source
+	level int
 }
 
 // A Source reads the planes of one file, in regions that lie inside them.
@@ -62,8 +68,32 @@ type Source interface {
 
 // NewFile returns a file, without planes yet, that src reads.
 func NewFile(name, format string, src Source) *File {
-	return &File{Name: name, Format: format, src: src}
+	return &File{Name: name, Format: format, Levels: 1, src: src}
 }
+
+// Pyramid is a Source of several levels.
+type Pyramid interface {
+	// UseLevel replaces the planes of the file by those of level k > 0; it is
+	// called once.
+	UseLevel(k int) error
+}
+
+// UseLevel makes Planes those of another level of the pyramid. It is to be
+// called before anything is read, and once.
+func (f *File) UseLevel(k int) error {
+	p, ok := f.src.(Pyramid)
+	switch {
+	case k == 0:
+		return nil
+	case k < 0 || k >= f.Levels || !ok:
+		return fmt.Errorf("%s: there is no level %d, the file has levels 0 to %d", f.Name, k, f.Levels-1)
+	}
+	f.level = k
+	return p.UseLevel(k)
+}
+
+// Level is the level in use.
+func (f *File) Level() int { return f.level }
 
 // Close releases the file.
 func (f *File) Close() error { return f.src.Close() }

@@ -11,9 +11,8 @@ type Image struct {
 	// Float says that the source held floating-point samples.
 	Float bool
 	// Channels names the channels where the file does; else nil.
-	Channels []string
-	// PixelSize is the width of a pixel in µm; 0 when the file does not say.
-	PixelSize float64
+	Channels  []string
+	PixelSize PixelSize
 }
 
 // NewImage returns a zeroed image of c channels.

@@ -20,9 +20,10 @@ const directBytes = 1 << 22
 // file can share one large table.
 const maxTables = 16
 
-// read hands the samples of rectangle r, which must lie inside page p, to s:
-// channel k of the sink gets sample samples[k].
-func (f *tiffFile) read(p *tiffPage, r image.Rectangle, samples []int, s plane.Sink) error {
+// read hands the samples of rectangle r of a plane, inside which it must lie, to
+// s: channel k of the sink gets sample samples[k].
+func (f *tiffFile) read(pl tiffPlane, r image.Rectangle, samples []int, s plane.Sink) error {
+	p := pl.page
 	if err := f.loadChunks(p); err != nil {
 		return err
 	}
@@ -38,22 +39,23 @@ func (f *tiffFile) read(p *tiffPage, r image.Rectangle, samples []int, s plane.S
 			x0, x1 := max(r.Min.X, cx*p.cw), min(r.Max.X, (cx+1)*p.cw)
 			y0, y1 := max(r.Min.Y, cy*p.ch), min(r.Max.Y, (cy+1)*p.ch)
 			for k, sample := range samples {
-				chunk := cy*nx + cx
+				chunk := pl.z/p.tileDepth*nx*ny + cy*nx + cx
+				above := pl.z % p.tileDepth * p.ch // rows of the tile's slices before this one
 				use := samples
 				if p.planar {
-					chunk += sample * nx * ny
+					chunk += sample * nx * ny * p.layers()
 					use = samples[k : k+1]
 				} else if k > 0 {
 					break // all samples came with the first
 				}
-				err := f.rows(p, chunk, x0-cx*p.cw, x1-cx*p.cw, y0-cy*p.ch, y1-cy*p.ch, inChunk, func(row int, b []byte) error {
+				err := f.rows(p, chunk, x0-cx*p.cw, x1-cx*p.cw, above+y0-cy*p.ch, above+y1-cy*p.ch, inChunk, func(row int, b []byte) error {
 					for j, sample := range use {
 						off := sample * size
 						c := j
 						if p.planar {
 							off, c = 0, k
 						}
-						if err := s.Put(c, x0-r.Min.X, cy*p.ch+row-r.Min.Y, x1-x0, b[off:], pixel, p.t); err != nil {
+						if err := s.Put(c, x0-r.Min.X, cy*p.ch+row-above-r.Min.Y, x1-x0, b[off:], pixel, p.t); err != nil {
 							return plane.Wrap(f.name, "TIFF", fmt.Errorf("page %d: %w", p.index, err))
 						}
 					}
@@ -141,6 +143,9 @@ func (f *tiffFile) loadChunks(p *tiffPage) error {
 		return nil
 	}
 	n := uint64((p.w+p.cw-1)/p.cw) * uint64((p.h+p.ch-1)/p.ch)
+	if n <= maxChunks {
+		n *= uint64(p.layers())
+	}
 	inChunk := p.spp
 	if p.planar {
 		inChunk = 1
@@ -161,8 +166,8 @@ func (f *tiffFile) loadChunks(p *tiffPage) error {
 		return &plane.LimitError{Name: f.name, What: fmt.Sprintf("page %d has rows of %d pixels of %d samples (limit %d MiB)", p.index, p.cw, inChunk, maxRowBytes>>20), Advice: "re-save it with tiles"}
 	}
 	high := min(p.ch, p.h)
-	if p.compression == compJPEG { // holds all rows, inside the page or not
-		high = p.ch
+	if p.compression == compJPEG || p.tileDepth > 1 { // holds all rows, inside the page or not
+		high = p.ch * p.tileDepth
 	}
 	if raw*int64(high) > maxChunkBytes && !p.direct() {
 		return &plane.LimitError{Name: f.name, What: fmt.Sprintf("page %d has strips or tiles of %d x %d pixels (limit %d MiB)", p.index, p.cw, p.ch, maxChunkBytes>>20), Advice: "re-save it with tiles"}
@@ -213,10 +218,17 @@ func (f *tiffFile) loadChunks(p *tiffPage) error {
 
 // rowsOf is how many rows of chunk i lie inside the page.
 func (f *tiffFile) rowsOf(p *tiffPage, i int) int {
+	if p.tileDepth > 1 { // slice below slice
+		return p.ch * p.tileDepth
+	}
 	nx, ny := (p.w+p.cw-1)/p.cw, (p.h+p.ch-1)/p.ch
 	cy := i / nx % ny
 	return min(p.ch, p.h-cy*p.ch)
 }
+
+// layers is how many times chunks cover a page: once for each slice, or for as
+// many as lie in a tile.
+func (p *tiffPage) layers() int { return (p.depth + p.tileDepth - 1) / p.tileDepth }
 
 // storedBytes is the size of rows of a chunk before compression.
 func (f *tiffFile) storedBytes(p *tiffPage, inChunk, rows int) int64 {

@@ -58,6 +58,13 @@ func rawTIFF(order binary.ByteOrder, data []byte, pages ...[]rawTag) []byte {
 				v = []byte(t.text + "\x00")
 				count = len(v)
 			}
+			if t.typ == 5 {
+				count /= 2
+			}
+			if t.typ == 1 {
+				v = []byte(t.text)
+				count = len(v)
+			}
 			e := dir[2+12*i:]
 			order.PutUint16(e, t.tag)
 			order.PutUint16(e[2:], t.typ)
@@ -225,7 +232,7 @@ func TestPixelSizes(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := openFile(t, file)
-		if got := f.Planes[0].PixelSize; got != want {
+		if got := f.Planes[0].PixelSize.X; got != want {
 			t.Errorf("%s: %v µm, want %v", size, got, want)
 		}
 		f.Close()
@@ -247,7 +254,7 @@ func TestUnreadableSidePages(t *testing.T) {
 		if len(f.Planes) != 1 || len(f.Notes) != 1 {
 			t.Errorf("%s: %d planes, notes %q", name, len(f.Planes), f.Notes)
 		}
-		if name == "slide" && f.Planes[0].PixelSize != 0.499 {
+		if name == "slide" && f.Planes[0].PixelSize.X != 0.499 {
 			t.Errorf("pixel size %v", f.Planes[0].PixelSize)
 		}
 		if m, err := f.ReadPlane(0); err != nil || m.Pix[15] != 15 {
@@ -282,11 +289,11 @@ func TestOMELies(t *testing.T) {
 		{"sound", wrap(2, ""), 2, ""},
 		{"sound with TiffData", wrap(2, "<TiffData/>"), 2, ""},
 		{"reordered", wrap(2, `<TiffData IFD="1" FirstZ="0"/><TiffData IFD="0" FirstZ="1"/>`), 2, ""},
-		{"one in another file", wrap(2, fmt.Sprintf(other, 0, "a.ome.tif", "urn:uuid:1")+fmt.Sprintf(other, 1, "b.ome.tif", "urn:uuid:2")), 1, "1 planes of the image are in other files"},
+		{"one in another file", wrap(2, fmt.Sprintf(other, 0, "a.ome.tif", "urn:uuid:1")+fmt.Sprintf(other, 1, "b.ome.tif", "urn:uuid:2")), 1, "1 plane of the image is in files that are not here: b.ome.tif"},
 		{"renamed", wrap(1, fmt.Sprintf(other, 0, "before.ome.tif", "")), 1, "not mention"},
-		{"pages left over", wrap(1, ""), 1, "1 pages that the OME-XML does not mention"},
+		{"pages left over", wrap(1, ""), 1, "1 page that the OME description does not mention"},
 		{"cut", wrap(2, "")[:90], 2, "of no use"},
-		{"too many planes", wrap(7, ""), 2, "5 planes that the OME-XML lists are not in the file"},
+		{"too many planes", wrap(7, ""), 2, "5 planes that the OME description lists are not in the file"},
 		{"absurd", wrap(2147483647, ""), 2, "of no use"},
 		{"overflow", strings.NewReplacer(`SizeC="1"`, `SizeC="2147483648"`, `SizeT="1"`, `SizeT="4294967296"`).Replace(wrap(2147483647, "")), 2, "of no use"},
 		{"page beyond", wrap(2, `<TiffData IFD="99"/>`), 2, "of no use"},

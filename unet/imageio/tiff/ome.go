@@ -1,76 +1,119 @@
 package tiff
 
 import (
-	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"unet/unet/imageio/plane"
 )
 
-// OME-XML 2016-06, as far as it says where planes are:
-// https://docs.openmicroscopy.org/ome-model/
+// An OME data set is one file, or several that name each other: every file
+// holds the whole description, or names a companion file that does.
 
-type omeXML struct {
-	UUID   string `xml:"UUID,attr"`
-	Images []struct {
-		Name   string    `xml:"Name,attr"`
-		Pixels omePixels `xml:"Pixels"`
-	} `xml:"Image"`
-}
+// maxMembers bounds the files of one OME data set.
+const maxMembers = 1 << 16
 
-type omePixels struct {
-	Order    string  `xml:"DimensionOrder,attr"`
-	SizeX    int     `xml:"SizeX,attr"`
-	SizeY    int     `xml:"SizeY,attr"`
-	SizeC    int     `xml:"SizeC,attr"`
-	SizeZ    int     `xml:"SizeZ,attr"`
-	SizeT    int     `xml:"SizeT,attr"`
-	PhysX    float64 `xml:"PhysicalSizeX,attr"`
-	UnitX    string  `xml:"PhysicalSizeXUnit,attr"`
-	Channels []struct {
-		Name    string `xml:"Name,attr"`
-		Samples int    `xml:"SamplesPerPixel,attr"`
-	} `xml:"Channel"`
-	TiffData []struct {
-		IFD    *int `xml:"IFD,attr"`
-		FirstC int  `xml:"FirstC,attr"`
-		FirstZ int  `xml:"FirstZ,attr"`
-		FirstT int  `xml:"FirstT,attr"`
-		Count  *int `xml:"PlaneCount,attr"`
-		UUID   struct {
-			File string `xml:"FileName,attr"`
-			ID   string `xml:",chardata"`
-		} `xml:"UUID"`
-	} `xml:"TiffData"`
-}
-
-func isOME(text string) bool {
-	head := text[:min(len(text), 4096)]
-	return strings.Contains(head, "<OME") || strings.Contains(head, ":OME ")
-}
-
-// ome lists the planes of an OME-TIFF file as its XML lays them out. Damaged
-// XML is noted and the pages are listed plainly; planes that the XML places in
-// other files are noted and left to those.
+// ome lists the planes of an OME-TIFF file as its XML lays them out, with those
+// that it places in other files of the folder. Damaged XML is noted and the
+// pages are listed plainly.
 func (s *tiffSource) ome(text string) error {
 	s.out.Format = "OME-TIFF"
-	var doc omeXML
-	err := xml.Unmarshal([]byte(text), &doc)
+	doc, err := parseOME(text)
+	if doc.Metadata != "" && len(doc.Images) == 0 {
+		err = s.companion(doc)
+	}
+	if err != nil && len(doc.Images) > 0 {
+		s.out.Note("the OME description is %v; what comes before is used", err)
+		err = nil
+	}
 	if err == nil {
-		err = s.omePlanes(&doc)
+		err = s.omePlanes(doc)
 	}
 	if err == nil && len(s.planes) == 0 {
 		err = errors.New("it places no plane in this file")
 	}
 	if err != nil {
-		s.out.Note("the OME-XML is of no use (%s); pages are listed in file order", strings.ReplaceAll(err.Error(), "\n", " "))
-		s.planes, s.out.Planes = nil, nil
-		return s.plain()
+		count := "its page is"
+		if n := len(s.pages); n != 1 {
+			count = fmt.Sprintf("its %d pages are", n)
+		}
+		s.out.Note("the OME description is of no use (%s); %s read without it", strings.ReplaceAll(err.Error(), "\n", " "), count)
+		s.planes, s.out.Planes, s.out.Members = nil, nil, nil
+		return s.plain(plane.PixelSize{})
 	}
 	return nil
+}
+
+// companion replaces a description that only names the file of another by that.
+func (s *tiffSource) companion(doc *omeXML) error {
+	if s.folder == "" {
+		return fmt.Errorf("it is in %s", doc.Metadata)
+	}
+	name := baseName(doc.Metadata)
+	text, err := readCompanion(filepath.Join(s.folder, name))
+	if err != nil {
+		return fmt.Errorf("it is in the file %s, which cannot be read", name)
+	}
+	other, err := parseOME(text)
+	if err != nil && len(other.Images) == 0 {
+		return fmt.Errorf("the companion file %s: %w", name, err)
+	}
+	doc.Images = other.Images
+	s.out.Members = append(s.out.Members, filepath.Join(s.folder, name))
+	return err
+}
+
+// readCompanion reads the XML of a companion file.
+func readCompanion(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return "", errors.Join(err, errors.New("not a regular file"))
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxDescription+1))
+	if err == nil && len(b) > maxDescription {
+		err = fmt.Errorf("more than %d bytes", maxDescription)
+	}
+	return decodeText(b), err
+}
+
+// baseName is a file name without folders of any system.
+func baseName(name string) string { return path.Base(strings.ReplaceAll(name, "\\", "/")) }
+
+// OpenCompanion opens an OME data set by its companion file (*.companion.ome).
+func OpenCompanion(name string) (*plane.File, error) {
+	bad := func(format string, args ...any) error {
+		return &plane.FormatError{Name: name, Format: "OME companion file", Reason: fmt.Sprintf(format, args...)}
+	}
+	text, err := readCompanion(name)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := parseOME(text)
+	if err != nil && len(doc.Images) == 0 {
+		return nil, bad("%v", err)
+	}
+	s := &tiffSource{tiffFile: &tiffFile{name: name}, folder: filepath.Dir(name)}
+	s.out = plane.NewFile(name, "OME-TIFF", s)
+	if err != nil {
+		s.out.Note("the OME description is %v; what comes before is used", err)
+	}
+	if err := s.omePlanes(doc); err != nil {
+		return nil, bad("%v", err)
+	}
+	if len(s.planes) == 0 {
+		return nil, bad("none of the files that it names is here")
+	}
+	return s.out, nil
 }
 
 // placer returns a function that tells whether the file that a TiffData
@@ -84,53 +127,75 @@ func (doc *omeXML) placer(self string) func(file, id string) bool {
 		}
 	}
 	return func(file, id string) bool {
+		if self == "" {
+			return false
+		}
 		if id = strings.TrimSpace(id); id != "" && doc.UUID != "" {
 			return strings.EqualFold(id, doc.UUID)
 		}
-		return file == "" || len(names) == 1 || filepath.Base(strings.ReplaceAll(file, "\\", "/")) == self
+		return file == "" || len(names) == 1 || baseName(file) == self
 	}
 }
 
-// omePlanes lists the planes of all images of the XML that lie in this file.
+// omePlanes lists the planes of all images of the XML that lie in this file or
+// in others of its folder.
 func (s *tiffSource) omePlanes(doc *omeXML) error {
-	inThisFile := doc.placer(filepath.Base(s.name))
+	self := filepath.Base(s.name)
+	if s.pages == nil { // a companion file holds none
+		self = ""
+	}
+	inThisFile := doc.placer(self)
 	used := make([]bool, len(s.pages))
-	next, listed, missing, elsewhere := 0, 0, 0, 0
-	for series, im := range doc.Images {
-		px := &im.Pixels
+	next := map[string]int{} // page that follows, by file
+	listed, missing := 0, 0
+	var away []string // files that are not here
+	elsewhere := 0
+	for series := range doc.Images {
+		px := &doc.Images[series].Pixels
+		if len(s.pages) > 0 {
+			px.fit(s.pages[0].spp)
+		}
 		if err := px.check(); err != nil {
 			return err
 		}
 		if listed += px.planes(); listed > plane.MaxPlanes {
 			return fmt.Errorf("more than %d planes", plane.MaxPlanes)
 		}
-		pages, out, err := px.layout(next, inThisFile)
+		places, err := px.layout(next, inThisFile)
 		if err != nil {
 			return err
 		}
-		elsewhere += out
-		for i, page := range pages {
-			if page < 0 {
-				continue
-			}
-			if page >= len(s.pages) {
-				missing++
-				continue
-			}
-			p := s.pages[page]
-			if p.w != px.SizeX || p.h != px.SizeY {
-				return fmt.Errorf("planes of %d x %d pixels, page %d has %d x %d", px.SizeX, px.SizeY, page, p.w, p.h)
-			}
-			info := plane.Info{Series: series, Page: page, PixelSize: px.pixelSize()}
+		size := px.pixelSize(s.out.Note)
+		for i, at := range places {
+			info := plane.Info{Series: series, Page: at.page, PixelSize: size}
 			info.Channel, info.Z, info.T = px.place(i)
-			if p.spp > 1 && p.photometric != photoRGB && p.photometric != photoYCbCr {
-				info.Channel *= px.samples()
+			switch {
+			case at.page < 0:
+			case at.file != "":
+				m := s.member(at.file)
+				if m == nil {
+					elsewhere++
+					if !slices.Contains(away, at.file) && len(away) < 3 {
+						away = append(away, at.file)
+					}
+					continue
+				}
+				s.addMember(m, px, info)
+			case at.page >= len(s.pages):
+				missing++
+			default:
+				p := s.pages[at.page]
+				if p.w != int(px.SizeX) || p.h != int(px.SizeY) {
+					return fmt.Errorf("planes of %d x %d pixels, page %d has %d x %d", px.SizeX, px.SizeY, at.page, p.w, p.h)
+				}
+				if p.spp > 1 && p.photometric != photoRGB && p.photometric != photoYCbCr {
+					info.Channel *= px.samples()
+				}
+				if err := s.add(p, info, px.channelName); err != nil {
+					return err
+				}
+				used[at.page] = true
 			}
-			if err := s.add(p, info, px.channelName); err != nil {
-				return err
-			}
-			used[page] = true
-			next = max(next, page+1)
 		}
 	}
 	left := 0
@@ -139,132 +204,193 @@ func (s *tiffSource) omePlanes(doc *omeXML) error {
 			left++
 		}
 	}
-	for _, n := range []struct {
-		count int
-		text  string
-	}{
-		{elsewhere, "%d planes of the image are in other files"},
-		{missing, "%d planes that the OME-XML lists are not in the file: was recording stopped early?"},
-		{left, "%d pages that the OME-XML does not mention were left out"},
-	} {
-		if n.count > 0 {
-			s.out.Note(n.text, n.count)
-		}
+	if elsewhere > 0 {
+		s.out.Note("%s in files that are not here: %s", counted(elsewhere, "plane of the image is", "planes of the image are"), strings.Join(away, ", "))
+	}
+	if missing > 0 {
+		s.out.Note("%s not in the file: was recording stopped early?", counted(missing, "plane that the OME description lists is", "planes that the OME description lists are"))
+	}
+	if left > 0 {
+		s.out.Note("left out: %s that the OME description does not mention", counted(left, "page", "pages"))
 	}
 	return nil
 }
 
-// check holds the sizes against sense and limits.
-func (px *omePixels) check() error {
-	n := px.samples()
-	if px.SizeC < 1 || px.SizeZ < 1 || px.SizeT < 1 || px.SizeC%n != 0 {
-		return fmt.Errorf("sizes C %d, Z %d, T %d with %d samples per pixel", px.SizeC, px.SizeZ, px.SizeT, n)
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
 	}
-	if max(px.SizeC, px.SizeZ, px.SizeT) > plane.MaxPlanes || px.SizeC*px.SizeZ > plane.MaxPlanes || px.planes() > plane.MaxPlanes {
-		return fmt.Errorf("more than %d planes", plane.MaxPlanes)
-	}
-	if len(px.Order) != 5 || !strings.Contains("XYCZT XYCTZ XYZCT XYZTC XYTCZ XYTZC", px.Order) {
-		return fmt.Errorf("dimension order %q", px.Order)
-	}
-	return nil
+	return fmt.Sprintf("%d %s", n, many)
 }
 
-// samples is how many channels share a page.
-func (px *omePixels) samples() int {
-	if len(px.Channels) > 0 {
-		return max(px.Channels[0].Samples, 1)
-	}
-	return 1
+// place is the page that a plane lies on: of the file in hand when file is "".
+// Page -1 is nowhere.
+type place struct {
+	file string
+	page int
 }
 
-func (px *omePixels) planes() int { return px.SizeC / px.samples() * px.SizeZ * px.SizeT }
-
-// size is the length of axis 'C' (in pages), 'Z' or 'T'.
-func (px *omePixels) size(axis byte) int {
-	switch axis {
-	case 'C':
-		return px.SizeC / px.samples()
-	case 'Z':
-		return px.SizeZ
-	}
-	return px.SizeT
-}
-
-// place is where plane i of the dimension order lies.
-func (px *omePixels) place(i int) (c, z, t int) {
-	for _, axis := range []byte(px.Order[2:]) {
-		n := px.size(axis)
-		switch axis {
-		case 'C':
-			c = i % n
-		case 'Z':
-			z = i % n
-		case 'T':
-			t = i % n
+// layout returns the place of every plane in dimension order. Pages of a file
+// count on from next where the XML says nothing.
+func (px *omePixels) layout(next map[string]int, inThisFile func(file, id string) bool) ([]place, error) {
+	places := make([]place, px.planes())
+	for i := range places {
+		places[i].page = -1
+		if len(px.TiffData) == 0 && inThisFile("", "") {
+			places[i].page = next[""] + i
 		}
-		i /= n
 	}
-	return c, z, t
-}
-
-// layout returns the page of every plane in dimension order, -1 for planes
-// that no TiffData element places in this file, and counts those that one
-// places in another file. Pages count on from next where the XML says nothing.
-func (px *omePixels) layout(next int, inThisFile func(file, id string) bool) (pages []int, elsewhere int, err error) {
-	pages = make([]int, px.planes())
-	for i := range pages {
-		pages[i] = -1
-		if len(px.TiffData) == 0 {
-			pages[i] = next + i
-		}
+	if len(px.TiffData) == 0 {
+		next[""] += len(places)
 	}
 	work := 0 // planes placed, some of them again and again in forged XML
 	for _, td := range px.TiffData {
-		first := map[byte]int{'C': td.FirstC / px.samples(), 'Z': td.FirstZ, 'T': td.FirstT}
+		first := map[byte]int{'C': int(td.FirstC) / px.samples(), 'Z': int(td.FirstZ), 'T': int(td.FirstT)}
 		at, step := 0, 1
 		for _, axis := range []byte(px.Order[2:]) {
 			f, n := first[axis], px.size(axis)
 			if f < 0 || f >= n {
-				return nil, 0, fmt.Errorf("TiffData starts at %c %d of %d", axis, f, n)
+				return nil, fmt.Errorf("TiffData starts at %c %d of %d", axis, f, n)
 			}
 			at, step = at+f*step, step*n
 		}
-		page, n := next, len(pages)
+		file := ""
+		if !inThisFile(td.UUID.File, td.UUID.ID) {
+			if file = baseName(td.UUID.File); td.UUID.File == "" {
+				file = "another file"
+			}
+		}
+		page, n := next[file], len(places)
 		if td.IFD != nil {
-			page, n = *td.IFD, 1
+			page, n = int(*td.IFD), 1
 		}
 		if td.Count != nil {
-			n = *td.Count
+			n = int(*td.Count)
 		}
-		n = min(max(n, 0), len(pages)-at)
+		n = min(max(n, 0), len(places)-at)
 		if work += n; work > 4*plane.MaxPlanes {
-			return nil, 0, errors.New("too many TiffData elements")
+			return nil, errors.New("too many TiffData elements")
 		}
 		if page < 0 || page > maxPages {
-			return nil, 0, fmt.Errorf("TiffData at directory %d", page)
-		}
-		if !inThisFile(td.UUID.File, td.UUID.ID) {
-			elsewhere += n
-			continue
+			return nil, fmt.Errorf("TiffData at directory %d", page)
 		}
 		for i := range n {
-			pages[at+i] = page + i
+			places[at+i] = place{file, page + i}
 		}
+		next[file] = max(next[file], page+n)
 	}
-	return pages, elsewhere, nil
+	return places, nil
 }
 
-func (px *omePixels) channelName(c int) string {
-	if c /= px.samples(); c < len(px.Channels) {
-		return px.Channels[c].Name
-	}
-	return ""
+// member is another file of an OME data set, opened when it is read.
+type member struct {
+	path string
+	file *tiffFile
+	r    io.Closer
 }
 
-// pixelSize is in µm, the model's default unit.
-func (px *omePixels) pixelSize() float64 {
-	if px.UnitX == "" {
-		return px.PhysX
+// member returns the file of that name in the folder, nil when it is not here.
+func (s *tiffSource) member(name string) *member {
+	if s.folder == "" {
+		return nil
 	}
-	return px.PhysX * plane.Micrometres(px.UnitX)
+	if m, ok := s.members[name]; ok {
+		return m
+	}
+	if s.members == nil {
+		s.members = map[string]*member{}
+	}
+	var m *member
+	p := filepath.Join(s.folder, name)
+	if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() && len(s.members) < maxMembers {
+		m = &member{path: p}
+		s.out.Members = append(s.out.Members, p)
+	}
+	s.members[name] = m
+	return m
+}
+
+// addMember lists a plane that lies in another file, by what the XML says about
+// it; the file itself is looked into when the plane is read.
+func (s *tiffSource) addMember(m *member, px *omePixels, info plane.Info) {
+	info.W, info.H, info.C = int(px.SizeX), int(px.SizeY), 1
+	info.Bits, info.Float = typeBits(px.Type)
+	info.Name = px.channelName(info.Channel * px.samples())
+	parts := px.samples()
+	if parts == 3 {
+		info.C, info.Name, parts = 3, "", 1
+	}
+	for k := range parts {
+		s.planes = append(s.planes, tiffPlane{member: m, index: info.Page, part: k})
+		s.out.Planes = append(s.out.Planes, info)
+		info.Channel++
+	}
+}
+
+// typeBits is the sample size of an OME pixel type.
+func typeBits(name string) (bits int, float bool) {
+	switch strings.ToLower(name) {
+	case "int16", "uint16":
+		return 16, false
+	case "int32", "uint32":
+		return 32, false
+	case "float":
+		return 32, true
+	case "double":
+		return 64, true
+	case "bit":
+		return 1, false
+	}
+	return 8, false
+}
+
+// openMembers is how many files of a data set are held open.
+const openMembers = 8
+
+// resolve returns the file and the plane to read: for a plane of another file
+// the one that lies there.
+func (s *tiffSource) resolve(i int) (*tiffFile, tiffPlane, error) {
+	pl := s.planes[i]
+	m := pl.member
+	if m == nil {
+		return s.tiffFile, pl, nil
+	}
+	if m.file == nil {
+		if len(s.opened) == openMembers {
+			s.opened[0].close()
+			s.opened = s.opened[1:]
+		}
+		r, err := os.Open(m.path)
+		if err != nil {
+			return nil, pl, err
+		}
+		st, err := r.Stat()
+		if err == nil {
+			m.file, err = openTIFF(m.path, r, st.Size())
+		}
+		if err != nil {
+			r.Close()
+			return nil, pl, err
+		}
+		m.r = r
+		s.opened = append(s.opened, m)
+	}
+	want := s.out.Planes[i]
+	if pl.index >= len(m.file.pages) {
+		return nil, pl, m.file.bad("the OME description places a plane on page %d, the file has %d", pl.index, len(m.file.pages))
+	}
+	p := m.file.pages[pl.index]
+	if err := m.file.readable(p); err != nil {
+		return nil, pl, err
+	}
+	parts := split(p, true)
+	if pl.part >= len(parts) || p.w != want.W || p.h != want.H || len(parts[pl.part].samples) != want.C {
+		return nil, pl, m.file.bad("page %d is not the plane of %d x %d pixels that the OME description places there", pl.index, want.W, want.H)
+	}
+	return m.file, parts[pl.part], nil
+}
+
+func (m *member) close() {
+	m.r.Close()
+	m.file, m.r = nil, nil
 }

@@ -2,6 +2,7 @@ package tiff
 
 import (
 	"fmt"
+	"math"
 
 	"unet/unet/imageio/plane"
 )
@@ -25,7 +26,7 @@ type tiffPage struct {
 	extra       []uint64
 	depths      []uint64
 	formats     []uint64
-	resolution  float64 // pixels per unit
+	resX, resY  float64 // pixels per unit, 0 when not stated
 	unit        uint64  // 2 inch, 3 cm
 	offsets     tiffEntry
 	counts      tiffEntry
@@ -33,6 +34,16 @@ type tiffPage struct {
 	jpegTables  tiffEntry
 	description tiffEntry
 	shift       int64 // added to the offsets, for planes without a directory
+	depth       int   // slices of a volumetric page, else 1
+	tileDepth   int   // slices in a tile
+	orientation int
+	software    tiffEntry
+	ijCounts    tiffEntry // ImageJ's labels of slices
+	ijData      tiffEntry
+	uic1, uic2  tiffEntry // MetaMorph
+	lsm         tiffEntry // Zeiss
+	subIFDs     tiffEntry // smaller versions
+	lens        float64   // NDPI's magnification, -1 the macro, -2 a map; 0 when not stated
 
 	chunkPos, chunkLen []uint64 // loaded offsets and counts
 }
@@ -93,7 +104,17 @@ func (f *tiffFile) page(index int, tags map[uint16]tiffEntry) (*tiffPage, error)
 		colorMap:    tags[tagColorMap],
 		jpegTables:  tags[tagJPEGTables],
 		description: tags[tagDescription],
+		orientation: r.small(tagOrientation, 1),
+		software:    tags[tagSoftware],
+		ijCounts:    tags[tagIJCounts],
+		ijData:      tags[tagIJData],
+		uic1:        tags[tagUIC1],
+		uic2:        tags[tagUIC2],
+		lsm:         tags[tagLSM],
+		subIFDs:     tags[tagSubIFDs],
+		lens:        f.rational(tags[tagNDPILens]),
 	}
+	depth, tileDepth := r.one(tagImageDepth, 1), r.one(tagTileDepth, 1)
 	w, h, spp := r.one(tagImageWidth, 0), r.one(tagImageLength, 0), r.one(tagSamplesPerPixel, 1)
 	cw, ch := w, min(r.one(tagRowsPerStrip, h), h)
 	if h > 0xffff && ch == h&0xffff && p.offsets.count == 1 {
@@ -106,13 +127,7 @@ func (f *tiffFile) page(index int, tags map[uint16]tiffEntry) (*tiffPage, error)
 		}
 	}
 	p.planar = r.one(tagPlanarConfig, 1) == 2 && spp > 1
-	if e := tags[tagXResolution]; e.typ == 5 && e.count == 1 {
-		if b, err := f.bytes(e.pos, 8); err == nil {
-			if d := f.order.Uint32(b[4:]); d != 0 {
-				p.resolution = float64(f.order.Uint32(b)) / float64(d)
-			}
-		}
-	}
+	p.resX, p.resY = f.rational(tags[tagXResolution]), f.rational(tags[tagYResolution])
 	switch {
 	case r.err != nil:
 		return nil, r.err
@@ -122,9 +137,37 @@ func (f *tiffFile) page(index int, tags map[uint16]tiffEntry) (*tiffPage, error)
 		return nil, f.bad("page %d has strips or tiles of %d x %d pixels", index, cw, ch)
 	case spp == 0 || spp > maxSamplesPer:
 		return nil, f.bad("page %d has %d samples per pixel", index, spp)
+	case depth == 0 || depth > plane.MaxPlanes || tileDepth == 0 || tileDepth > 4096:
+		return nil, f.bad("page %d has %d slices, in tiles of %d", index, depth, tileDepth)
+	}
+	p.depth, p.tileDepth = int(depth), 1
+	if p.tiled {
+		p.tileDepth = int(tileDepth)
 	}
 	p.w, p.h, p.cw, p.ch, p.spp = int(w), int(h), int(cw), int(ch), int(spp)
 	return p, nil
+}
+
+// rational reads a fraction, or a float, and returns 0 for what is none.
+func (f *tiffFile) rational(e tiffEntry) float64 {
+	if e.count != 1 {
+		return 0
+	}
+	b, err := f.bytes(e.pos, max(typeSize[e.typ], 1))
+	if err != nil {
+		return 0
+	}
+	switch e.typ {
+	case 5:
+		if d := f.order.Uint32(b[4:]); d != 0 {
+			return float64(f.order.Uint32(b)) / float64(d)
+		}
+	case 11:
+		return float64(math.Float32frombits(f.order.Uint32(b)))
+	case 12:
+		return math.Float64frombits(f.order.Uint64(b))
+	}
+	return 0
 }
 
 // readable works out how samples are stored and refuses what this package

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"strconv"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"unet/unet/imageio/plane"
@@ -16,18 +17,35 @@ type tiffSource struct {
 	out    *plane.File
 	closer io.Closer
 	planes []tiffPlane
+
+	levels     [][]levelPage // of a pyramid whose levels are pages
+	extraPages int           // directories read beside the file's list
+
+	// Of an OME data set of several files:
+	folder  string             // of the file; "" when it is in memory
+	members map[string]*member // by name, nil for those that are not here
+	opened  []*member          // the one opened first leads
 }
 
 // tiffPlane says where the samples of a plane are.
 type tiffPlane struct {
 	page    *tiffPage
+	z       int   // slice of a volumetric page
 	samples []int // the channels; one index sample for a palette
 	alpha   int   // sample that is the opacity, or -1
 	premul  bool  // colours are multiplied by it already
 	palette bool  // samples are indices of colours
 	invert  bool  // 0 is white
+
+	part int // which of the page's planes
+
+	member *member // another file of the data set, in which it lies
+	index  int     // the page there
 }
 
+// Open opens a TIFF file of size bytes and lists its planes; Close closes r if
+// it can be closed. When r is an *os.File, other files of its folder that belong
+// to the same OME data set are read, too.
 func Open(name string, r io.ReaderAt, size int64) (*plane.File, error) {
 	t, err := openTIFF(name, r, size)
 	if err != nil {
@@ -35,6 +53,9 @@ func Open(name string, r io.ReaderAt, size int64) (*plane.File, error) {
 	}
 	s := &tiffSource{tiffFile: t}
 	s.closer, _ = r.(io.Closer)
+	if _, ok := r.(*os.File); ok {
+		s.folder = filepath.Dir(name)
+	}
 	f := plane.NewFile(name, "TIFF", s)
 	if t.big {
 		f.Format = "BigTIFF"
@@ -44,32 +65,46 @@ func Open(name string, r io.ReaderAt, size int64) (*plane.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case strings.HasPrefix(text, "ImageJ="):
-		err = s.imageJ(text)
-	case isOME(text):
-		err = s.ome(text)
-	case strings.HasPrefix(text, "Aperio"):
-		// SVS slides: a thumbnail and smaller versions follow, unmarked.
-		f.Note("only the first of %d pages of the Aperio slide is read: the others are smaller versions, label and overview", len(t.pages))
-		info := plane.Info{}
-		if _, mpp, ok := strings.Cut(text, "|MPP = "); ok {
-			mpp, _, _ = strings.Cut(mpp, "|")
-			if µm, err := strconv.ParseFloat(strings.TrimSpace(mpp), 64); err == nil && µm > 0 && µm < 100 {
-				info.PixelSize = µm
-			}
-		}
-		err = s.add(t.pages[0], info, nil)
-	default:
-		err = s.plain()
-	}
-	if err != nil {
+	if err := s.list(text); err != nil {
 		return nil, err
+	}
+	for _, pl := range s.planes {
+		if pl.page != nil && pl.page.orientation > 1 {
+			f.Note("it is marked as turned or mirrored (orientation %d); its pixels are read as they are stored, not turned", pl.page.orientation)
+			break
+		}
 	}
 	return f, nil
 }
 
+// list lists the planes by the metadata of whichever program wrote the file,
+// text being the first page's description.
+func (s *tiffSource) list(text string) error {
+	first := s.pages[0]
+	switch {
+	case strings.HasPrefix(text, "ImageJ="):
+		return s.imageJ(text)
+	case isOME(text):
+		return s.ome(text)
+	case first.uic2.count > 0:
+		return s.metaMorph()
+	case first.lsm.count > 0:
+		return s.zeissLSM()
+	case isShaped(text) && len(s.pages) == 1:
+		return s.shaped(text)
+	}
+	if ok, err := s.slide(text); ok {
+		return err
+	}
+	return s.plain(s.metaMorphSize(text))
+}
+
+// Close closes the file, and the others of its data set that are open.
 func (s *tiffSource) Close() error {
+	for _, m := range s.opened {
+		m.close()
+	}
+	s.opened = nil
 	if s.closer == nil {
 		return nil
 	}
@@ -78,22 +113,62 @@ func (s *tiffSource) Close() error {
 
 // description reads the text that describes a page.
 func (s *tiffSource) description(p *tiffPage) (string, error) {
-	e := p.description
+	return s.text(p.description)
+}
+
+// text reads the text of a tag as UTF-8.
+func (f *tiffFile) text(e tiffEntry) (string, error) {
 	if e.count == 0 || e.typ != 2 && e.typ != 1 && e.typ != 7 {
 		return "", nil
 	}
 	if e.count > maxDescription {
-		return "", s.bad("a description of %d bytes", e.count)
+		return "", f.bad("a description of %d bytes", e.count)
 	}
-	b, err := s.bytes(e.pos, int64(e.count))
-	return strings.TrimRight(string(b), "\x00"), err
+	b, err := f.bytes(e.pos, int64(e.count))
+	return decodeText(b), err
 }
 
-// add appends the planes of a page: one for colour, else one per sample. The
-// rest of info comes from the caller; planes of samples count on from its
-// channel.
+// split lists the planes of a page: one for colour, else one per sample;
+// tables says that palettes count.
+func split(p *tiffPage, tables bool) []tiffPlane {
+	pl := tiffPlane{page: p, alpha: -1, invert: p.photometric == photoWhiteIsZero && p.t.Kind == 'u' && tables}
+	colours := 1
+	switch p.photometric {
+	case photoRGB, photoYCbCr:
+		colours = 3
+	case photoPalette:
+		pl.palette = p.colorMap.count > 0 && tables
+	}
+	for i, x := range p.extra {
+		if at := p.spp - len(p.extra) + i; (x == 1 || x == 2) && at >= colours && pl.alpha < 0 {
+			pl.alpha, pl.premul = at, x == 1
+		}
+	}
+	var list []tiffPlane
+	put := func(samples ...int) {
+		pl.samples, pl.part = samples, len(list)
+		list = append(list, pl)
+	}
+	first := 0
+	if colours == 3 {
+		put(0, 1, 2)
+		first = 3
+		if p.spp == 4 && pl.alpha < 0 { // whatever it is, no fourth colour
+			return list
+		}
+	}
+	for i := first; i < p.spp; i++ {
+		if i != pl.alpha {
+			put(i)
+		}
+	}
+	return list
+}
+
+// add appends the planes of a page. The rest of info comes from the caller;
+// planes of samples count on from its channel.
 func (s *tiffSource) add(p *tiffPage, info plane.Info, name func(channel int) string) error {
-	if len(s.planes)+p.spp > plane.MaxPlanes {
+	if int64(len(s.planes))+int64(p.spp)*int64(p.depth) > plane.MaxPlanes {
 		return &plane.LimitError{Name: s.name, What: fmt.Sprintf("more than %d planes", plane.MaxPlanes), Advice: "split the file"}
 	}
 	if err := s.readable(p); err != nil {
@@ -103,162 +178,89 @@ func (s *tiffSource) add(p *tiffPage, info plane.Info, name func(channel int) st
 	if info.Bits > 1 {
 		info.Bits = 8 * p.t.Size
 	}
-	if info.PixelSize == 0 && p.unit == 3 && p.resolution > 0 {
-		// Scanners and cameras say 72 or 300 per inch, which means nothing;
-		// pixels per cm are written by microscopy programs.
-		if µm := 1e4 / p.resolution; µm > 1e-4 && µm < 100 {
-			info.PixelSize = µm
+	if !info.PixelSize.Known() {
+		z := info.PixelSize.Z
+		info.PixelSize = s.resolution(p)
+		info.PixelSize.Z = z
+	}
+	// ImageJ stores a colour table, inverted or not, for display; its samples
+	// stay intensities.
+	list := split(p, s.out.Format != "ImageJ TIFF")
+	if p.spp == 4 && len(list) == 1 && list[0].alpha < 0 {
+		s.out.Note("the fourth sample of its colour pixels is left out: the file does not say what it is")
+	}
+	channel := info.Channel
+	for z := range p.depth {
+		info.Channel = channel
+		if p.depth > 1 {
+			info.Z = z
 		}
-	}
-	pl := tiffPlane{page: p, alpha: -1, invert: p.photometric == photoWhiteIsZero && p.t.Kind == 'u'}
-	colours := 1
-	switch p.photometric {
-	case photoRGB, photoYCbCr:
-		colours = 3
-	case photoPalette:
-		// ImageJ stores a colour table for display; its samples stay
-		// intensities.
-		pl.palette = p.colorMap.count > 0 && s.out.Format != "ImageJ TIFF"
-	}
-	for i, x := range p.extra {
-		if at := p.spp - len(p.extra) + i; (x == 1 || x == 2) && at >= colours && pl.alpha < 0 {
-			pl.alpha, pl.premul = at, x == 1
-		}
-	}
-	put := func(samples ...int) {
-		pl.samples = samples
-		info.C = len(samples)
-		if pl.palette {
-			info.C, info.Bits = 3, 8
-		}
-		info.Name = ""
-		if name != nil && len(samples) == 1 {
-			info.Name = name(info.Channel)
-		}
-		s.planes = append(s.planes, pl)
-		info.PixelSize = plane.PlausibleSize(info.PixelSize)
-		s.out.Planes = append(s.out.Planes, info)
-		info.Channel++
-	}
-	first := 0
-	if colours == 3 {
-		put(0, 1, 2)
-		first = 3
-	}
-	for i := first; i < p.spp; i++ {
-		if i != pl.alpha {
-			put(i)
+		for _, pl := range list {
+			pl.z = z
+			here := info
+			here.C = len(pl.samples)
+			if pl.palette {
+				here.C, here.Bits = 3, 8
+			}
+			if name != nil && len(pl.samples) == 1 {
+				here.Name = name(info.Channel)
+			}
+			s.planes = append(s.planes, pl)
+			s.out.Planes = append(s.out.Planes, here)
+			info.Channel += len(pl.samples)
 		}
 	}
 	return nil
 }
 
+// resolution is the size of a page's pixels by its resolution tags. Numbers
+// that programs put into any file, 72 dots per inch and the like, are none.
+func (s *tiffSource) resolution(p *tiffPage) plane.PixelSize {
+	unit := map[uint64]float64{2: plane.Micrometres("inch"), 3: plane.Micrometres("cm")}[p.unit]
+	x, y := p.resX, p.resY
+	if x <= 0 || unit == 0 {
+		return plane.PixelSize{}
+	}
+	if y <= 0 {
+		y = x
+	}
+	size := plane.SizeOf(unit/x, unit/y, 0)
+	if dpi := plane.PrintResolution(size.X); dpi > 0 {
+		s.out.Note("its resolution of %g dots per inch is one for print or screen, not taken for a pixel size", dpi)
+		return plane.PixelSize{}
+	}
+	if !(size.X > 1e-4 && size.X < 100 && size.Y > 1e-4 && size.Y < 100) {
+		if size.X < 1e4 { // 1 per inch or cm is what programs write that know nothing
+			s.out.Note("its resolution, pixels of %v, is none of a microscope and is not used", size)
+		}
+		return plane.PixelSize{}
+	}
+	return size
+}
+
 // plain lists the pages of a file without microscopy metadata.
-func (s *tiffSource) plain() error {
+func (s *tiffSource) plain(size plane.PixelSize) error {
 	reduced := 0
 	for i, p := range s.pages {
 		if p.reduced && i > 0 {
 			reduced++
 			continue
 		}
-		if err := s.add(p, plane.Info{Page: i}, nil); err != nil {
+		if err := s.add(p, plane.Info{Page: i, PixelSize: size}, nil); err != nil {
 			return err
 		}
 	}
 	if reduced > 0 {
-		s.out.Note("%d smaller versions of the image (pyramid levels or thumbnails) left out", reduced)
+		s.out.Note("%s of the image (pyramid levels or thumbnails) left out", counted(reduced, "smaller version", "smaller versions"))
 	}
 	return nil
-}
-
-// imageJ lists the planes of an ImageJ stack. ImageJ describes it by lines of
-// key=value in the first page; stacks above 4 GiB, and every stack that
-// ImageJ keeps in one piece, have one directory for all planes, which follow
-// each other uncompressed.
-func (s *tiffSource) imageJ(text string) error {
-	s.out.Format = "ImageJ TIFF"
-	kv := map[string]string{}
-	for line := range strings.Lines(text) {
-		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			kv[k] = v
-		}
-	}
-	num := func(key string) int {
-		n, err := strconv.Atoi(kv[key])
-		if err != nil || n < 1 {
-			return 1
-		}
-		return min(n, 1<<30)
-	}
-	first := s.pages[0]
-	images, channels, slices := num("images"), num("channels"), num("slices")
-	if frames := num("frames"); int64(channels)*int64(slices)*int64(frames) != int64(images) {
-		if images > 1 || len(s.pages) > 1 {
-			s.out.Note("ImageJ's description counts %d images but %d channels x %d slices x %d frames; read as a plain stack", images, channels, slices, frames)
-		}
-		channels, slices = 1, max(images, len(s.pages))
-	}
-	pages := s.pages
-	if images > 1 && len(pages) == 1 {
-		var err error
-		if pages, err = s.contiguous(first, images); err != nil {
-			return err
-		}
-	}
-	if len(pages) > 1 && len(pages) != images {
-		s.out.Note("ImageJ's description counts %d images, the file has %d pages", images, len(pages))
-	}
-	size := 0.0
-	if first.resolution > 0 {
-		size = plane.Micrometres(unescape(kv["unit"])) / first.resolution
-	}
-	for i, p := range pages {
-		// Order xyczt; colour pages hold all their channels themselves.
-		info := plane.Info{Page: i, PixelSize: size, Channel: i % channels, Z: i / channels % slices, T: i / channels / slices}
-		if err := s.add(p, info, nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// contiguous makes pages of n planes that follow each other from first on.
-func (s *tiffSource) contiguous(first *tiffPage, n int) ([]*tiffPage, error) {
-	if err := s.readable(first); err != nil {
-		return nil, err
-	}
-	if !first.direct() || first.tiled || first.planar {
-		return nil, s.bad("its ImageJ description counts %d images, the file has one page", n)
-	}
-	bytes := s.storedBytes(first, first.spp, first.h)
-	pos, err := s.ints(first.offsets, maxChunks)
-	if err != nil {
-		return nil, err
-	}
-	if len(pos) == 0 || n > plane.MaxPlanes || int64(n) > s.size/bytes || pos[0] > uint64(s.size-int64(n)*bytes) {
-		return nil, s.bad("its ImageJ description counts %d images of %d bytes, the file has %d bytes: truncated?", n, bytes, s.size)
-	}
-	pages := make([]*tiffPage, n)
-	for i := range pages {
-		p := *first
-		p.index, p.shift = i, int64(i)*bytes
-		// One strip of all rows; its single offset is the first one's.
-		p.ch, p.offsets.count, p.counts = p.h, 1, tiffEntry{}
-		pages[i] = &p
-	}
-	return pages, nil
-}
-
-// unescape turns ImageJ's \u00B5 into µ.
-func unescape(s string) string {
-	if v, err := strconv.Unquote(`"` + strings.ReplaceAll(s, `"`, "") + `"`); err == nil {
-		return v
-	}
-	return s
 }
 
 func (s *tiffSource) Labels(i int, r image.Rectangle) (*plane.Labels, error) {
-	pl := s.planes[i]
+	f, pl, err := s.resolve(i)
+	if err != nil {
+		return nil, err
+	}
 	if len(pl.samples) > 1 {
 		m, err := s.Image(i, r)
 		if err != nil {
@@ -269,24 +271,27 @@ func (s *tiffSource) Labels(i int, r image.Rectangle) (*plane.Labels, error) {
 	// The stored numbers count, whatever a palette or 0-is-white says about
 	// how they look.
 	l := plane.NewLabels(r.Dx(), r.Dy())
-	return l, s.read(pl.page, r, pl.samples, plane.LabelSink{Labels: l})
+	return l, f.read(pl, r, pl.samples, plane.LabelSink{Labels: l})
 }
 
 func (s *tiffSource) Image(i int, r image.Rectangle) (*plane.Image, error) {
-	pl := s.planes[i]
-	if err := s.loadChunks(pl.page); err != nil { // before memory is taken
+	f, pl, err := s.resolve(i)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.loadChunks(pl.page); err != nil { // before memory is taken
 		return nil, err
 	}
 	w, h := r.Dx(), r.Dy()
 	if pl.palette {
-		return s.paletted(pl, r)
+		return f.paletted(pl, r)
 	}
 	samples := pl.samples
 	if pl.alpha >= 0 {
 		samples = append(samples[:len(samples):len(samples)], pl.alpha)
 	}
 	m := plane.NewImage(w, h, len(samples))
-	if err := s.read(pl.page, r, samples, plane.ImageSink{Image: m}); err != nil {
+	if err := f.read(pl, r, samples, plane.ImageSink{Image: m}); err != nil {
 		return nil, err
 	}
 	top := float32(uint64(1)<<min(pl.page.bits, 63) - 1)
@@ -325,18 +330,18 @@ func (s *tiffSource) Image(i int, r image.Rectangle) (*plane.Image, error) {
 
 // paletted reads indices and looks up their colours, 16 bits each in the file
 // and 8 here.
-func (s *tiffSource) paletted(pl tiffPlane, r image.Rectangle) (*plane.Image, error) {
+func (f *tiffFile) paletted(pl tiffPlane, r image.Rectangle) (*plane.Image, error) {
 	p := pl.page
 	n := 1 << p.bits
-	table, err := s.ints(p.colorMap, 3<<16)
+	table, err := f.ints(p.colorMap, 3<<16)
 	if err != nil {
 		return nil, err
 	}
 	if len(table) < 3*n {
-		return nil, s.bad("page %d has a palette of %d numbers, %d are due", p.index, len(table), 3*n)
+		return nil, f.bad("page %d has a palette of %d numbers, %d are due", p.index, len(table), 3*n)
 	}
 	idx := plane.NewLabels(r.Dx(), r.Dy())
-	if err := s.read(p, r, pl.samples, plane.LabelSink{Labels: idx}); err != nil {
+	if err := f.read(pl, r, pl.samples, plane.LabelSink{Labels: idx}); err != nil {
 		return nil, err
 	}
 	m := plane.NewImage(idx.W, idx.H, 3)

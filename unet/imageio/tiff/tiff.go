@@ -21,6 +21,7 @@ const (
 	tagCompression     = 259
 	tagPhotometric     = 262
 	tagFillOrder       = 266
+	tagOrientation     = 274
 	tagDescription     = 270
 	tagStripOffsets    = 273
 	tagSamplesPerPixel = 277
@@ -38,9 +39,18 @@ const (
 	tagTileLength      = 323
 	tagTileOffsets     = 324
 	tagTileByteCounts  = 325
+	tagSubIFDs         = 330
 	tagExtraSamples    = 338
 	tagSampleFormat    = 339
 	tagJPEGTables      = 347
+	tagImageDepth      = 32997 // SGI: slices of a volumetric page
+	tagTileDepth       = 32998
+	tagUIC1            = 33628 // MetaMorph: calibration
+	tagUIC2            = 33629 // MetaMorph: as many values as planes
+	tagLSM             = 34412 // Zeiss
+	tagIJCounts        = 50838 // ImageJ: labels of slices
+	tagIJData          = 50839
+	tagNDPILens        = 65421
 )
 
 const (

@@ -27,9 +27,8 @@ type Options struct {
 	// Description is the text of the first page's ImageDescription tag.
 	Description string
 	// Names of the pages (PageName tags), when not nil.
-	Names []string
-	// PixelSize is the width of a pixel in µm; 0 when not known.
-	PixelSize float64
+	Names     []string
+	PixelSize plane.PixelSize
 	// Tiled stores tiles of 256 x 256 pixels rather than strips. ImageJ 1.x
 	// opens strips only; pyramid builders and viewers of large images prefer
 	// tiles. Images of more than StripPixels are always tiled.

@@ -33,12 +33,11 @@ func (w *Writer) directory() {
 	if !w.o.Tiled {
 		tags = append(tags, short(tagRowsPerStrip, uint64(w.ch)).as(4), w.table(tagStripByteCounts, w.length))
 	}
-	if w.o.PixelSize > 0 {
-		num, den := resolution(w.o.PixelSize)
-		r := tiffTag{tag: tagXResolution, typ: 5, values: []uint64{num, den}}
-		tags = append(tags, r)
-		r.tag = tagYResolution
-		tags = append(tags, r, short(tagPlanarConfig, 1))
+	if s := w.o.PixelSize; s.Known() {
+		xn, xd := resolution(s.X)
+		yn, yd := resolution(s.Y)
+		tags = append(tags, tiffTag{tag: tagXResolution, typ: 5, values: []uint64{xn, xd}},
+			tiffTag{tag: tagYResolution, typ: 5, values: []uint64{yn, yd}}, short(tagPlanarConfig, 1))
 		if w.page < len(w.o.Names) {
 			tags = append(tags, text(tagPageName, w.o.Names[w.page]))
 		}

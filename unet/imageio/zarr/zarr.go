@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -187,7 +188,7 @@ func (s *zarrSource) bare(dir string, version int) error {
 	for _, c := range "tczyx"[5-len(a.shape):] {
 		axes = append(axes, zarrAxis{Name: string(c)})
 	}
-	return s.add(a, axes, 0, zarrAttributes{})
+	return s.add(a, axes, plane.PixelSize{}, zarrAttributes{})
 }
 
 // image5d lists the planes of a multiscale image.
@@ -225,26 +226,33 @@ func (s *zarrSource) image5d(dir string, version int, attrs zarrAttributes) erro
 			axes = append(axes, zarrAxis{Name: string(c)})
 		}
 	}
-	size := 0.0
-	if n := len(axes); n > 0 {
-		unit := axes[n-1].Unit
-		size = plane.Micrometres(unit)
-		for _, list := range [][]zarrTransform{level.Scale, m.Scale} {
-			for _, t := range list {
-				if t.Type == "scale" && len(t.Scale) == n {
-					size *= t.Scale[n-1]
-				}
+	return s.add(a, axes, pixelSize(axes, level.Scale, m.Scale), attrs)
+}
+
+// pixelSize is that of the axes' scale; a level without one has none.
+func pixelSize(axes []zarrAxis, level, all []zarrTransform) plane.PixelSize {
+	size := func(name string) float64 {
+		i := slices.IndexFunc(axes, func(a zarrAxis) bool { return a.Name == name })
+		if i < 0 || len(level) == 0 {
+			return 0
+		}
+		um := plane.Micrometres(axes[i].Unit)
+		for _, t := range slices.Concat(level, all) {
+			if t.Type == "scale" && len(t.Scale) == len(axes) {
+				um *= t.Scale[i]
 			}
 		}
-		if len(level.Scale) == 0 {
-			size = 0
-		}
+		return um
 	}
-	return s.add(a, axes, size, attrs)
+	x, y := size("x"), size("y")
+	if x == 0 || y == 0 {
+		return plane.PixelSize{}
+	}
+	return plane.SizeOf(x, y, size("z"))
 }
 
 // add appends the planes of an array.
-func (s *zarrSource) add(a *zarrArray, axes []zarrAxis, size float64, attrs zarrAttributes) error {
+func (s *zarrSource) add(a *zarrArray, axes []zarrAxis, size plane.PixelSize, attrs zarrAttributes) error {
 	n := len(axes)
 	if n != len(a.shape) {
 		return s.bad("%d axes for an array of shape %v", n, a.shape)
@@ -262,7 +270,7 @@ func (s *zarrSource) add(a *zarrArray, axes []zarrAxis, size float64, attrs zarr
 	}
 	for page := range a.planes() {
 		p := plane.Info{Page: page, W: int(a.shape[n-1]), H: int(a.shape[n-2]), C: 1,
-			Bits: 8 * a.t.Size, Float: a.t.Kind == 'f', PixelSize: plane.PlausibleSize(size)}
+			Bits: 8 * a.t.Size, Float: a.t.Kind == 'f', PixelSize: size}
 		for i, v := range a.lead(page) {
 			switch axes[i].Name {
 			case "t":
