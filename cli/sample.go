@@ -18,10 +18,12 @@ func sampleCommand() *cli.Command {
 		UsageText: "unet sample --out FILE.zip [options]",
 		Description: "Writes a zip in Kaggle's layout with images of all kinds: fluorescence, stained\n" +
 			"tissue and gray tissue, with touching nuclei, noise and uneven light. The same\n" +
-			"seed gives the same bytes. Use it with unet prepare and unet inspect.",
+			"seed gives the same bytes. --crowded makes tissue of crowded nuclei instead, side by\n" +
+			"side and over each other. Use it with unet prepare and unet inspect.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the zip `FILE` to write"},
 			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 40, Usage: "number of images, 1 to 100000"},
+			&cli.BoolFlag{Name: "crowded", Usage: "crowded tissue instead of all kinds in turn"},
 			&cli.IntFlag{Name: "size", Value: 256, Usage: "width and height in pixels, 64 to 2048"},
 			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of everything random"},
 		},
@@ -53,7 +55,7 @@ func sample(c *cli.Context) error {
 		return usagef("--size %d: 64 to 2048", r.Size)
 	}
 	err := imageio.WriteFile(r.File, func(w io.Writer) error {
-		return dataset.Generate(c.Context, w, dataset.Synthesis{Count: r.Images, Size: r.Size, Seed: r.Seed})
+		return dataset.Generate(c.Context, w, dataset.Synthesis{Count: r.Images, Size: r.Size, Seed: r.Seed, Crowded: c.Bool("crowded")})
 	})
 	if err != nil {
 		return err

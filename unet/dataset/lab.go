@@ -23,11 +23,14 @@ import (
 // table (ReadSources). Else they are told by rules: images of one size (to
 // sizeSlack pixels) and one look have one source,
 //
-//   - gray nuclei on dark: by the black level, the image's 1st percentile,
-//     below or above blackLevel of the range ("dark", "offset");
-//   - stained tissue in colour: by the hue of kinds and whether the median
-//     outside the nuclei is above lightGround ("purple-light", "purple-deep");
-//   - gray tissue: "bright".
+//   - fluorescence by the black level, the image's 1st percentile, below or
+//     above blackLevel of the range ("dark", "offset");
+//   - purple tissue by the median outside the nuclei, above or below
+//     lightGround ("light", "deep");
+//   - pink and gray tissue alone.
+//
+// Where one of these groups has fewer than leastSource images, the difference
+// is taken for chance and they stay together.
 //
 // Two laboratories with the same camera and the same habits become one source,
 // which is the harmless mistake: both are left out together.
@@ -35,9 +38,11 @@ const (
 	blackLevel  = 0.03
 	lightGround = 0.76
 	sizeSlack   = 2
+	leastSource = 10
 )
 
-// sourceLook is the part of a source's name that tells looks apart.
+// sourceLook is the part of a source's name that tells looks apart: a word for
+// the kind of image and, after a hyphen, one for its shade.
 func sourceLook(s *Sample) string {
 	lum := luminance(s.Image)
 	all := sampled(lum, func(int) bool { return true })
@@ -46,25 +51,22 @@ func sourceLook(s *Sample) string {
 		// Where the camera's range is unknown, the image's own stands for it.
 		top = max(quantile(all, 1), 1e-9)
 	}
-	shade := func(name string) string {
-		ground := sampled(lum, func(i int) bool { return s.Labels.ID[i] == 0 })
-		if len(ground) > 0 && quantile(ground, 0.5) > lightGround*top {
-			return name + "-light"
-		}
-		return name + "-deep"
-	}
 	switch s.Kind {
 	case HistologyPurple:
-		return shade("purple")
+		ground := sampled(lum, func(i int) bool { return s.Labels.ID[i] == 0 })
+		if len(ground) > 0 && quantile(ground, 0.5) > lightGround*top {
+			return "purple-light"
+		}
+		return "purple-deep"
 	case PinkPurple:
-		return shade("pink")
+		return "pink"
 	case GrayTissue:
-		return "bright"
+		return "gray"
 	}
 	if quantile(all, 0.01) < blackLevel*top {
-		return "dark"
+		return "fluorescence-dark"
 	}
-	return "offset"
+	return "fluorescence-offset"
 }
 
 // nameSources turns looks into names of sources, with the sizes of the source
@@ -91,10 +93,30 @@ func nameSources(entries []Entry) {
 			kept = append(kept, s)
 		}
 	}
+	// Shades count where each of them has enough images.
+	type field struct {
+		size
+		look string
+	}
+	images := map[field]map[string]int{}
+	at := func(e *Entry) (field, string) {
+		look, shade, _ := strings.Cut(e.Source, "-")
+		return field{name[size{e.SourceW, e.SourceH}], look}, shade
+	}
 	for i := range entries {
-		e := &entries[i]
-		s := name[size{e.SourceW, e.SourceH}]
-		e.Source = fmt.Sprintf("%dx%d-%s", s.w, s.h, e.Source)
+		f, shade := at(&entries[i])
+		if images[f] == nil {
+			images[f] = map[string]int{}
+		}
+		images[f][shade]++
+	}
+	for i := range entries {
+		f, shade := at(&entries[i])
+		source := fmt.Sprintf("%dx%d-%s", f.w, f.h, f.look)
+		if n := images[f]; len(n) > 1 && min(n["dark"]+n["light"], n["offset"]+n["deep"]) >= leastSource {
+			source += "-" + shade
+		}
+		entries[i].Source = source
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"archive/zip"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,27 +17,28 @@ import (
 // Sizes and looks tell sources; a table overrules them; folds keep sources
 // whole and cover all images.
 func TestSources(t *testing.T) {
-	entries := []Entry{
-		{ID: "a", SourceW: 161, SourceH: 519, Source: "dark"}, {ID: "b", SourceW: 162, SourceH: 519, Source: "dark"},
-		{ID: "c", SourceW: 256, SourceH: 256, Source: "dark"}, {ID: "d", SourceW: 256, SourceH: 256, Source: "offset"},
-		{ID: "e", SourceW: 256, SourceH: 256, Source: "offset"}, {ID: "f", SourceW: 320, SourceH: 256, Source: "purple-light"},
+	var entries []Entry
+	add := func(n, w, h int, look string) {
+		for range n {
+			id := fmt.Sprintf("%03d", len(entries))
+			entries = append(entries, Entry{ID: id, SourceW: w, SourceH: h, Source: look, Kind: FluorescenceSmall, Group: id, Split: Train})
+		}
 	}
-	for i := range entries {
-		entries[i].Kind, entries[i].Group, entries[i].Split = FluorescenceSmall, entries[i].ID, Train
-	}
+	add(2, 161, 519, "fluorescence-dark")
+	add(3, 162, 519, "fluorescence-offset") // the same camera
+	add(12, 256, 256, "fluorescence-dark")
+	add(15, 256, 256, "fluorescence-offset")
+	add(1, 256, 256, "purple-light")
 	nameSources(entries)
-	var got []string
-	for _, e := range entries {
-		got = append(got, e.Source)
+	want := map[string]int{"161x519-fluorescence": 5, "256x256-fluorescence-dark": 12, "256x256-fluorescence-offset": 15, "256x256-purple": 1}
+	if got := (&Set{Entries: entries}).Sources(); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
-	want := []string{"161x519-dark", "161x519-dark", "256x256-dark", "256x256-offset", "256x256-offset", "320x256-purple-light"}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
+	last := entries[len(entries)-1].ID
 	m := &Metadata{Entries: entries}
-	m.applySources(map[string]string{"f": "clinic", "nobody": "x"})
-	if entries[5].Source != "clinic" || len(m.Findings) != 1 || m.Findings[0].ID != "nobody" {
-		t.Errorf("%q, %v", entries[5].Source, m.Findings)
+	m.applySources(map[string]string{last: "clinic", "nobody": "x"})
+	if s := entries[len(entries)-1].Source; s != "clinic" || len(m.Findings) != 1 || m.Findings[0].ID != "nobody" {
+		t.Errorf("%q, %v", s, m.Findings)
 	}
 	s := &Set{Entries: entries, Meta: &Metadata{}}
 	folds, err := s.Folds(3)
@@ -112,7 +115,7 @@ func TestSourcesOfSynthetic(t *testing.T) {
 	for _, s := range samples {
 		looks[sourceLook(s)] = true
 	}
-	if !looks["bright"] || len(looks) < 4 {
+	if !looks["gray"] || len(looks) < 4 {
 		t.Errorf("looks: %v", looks)
 	}
 }

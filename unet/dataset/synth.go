@@ -23,6 +23,9 @@ type Synthesis struct {
 	Count int    // images
 	Size  int    // width and height in pixels; 0 means 256
 	Seed  uint64 // the same seed makes the same images
+	// Crowded makes crowded tissue, fluorescent and stained, one image a field,
+	// instead of all kinds in turn.
+	Crowded bool
 }
 
 const (
@@ -72,6 +75,9 @@ func Synthesise(o Synthesis) ([]*Sample, error) {
 
 // field makes the images of field f.
 func (o *Synthesis) field(f int) []*Sample {
+	if o.Crowded {
+		return []*Sample{o.crowd(f)}
+	}
 	crops := 1 + f%3/2
 	kind := synthKinds[f%len(synthKinds)]
 	rng := rand.New(rand.NewPCG(o.Seed, uint64(f)))
@@ -83,6 +89,12 @@ func (o *Synthesis) field(f int) []*Sample {
 		out = append(out, &Sample{ID: id, Kind: kind, Group: fmt.Sprintf("field-%04d", f), Image: img, Labels: lab})
 	}
 	return out
+}
+
+// crowd makes scene f of crowded tissue.
+func (o *Synthesis) crowd(f int) *Sample {
+	img, labels := scene.Crowded(o.Size, o.Size, nil, rand.New(rand.NewPCG(o.Seed, uint64(f))))
+	return &Sample{ID: fmt.Sprintf("crowded-%05d", f), Kind: KindOf(img, labels), Group: fmt.Sprintf("field-%05d", f), Image: img, Labels: labels}
 }
 
 // cutOut returns columns x0..x0+w of an image.

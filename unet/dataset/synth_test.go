@@ -24,6 +24,9 @@ func TestGenerateIsDeterministic(t *testing.T) {
 	if a == sum(Synthesis{Count: 7, Size: 64, Seed: 2}) {
 		t.Error("the seed makes no difference")
 	}
+	if b := sum(Synthesis{Count: 7, Size: 64, Seed: 1, Crowded: true}); a == b || b != sum(Synthesis{Count: 7, Size: 64, Seed: 1, Crowded: true}) {
+		t.Error("crowded images are others, and always the same")
+	}
 	for _, o := range []Synthesis{{}, {Count: -1}, {Count: 1, Size: 10}, {Count: 1, Size: 1 << 20}} {
 		if err := Generate(t.Context(), &bytes.Buffer{}, o); err == nil {
 			t.Errorf("%+v accepted", o)
