@@ -14,6 +14,8 @@ func commands() []*cli.Command {
 		trainCommand(),
 		evaluateCommand(),
 		quantizeCommand(),
+		exportCommand(),
+		importCommand(),
 		sweepCommand(),
 		sampleCommand(),
 		demoCommand(),

@@ -75,6 +75,8 @@ func allowed(from, to string) bool {
 			to == "unet/unet/formats" || below(to, "unet/unet/imageio") || to == "unet/unet/instance" || below(to, "unet/unet/dataset")
 	case from == "unet/unet/weights":
 		return to == "unet/unet"
+	case from == "unet/unet/onnx":
+		return to == "unet/unet" || to == "unet/core" || to == "unet/unet/instance" || to == "unet/unet/imageio"
 	case from == "unet/cli":
 		return to != "unet/csrc" && !below(to, "unet/bench")
 	case from == "unet/cli/unet":
@@ -89,6 +91,7 @@ var owners = map[string]string{
 	"golang.org/x/term":              "unet/cli",
 	"github.com/klauspost/cpuid/v2":  "unet/core",
 	"github.com/klauspost/compress/": "unet/unet/imageio",
+	"google.golang.org/protobuf/":    "unet/unet/onnx",
 }
 
 // TestImports checks which package may use which.

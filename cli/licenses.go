@@ -33,6 +33,7 @@ var licenceNames = map[string]string{
 	"golang.org/x/sys":                   "BSD-3-Clause",
 	"golang.org/x/term":                  "BSD-3-Clause",
 	"golang.org/x/text":                  "BSD-3-Clause",
+	"google.golang.org/protobuf":         "BSD-3-Clause",
 }
 
 func licensesCommand() *cli.Command {

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"strings"
+
+	"unet/unet"
+	"unet/unet/onnx"
+
+	"github.com/urfave/cli/v2"
+)
+
+func importCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "import",
+		Usage:     "take over a U-Net trained elsewhere, from ONNX",
+		UsageText: "unet import FILE.onnx --out MODEL [options]",
+		Description: "Reads a U-Net as PyTorch (torch.onnx) or Keras (tf2onnx) export it: 3x3 convolutions\n" +
+			"with ReLU, with or without batch-norm, 2x2 max-pools, 2x2 transposed convolutions or\n" +
+			"nearest upsampling, skip connections, a 1x1 convolution and sigmoid. The model\n" +
+			"predicts the same maps and can be trained further; a network that cannot be taken\n" +
+			"over exactly is refused. Say how its images were normalised: that is not in a graph.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "model `FILE` to write (.safetensors)"},
+			&cli.StringFlag{Name: "heads", Usage: "`NAMES` of the maps in order: foreground, border, distance", DefaultText: "by the names of the outputs; of one map, foreground"},
+			&cli.BoolFlag{Name: "logits", Usage: "the outputs are logits: the sigmoid is not part of the graph"},
+			&cli.StringFlag{Name: "normalise", Value: "range", Usage: "how samples become the input: range (divided by the largest of their type) or percentile"},
+			&cli.Float64Flag{Name: "low", Value: 1, Usage: "the percentile that becomes 0"},
+			&cli.Float64Flag{Name: "high", Value: 99.8, Usage: "the percentile that becomes 1"},
+			&cli.Float64Flag{Name: "scale", Value: 1, Usage: "input value of a normalised sample of 1 (255: the network was trained on 0 to 255)"},
+			&cli.IntFlag{Name: "size", Usage: "side of the square to which images were resized in training (0: native scale)"},
+			&cli.StringFlag{Name: "name", Usage: "`NAME` of the model", DefaultText: "the file's"},
+		},
+		Action: importModel,
+	}
+}
+
+func importModel(c *cli.Context) error {
+	t := term(c)
+	file, err := oneArgument(c, "an ONNX file")
+	if err != nil {
+		return err
+	}
+	out := c.String("out")
+	if out == "" {
+		return usagef("give the model a file: --out MODEL.safetensors")
+	}
+	if err := notOver(out, file); err != nil {
+		return err
+	}
+	o := onnx.Options{
+		Logits: c.Bool("logits"), Scale: c.Float64("scale"), Name: c.String("name"),
+		Input: unet.Input{Normalise: c.String("normalise"), Size: c.Int("size")},
+	}
+	switch o.Input.Normalise {
+	case "range":
+	case "percentile":
+		o.Input.Low, o.Input.High = c.Float64("low"), c.Float64("high")
+	default:
+		return usagef("--normalise %q: range or percentile", o.Input.Normalise)
+	}
+	if !(o.Scale > 0) {
+		return usagef("--scale %v: above 0", o.Scale)
+	}
+	if c.IsSet("heads") {
+		for _, h := range strings.Split(c.String("heads"), ",") {
+			o.Heads = append(o.Heads, strings.TrimSpace(h))
+		}
+	}
+	m, summary, err := onnx.Read(file, o)
+	if err != nil {
+		return err
+	}
+	defer m.Params.Free()
+	if err := m.Save(out, false); err != nil {
+		return err
+	}
+	if t.json {
+		return t.writeJSON(struct {
+			File string `json:"file"`
+			*onnx.Summary
+		}{out, summary})
+	}
+	for _, note := range summary.Notes {
+		t.notef("%s", note)
+	}
+	a := summary.Arch
+	t.printf("network  depth %d, width %d, %d parameters, maps %s\n", a.Depth, a.Width, summary.Parameters, strings.Join(a.Heads, ", "))
+	t.printf("%s written\n", out)
+	return nil
+}

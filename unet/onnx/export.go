@@ -1,0 +1,185 @@
+package onnx
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+
+	"unet/core"
+	"unet/unet"
+)
+
+const (
+	opset     = 17
+	irVersion = 8 // the one of opset 17
+	// inputName is the graph's input, [N, channels, height, width], normalised.
+	inputName = "image"
+	// cardKey is the entry of the metadata that holds the model card.
+	cardKey = "unet"
+)
+
+// Write writes the network of m as an ONNX model. Its input "image" is
+// [N, C, height, width], normalised as the card says; its outputs are the
+// probability maps, [N, 1, height, width] each, named as the heads. Images
+// whose sides are no multiple of the network's are continued by reflection
+// and the maps cut back, as the predictor does; sides below the multiple are
+// too short for that. Batch-norm is folded into the convolutions. A quantised
+// model is written with the float weights it was made from.
+func Write(w io.Writer, m *unet.Model) error {
+	card := m.Card
+	card.Precision, card.FloatLayers = "", nil
+	text, err := json.Marshal(card)
+	if err != nil {
+		return err
+	}
+	g := &exporter{model: m, graph: &graphProto{name: "unet"}}
+	g.network()
+	_, err = w.Write(encode(&modelProto{
+		irVersion: irVersion, producer: "unet", producerVersion: card.Training.Program, graph: g.graph,
+		doc:      "U-Net for nuclei segmentation. Input: normalised image; outputs: probability maps.",
+		opsets:   []*opsetProto{{version: opset}},
+		metadata: []*entryProto{{cardKey, string(text)}},
+	}))
+	return err
+}
+
+// exporter appends the nodes of a network to a graph.
+type exporter struct {
+	model *unet.Model
+	graph *graphProto
+}
+
+func (g *exporter) node(op, out string, ins []string, attributes ...*attributeProto) string {
+	g.graph.nodes = append(g.graph.nodes, &nodeProto{op: op, name: out, inputs: ins, outputs: []string{out}, attributes: attributes})
+	return out
+}
+
+func integer(name string, v int64) *attributeProto {
+	return &attributeProto{name: name, i: v, kind: kindInt}
+}
+
+func integers(name string, v ...int64) *attributeProto {
+	return &attributeProto{name: name, ints: v, kind: kindInts}
+}
+
+func word(name, v string) *attributeProto {
+	return &attributeProto{name: name, s: []byte(v), kind: kindString}
+}
+
+func (g *exporter) floats(name string, values []float32, dims ...int) string {
+	raw := make([]byte, 0, 4*len(values))
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+	}
+	return g.tensor(name, typeFloat, raw, dims)
+}
+
+func (g *exporter) integers(name string, values ...int64) string {
+	var raw []byte
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
+	}
+	return g.tensor(name, typeInt64, raw, []int{len(values)})
+}
+
+func (g *exporter) tensor(name string, kind int64, raw []byte, dims []int) string {
+	t := &tensorProto{name: name, dataType: kind, raw: raw}
+	for _, d := range dims {
+		t.dims = append(t.dims, int64(d))
+	}
+	g.graph.initializers = append(g.graph.initializers, t)
+	return name
+}
+
+func (g *exporter) value(name string) []float32 { return g.model.Params.Get(name).Value }
+
+// network writes the graph; names are those of the parameters.
+func (g *exporter) network() {
+	arch := g.model.Card.Arch
+	g.graph.inputs = []*valueProto{planes(inputName, arch.Channels)}
+	x := g.pad(inputName, arch.Multiple())
+	skips := make([]string, arch.Depth)
+	for l := range arch.Depth {
+		name := fmt.Sprintf("enc%d", l)
+		skips[l] = g.block(name, x)
+		x = g.node("MaxPool", name+".pool", []string{skips[l]}, integers("kernel_shape", 2, 2), integers("strides", 2, 2))
+	}
+	x = g.block("bottom", x)
+	for l := arch.Depth - 1; l >= 0; l-- {
+		name := fmt.Sprintf("dec%d", l)
+		q := g.model.Params.Get(name + ".up.weight")
+		weight := g.floats(name+".up.weight", q.Value, q.Shape...)
+		bias := g.floats(name+".up.bias", g.value(name+".up.bias"), q.Shape[1])
+		up := g.node("ConvTranspose", name+".up", []string{x, weight, bias}, integers("kernel_shape", 2, 2), integers("strides", 2, 2))
+		x = g.block(name, g.node("Concat", name+".cat", []string{up, skips[l]}, integer("axis", 1)))
+	}
+	g.heads(x, arch)
+}
+
+// pad continues the image to multiples of k.
+func (g *exporter) pad(x string, k int) string {
+	size := g.node("Shape", "size", []string{x}, integer("start", 2))
+	missing := g.node("Mod", "missing", []string{
+		g.node("Neg", "size.negative", []string{size}), g.integers("multiple", int64(k), int64(k))})
+	pads := g.node("Concat", "pads", []string{g.integers("pads.none", 0, 0, 0, 0, 0, 0), missing}, integer("axis", -1))
+	return g.node("Pad", "padded", []string{x, pads}, word("mode", "reflect"))
+}
+
+// block is two 3x3 convolutions with ReLU.
+func (g *exporter) block(name, x string) string {
+	for i := 1; i <= 2; i++ {
+		conv, norm := fmt.Sprintf("%s.conv%d", name, i), fmt.Sprintf("%s.norm%d", name, i)
+		q := g.model.Params.Get(conv + ".weight")
+		weight, bias := q.Value, []float32(nil)
+		if g.model.Card.Arch.Norm == "batch" {
+			weight, bias = g.fold(q, norm)
+		} else {
+			bias = g.value(conv + ".bias")
+		}
+		x = g.node("Conv", conv, []string{x, g.floats(conv+".weight", weight, q.Shape...), g.floats(conv+".bias", bias, q.Shape[0])},
+			integers("kernel_shape", 3, 3), integers("pads", 1, 1, 1, 1))
+		x = g.node("Relu", fmt.Sprintf("%s.relu%d", name, i), []string{x})
+	}
+	return x
+}
+
+// fold multiplies the scale of a batch-norm into the weights before it and
+// returns them with its shift.
+func (g *exporter) fold(q *core.Param, norm string) (weight, bias []float32) {
+	gamma, beta := g.value(norm+".weight"), g.value(norm+".bias")
+	mean, variance := g.value(norm+".running_mean"), g.value(norm+".running_var")
+	weight, bias = make([]float32, len(q.Value)), make([]float32, q.Shape[0])
+	n := len(q.Value) / q.Shape[0]
+	for o := range bias {
+		s := float64(gamma[o]) / math.Sqrt(float64(variance[o])+core.Epsilon)
+		bias[o] = float32(float64(beta[o]) - float64(mean[o])*s)
+		for i := range n {
+			weight[o*n+i] = float32(float64(q.Value[o*n+i]) * s)
+		}
+	}
+	return weight, bias
+}
+
+// heads makes an output of each map: a 1x1 convolution and a sigmoid, cut to
+// the size of the image.
+func (g *exporter) heads(x string, arch unet.Arch) {
+	weight, bias := g.value("head.weight"), g.value("head.bias")
+	from, axes := g.integers("crop.from", 0, 0), g.integers("crop.axes", 2, 3)
+	for i, name := range arch.Heads {
+		n := arch.Width
+		logits := g.node("Conv", "head."+name, []string{x, g.floats("head."+name+".weight", weight[i*n:][:n], 1, n, 1, 1),
+			g.floats("head."+name+".bias", bias[i:i+1], 1)}, integers("kernel_shape", 1, 1))
+		p := g.node("Sigmoid", "padded."+name, []string{logits})
+		g.node("Slice", name, []string{p, from, "size", axes})
+		g.graph.outputs = append(g.graph.outputs, planes(name, 1))
+	}
+}
+
+// planes describes a value [N, c, height, width].
+func planes(name string, c int) *valueProto {
+	return &valueProto{name, &typeProto{&tensorTypeProto{typeFloat, &shapeProto{[]*dimProto{
+		{param: "N"}, {value: int64(c)}, {param: "height"}, {param: "width"},
+	}}}}}
+}

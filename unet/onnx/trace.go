@@ -1,0 +1,807 @@
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+)
+
+// expr is one layer's output: what a graph computes, freed from how exporters
+// write it. Layers that are the same node are the same pointer.
+type expr struct {
+	op   op
+	in   []*expr
+	conv *convolution // of opConv, opUp
+	// Shape for the image size that is traced.
+	c, h, w int
+	scale   float64    // of opImage
+	node    *nodeProto // the first node of which it is made
+}
+
+type op string
+
+const (
+	opImage   op = "image"
+	opConv    op = "convolution" // 3x3 or 1x1, batch-norm included
+	opUp      op = "transposed convolution"
+	opNearest op = "nearest upsampling" // by 2
+	opReLU    op = "ReLU"
+	opPool    op = "max-pool"
+	opConcat  op = "concatenation"
+	opSigmoid op = "sigmoid"
+	opSoftmax op = "softmax"
+)
+
+// convolution holds weights: OIHW of 3x3 or 1x1, or IOHW of 2x2 for a
+// transposed one, and what follows it linearly.
+type convolution struct {
+	weight    []float32
+	ic, oc, k int
+	bias      []float64
+	norm      *norm
+}
+
+// norm is a batch-norm: gamma * (x - mean) / sqrt(variance + eps) + beta.
+type norm struct {
+	gamma, beta, mean, variance []float64
+	eps                         float64
+}
+
+// value is what a name in the graph stands for: a constant or a layer, whose
+// channels are the last dimension if last.
+type value struct {
+	constant *constant
+	layer    *expr
+	last     bool
+}
+
+func (v value) dims() []int {
+	l := v.layer
+	if v.last {
+		return []int{1, l.h, l.w, l.c}
+	}
+	return []int{1, l.c, l.h, l.w}
+}
+
+// nodeError is a node that does not fit.
+type nodeError struct {
+	node    *nodeProto
+	problem string
+}
+
+func (e *nodeError) Error() string {
+	name := e.node.name
+	if name == "" && len(e.node.outputs) > 0 {
+		name = e.node.outputs[0]
+	}
+	return fmt.Sprintf("node %.80q (%.40s): %s", name, e.node.op, e.problem)
+}
+
+func misfit(e *expr, format string, args ...any) error {
+	problem := fmt.Sprintf(format, args...)
+	if e.node == nil {
+		return errors.New(problem)
+	}
+	return &nodeError{e.node, problem}
+}
+
+// tracer follows a graph for an image of one size.
+type tracer struct {
+	graph  *graphProto
+	folder *os.Root
+	values map[string]value
+	loaded map[*tensorProto]*constant
+}
+
+// trace returns the graph's outputs for an image of h x w, where the graph
+// leaves its size open.
+func (t *tracer) trace(h, w int) ([]value, error) {
+	t.values = map[string]value{}
+	for _, q := range t.graph.initializers {
+		c, err := t.constant(q)
+		if err != nil {
+			return nil, fmt.Errorf("tensor %.80q: %w", q.name, err)
+		}
+		t.values[q.name] = value{constant: c}
+	}
+	if err := t.image(h, w); err != nil {
+		return nil, err
+	}
+	for _, n := range t.graph.nodes {
+		if len(n.outputs) == 0 {
+			return nil, &nodeError{n, "it has no output"}
+		}
+		v, err := t.node(n)
+		if err != nil {
+			return nil, &nodeError{n, err.Error()}
+		}
+		t.values[n.outputs[0]] = v
+	}
+	var outs []value
+	for _, o := range t.graph.outputs {
+		v, ok := t.values[o.name]
+		if !ok || v.layer == nil {
+			return nil, fmt.Errorf("output %.80q is no map", o.name)
+		}
+		outs = append(outs, v)
+	}
+	if len(outs) == 0 {
+		return nil, errors.New("the graph has no output")
+	}
+	return outs, nil
+}
+
+func (t *tracer) constant(q *tensorProto) (*constant, error) {
+	if c := t.loaded[q]; c != nil {
+		return c, nil
+	}
+	c, err := q.load(t.folder)
+	if err != nil {
+		return nil, err
+	}
+	t.loaded[q] = c
+	return c, nil
+}
+
+// image finds the input that is no initialiser.
+func (t *tracer) image(h, w int) error {
+	var input *valueProto
+	for _, in := range t.graph.inputs {
+		if _, ok := t.values[in.name]; ok {
+			continue
+		}
+		if input != nil {
+			return fmt.Errorf("the graph has two inputs, %.80q and %.80q: one image is expected", input.name, in.name)
+		}
+		input = in
+	}
+	if input == nil || input.kind == nil || input.kind.tensor == nil || input.kind.tensor.shape == nil || len(input.kind.tensor.shape.dims) != 4 {
+		return errors.New("the graph has no image of four dimensions as input")
+	}
+	if input.kind.tensor.elem != typeFloat {
+		return errors.New("the graph's input is not float32")
+	}
+	var d [4]int
+	for i, q := range input.kind.tensor.shape.dims {
+		if q.value < 0 || q.value > 1<<15 {
+			return fmt.Errorf("the graph's input has a dimension of %d", q.value)
+		}
+		d[i] = int(q.value) // 0: any
+	}
+	v := value{last: d[3] >= 1 && d[3] <= 4 && (d[1] == 0 || d[1] > 4)}
+	c, ih, iw := d[1], d[2], d[3]
+	if v.last {
+		c, ih, iw = d[3], d[1], d[2]
+	}
+	if c < 1 || c > 4 {
+		return fmt.Errorf("the graph's input has %d channels: 1 to 4 are possible", c)
+	}
+	if ih > 0 && iw > 0 {
+		h, w = ih, iw
+	}
+	v.layer = &expr{op: opImage, c: c, h: h, w: w, scale: 1}
+	t.values[input.name] = v
+	return nil
+}
+
+func (t *tracer) node(n *nodeProto) (value, error) {
+	if n.domain != "" && n.domain != "ai.onnx" {
+		return value{}, fmt.Errorf("an operator of domain %q", n.domain)
+	}
+	if n.op == "Constant" {
+		c, err := t.constantNode(n)
+		return value{constant: c}, err
+	}
+	var in []value
+	var constants []*constant
+	var first *value // layer
+	for _, name := range n.inputs {
+		v, ok := t.values[name]
+		if !ok && name != "" {
+			return value{}, fmt.Errorf("its input %.80q is not computed before it", name)
+		}
+		in, constants = append(in, v), append(constants, v.constant)
+		if v.layer != nil && first == nil {
+			first = &in[len(in)-1]
+		}
+	}
+	if first == nil {
+		c, ok, err := arithmetic(n, constants)
+		if err == nil && !ok {
+			err = errors.New("not known in the arithmetic of shapes")
+		}
+		return value{constant: c}, err
+	}
+	if n.op == "Shape" {
+		return t.shape(n, *first)
+	}
+	rule := rules[n.op]
+	if rule == nil {
+		return value{}, errors.New("the network here has no such layer")
+	}
+	if n.op != "Concat" && (in[0].layer == nil || len(in) > 1 && in[1].layer != nil) {
+		// Sums and products know either order.
+		if n.op != "Add" && n.op != "Mul" {
+			return value{}, errors.New("its inputs are not those of a layer")
+		}
+		if in[0].layer == nil && len(in) == 2 {
+			in[0], in[1] = in[1], in[0]
+		}
+	}
+	return rule(n, in)
+}
+
+func (t *tracer) constantNode(n *nodeProto) (*constant, error) {
+	switch {
+	case n.tensor("value") != nil:
+		return t.constant(n.tensor("value"))
+	case n.attribute("value_int") != nil:
+		return &constant{values: []float64{float64(n.integer("value_int", 0))}, whole: true}, nil
+	case n.attribute("value_float") != nil:
+		return &constant{values: []float64{n.float("value_float", 0)}}, nil
+	case n.attribute("value_ints") != nil:
+		var list []float64
+		for _, v := range n.ints("value_ints") {
+			list = append(list, float64(v))
+		}
+		return vector(list, true), nil
+	case n.attribute("value_floats") != nil:
+		var list []float64
+		for _, v := range n.attribute("value_floats").floats {
+			list = append(list, float64(v))
+		}
+		return vector(list, false), nil
+	}
+	return nil, errors.New("a constant that is no tensor of numbers")
+}
+
+func (t *tracer) shape(n *nodeProto, v value) (value, error) {
+	dims := v.dims()
+	at := func(name string, missing int) int {
+		i := int(min(max(n.integer(name, int64(missing)), -4), 4))
+		if i < 0 {
+			i += 4
+		}
+		return i
+	}
+	from, to := at("start", 0), at("end", 4)
+	var list []float64
+	for i := from; i < to; i++ {
+		list = append(list, float64(dims[i]))
+	}
+	return value{constant: vector(list, true)}, nil
+}
+
+// rules turn a node with a layer among its inputs, the first but for Concat,
+// into a layer.
+var rules = map[string]func(n *nodeProto, in []value) (value, error){
+	"Conv": conv, "ConvTranspose": transposed, "BatchNormalization": batchNorm,
+	"Relu": plain(opReLU), "Sigmoid": plain(opSigmoid), "Softmax": softmax,
+	"MaxPool": pool, "Resize": resize, "Upsample": resize, "Concat": concat,
+	"Add": add, "Sub": subtract, "Mul": multiply, "Div": divide,
+	"Identity": same, "Cast": castLayer, "Dropout": dropout,
+	"Transpose": transposeLayer, "Reshape": reshapeLayer, "Squeeze": reshapeLayer, "Unsqueeze": reshapeLayer,
+	"Pad": padLayer, "Slice": sliceLayer,
+}
+
+var errLast = errors.New("it treats the image's width as channels")
+
+// first returns the layer of a node that wants channels second.
+func first(in []value) (*expr, error) {
+	if in[0].last {
+		return nil, errLast
+	}
+	return in[0].layer, nil
+}
+
+func weightOf(in []value, i int) *constant {
+	if i < len(in) {
+		return in[i].constant
+	}
+	return nil
+}
+
+// kernel checks what convolutions have in common and returns the padding
+// before and after on each axis: top, left, bottom, right.
+func kernel(n *nodeProto, k, stride int) ([]int, error) {
+	ones := func(name string, want int) bool {
+		list := n.ints(name)
+		return list == nil && want == 1 || len(list) == 2 && list[0] == want && list[1] == want
+	}
+	switch {
+	case !ones("strides", stride):
+		return nil, fmt.Errorf("strides %v: %d is possible", n.ints("strides"), stride)
+	case !ones("dilations", 1):
+		return nil, fmt.Errorf("dilations %v: the network here has none", n.ints("dilations"))
+	case n.integer("group", 1) != 1:
+		return nil, fmt.Errorf("%d groups: the network here has none", n.integer("group", 1))
+	}
+	pads := n.ints("pads")
+	if pads == nil {
+		pads = make([]int, 4)
+	}
+	switch auto := n.text("auto_pad", "NOTSET"); {
+	case (auto == "SAME_UPPER" || auto == "SAME_LOWER") && stride == 1 && k%2 == 1:
+		pads = []int{k / 2, k / 2, k / 2, k / 2}
+	case (auto == "SAME_UPPER" || auto == "SAME_LOWER") && stride == k:
+		pads = make([]int, 4)
+	case auto == "VALID":
+		pads = make([]int, 4)
+	case auto != "NOTSET" && auto != "":
+		return nil, fmt.Errorf("auto_pad %s with kernels of %d and stride %d", auto, k, stride)
+	}
+	return pads, nil
+}
+
+func conv(n *nodeProto, in []value) (value, error) {
+	x, err := first(in)
+	if err != nil {
+		return value{}, err
+	}
+	c := &convolution{}
+	w := weightOf(in, 1)
+	if w == nil || w.weight == nil || len(w.dims) != 4 {
+		return value{}, errors.New("its weights are no constant of four dimensions")
+	}
+	c.oc, c.ic, c.k = w.dims[0], w.dims[1], w.dims[2]
+	if c.k != w.dims[3] || c.k != 1 && c.k != 3 {
+		return value{}, fmt.Errorf("kernels of %d x %d: 3 x 3 and 1 x 1 are possible", c.k, w.dims[3])
+	}
+	pads, err := kernel(n, c.k, 1)
+	if err != nil {
+		return value{}, err
+	}
+	if want := c.k / 2; slices.ContainsFunc(pads, func(p int) bool { return p != want }) || len(pads) != 4 {
+		return value{}, fmt.Errorf("padding %v: the network here pads by %d (the map is as large as the image)", pads, want)
+	}
+	if c.ic != x.c || c.oc < 1 {
+		return value{}, fmt.Errorf("weights of shape %v for %d channels", w.dims, x.c)
+	}
+	c.weight = w.weight
+	if c.bias, err = biasOf(in, c.oc); err != nil {
+		return value{}, err
+	}
+	return value{layer: &expr{op: opConv, in: []*expr{x}, conv: c, c: c.oc, h: x.h, w: x.w, node: n}}, nil
+}
+
+func biasOf(in []value, oc int) ([]float64, error) {
+	bias := make([]float64, oc)
+	b := weightOf(in, 2)
+	if b == nil {
+		if len(in) > 2 && in[2].layer != nil {
+			return nil, errors.New("its bias is no constant")
+		}
+		return bias, nil
+	}
+	if b.len() != oc {
+		return nil, fmt.Errorf("a bias of %d values for %d channels", b.len(), oc)
+	}
+	for i := range bias {
+		bias[i] = b.at(i)
+	}
+	return bias, nil
+}
+
+func transposed(n *nodeProto, in []value) (value, error) {
+	x, err := first(in)
+	if err != nil {
+		return value{}, err
+	}
+	w := weightOf(in, 1)
+	if w == nil || w.weight == nil || len(w.dims) != 4 {
+		return value{}, errors.New("its weights are no constant of four dimensions")
+	}
+	c := &convolution{ic: w.dims[0], oc: w.dims[1], k: 2, weight: w.weight}
+	if w.dims[2] != 2 || w.dims[3] != 2 {
+		return value{}, fmt.Errorf("a transposed convolution of %d x %d: 2 x 2 is possible", w.dims[2], w.dims[3])
+	}
+	pads, err := kernel(n, 2, 2)
+	if err != nil {
+		return value{}, err
+	}
+	shape := n.ints("output_shape")
+	for _, v := range append(slices.Clone(pads), n.ints("output_padding")...) {
+		if v != 0 {
+			return value{}, errors.New("a transposed convolution with padding")
+		}
+	}
+	if shape != nil && !slices.Equal(shape, []int{2 * x.h, 2 * x.w}) {
+		return value{}, fmt.Errorf("output shape %v for an input of %d x %d", shape, x.h, x.w)
+	}
+	if c.ic != x.c || c.oc < 1 {
+		return value{}, fmt.Errorf("weights of shape %v for %d channels", w.dims, x.c)
+	}
+	if c.bias, err = biasOf(in, c.oc); err != nil {
+		return value{}, err
+	}
+	return value{layer: &expr{op: opUp, in: []*expr{x}, conv: c, c: c.oc, h: 2 * x.h, w: 2 * x.w, node: n}}, nil
+}
+
+// followed returns a convolution with its linear part changed.
+func followed(n *nodeProto, v value, change func(c *convolution)) (value, error) {
+	x := v.layer
+	if x.op != opConv && x.op != opUp {
+		return value{}, fmt.Errorf("it follows a %s: only after a convolution can it be part of it (zeros are padded after it)", x.op)
+	}
+	e, c := *x, *x.conv
+	c.bias = slices.Clone(c.bias)
+	change(&c)
+	e.conv = &c
+	return value{layer: &e, last: v.last}, nil
+}
+
+func batchNorm(n *nodeProto, in []value) (value, error) {
+	x, err := first(in)
+	if err != nil {
+		return value{}, err
+	}
+	if n.integer("training_mode", 0) != 0 {
+		return value{}, errors.New("it is in training mode: export the model in evaluation mode")
+	}
+	var p [4][]float64
+	for i := range p {
+		c := weightOf(in, i+1)
+		if c == nil || c.len() != x.c {
+			return value{}, fmt.Errorf("its parameters are no constants of %d values", x.c)
+		}
+		for j := range x.c {
+			p[i] = append(p[i], c.at(j))
+		}
+	}
+	eps := n.float("epsilon", 1e-5)
+	for _, v := range p[3] {
+		if !(v+eps > 0) {
+			return value{}, errors.New("a variance that is not positive")
+		}
+	}
+	return followed(n, in[0], func(c *convolution) {
+		c.fold()
+		c.norm = &norm{p[0], p[1], p[2], p[3], eps}
+		if c.k == 2 {
+			c.fold()
+		}
+	})
+}
+
+// fold makes the batch-norm part of weights and bias.
+func (c *convolution) fold() {
+	if c.norm == nil {
+		return
+	}
+	scale := make([]float64, c.oc)
+	for o := range scale {
+		scale[o] = c.norm.gamma[o] / math.Sqrt(c.norm.variance[o]+c.norm.eps)
+		c.bias[o] = (c.bias[o]-c.norm.mean[o])*scale[o] + c.norm.beta[o]
+	}
+	c.norm = nil
+	c.scaleWeights(scale)
+}
+
+// scaleWeights multiplies the weights of each output channel.
+func (c *convolution) scaleWeights(scale []float64) {
+	w := make([]float32, len(c.weight))
+	inner, group := c.k*c.k, c.ic
+	for i, v := range c.weight {
+		o := i / (inner * group) // OIHW
+		if c.k == 2 {
+			o = i / inner % c.oc // IOHW
+		}
+		w[i] = float32(float64(v) * scale[o])
+	}
+	c.weight = w
+}
+
+// perChannel spreads a constant over the channels of v; nil if it differs
+// within one.
+func perChannel(c *constant, v value) []float64 {
+	n := v.layer.c
+	if c.len() != 1 && c.len() != n || len(c.dims) > 4 {
+		return nil
+	}
+	if c.len() > 1 { // the dimension of the channels
+		at := len(c.dims) - 3
+		if v.last {
+			at = len(c.dims) - 1
+		}
+		if at < 0 || c.dims[at] != n {
+			return nil
+		}
+	}
+	list := make([]float64, n)
+	for i := range list {
+		list[i] = c.at(min(i, c.len()-1))
+	}
+	return list
+}
+
+var errOperand = errors.New("it is neither a constant per channel nor part of a layer known here")
+
+// linear applies x*scale + shift per channel.
+func linear(n *nodeProto, v value, scale, shift []float64) (value, error) {
+	if v.layer.op == opImage {
+		s := scale[0]
+		for i := range scale {
+			if scale[i] != s || shift[i] != 0 {
+				return value{}, errors.New("it shifts the image, or scales its channels differently, before zeros are padded: only one factor can be part of the first convolution")
+			}
+		}
+		e := *v.layer
+		e.scale *= s
+		return value{layer: &e, last: v.last}, nil
+	}
+	return followed(n, v, func(c *convolution) {
+		c.fold()
+		for o := range c.bias {
+			c.bias[o] = c.bias[o]*scale[o] + shift[o]
+		}
+		if slices.ContainsFunc(scale, func(s float64) bool { return s != 1 }) {
+			c.scaleWeights(scale)
+		}
+	})
+}
+
+// withConstant is linear for a binary operator: f gives scale and shift for a
+// constant.
+func withConstant(n *nodeProto, in []value, f func(v float64) (scale, shift float64)) (value, error) {
+	if len(in) != 2 || in[1].constant == nil {
+		return value{}, errOperand
+	}
+	list := perChannel(in[1].constant, in[0])
+	if list == nil {
+		return value{}, errOperand
+	}
+	scale, shift := make([]float64, len(list)), make([]float64, len(list))
+	for i, v := range list {
+		scale[i], shift[i] = f(v)
+		if d := scale[i] - scale[i] + shift[i] - shift[i]; d != 0 { // infinite or NaN
+			return value{}, errors.New("a constant that is no number")
+		}
+	}
+	return linear(n, in[0], scale, shift)
+}
+
+func add(n *nodeProto, in []value) (value, error) {
+	return withConstant(n, in, func(v float64) (float64, float64) { return 1, v })
+}
+
+func subtract(n *nodeProto, in []value) (value, error) {
+	return withConstant(n, in, func(v float64) (float64, float64) { return 1, -v })
+}
+
+func multiply(n *nodeProto, in []value) (value, error) {
+	return withConstant(n, in, func(v float64) (float64, float64) { return v, 0 })
+}
+
+func divide(n *nodeProto, in []value) (value, error) {
+	return withConstant(n, in, func(v float64) (float64, float64) { return 1 / v, 0 })
+}
+
+// plain is a layer without parameters that keeps the shape.
+func plain(o op) func(n *nodeProto, in []value) (value, error) {
+	return func(n *nodeProto, in []value) (value, error) {
+		x := in[0].layer
+		if o == opReLU && x.op == opReLU {
+			return in[0], nil
+		}
+		return value{layer: &expr{op: o, in: []*expr{x}, c: x.c, h: x.h, w: x.w, node: n}, last: in[0].last}, nil
+	}
+}
+
+func softmax(n *nodeProto, in []value) (value, error) {
+	channels := int64(1)
+	if in[0].last {
+		channels = 3
+	}
+	if axis := n.integer("axis", -1); axis != channels && axis != channels-4 {
+		return value{}, fmt.Errorf("a softmax along axis %d, which are not the channels", axis)
+	}
+	return plain(opSoftmax)(n, in)
+}
+
+func pool(n *nodeProto, in []value) (value, error) {
+	x, err := first(in)
+	if err != nil {
+		return value{}, err
+	}
+	if k := n.ints("kernel_shape"); !slices.Equal(k, []int{2, 2}) {
+		return value{}, fmt.Errorf("kernels of %v: 2 x 2 is possible", k)
+	}
+	pads, err := kernel(n, 2, 2)
+	if err != nil {
+		return value{}, err
+	}
+	if x.h%2 != 0 || x.w%2 != 0 || slices.ContainsFunc(pads, func(p int) bool { return p != 0 }) {
+		return value{}, fmt.Errorf("it pools %d x %d pixels with padding %v: both sides must be even, without padding", x.h, x.w, pads)
+	}
+	return value{layer: &expr{op: opPool, in: []*expr{x}, c: x.c, h: x.h / 2, w: x.w / 2, node: n}}, nil
+}
+
+// resize is upsampling by 2 to the nearest neighbour.
+func resize(n *nodeProto, in []value) (value, error) {
+	x, last := in[0].layer, in[0].last
+	if mode := n.text("mode", "nearest"); mode != "nearest" {
+		return value{}, fmt.Errorf("%s upsampling: the network here has transposed convolutions (or nearest neighbours, which they can express)", mode)
+	}
+	if n.op == "Resize" {
+		mode, rounding := n.text("coordinate_transformation_mode", "half_pixel"), n.text("nearest_mode", "round_prefer_floor")
+		half := mode == "half_pixel" || mode == "pytorch_half_pixel"
+		if !(half && (rounding == "round_prefer_floor" || rounding == "round_prefer_ceil") ||
+			mode == "asymmetric" && (rounding == "floor" || rounding == "round_prefer_floor")) {
+			return value{}, fmt.Errorf("nearest neighbours by %s, %s: half_pixel or asymmetric ones that copy each pixel to 2 x 2 are possible", mode, rounding)
+		}
+	}
+	want := value{layer: &expr{c: x.c, h: 2 * x.h, w: 2 * x.w}, last: last}.dims()
+	scales := []int{1, 1, 2, 2}
+	if last {
+		scales = []int{1, 2, 2, 1}
+	}
+	ok := false
+	for i := 1; i < len(in); i++ { // roi, scales, sizes; or scales alone
+		c := in[i].constant
+		if c == nil || c.len() == 0 || n.op == "Resize" && i == 1 && len(in) > 2 {
+			continue
+		}
+		list, err := c.ints()
+		if err != nil {
+			return value{}, err
+		}
+		fits := slices.Equal(list, scales) || slices.Equal(list, want)
+		if i == 3 || !c.whole {
+			ok = fits
+		}
+		if !fits {
+			return value{}, fmt.Errorf("upsampling of %v by %v: 2 in height and width is possible", in[0].dims(), list)
+		}
+	}
+	if !ok {
+		return value{}, errors.New("upsampling by a factor that is no constant")
+	}
+	return value{layer: &expr{op: opNearest, in: []*expr{x}, c: x.c, h: 2 * x.h, w: 2 * x.w, node: n}, last: last}, nil
+}
+
+func concat(n *nodeProto, in []value) (value, error) {
+	e := &expr{op: opConcat, node: n}
+	for i, v := range in {
+		if v.layer == nil {
+			return value{}, errors.New("it joins a layer with a constant")
+		}
+		if v.last != in[0].last {
+			return value{}, errors.New("it joins layers of different layout")
+		}
+		if x := v.layer; i > 0 && (x.h != e.h || x.w != e.w) {
+			return value{}, fmt.Errorf("it joins maps of %d x %d and %d x %d (an image of sides that are no multiple of 2 to the depth?)", e.h, e.w, x.h, x.w)
+		}
+		e.in = append(e.in, v.layer)
+		e.c, e.h, e.w = e.c+v.layer.c, v.layer.h, v.layer.w
+	}
+	channels := int64(1)
+	if in[0].last {
+		channels = 3
+	}
+	if axis := n.integer("axis", 1); axis != channels && axis != channels-4 {
+		return value{}, fmt.Errorf("it joins along axis %d, which are not the channels", axis)
+	}
+	return value{layer: e, last: in[0].last}, nil
+}
+
+func same(_ *nodeProto, in []value) (value, error) { return in[0], nil }
+
+func castLayer(n *nodeProto, in []value) (value, error) {
+	if to := n.integer("to", typeFloat); to != typeFloat {
+		return value{}, fmt.Errorf("a cast to ONNX type %d: the network here is float32", to)
+	}
+	return in[0], nil
+}
+
+func dropout(n *nodeProto, in []value) (value, error) {
+	if c := weightOf(in, 2); len(in) > 2 && (c == nil || c.len() != 1 || c.at(0) != 0) {
+		return value{}, errors.New("it is in training mode: export the model in evaluation mode")
+	}
+	return in[0], nil
+}
+
+func transposeLayer(n *nodeProto, in []value) (value, error) {
+	v := in[0]
+	perm := n.ints("perm")
+	switch {
+	case slices.Equal(perm, []int{0, 1, 2, 3}):
+	case !v.last && slices.Equal(perm, []int{0, 2, 3, 1}), v.last && slices.Equal(perm, []int{0, 3, 1, 2}):
+		v.last = !v.last
+	default:
+		return value{}, fmt.Errorf("a permutation %v of the image's axes", perm)
+	}
+	return v, nil
+}
+
+// reshapeLayer knows a change between the two layouts of one channel.
+func reshapeLayer(n *nodeProto, in []value) (value, error) {
+	v := in[0]
+	var shape []int
+	if c := weightOf(in, 1); c != nil && n.op == "Reshape" {
+		var err error
+		if shape, err = c.ints(); err != nil {
+			return value{}, err
+		}
+	}
+	fits := func(v value) bool {
+		d := v.dims()
+		if len(shape) != 4 {
+			return false
+		}
+		for i := range d {
+			if shape[i] != d[i] && shape[i] != -1 && !(shape[i] == 0 && d[i] == in[0].dims()[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	if fits(v) {
+		return v, nil
+	}
+	if v.last = !v.last; v.layer.c == 1 && fits(v) {
+		return v, nil
+	}
+	return value{}, fmt.Errorf("a change of shape from %v to %v", in[0].dims(), shape)
+}
+
+// padLayer knows padding by nothing, as it is for sides that fit.
+func padLayer(n *nodeProto, in []value) (value, error) {
+	pads := n.ints("pads")
+	if c := weightOf(in, 1); c != nil {
+		var err error
+		if pads, err = c.ints(); err != nil {
+			return value{}, err
+		}
+	}
+	if len(pads) == 0 || slices.ContainsFunc(pads, func(p int) bool { return p != 0 }) {
+		return value{}, fmt.Errorf("padding %v: the network here pads within its convolutions only", pads)
+	}
+	return in[0], nil
+}
+
+// sliceLayer knows slices that cut nothing off.
+func sliceLayer(n *nodeProto, in []value) (value, error) {
+	var lists [4][]int
+	for i := range lists {
+		c := weightOf(in, i+1)
+		if c == nil {
+			if i < 2 {
+				return value{}, errors.New("a slice whose ends are no constants")
+			}
+			continue
+		}
+		var err error
+		if lists[i], err = c.ints(); err != nil {
+			return value{}, err
+		}
+	}
+	starts, ends, axes, steps := lists[0], lists[1], lists[2], lists[3]
+	dims := in[0].dims()
+	for i, start := range starts {
+		axis := i
+		if axes != nil {
+			if i >= len(axes) {
+				return value{}, errors.New("a slice of wrong parameters")
+			}
+			axis = axes[i]
+		}
+		if axis < 0 {
+			axis += 4
+		}
+		if axis < 0 || axis > 3 || i >= len(ends) || start != 0 || ends[i] < dims[axis] || steps != nil && (i >= len(steps) || steps[i] != 1) {
+			return value{}, fmt.Errorf("it cuts %v to %v:%v along %v: the network here crops nothing", dims, starts, ends, axes)
+		}
+	}
+	return in[0], nil
+}
+
+// identity is a 1x1 convolution that changes nothing.
+func identity(c int) *convolution {
+	v := &convolution{ic: c, oc: c, k: 1, weight: make([]float32, c*c), bias: make([]float64, c)}
+	for i := range c {
+		v.weight[i*c+i] = 1
+	}
+	return v
+}
