@@ -208,6 +208,12 @@ func arithmetic(n *nodeProto, in []*constant) (out *constant, ok bool, err error
 	switch n.op {
 	case "Identity":
 		return in[0], true, nil
+	case "Shape":
+		out = vector(nil, true)
+		for _, d := range in[0].dims {
+			out.values = append(out.values, float64(d))
+		}
+		out.dims = []int{len(in[0].dims)}
 	case "Cast":
 		out, err = in[0].cast(n.integer("to", typeFloat))
 	case "Reshape":

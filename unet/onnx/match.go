@@ -157,10 +157,10 @@ func block(e *expr) (convs []*convolution, in *expr, err error) {
 	for x := e; ; {
 		if x.op != opReLU || x.in[0].op != opConv {
 			switch {
-			case len(convs) > 0:
-				return convs, x, nil
 			case x.op == opConv:
 				return nil, nil, misfit(x, "no ReLU follows the convolution")
+			case len(convs) > 0:
+				return convs, x, nil
 			case x.op == opReLU:
 				return nil, nil, misfit(x, "the ReLU follows a %s: expected a convolution", x.in[0].op)
 			}

@@ -218,6 +218,9 @@ func build(u *found, card unet.Card) (*unet.Model, error) {
 	if err := card.Arch.Check(); err != nil {
 		return nil, err
 	}
+	if own, here := u.weights(card.Arch); here > someFilled && here/maxFilled > own {
+		return nil, fmt.Errorf("its %d weights would have to be filled up with zeros to %d, since all levels here have %d << level channels", own, here, card.Arch.Width)
+	}
 	m, err := unet.NewModel(card, 0, false)
 	if err != nil {
 		return nil, err
@@ -233,22 +236,13 @@ func build(u *found, card unet.Card) (*unet.Model, error) {
 	return unet.ReadModel(card.Name, bytes.NewReader(b), int64(len(b)))
 }
 
-// notes says what differs from the graph without changing its maps.
-func (u *found) notes(a unet.Arch) []string {
-	var notes []string
-	own, single := 0, 0
+// weights counts those of the convolutions, and those of the network here.
+func (u *found) weights(a unet.Arch) (own, here int) {
 	u.blocks(func(_ string, convs []*convolution) {
-		if len(convs) == 1 {
-			single++
-		}
 		for _, c := range convs {
 			own += len(c.weight)
 		}
 	})
-	if single > 0 {
-		notes = append(notes, fmt.Sprintf("%d of %d levels have one convolution: a second one that changes nothing was added", single, 2*a.Depth+1))
-	}
-	here := 0
 	ic := a.Channels
 	for l := range a.Depth + 1 {
 		oc := a.Width << l
@@ -256,6 +250,29 @@ func (u *found) notes(a unet.Arch) []string {
 		if ic = oc; l < a.Depth {
 			here += 9 * oc * 3 * oc
 		}
+	}
+	return own, here
+}
+
+// A network may be filled up with zeros to so many times its weights, and to
+// so many weights in any case: a small file must not take all memory.
+const (
+	maxFilled  = 16
+	someFilled = 1 << 25
+)
+
+// notes says what differs from the graph without changing its maps.
+func (u *found) notes(a unet.Arch) []string {
+	var notes []string
+	own, here := u.weights(a)
+	single := 0
+	u.blocks(func(_ string, convs []*convolution) {
+		if len(convs) == 1 {
+			single++
+		}
+	})
+	if single > 0 {
+		notes = append(notes, fmt.Sprintf("%d of %d levels have one convolution: a second one that changes nothing was added", single, 2*a.Depth+1))
 	}
 	if here > own {
 		notes = append(notes, fmt.Sprintf("the channels were filled up with zeros to %d << level: %.1f times the weights", a.Width, float64(here)/float64(own)))

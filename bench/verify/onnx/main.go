@@ -1,0 +1,180 @@
+// Command onnx checks models that travel as ONNX against the programs they
+// come from and go to.
+//
+//	go run ./bench/verify/onnx -python venv/bin/python               # exports, in ONNX Runtime and OpenVINO
+//	go run ./bench/verify/onnx -python venv/bin/python -torch        # imports from PyTorch, too
+//	go run ./bench/verify/onnx -python venv/bin/python -keras venv2/bin/python
+//
+// It exports the built-in models, has onnx.checker look at them and compares
+// the maps of images of several sizes with ONNX Runtime's and OpenVINO's. With
+// -torch and -keras, networks are made in PyTorch (both of its exporters) and
+// Keras (tf2onnx), imported, and their maps compared; those that cannot be
+// taken over must be refused; one of each is trained further. Needed are the
+// packages named in compare.py, torch_models.py and keras_models.py.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"unet/bench/program"
+	"unet/core"
+	"unet/unet"
+	"unet/unet/imageio"
+	"unet/unet/weights"
+)
+
+func main() {
+	python := flag.String("python", "python3", "Python with onnx, onnxruntime and openvino")
+	torch := flag.Bool("torch", false, "check imports from PyTorch, which is installed beside")
+	keras := flag.String("keras", "", "Python with tensorflow-cpu and tf2onnx, to check imports from Keras")
+	flag.Parse()
+	if err := run(*python, *torch, *keras); err != nil {
+		fmt.Fprintln(os.Stderr, "onnx:", err)
+		os.Exit(1)
+	}
+}
+
+func run(python string, torch bool, keras string) error {
+	dir, err := os.MkdirTemp("", "unet-onnx")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	prog, err := program.Build(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range weights.Names() {
+		if err := exports(python, prog, filepath.Join(dir, name), name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	imports := filepath.Join(dir, "imports")
+	if err := os.Mkdir(imports, 0o755); err != nil {
+		return err
+	}
+	var made []string
+	if torch {
+		made = append(made, "bn.train")
+		if err := show(python, "bench/verify/onnx/torch_models.py", imports); err != nil {
+			return err
+		}
+	}
+	if keras != "" {
+		made = append(made, "keras_bn.tf2onnx")
+		if err := show(keras, "bench/verify/onnx/keras_models.py", imports); err != nil {
+			return err
+		}
+	}
+	if made == nil {
+		return nil
+	}
+	if err := show("go", "test", "./unet/onnx", "-count=1", "-run", "TestExported", "-v", "-args", "-exported", imports); err != nil {
+		return err
+	}
+	return tuned(prog, imports, made)
+}
+
+// show runs a command whose output is part of the result.
+func show(name string, args ...string) error {
+	c := exec.Command(name, args...)
+	c.Env = append(os.Environ(), "TF_CPP_MIN_LOG_LEVEL=3")
+	c.Stdout = os.Stdout
+	var text bytes.Buffer
+	c.Stderr = &text
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("%s %v: %w\n%s", name, args, err, text.Bytes())
+	}
+	return nil
+}
+
+// exports compares a built-in model's maps with those of its ONNX file.
+func exports(python, prog, dir, name string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	file := filepath.Join(dir, "model.onnx")
+	if err := show(prog, "export", "embedded:"+name, "--onnx", file); err != nil {
+		return err
+	}
+	m, err := weights.Load(name)
+	if err != nil {
+		return err
+	}
+	defer m.Params.Free()
+	m.Card.Input = unet.Input{Normalise: "range"} // samples are given as the network takes them
+	e, err := core.NewEngine("", 0)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	p := unet.NewPredictor(e, m)
+	defer p.Close()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i, size := range [][2]int{{64, 64}, {128, 96}, {100, 77}, {33, 250}, {520, 696}} {
+		img := &imageio.Image{H: size[0], W: size[1], C: 1, Float: true, Bits: 32}
+		for range img.H * img.W {
+			img.Pix = append(img.Pix, rng.Float32())
+		}
+		maps, err := p.Maps(context.Background(), img)
+		if err != nil {
+			return err
+		}
+		stem := filepath.Join(dir, fmt.Sprintf("case%d", i))
+		channels := m.Card.Arch.Channels
+		var x []float32
+		for range channels { // gray images fill every channel
+			x = append(x, img.Pix...)
+		}
+		if err := write(stem+".image.f32", x); err != nil {
+			return err
+		}
+		for _, head := range m.Card.Arch.Heads {
+			if err := write(stem+"."+head+".f32", maps.Plane(head)); err != nil {
+				return err
+			}
+		}
+		if err := os.WriteFile(stem+".txt", fmt.Appendf(nil, "%d %d %d\n", channels, img.H, img.W), 0o644); err != nil {
+			return err
+		}
+	}
+	return show(python, "bench/verify/onnx/compare.py", file, dir)
+}
+
+func write(path string, v []float32) error {
+	b, err := binary.Append(nil, binary.LittleEndian, v)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o644)
+}
+
+// tuned trains imported models for an epoch on made-up images.
+func tuned(prog, dir string, names []string) error {
+	set := filepath.Join(dir, "set")
+	if err := show(prog, "sample", "--out", filepath.Join(dir, "images.zip"), "--count", "12", "--size", "128", "--quiet"); err != nil {
+		return err
+	}
+	if err := show(prog, "prepare", filepath.Join(dir, "images.zip"), "--out", set, "--quiet"); err != nil {
+		return err
+	}
+	for _, name := range names {
+		model := filepath.Join(dir, name+".safetensors")
+		if err := show(prog, "import", filepath.Join(dir, name+".onnx"), "--out", model, "--quiet"); err != nil {
+			return err
+		}
+		if err := show(prog, "train", set, "--from", model, "--out", filepath.Join(dir, name+".run"), "--epochs", "1", "--quiet"); err != nil {
+			return err
+		}
+		fmt.Println(name, "trained further")
+	}
+	return nil
+}

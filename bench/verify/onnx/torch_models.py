@@ -1,0 +1,115 @@
+"""Writes U-Nets of PyTorch as torch.onnx exports them, with an input and their maps.
+
+    python bench/verify/onnx/torch_models.py DIR [small]
+
+needs torch, onnx and onnxscript. For each network: NAME.script.onnx (the
+TorchScript exporter), NAME.train.onnx (the same, batch-norm kept),
+NAME.dynamo.onnx (torch.export), NAME.x.npy and NAME.y.npy. The weights are
+random: it is the same network that matters, not a good one. `small` writes the
+few tiny ones that are kept in unet/onnx/testdata/exported.
+"""
+
+import sys
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+warnings.filterwarnings("ignore")
+out, small = sys.argv[1], len(sys.argv) > 2
+print("torch", torch.__version__)
+torch.manual_seed(1)
+
+
+def block(i, o, norm=True, act=nn.ReLU, pad=1, last=False):
+    layers = []
+    for c in (i, o):
+        conv, bn, relu = nn.Conv2d(c, o, 3, padding=pad, bias=not norm), nn.BatchNorm2d(o), act()
+        layers += [conv] + ([relu, bn] if last else [bn, relu] if norm else [relu])
+    return nn.Sequential(*layers)
+
+
+class UNet(nn.Module):
+    def __init__(self, channels=1, widths=(8, 16, 32), maps=1, up="transposed", skip_first=True, padded=False, final="sigmoid", stride=False, **options):
+        super().__init__()
+        if small:
+            widths = (4, 8)
+        self.skip_first, self.padded, self.final = skip_first, padded, final
+        self.encoder, self.ups, self.decoder, self.pools = (nn.ModuleList() for _ in range(4))
+        for i, o in zip((channels, *widths), widths[:-1]):
+            self.encoder.append(block(i, o, **options))
+            self.pools.append(nn.Conv2d(o, o, 2, stride=2) if stride else nn.MaxPool2d(2))
+        self.bottom = block(widths[-2], widths[-1], **options)
+        for i, o in zip(widths[:0:-1], widths[-2::-1]):
+            below = i if up == "plain" else o
+            self.ups.append({"transposed": lambda: nn.ConvTranspose2d(i, o, 2, stride=2), "plain": lambda: nn.Upsample(scale_factor=2)}.get(
+                up, lambda: nn.Sequential(nn.Upsample(scale_factor=2, mode=up), nn.Conv2d(i, o, 1)))())
+            self.decoder.append(block(below + o, o, **options))
+        self.head = nn.Conv2d(widths[0], maps, 1)
+        for m in self.modules():
+            if isinstance(m, nn.BatchNorm2d):
+                nn.init.uniform_(m.weight, 0.5, 1.5)
+                nn.init.normal_(m.bias, 0, 0.3)
+                nn.init.normal_(m.running_mean, 0, 0.3)
+                nn.init.uniform_(m.running_var, 0.3, 2)
+
+    def forward(self, x):
+        skips = []
+        for enc, pool in zip(self.encoder, self.pools):
+            skips.append(enc(x))
+            x = pool(skips[-1])
+        x = self.bottom(x)
+        for up, dec, skip in zip(self.ups, self.decoder, skips[::-1]):
+            x = up(x)
+            if self.padded:  # for images of odd sides
+                dy, dx = skip.size(2) - x.size(2), skip.size(3) - x.size(3)
+                x = F.pad(x, [dx // 2, dx - dx // 2, dy // 2, dy - dy // 2])
+            x = dec(torch.cat([skip, x] if self.skip_first else [x, skip], 1))
+        x = self.head(x)
+        return {"sigmoid": torch.sigmoid, "softmax": lambda v: torch.softmax(v, 1), "logits": lambda v: v}[self.final](x)
+
+
+cases = {
+    "bn": {},
+    "nobn": dict(norm=False),
+    "upfirst": dict(skip_first=False),
+    "rgb3": dict(channels=3, maps=3),
+    "odd": dict(widths=(12, 20, 52, 100)),  # not twice as many a level
+    "nearest": dict(up="nearest"),
+    "plain": dict(up="plain"),
+    "pad": dict(padded=True),
+    "softmax": dict(final="softmax", maps=2),
+    # To be refused:
+    "logits": dict(final="logits"),
+    "bilinear": dict(up="bilinear"),
+    "three": dict(final="softmax", maps=3),
+    "stride": dict(stride=True),
+    "leaky": dict(act=nn.LeakyReLU),
+    "bnlast": dict(last=True),
+}
+for name, options in cases.items():
+    if small and name not in ("bn", "bilinear", "softmax"):
+        continue
+    net = UNet(**options).eval()
+    x = torch.rand(1, options.get("channels", 1), 32, 48)
+    with torch.no_grad():
+        y = net(x)
+    if name == "logits":
+        y = torch.sigmoid(y)
+    if name == "softmax":
+        y = y[:, 1:]
+    np.save(f"{out}/{name}.x.npy", x.numpy())
+    np.save(f"{out}/{name}.y.npy", y.numpy())
+    old = dict(dynamo=False, input_names=["x"], output_names=["y"])
+    torch.onnx.export(net, (x,), f"{out}/{name}.script.onnx", opset_version=17, dynamic_axes={"x": {0: "n", 2: "h", 3: "w"}}, **old)
+    if name == "bilinear":
+        continue
+    if name == "bn":
+        torch.onnx.export(net, (x,), f"{out}/{name}.train.onnx", opset_version=17, training=torch.onnx.TrainingMode.PRESERVE,
+                          do_constant_folding=False, **old)
+    if name in ("bn", "nearest", "odd") and not (small and name != "bn"):
+        sides = ({2: 8 * torch.export.Dim("h", min=2, max=256), 3: 8 * torch.export.Dim("w", min=2, max=256)},) if name != "odd" else None
+        torch.onnx.export(net, (x,), f"{out}/{name}.dynamo.onnx", dynamo=True, external_data=name == "odd", verbose=False, dynamic_shapes=sides)
+    print(name, "written")
