@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -342,8 +343,17 @@ func (c *constant) reshape(in []*constant) (*constant, error) {
 // squeeze takes dimensions of 1 away or puts them in; the axes are an input
 // or, before opset 13, an attribute.
 func (c *constant) squeeze(n *nodeProto, in []*constant) (*constant, error) {
+	dims, err := c.squeezed(n, in)
+	if err != nil {
+		return nil, err
+	}
+	return c.shaped(dims)
+}
+
+// squeezed is the shape after it.
+func (c *constant) squeezed(n *nodeProto, in []*constant) ([]int, error) {
 	axes := n.ints("axes")
-	if len(in) > 0 {
+	if len(in) > 0 && in[0] != nil {
 		var err error
 		if axes, err = in[0].ints(); err != nil {
 			return nil, err
@@ -371,9 +381,11 @@ func (c *constant) squeeze(n *nodeProto, in []*constant) (*constant, error) {
 		for i, d := range c.dims {
 			if !named[i] && (len(axes) > 0 || d != 1) {
 				dims = append(dims, d)
+			} else if d != 1 {
+				return nil, fmt.Errorf("axis %d of shape %v is not 1", i, c.dims)
 			}
 		}
-		return c.shaped(dims)
+		return dims, nil
 	}
 	rest := c.dims
 	for i := range rank {
@@ -383,7 +395,7 @@ func (c *constant) squeeze(n *nodeProto, in []*constant) (*constant, error) {
 			dims, rest = append(dims, rest[0]), rest[1:]
 		}
 	}
-	return c.shaped(dims)
+	return dims, nil
 }
 
 func (c *constant) transpose(perm []int) (*constant, error) {
@@ -526,6 +538,38 @@ func (c *constant) slice(in []*constant) (*constant, error) {
 	}
 	out.dims[0] = len(out.values) / max(row, 1)
 	return out, nil
+}
+
+// split cuts a vector into one part for each output.
+func split(n *nodeProto, in []*constant) ([]*constant, error) {
+	if len(in) < 1 || in[0] == nil {
+		return nil, errors.New("nothing to split")
+	}
+	values, err := in[0].list()
+	if err != nil {
+		return nil, err
+	}
+	sizes := n.ints("split")
+	if len(in) > 1 && in[1] != nil {
+		if sizes, err = in[1].ints(); err != nil {
+			return nil, err
+		}
+	}
+	if sizes == nil {
+		sizes = slices.Repeat([]int{len(values) / len(n.outputs)}, len(n.outputs))
+	}
+	var parts []*constant
+	for _, k := range sizes {
+		if k < 0 || k > len(values) || len(parts) == len(n.outputs) {
+			return nil, fmt.Errorf("parts of %v", sizes)
+		}
+		parts = append(parts, vector(values[:k], in[0].whole))
+		values = values[k:]
+	}
+	if len(values) > 0 || len(parts) < len(n.outputs) {
+		return nil, fmt.Errorf("parts of %v", sizes)
+	}
+	return parts, nil
 }
 
 func fill(n *nodeProto, shape *constant) (*constant, error) {

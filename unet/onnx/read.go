@@ -76,10 +76,10 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !st.Mode().IsRegular() {
-		return nil, &unet.ModelError{Name: path, Problem: "not a file", Hint: "give the file itself"}
+		return nil, &unet.ModelError{Name: path, Problem: "not a file", Advice: "give the file itself"}
 	}
 	if st.Size() > maxFile {
-		return nil, &unet.ModelError{Name: path, Problem: fmt.Sprintf("%d bytes: at most %d are read", st.Size(), maxFile), Hint: hintExport}
+		return nil, &unet.ModelError{Name: path, Problem: fmt.Sprintf("%d bytes: at most %d are read", st.Size(), maxFile), Advice: hintExport}
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -105,7 +105,7 @@ func read(name string, data []byte, folder *os.Root, o Options) (*unet.Model, *S
 		case errors.As(err, &path):
 			hint = "keep the files of a model in one folder"
 		}
-		return &unet.ModelError{Name: name, Problem: err.Error(), Hint: hint}
+		return &unet.ModelError{Name: name, Problem: err.Error(), Advice: hint}
 	}
 	var m modelProto
 	if err := decode(data, &m); err != nil {
@@ -144,7 +144,7 @@ func structure(m *modelProto, folder *os.Root, logits bool) (*found, []string, e
 	var u *found
 	// Two sizes of image tell what belongs to the network from what belongs
 	// to one size.
-	for _, size := range [][2]int{{256, 384}, {512, 128}} {
+	for _, size := range [][2]int{{256, 384}, {512, 640}} {
 		outs, err := t.trace(size[0], size[1])
 		if err != nil {
 			return nil, nil, err

@@ -49,20 +49,12 @@ type norm struct {
 	eps                         float64
 }
 
-// value is what a name in the graph stands for: a constant or a layer, whose
-// channels are the last dimension if last.
+// value is what a name in the graph stands for: a constant, or a layer and how
+// its elements are laid out.
 type value struct {
 	constant *constant
 	layer    *expr
-	last     bool
-}
-
-func (v value) dims() []int {
-	l := v.layer
-	if v.last {
-		return []int{1, l.h, l.w, l.c}
-	}
-	return []int{1, l.c, l.h, l.w}
+	view     view
 }
 
 // nodeError is a node that does not fit.
@@ -113,11 +105,9 @@ func (t *tracer) trace(h, w int) ([]value, error) {
 		if len(n.outputs) == 0 {
 			return nil, &nodeError{n, "it has no output"}
 		}
-		v, err := t.node(n)
-		if err != nil {
+		if err := t.node(n); err != nil {
 			return nil, &nodeError{n, err.Error()}
 		}
-		t.values[n.outputs[0]] = v
 	}
 	var outs []value
 	for _, o := range t.graph.outputs {
@@ -170,9 +160,9 @@ func (t *tracer) image(h, w int) error {
 		}
 		d[i] = int(q.value) // 0: any
 	}
-	v := value{last: d[3] >= 1 && d[3] <= 4 && (d[1] == 0 || d[1] > 4)}
+	last := d[3] >= 1 && d[3] <= 4 && (d[1] == 0 || d[1] > 4)
 	c, ih, iw := d[1], d[2], d[3]
-	if v.last {
+	if last {
 		c, ih, iw = d[3], d[1], d[2]
 	}
 	if c < 1 || c > 4 {
@@ -181,41 +171,58 @@ func (t *tracer) image(h, w int) error {
 	if ih > 0 && iw > 0 {
 		h, w = ih, iw
 	}
-	v.layer = &expr{op: opImage, c: c, h: h, w: w, scale: 1}
-	t.values[input.name] = v
+	x := &expr{op: opImage, c: c, h: h, w: w, scale: 1}
+	t.values[input.name] = value{layer: x, view: layout(x, last)}
 	return nil
 }
 
-func (t *tracer) node(n *nodeProto) (value, error) {
+// node computes the outputs of a node.
+func (t *tracer) node(n *nodeProto) error {
 	if n.domain != "" && n.domain != "ai.onnx" {
-		return value{}, fmt.Errorf("an operator of domain %q", n.domain)
+		return fmt.Errorf("an operator of domain %q", n.domain)
 	}
-	if n.op == "Constant" {
-		c, err := t.constantNode(n)
-		return value{constant: c}, err
-	}
-	var in []value
-	var constants []*constant
-	var first *value // layer
-	for _, name := range n.inputs {
+	in := make([]value, len(n.inputs))
+	layers := 0
+	for i, name := range n.inputs {
 		v, ok := t.values[name]
 		if !ok && name != "" {
-			return value{}, fmt.Errorf("its input %.80q is not computed before it", name)
+			return fmt.Errorf("its input %.80q is not computed before it", name)
 		}
-		in, constants = append(in, v), append(constants, v.constant)
-		if v.layer != nil && first == nil {
-			first = &in[len(in)-1]
+		if in[i] = v; v.layer != nil {
+			layers++
 		}
 	}
-	if first == nil {
-		c, ok, err := arithmetic(n, constants)
-		if err == nil && !ok {
-			err = errors.New("not known in the arithmetic of shapes")
-		}
-		return value{constant: c}, err
+	if layers > 0 {
+		v, err := layerOf(n, in)
+		t.values[n.outputs[0]] = v
+		return err
 	}
-	if n.op == "Shape" {
-		return t.shape(n, *first)
+	list := constants(in)
+	if n.op == "Split" {
+		parts, err := split(n, list)
+		for i, c := range parts {
+			t.values[n.outputs[i]] = value{constant: c}
+		}
+		return err
+	}
+	var c *constant
+	ok, err := true, error(nil)
+	if n.op == "Constant" {
+		c, err = t.constantNode(n)
+	} else {
+		c, ok, err = arithmetic(n, list)
+	}
+	if !ok {
+		err = errors.New("not known in the arithmetic of shapes")
+	}
+	t.values[n.outputs[0]] = value{constant: c}
+	return err
+}
+
+// layerOf applies the rule of a node with a layer among its inputs.
+func layerOf(n *nodeProto, in []value) (value, error) {
+	if n.op == "Shape" && in[0].layer != nil {
+		return shape(n, in[0])
 	}
 	rule := rules[n.op]
 	if rule == nil {
@@ -257,18 +264,17 @@ func (t *tracer) constantNode(n *nodeProto) (*constant, error) {
 	return nil, errors.New("a constant that is no tensor of numbers")
 }
 
-func (t *tracer) shape(n *nodeProto, v value) (value, error) {
-	dims := v.dims()
+func shape(n *nodeProto, v value) (value, error) {
+	dims := v.view.dims(v.layer)
 	at := func(name string, missing int) int {
-		i := int(min(max(n.integer(name, int64(missing)), -4), 4))
+		i := int(min(max(n.integer(name, int64(missing)), -8), 8))
 		if i < 0 {
-			i += 4
+			i += len(dims)
 		}
-		return i
+		return min(max(i, 0), len(dims))
 	}
-	from, to := at("start", 0), at("end", 4)
 	var list []float64
-	for i := from; i < to; i++ {
+	for i := at("start", 0); i < at("end", len(dims)); i++ {
 		list = append(list, float64(dims[i]))
 	}
 	return value{constant: vector(list, true)}, nil
@@ -282,18 +288,30 @@ var rules = map[string]func(n *nodeProto, in []value) (value, error){
 	"MaxPool": pool, "Resize": resize, "Upsample": resize, "Concat": concat,
 	"Add": add, "Sub": subtract, "Mul": multiply, "Div": divide,
 	"Identity": same, "Cast": castLayer, "Dropout": dropout,
-	"Transpose": transposeLayer, "Reshape": reshapeLayer, "Squeeze": reshapeLayer, "Unsqueeze": reshapeLayer,
+	"Transpose": transposeLayer, "Reshape": reshapeLayer, "Squeeze": squeezeLayer, "Unsqueeze": squeezeLayer, "Tile": tileLayer,
 	"Pad": padLayer, "Slice": sliceLayer,
 }
 
-var errLast = errors.New("it treats the image's width as channels")
-
 // first returns the layer of a node that wants channels second.
 func first(in []value) (*expr, error) {
-	if in[0].last {
-		return nil, errLast
+	v, err := in[0].settled()
+	if err != nil {
+		return nil, err
 	}
-	return in[0].layer, nil
+	if !v.view.is(layout(v.layer, false)) {
+		return nil, errors.New("it treats the image's width as channels")
+	}
+	return v.layer, nil
+}
+
+// made is a new layer laid out with channels second.
+func made(e *expr) value { return value{layer: e, view: layout(e, false)} }
+
+func constants(in []value) (list []*constant) {
+	for _, v := range in {
+		list = append(list, v.constant)
+	}
+	return list
 }
 
 func weightOf(in []value, i int) *constant {
@@ -363,7 +381,7 @@ func conv(n *nodeProto, in []value) (value, error) {
 	if c.bias, err = biasOf(in, c.oc); err != nil {
 		return value{}, err
 	}
-	return value{layer: &expr{op: opConv, in: []*expr{x}, conv: c, c: c.oc, h: x.h, w: x.w, node: n}}, nil
+	return made(&expr{op: opConv, in: []*expr{x}, conv: c, c: c.oc, h: x.h, w: x.w, node: n}), nil
 }
 
 func biasOf(in []value, oc int) ([]float64, error) {
@@ -416,7 +434,7 @@ func transposed(n *nodeProto, in []value) (value, error) {
 	if c.bias, err = biasOf(in, c.oc); err != nil {
 		return value{}, err
 	}
-	return value{layer: &expr{op: opUp, in: []*expr{x}, conv: c, c: c.oc, h: 2 * x.h, w: 2 * x.w, node: n}}, nil
+	return made(&expr{op: opUp, in: []*expr{x}, conv: c, c: c.oc, h: 2 * x.h, w: 2 * x.w, node: n}), nil
 }
 
 // followed returns a convolution with its linear part changed.
@@ -429,7 +447,7 @@ func followed(n *nodeProto, v value, change func(c *convolution)) (value, error)
 	c.bias = slices.Clone(c.bias)
 	change(&c)
 	e.conv = &c
-	return value{layer: &e, last: v.last}, nil
+	return value{layer: &e, view: v.view}, nil
 }
 
 func batchNorm(n *nodeProto, in []value) (value, error) {
@@ -500,12 +518,9 @@ func perChannel(c *constant, v value) []float64 {
 	if c.len() != 1 && c.len() != n || len(c.dims) > 4 {
 		return nil
 	}
-	if c.len() > 1 { // the dimension of the channels
-		at := len(c.dims) - 3
-		if v.last {
-			at = len(c.dims) - 1
-		}
-		if at < 0 || c.dims[at] != n {
+	if c.len() > 1 { // the dimension of the channels, counted from the last
+		at := slices.Index(v.view, "c") - len(v.view) + len(c.dims)
+		if !slices.Contains(v.view, "c") || at < 0 || at >= len(c.dims) || c.dims[at] != n {
 			return nil
 		}
 	}
@@ -529,7 +544,7 @@ func linear(n *nodeProto, v value, scale, shift []float64) (value, error) {
 		}
 		e := *v.layer
 		e.scale *= s
-		return value{layer: &e, last: v.last}, nil
+		return value{layer: &e, view: v.view}, nil
 	}
 	return followed(n, v, func(c *convolution) {
 		c.fold()
@@ -585,16 +600,12 @@ func plain(o op) func(n *nodeProto, in []value) (value, error) {
 		if o == opReLU && x.op == opReLU {
 			return in[0], nil
 		}
-		return value{layer: &expr{op: o, in: []*expr{x}, c: x.c, h: x.h, w: x.w, node: n}, last: in[0].last}, nil
+		return value{layer: &expr{op: o, in: []*expr{x}, c: x.c, h: x.h, w: x.w, node: n}, view: in[0].view}, nil
 	}
 }
 
 func softmax(n *nodeProto, in []value) (value, error) {
-	channels := int64(1)
-	if in[0].last {
-		channels = 3
-	}
-	if axis := n.integer("axis", -1); axis != channels && axis != channels-4 {
+	if axis := n.integer("axis", -1); !in[0].view.channels(axis) {
 		return value{}, fmt.Errorf("a softmax along axis %d, which are not the channels", axis)
 	}
 	return plain(opSoftmax)(n, in)
@@ -615,12 +626,16 @@ func pool(n *nodeProto, in []value) (value, error) {
 	if x.h%2 != 0 || x.w%2 != 0 || slices.ContainsFunc(pads, func(p int) bool { return p != 0 }) {
 		return value{}, fmt.Errorf("it pools %d x %d pixels with padding %v: both sides must be even, without padding", x.h, x.w, pads)
 	}
-	return value{layer: &expr{op: opPool, in: []*expr{x}, c: x.c, h: x.h / 2, w: x.w / 2, node: n}}, nil
+	return made(&expr{op: opPool, in: []*expr{x}, c: x.c, h: x.h / 2, w: x.w / 2, node: n}), nil
 }
 
 // resize is upsampling by 2 to the nearest neighbour.
 func resize(n *nodeProto, in []value) (value, error) {
-	x, last := in[0].layer, in[0].last
+	v, err := in[0].settled()
+	if err != nil {
+		return value{}, err
+	}
+	x := v.layer
 	if mode := n.text("mode", "nearest"); mode != "nearest" {
 		return value{}, fmt.Errorf("%s upsampling: the network here has transposed convolutions (or nearest neighbours, which they can express)", mode)
 	}
@@ -632,11 +647,8 @@ func resize(n *nodeProto, in []value) (value, error) {
 			return value{}, fmt.Errorf("nearest neighbours by %s, %s: half_pixel or asymmetric ones that copy each pixel to 2 x 2 are possible", mode, rounding)
 		}
 	}
-	want := value{layer: &expr{c: x.c, h: 2 * x.h, w: 2 * x.w}, last: last}.dims()
-	scales := []int{1, 1, 2, 2}
-	if last {
-		scales = []int{1, 2, 2, 1}
-	}
+	up := &expr{op: opNearest, in: []*expr{x}, c: x.c, h: 2 * x.h, w: 2 * x.w, node: n}
+	want, scales := v.view.dims(up), v.view.dims(&expr{c: 1, h: 2, w: 2})
 	ok := false
 	for i := 1; i < len(in); i++ { // roi, scales, sizes; or scales alone
 		c := in[i].constant
@@ -652,38 +664,43 @@ func resize(n *nodeProto, in []value) (value, error) {
 			ok = fits
 		}
 		if !fits {
-			return value{}, fmt.Errorf("upsampling of %v by %v: 2 in height and width is possible", in[0].dims(), list)
+			return value{}, fmt.Errorf("upsampling of %v by %v: 2 in height and width is possible", v.view.dims(x), list)
 		}
 	}
 	if !ok {
 		return value{}, errors.New("upsampling by a factor that is no constant")
 	}
-	return value{layer: &expr{op: opNearest, in: []*expr{x}, c: x.c, h: 2 * x.h, w: 2 * x.w, node: n}, last: last}, nil
+	return value{layer: up, view: v.view}, nil
 }
 
 func concat(n *nodeProto, in []value) (value, error) {
 	e := &expr{op: opConcat, node: n}
+	last := false
 	for i, v := range in {
 		if v.layer == nil {
 			return value{}, errors.New("it joins a layer with a constant")
 		}
-		if v.last != in[0].last {
-			return value{}, errors.New("it joins layers of different layout")
+		v, err := v.settled()
+		if err != nil {
+			return value{}, err
 		}
-		if x := v.layer; i > 0 && (x.h != e.h || x.w != e.w) {
+		x := v.layer
+		if isLast := !v.view.is(layout(x, false)); i > 0 && isLast != last {
+			return value{}, errors.New("it joins layers of different layout")
+		} else {
+			last = isLast
+		}
+		if i > 0 && (x.h != e.h || x.w != e.w) {
 			return value{}, fmt.Errorf("it joins maps of %d x %d and %d x %d (an image of sides that are no multiple of 2 to the depth?)", e.h, e.w, x.h, x.w)
 		}
-		e.in = append(e.in, v.layer)
-		e.c, e.h, e.w = e.c+v.layer.c, v.layer.h, v.layer.w
+		e.in = append(e.in, x)
+		e.c, e.h, e.w = e.c+x.c, x.h, x.w
 	}
-	channels := int64(1)
-	if in[0].last {
-		channels = 3
-	}
-	if axis := n.integer("axis", 1); axis != channels && axis != channels-4 {
+	view := layout(e, last)
+	if axis := n.integer("axis", 1); !view.channels(axis) {
 		return value{}, fmt.Errorf("it joins along axis %d, which are not the channels", axis)
 	}
-	return value{layer: e, last: in[0].last}, nil
+	return value{layer: e, view: view}, nil
 }
 
 func same(_ *nodeProto, in []value) (value, error) { return in[0], nil }
@@ -700,50 +717,6 @@ func dropout(n *nodeProto, in []value) (value, error) {
 		return value{}, errors.New("it is in training mode: export the model in evaluation mode")
 	}
 	return in[0], nil
-}
-
-func transposeLayer(n *nodeProto, in []value) (value, error) {
-	v := in[0]
-	perm := n.ints("perm")
-	switch {
-	case slices.Equal(perm, []int{0, 1, 2, 3}):
-	case !v.last && slices.Equal(perm, []int{0, 2, 3, 1}), v.last && slices.Equal(perm, []int{0, 3, 1, 2}):
-		v.last = !v.last
-	default:
-		return value{}, fmt.Errorf("a permutation %v of the image's axes", perm)
-	}
-	return v, nil
-}
-
-// reshapeLayer knows a change between the two layouts of one channel.
-func reshapeLayer(n *nodeProto, in []value) (value, error) {
-	v := in[0]
-	var shape []int
-	if c := weightOf(in, 1); c != nil && n.op == "Reshape" {
-		var err error
-		if shape, err = c.ints(); err != nil {
-			return value{}, err
-		}
-	}
-	fits := func(v value) bool {
-		d := v.dims()
-		if len(shape) != 4 {
-			return false
-		}
-		for i := range d {
-			if shape[i] != d[i] && shape[i] != -1 && !(shape[i] == 0 && d[i] == in[0].dims()[i]) {
-				return false
-			}
-		}
-		return true
-	}
-	if fits(v) {
-		return v, nil
-	}
-	if v.last = !v.last; v.layer.c == 1 && fits(v) {
-		return v, nil
-	}
-	return value{}, fmt.Errorf("a change of shape from %v to %v", in[0].dims(), shape)
 }
 
 // padLayer knows padding by nothing, as it is for sides that fit.
@@ -778,7 +751,7 @@ func sliceLayer(n *nodeProto, in []value) (value, error) {
 		}
 	}
 	starts, ends, axes, steps := lists[0], lists[1], lists[2], lists[3]
-	dims := in[0].dims()
+	dims := in[0].view.dims(in[0].layer)
 	for i, start := range starts {
 		axis := i
 		if axes != nil {
@@ -788,9 +761,9 @@ func sliceLayer(n *nodeProto, in []value) (value, error) {
 			axis = axes[i]
 		}
 		if axis < 0 {
-			axis += 4
+			axis += len(dims)
 		}
-		if axis < 0 || axis > 3 || i >= len(ends) || start != 0 || ends[i] < dims[axis] || steps != nil && (i >= len(steps) || steps[i] != 1) {
+		if axis < 0 || axis >= len(dims) || i >= len(ends) || start != 0 || ends[i] < dims[axis] || steps != nil && (i >= len(steps) || steps[i] != 1) {
 			return value{}, fmt.Errorf("it cuts %v to %v:%v along %v: the network here crops nothing", dims, starts, ends, axes)
 		}
 	}

@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestExportImport: the built-in model leaves as ONNX and comes back.
+func TestExportImport(t *testing.T) {
+	dir := t.TempDir()
+	onnx, model := filepath.Join(dir, "m.onnx"), filepath.Join(dir, "m.safetensors")
+	mustRun(t, exitOK, "export", "embedded", "--onnx", onnx)
+	out, _ := mustRun(t, exitOK, "import", onnx, "--out", model)
+	if !strings.Contains(out, "maps foreground, border, distance") {
+		t.Errorf("output %q", out)
+	}
+	out, _ = mustRun(t, exitOK, "info", model)
+	if !strings.Contains(out, "CC0-1.0") {
+		t.Errorf("the card is lost: %s", out)
+	}
+	bad := filepath.Join(dir, "bad.onnx")
+	if err := os.WriteFile(bad, []byte("not a model"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{exitUsage, "--onnx FILE", []string{"export", "embedded"}},
+		{exitUsage, "--out MODEL", []string{"import", onnx}},
+		{exitUsage, "would be overwritten", []string{"import", onnx, "--out", onnx}},
+		{exitUsage, "would be overwritten", []string{"export", model, "--onnx", model}},
+		{exitUsage, "range or percentile", []string{"import", onnx, "--out", model, "--normalise", "mean"}},
+		{exitUsage, "--scale", []string{"import", onnx, "--out", model, "--scale", "0"}},
+		{exitFormat, "bad.onnx", []string{"import", bad, "--out", model}},
+		{exitFormat, "names of maps", []string{"import", onnx, "--out", model, "--heads", "foreground"}},
+		{exitInput, "nothing.onnx", []string{"import", filepath.Join(dir, "nothing.onnx"), "--out", model}},
+	} {
+		if _, stderr := mustRun(t, c.code, c.args...); !strings.Contains(stderr, c.want) {
+			t.Errorf("%q: %q, want %q", c.args, stderr, c.want)
+		}
+	}
+}
