@@ -1,5 +1,5 @@
-/* bn_tmpl.h - batch-norm statistics and the way back through batch-norm and
- * ReLU. A task is a few rows of one image, all channels. */
+/* bn_tmpl.h - batch-norm statistics and the backward pass through batch-norm
+ * and ReLU. A task is a few rows of one image, all channels. */
 
 static int32_t UN(bn_tasks)(const void *args)
 {

@@ -102,16 +102,16 @@ UN_INLINE void UN(conv_tile)(const int px, const int ob, const un_conv_pass *c,
             for (int kx = 0; kx < 3; kx++) {
                 const float *xk = x + ky * c->pitch + 16 * kx;
                 for (int i = 0; i < 16; i += V16_UNROLL, xk += V16_UNROLL) {
-                    _Pragma("GCC unroll 16")
+                    UN_UNROLL(16)
                     for (int u = 0; u < V16_UNROLL; u++, w += 16 * ob) {
                         v16 wv[V16_COLS];
-                        _Pragma("GCC unroll 16")
+                        UN_UNROLL(16)
                         for (int o = 0; o < ob; o++)
                             wv[o] = v16_load(w + 16 * o);
-                        _Pragma("GCC unroll 16")
+                        UN_UNROLL(16)
                         for (int p = 0; p < px; p++) {
                             const v16 xv = v16_set1(xk[16 * p + u]);
-                            _Pragma("GCC unroll 16")
+                            UN_UNROLL(16)
                             for (int o = 0; o < ob; o++)
                                 acc[p][o] = v16_fma_acc(xv, wv[o], acc[p][o]);
                         }

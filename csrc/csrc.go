@@ -90,31 +90,11 @@ import "C"
 
 import "unsafe"
 
-// Sizes must agree with the C side; a swapped field would show in the
-// cross-check of package core.
-var (
-	_ [C.sizeof_struct_un_conv3x3]byte     = [unsafe.Sizeof(Conv3x3{})]byte{}
-	_ [C.sizeof_struct_un_first]byte       = [unsafe.Sizeof(First{})]byte{}
-	_ [C.sizeof_struct_un_wgrad3x3]byte    = [unsafe.Sizeof(Wgrad3x3{})]byte{}
-	_ [C.sizeof_struct_un_pack]byte        = [unsafe.Sizeof(Pack{})]byte{}
-	_ [C.sizeof_struct_un_tconv]byte       = [unsafe.Sizeof(TConv{})]byte{}
-	_ [C.sizeof_struct_un_tconv_wgrad]byte = [unsafe.Sizeof(TConvWgrad{})]byte{}
-	_ [C.sizeof_struct_un_pool]byte        = [unsafe.Sizeof(Pool{})]byte{}
-	_ [C.sizeof_struct_un_bn]byte          = [unsafe.Sizeof(BN{})]byte{}
-	_ [C.sizeof_struct_un_head]byte        = [unsafe.Sizeof(Head{})]byte{}
-	_ [C.sizeof_struct_un_loss]byte        = [unsafe.Sizeof(Loss{})]byte{}
-	_ [C.sizeof_struct_un_adam]byte        = [unsafe.Sizeof(Adam{})]byte{}
-	_ [C.sizeof_struct_un_qwino43]byte     = [unsafe.Sizeof(QWino43{})]byte{}
-	_ [C.sizeof_struct_un_qtconv]byte      = [unsafe.Sizeof(QTConv{})]byte{}
-	_ [C.sizeof_struct_un_qpack]byte       = [unsafe.Sizeof(QPack{})]byte{}
-	_ [C.UN_OPS]byte                       = [Ops]byte{}
-)
-
-// Compiled says whether this program holds kernels for isa. Whether the CPU
+// Compiled reports whether this program holds kernels for isa. Whether the CPU
 // can run them is for the caller to find out.
 func Compiled(isa ISA) bool { return C.un_kernels(C.enum_un_isa(isa)) != nil }
 
-// Has says whether isa implements op.
+// Has reports whether isa implements op.
 func Has(isa ISA, op Op) bool { return kernel(isa, op).run != nil }
 
 func kernel(isa ISA, op Op) *C.struct_un_kernel {

@@ -4,10 +4,10 @@ package csrc
 
 import "unsafe"
 
-// Compiled says whether this program holds kernels for isa: none without cgo.
+// Compiled reports whether this program holds kernels for isa: none without cgo.
 func Compiled(ISA) bool { return false }
 
-// Has says whether isa implements op: never without cgo.
+// Has reports whether isa implements op: never without cgo.
 func Has(ISA, Op) bool { return false }
 
 // Tasks must not be called without cgo.

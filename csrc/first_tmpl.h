@@ -46,10 +46,10 @@ UN_INLINE void UN(first_tile)(const int px, const int ob, const struct un_first 
     const int taps = 9 * a->ic;
     const float *w = a->weight + (int64_t)b * taps * 16;
     v16 acc[V16_ROWS][V16_COLS];
-    _Pragma("GCC unroll 8")
+    UN_UNROLL(8)
     for (int o = 0; o < ob; o++) {
         const v16 v = a->bias ? v16_load(a->bias + 16 * (b + o)) : v16_zero();
-        _Pragma("GCC unroll 8")
+        UN_UNROLL(8)
         for (int p = 0; p < px; p++)
             acc[p][o] = v;
     }
@@ -58,13 +58,13 @@ UN_INLINE void UN(first_tile)(const int px, const int ob, const struct un_first 
             const float *xk = x + ky * (a->w + 2);
             for (int kx = 0; kx < 3; kx++, xk++, w += 16) {
                 v16 wv[V16_COLS];
-                _Pragma("GCC unroll 8")
+                UN_UNROLL(8)
                 for (int o = 0; o < ob; o++)
                     wv[o] = v16_load(w + 16 * taps * o);
-                _Pragma("GCC unroll 8")
+                UN_UNROLL(8)
                 for (int p = 0; p < px; p++) {
                     const v16 xv = v16_set1(xk[p]);
-                    _Pragma("GCC unroll 8")
+                    UN_UNROLL(8)
                     for (int o = 0; o < ob; o++)
                         acc[p][o] = v16_fma_acc(xv, wv[o], acc[p][o]);
                 }
@@ -72,9 +72,9 @@ UN_INLINE void UN(first_tile)(const int px, const int ob, const struct un_first 
             }
         }
     const v16 lo = v16_set1(a->relu ? 0.0f : -3.402823466e38f);
-    _Pragma("GCC unroll 8")
+    UN_UNROLL(8)
     for (int o = 0; o < ob; o++)
-        _Pragma("GCC unroll 8")
+        UN_UNROLL(8)
         for (int p = 0; p < px; p++)
             v16_store(dst + o * hw16 + 16 * p, v16_max(acc[p][o], lo));
 }

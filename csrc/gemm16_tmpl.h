@@ -28,14 +28,14 @@ struct UN(gemm_dims) {
     int outer, inner, add; /* add: C += */
 };
 
-static inline __attribute__((always_inline)) void
+UN_INLINE void
 UN(gemm_tile)(const int bf, const int rows, const int cols, const int am, const int ak,
               const struct UN(gemm_dims) *g, const float *a, const float *b, float *c)
 {
     v16 acc[V16_ROWS][V16_COLS];
-#pragma GCC unroll 16
+    UN_UNROLL(16)
     for (int m = 0; m < rows; m++)
-#pragma GCC unroll 4
+        UN_UNROLL(4)
         for (int o = 0; o < cols; o++)
             acc[m][o] = g->add ? v16_load(c + m * 16 + o * g->co) : v16_zero();
     const int64_t bk = g->bk, bo = g->bo;
@@ -44,13 +44,13 @@ UN(gemm_tile)(const int bf, const int rows, const int cols, const int am, const 
         const float *aj = a + j * g->a_outer;
         for (int k = 0; k < inner; k++) {
             v16 w[V16_COLS];
-#pragma GCC unroll 4
+            UN_UNROLL(4)
             for (int o = 0; o < cols; o++)
                 w[o] = v16_load(b + o * bo);
-#pragma GCC unroll 16
+            UN_UNROLL(16)
             for (int m = 0; m < rows; m++) {
                 const v16 x = v16_set1(aj[m * am]);
-#pragma GCC unroll 4
+                UN_UNROLL(4)
                 for (int o = 0; o < cols; o++)
                     acc[m][o] = bf ? v16_bdot(x, w[o], acc[m][o]) : v16_fma(x, w[o], acc[m][o]);
             }
@@ -58,15 +58,15 @@ UN(gemm_tile)(const int bf, const int rows, const int cols, const int am, const 
             b += bk;
         }
     }
-#pragma GCC unroll 16
+    UN_UNROLL(16)
     for (int m = 0; m < rows; m++)
-#pragma GCC unroll 4
+        UN_UNROLL(4)
         for (int o = 0; o < cols; o++)
             v16_store(c + m * 16 + o * g->co, acc[m][o]);
 }
 
 /* C of m rows by o vectors; the last tiles are smaller. */
-static inline __attribute__((always_inline)) void
+UN_INLINE void
 UN(gemm_any)(const int bf, const int am, const int ak, const struct UN(gemm_dims) *g, int rows, int cols,
              const float *a, const float *b, float *c)
 {

@@ -1,17 +1,8 @@
 /* The kernels for AVX-512 (F, BW, DQ, VL). */
 #ifdef __x86_64__
-#include <stdint.h>
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma")
-#endif
+#define UN_TARGET "avx512f,avx512bw,avx512dq,avx512vl,fma"
+#include "target_push.h"
 #include "v16_avx512.h"
 #include "kernels_tmpl.h"
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "target_pop.h"
 #endif

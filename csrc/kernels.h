@@ -233,6 +233,17 @@ struct un_qpack {
     int32_t n, k;
 };
 
+/* Ranges of the inputs of a layer with 8-bit products: most[..][c] is raised to the
+ * greatest |x| of channel c of act(src), x being the 36 values of Winograd's tiles
+ * if `tiles`, most [36][cb*16], and the pixels otherwise, most [cb*16]. */
+struct un_range {
+    const float *src;
+    struct un_act act;
+    float *most;
+    int64_t src_image;
+    int32_t n, h, w, cb, tiles;
+};
+
 /* UN_BWINO43 and UN_BTCONV, for inference, are UN_WINO43 (without `compact`) and
  * UN_TCONV with products of bfloat16 numbers: values of transformed tiles (of
  * act(src)) and of transformed weights (of weights) are rounded to bfloat16,
@@ -241,22 +252,49 @@ struct un_qpack {
  * float. weight is packed by UN_PACK_BWINO43 or UN_PACK_BTCONV and takes half the
  * room of the float one with AVX512BF16, as much elsewhere. */
 
-enum un_op {
-    UN_CONV3X3, UN_WINO43, UN_FIRST,
-    UN_WGRAD3X3, UN_WGRAD3X3_REDUCE,
-    UN_WGRAD_WINO43, UN_WGRAD_WINO43_REDUCE,
-    UN_WGRAD_FIRST, UN_WGRAD_FIRST_REDUCE,
-    UN_PACK_CONV3X3, UN_PACK_WINO43, UN_PACK_FIRST, UN_PACK_TCONV,
-    UN_TCONV, UN_TCONV_DGRAD, UN_TCONV_WGRAD, UN_TCONV_WGRAD_REDUCE,
-    UN_POOL, UN_POOL_BWD,
-    UN_BN_STATS, UN_BN_SUMS, UN_BN_BWD,
-    UN_HEAD, UN_HEAD_BWD,
-    UN_LOSS_FWD, UN_LOSS_BWD,
-    UN_ADAM, UN_SUMSQ,
-    UN_QWINO43, UN_QTCONV, UN_PACK_Q,
-    UN_BWINO43, UN_PACK_BWINO43, UN_BTCONV, UN_PACK_BTCONV,
-    UN_OPS
-};
+/* Every operation: its name, and the functions of its kernel: run, tasks and
+ * scratch. enum un_op, the tables of kernels and Go's constants follow this list. */
+#define UN_EACH_OP(X) \
+    X(CONV3X3, conv3x3, conv3x3_tasks, conv3x3_scratch)                                                 \
+    X(WINO43, wino43, wino43_tasks, wino43_scratch)                                                     \
+    X(FIRST, first, first_tasks, first_scratch)                                                         \
+    X(WGRAD3X3, wgrad3x3, wgrad3x3_tasks, wgrad3x3_scratch)                                             \
+    X(WGRAD3X3_REDUCE, wgrad3x3_reduce, wgrad3x3_reduce_tasks, wgrad3x3_reduce_scratch)                 \
+    X(WGRAD_WINO43, wgrad_wino43, wgrad_wino43_tasks, wgrad_wino43_scratch)                             \
+    X(WGRAD_WINO43_REDUCE, wgrad_wino43_reduce, wgrad_wino43_reduce_tasks, wgrad_wino43_reduce_scratch) \
+    X(WGRAD_FIRST, wgrad_first, wgrad_first_tasks, wgrad_first_scratch)                                 \
+    X(WGRAD_FIRST_REDUCE, wgrad_first_reduce, wgrad_first_reduce_tasks, wgrad_first_reduce_scratch)     \
+    X(PACK_CONV3X3, pack_conv3x3, pack_conv3x3_tasks, no_scratch)                                       \
+    X(PACK_WINO43, pack_wino43, pack_wino43_tasks, no_scratch)                                          \
+    X(PACK_FIRST, pack_first, pack_first_tasks, no_scratch)                                             \
+    X(PACK_TCONV, pack_tconv, pack_tconv_tasks, no_scratch)                                             \
+    X(TCONV, tconv, tconv_tasks, tconv_scratch)                                                         \
+    X(TCONV_DGRAD, tconv_dgrad, tconv_dgrad_tasks, no_scratch)                                          \
+    X(TCONV_WGRAD, tconv_wgrad, tconv_wgrad_tasks, tconv_wgrad_scratch)                                 \
+    X(TCONV_WGRAD_REDUCE, tconv_wgrad_reduce, tconv_wgrad_reduce_tasks, tconv_wgrad_reduce_scratch)     \
+    X(POOL, pool, pool_tasks, no_scratch)                                                               \
+    X(POOL_BWD, pool_bwd, pool_tasks, no_scratch)                                                       \
+    X(BN_STATS, bn_stats, bn_tasks, no_scratch)                                                         \
+    X(BN_SUMS, bn_sums, bn_tasks, no_scratch)                                                           \
+    X(BN_BWD, bn_bwd, bn_tasks, no_scratch)                                                             \
+    X(HEAD, head, head_tasks, no_scratch)                                                               \
+    X(HEAD_BWD, head_bwd, head_tasks, no_scratch)                                                       \
+    X(LOSS_FWD, loss_fwd, loss_tasks, no_scratch)                                                       \
+    X(LOSS_BWD, loss_bwd, loss_tasks, no_scratch)                                                       \
+    X(ADAM, adam, adam_tasks, no_scratch)                                                               \
+    X(SUMSQ, sumsq, adam_tasks, no_scratch)                                                             \
+    X(QWINO43, qwino43, wino43_tasks, qwino43_scratch)                                                  \
+    X(QTCONV, qtconv, qtconv_tasks, qtconv_scratch)                                                     \
+    X(PACK_Q, pack_q, pack_q_tasks, no_scratch)                                                         \
+    X(BWINO43, bwino43, wino43_tasks, bwino43_scratch)                                                  \
+    X(PACK_BWINO43, pack_bwino43, pack_wino43_tasks, no_scratch)                                        \
+    X(BTCONV, btconv, tconv_tasks, btconv_scratch)                                                      \
+    X(PACK_BTCONV, pack_btconv, pack_tconv_tasks, no_scratch)                                           \
+    X(RANGE, range, range_tasks, range_scratch)
+
+#define UN_OP(name, run, tasks, scratch) UN_##name,
+enum un_op { UN_EACH_OP(UN_OP) UN_OPS };
+#undef UN_OP
 
 struct un_kernel {
     void (*run)(const void *args, int32_t t0, int32_t t1, float *scratch);

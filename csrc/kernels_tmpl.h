@@ -10,6 +10,13 @@
 
 /* A register tile: compiled into its caller, where its sizes are constants. */
 #define UN_INLINE static inline __attribute__((always_inline))
+/* Unrolls the loop that follows n times, or as often as it runs. */
+#define UN_PRAGMA(x) _Pragma(#x)
+#ifdef __clang__
+#define UN_UNROLL(n) UN_PRAGMA(unroll(n))
+#else
+#define UN_UNROLL(n) UN_PRAGMA(GCC unroll n)
+#endif
 /* Keeps the compiler from moving loads across steps of an unrolled loop, where
  * it would run out of registers. */
 #define UN_STEP __asm__ volatile("" ::: "memory")
@@ -60,7 +67,7 @@ static inline int64_t UN(no_scratch)(const void *args) { (void)args; return 0; }
 #include "gemm16_tmpl.h"
 #include "qgemm_tmpl.h"
 #include "wino43_tmpl.h"
-#include "qwino43_tmpl.h"
+#include "range_tmpl.h"
 #include "wgrad_wino43_tmpl.h"
 #include "conv3x3_tmpl.h"
 #include "wgrad3x3_tmpl.h"
@@ -75,43 +82,6 @@ static inline int64_t UN(no_scratch)(const void *args) { (void)args; return 0; }
 #include "adam_tmpl.h"
 #include "peak_tmpl.h"
 
-#define UN_K(name) { UN(name), UN(name##_tasks), UN(name##_scratch) }
-#define UN_K0(name) { UN(name), UN(name##_tasks), UN(no_scratch) } /* needs no scratch */
-
-const struct un_kernel UN(un_table)[UN_OPS] = {
-    [UN_CONV3X3] = UN_K(conv3x3),
-    [UN_WGRAD3X3] = UN_K(wgrad3x3),
-    [UN_WGRAD3X3_REDUCE] = UN_K(wgrad3x3_reduce),
-    [UN_FIRST] = UN_K(first),
-    [UN_PACK_FIRST] = UN_K0(pack_first),
-    [UN_WGRAD_FIRST] = UN_K(wgrad_first),
-    [UN_WGRAD_FIRST_REDUCE] = UN_K(wgrad_first_reduce),
-    [UN_PACK_CONV3X3] = UN_K0(pack_conv3x3),
-    [UN_WINO43] = UN_K(wino43),
-    [UN_WGRAD_WINO43] = UN_K(wgrad_wino43),
-    [UN_WGRAD_WINO43_REDUCE] = UN_K(wgrad_wino43_reduce),
-    [UN_PACK_WINO43] = UN_K0(pack_wino43),
-    [UN_PACK_TCONV] = UN_K0(pack_tconv),
-    [UN_TCONV] = UN_K(tconv),
-    [UN_TCONV_DGRAD] = UN_K0(tconv_dgrad),
-    [UN_TCONV_WGRAD] = UN_K(tconv_wgrad),
-    [UN_TCONV_WGRAD_REDUCE] = UN_K(tconv_wgrad_reduce),
-    [UN_QWINO43] = UN_K(qwino43),
-    [UN_QTCONV] = UN_K(qtconv),
-    [UN_PACK_Q] = UN_K0(pack_q),
-    [UN_BWINO43] = { UN(bwino43), UN(wino43_tasks), UN(bwino43_scratch) },
-    [UN_PACK_BWINO43] = { UN(pack_bwino43), UN(pack_wino43_tasks), UN(no_scratch) },
-    [UN_BTCONV] = { UN(btconv), UN(tconv_tasks), UN(btconv_scratch) },
-    [UN_PACK_BTCONV] = { UN(pack_btconv), UN(pack_tconv_tasks), UN(no_scratch) },
-    [UN_POOL] = UN_K0(pool),
-    [UN_BN_STATS] = { UN(bn_stats), UN(bn_tasks), UN(no_scratch) },
-    [UN_BN_SUMS] = { UN(bn_sums), UN(bn_tasks), UN(no_scratch) },
-    [UN_BN_BWD] = { UN(bn_bwd), UN(bn_tasks), UN(no_scratch) },
-    [UN_HEAD] = UN_K0(head),
-    [UN_HEAD_BWD] = { UN(head_bwd), UN(head_tasks), UN(no_scratch) },
-    [UN_LOSS_FWD] = { UN(loss_fwd), UN(loss_tasks), UN(no_scratch) },
-    [UN_LOSS_BWD] = { UN(loss_bwd), UN(loss_tasks), UN(no_scratch) },
-    [UN_ADAM] = UN_K0(adam),
-    [UN_SUMSQ] = { UN(sumsq), UN(adam_tasks), UN(no_scratch) },
-    [UN_POOL_BWD] = { UN(pool_bwd), UN(pool_tasks), UN(no_scratch) },
-};
+#define UN_OP(name, run, tasks, scratch) [UN_##name] = { UN(run), UN(tasks), UN(scratch) },
+const struct un_kernel UN(un_table)[UN_OPS] = { UN_EACH_OP(UN_OP) };
+#undef UN_OP

@@ -28,28 +28,28 @@ UN_INLINE void UN(qgemm_tile)(const int rows, const int cols, const struct UN(qg
                               const un_q *a, const un_qweight *b, const int32_t *offset, int32_t *c)
 {
     v16i acc[V16_ROWS][V16_COLS];
-    _Pragma("GCC unroll 16")
+    UN_UNROLL(16)
     for (int m = 0; m < rows; m++)
-        _Pragma("GCC unroll 4")
+        UN_UNROLL(4)
         for (int o = 0; o < cols; o++)
             acc[m][o] = v16i_load(offset + o * g->offset_col);
     for (int j = 0; j < g->outer; j++, a += g->a_outer)
         for (int k = 0; k < 16; k += Q_GROUP, b += 16 * Q_GROUP) {
             un_qw w[V16_COLS];
-            _Pragma("GCC unroll 4")
+            UN_UNROLL(4)
             for (int o = 0; o < cols; o++)
                 w[o] = un_qw_load(b + o * g->b_col);
-            _Pragma("GCC unroll 16")
+            UN_UNROLL(16)
             for (int m = 0; m < rows; m++) {
                 const un_qx x = un_qx_load(a + m * 16 + k);
-                _Pragma("GCC unroll 4")
+                UN_UNROLL(4)
                 for (int o = 0; o < cols; o++)
                     acc[m][o] = v16i_dot(acc[m][o], x, w[o]);
             }
         }
-    _Pragma("GCC unroll 16")
+    UN_UNROLL(16)
     for (int m = 0; m < rows; m++)
-        _Pragma("GCC unroll 4")
+        UN_UNROLL(4)
         for (int o = 0; o < cols; o++)
             v16i_store(c + m * 16 + o * g->c_col, acc[m][o]);
 }

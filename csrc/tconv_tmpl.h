@@ -34,16 +34,16 @@ UN_INLINE void UN(tconv_tile)(const int bf, const int px, const int cols, const 
         for (int t = 0; t < d->nt; t++) {
             const float *xt = x + (t & 1) * 16 + (t >> 1) * d->row;
             for (int i = 0; i < steps; i += V16_UNROLL, xt += V16_UNROLL) {
-                _Pragma("GCC unroll 16")
+                UN_UNROLL(16)
                 for (int u = 0; u < V16_UNROLL; u++, w += w_step) {
                     v16 wv[V16_COLS];
-                    _Pragma("GCC unroll 4")
+                    UN_UNROLL(4)
                     for (int o = 0; o < cols; o++)
                         wv[o] = v16_load(w + 16 * o);
-                    _Pragma("GCC unroll 16")
+                    UN_UNROLL(16)
                     for (int p = 0; p < px; p++) {
                         const v16 xv = v16_set1(xt[p * x_step + u]);
-                        _Pragma("GCC unroll 4")
+                        UN_UNROLL(4)
                         for (int o = 0; o < cols; o++)
                             acc[p][o] = bf ? v16_bdot(xv, wv[o], acc[p][o]) : v16_fma(xv, wv[o], acc[p][o]);
                     }
@@ -327,13 +327,13 @@ UN_INLINE void UN(tconv_wtile)(const int ic, const int cols, const un_tconv_stri
         const float *d = dy;
         for (int p = s->w; p > 0; p--, x += 16, d += 32) {
             v16 dv[V16_COLS];
-            _Pragma("GCC unroll 4")
+            UN_UNROLL(4)
             for (int o = 0; o < cols; o++)
                 dv[o] = v16_load(d + 16 * o);
-            _Pragma("GCC unroll 16")
+            UN_UNROLL(16)
             for (int i = 0; i < ic; i++) {
                 const v16 xv = v16_set1(x[i]);
-                _Pragma("GCC unroll 4")
+                UN_UNROLL(4)
                 for (int o = 0; o < cols; o++)
                     acc[i][o] = v16_fma(xv, dv[o], acc[i][o]);
             }

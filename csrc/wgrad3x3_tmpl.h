@@ -65,20 +65,20 @@ UN_INLINE void UN(wgrad_pixels)(const int px, const int ic, const int ob, const 
                                 const float *dy, int64_t dy_plane, WGRAD_ACC)
 {
     v16 d[4][V16_WGRAD_OB];
-    _Pragma("GCC unroll 8")
+    UN_UNROLL(8)
     for (int p = 0; p < px; p++)
-        _Pragma("GCC unroll 8")
+        UN_UNROLL(8)
         for (int o = 0; o < ob; o++)
             d[p][o] = v16_load(dy + 16 * p + o * dy_plane);
-    _Pragma("GCC unroll 8")
+    UN_UNROLL(8)
     for (int c = 0; c < px + 2; c++)
-        _Pragma("GCC unroll 8")
+        UN_UNROLL(8)
         for (int i = 0; i < ic; i++) {
             const v16 xv = v16_set1(x[16 * c + i]);
-            _Pragma("GCC unroll 8")
+            UN_UNROLL(8)
             for (int k = 0; k < 3; k++)
                 if (c - k >= 0 && c - k < px)
-                    _Pragma("GCC unroll 8")
+                    UN_UNROLL(8)
                     for (int o = 0; o < ob; o++)
                         acc[k][i][o] = v16_fma_acc(xv, d[c - k][o], acc[k][i][o]);
         }
@@ -91,11 +91,11 @@ UN_INLINE void UN(wgrad_tile)(const int px, const int ic, const int ob, const un
                               int ky, int i0, float *part, int first)
 {
     WGRAD_ACC;
-    _Pragma("GCC unroll 8")
+    UN_UNROLL(8)
     for (int k = 0; k < 3; k++)
-        _Pragma("GCC unroll 8")
+        UN_UNROLL(8)
         for (int i = 0; i < ic; i++)
-            _Pragma("GCC unroll 8")
+            UN_UNROLL(8)
             for (int o = 0; o < ob; o++)
                 acc[k][i][o] = v16_zero();
     for (int image = 0; image < s->images; image++)
@@ -108,11 +108,11 @@ UN_INLINE void UN(wgrad_tile)(const int px, const int ic, const int ob, const un
             for (; px > 1 && n > 0; n--, x += 16, dy += 16)
                 UN(wgrad_pixels)(1, ic, ob, x, dy, s->dy_plane, acc);
         }
-    _Pragma("GCC unroll 8")
+    UN_UNROLL(8)
     for (int k = 0; k < 3; k++)
-        _Pragma("GCC unroll 8")
+        UN_UNROLL(8)
         for (int i = 0; i < ic; i++)
-            _Pragma("GCC unroll 8")
+            UN_UNROLL(8)
             for (int o = 0; o < ob; o++) {
                 float *p = part + (((3 * ky + k) * 16 + i0 + i) * ob + o) * 16;
                 v16_store(p, first ? acc[k][i][o] : v16_add(v16_load(p), acc[k][i][o]));

@@ -41,15 +41,15 @@ UN_INLINE void UN(wgrad_first_pixels)(const int px, const int taprows, const flo
                                       int at, const float *dy, v16 acc[V16_TAP_ROWS][3])
 {
     v16 d[2];
-    _Pragma("GCC unroll 8")
+    UN_UNROLL(8)
     for (int p = 0; p < px; p++)
         d[p] = v16_load(dy + 16 * p);
-    _Pragma("GCC unroll 16")
+    UN_UNROLL(16)
     for (int r = 0; r < taprows; r++)
-        _Pragma("GCC unroll 8")
+        UN_UNROLL(8)
         for (int c = 0; c < px + 2; c++) {
             const v16 xv = v16_set1(x[r][at + c]);
-            _Pragma("GCC unroll 8")
+            UN_UNROLL(8)
             for (int k = 0; k < 3; k++)
                 if (c - k >= 0 && c - k < px)
                     acc[r][k] = v16_fma_acc(xv, d[c - k], acc[r][k]);
@@ -62,14 +62,14 @@ UN_INLINE void UN(wgrad_first_tile)(const int taprows, int r0, const float *x, i
                                     const float *dy, int rows, int w, float *part, int first)
 {
     v16 acc[V16_TAP_ROWS][3];
-    _Pragma("GCC unroll 16")
+    UN_UNROLL(16)
     for (int r = 0; r < taprows; r++)
-        _Pragma("GCC unroll 8")
+        UN_UNROLL(8)
         for (int k = 0; k < 3; k++)
             acc[r][k] = v16_zero();
     for (int y = 0; y < rows; y++, dy += (int64_t)w * 16) {
         const float *xr[V16_TAP_ROWS];
-        _Pragma("GCC unroll 16")
+        UN_UNROLL(16)
         for (int r = 0; r < taprows; r++)
             xr[r] = x + (r0 + r) / 3 * plane + (int64_t)(y + (r0 + r) % 3) * (w + 2);
         int at = 0;
@@ -78,9 +78,9 @@ UN_INLINE void UN(wgrad_first_tile)(const int taprows, int r0, const float *x, i
         for (; V16_TAP_PX > 1 && at < w; at++)
             UN(wgrad_first_pixels)(1, taprows, xr, at, dy + 16 * at, acc);
     }
-    _Pragma("GCC unroll 16")
+    UN_UNROLL(16)
     for (int r = 0; r < taprows; r++)
-        _Pragma("GCC unroll 8")
+        UN_UNROLL(8)
         for (int k = 0; k < 3; k++) {
             float *p = part + ((r0 + r) * 3 + k) * 16;
             v16_store(p, first ? acc[r][k] : v16_add(v16_load(p), acc[r][k]));

@@ -8,7 +8,7 @@
  * of the groups. */
 
 /* 4 -> 6, A. */
-static inline __attribute__((always_inline)) void UN(wino43_a)(const v16 *y, v16 *r)
+UN_INLINE void UN(wino43_a)(const v16 *y, v16 *r)
 {
     const v16 half = v16_set1(0.5f), two = v16_set1(2.0f), a = v16_set1(WINO_A),
               a1 = v16_set1(WINO_A1);
@@ -23,7 +23,7 @@ static inline __attribute__((always_inline)) void UN(wino43_a)(const v16 *y, v16
 }
 
 /* 6 -> 3, G'. */
-static inline __attribute__((always_inline)) void UN(wino43_gt)(const v16 *u, v16 *g)
+UN_INLINE void UN(wino43_gt)(const v16 *u, v16 *g)
 {
     const v16 third = v16_set1(1.0f / 3), sixth = v16_set1(1.0f / 6);
     const v16 two3 = v16_set1(2.0f / 3), c1 = v16_set1(WINO_A / 3), c2 = v16_set1(WINO_A / 6);
@@ -92,29 +92,29 @@ static void UN(wino43_dy)(const struct un_wgrad3x3 *a, const un_wgrad_wino43 *p,
             const int vy = un_imin(4, a->h - 4 * ty), vx = un_imin(4, a->w - 4 * tx);
             v16 y[4][4], z[4][6];
             if (vy == 4 && vx == 4) {
-#pragma GCC unroll 4
+                UN_UNROLL(4)
                 for (int c = 0; c < 4; c++)
-#pragma GCC unroll 4
+                    UN_UNROLL(4)
                     for (int r = 0; r < 4; r++) {
                         y[c][r] = v16_load(s + r * row + 16 * c);
                         __builtin_prefetch(s + r * row + 16 * (c + 8)); /* two tiles on */
                     }
             } else {
-#pragma GCC unroll 4
+                UN_UNROLL(4)
                 for (int c = 0; c < 4; c++)
-#pragma GCC unroll 4
+                    UN_UNROLL(4)
                     for (int r = 0; r < 4; r++)
                         y[c][r] = r < vy && c < vx ? v16_load(s + r * row + 16 * c) : v16_zero();
             }
-#pragma GCC unroll 4
+            UN_UNROLL(4)
             for (int c = 0; c < 4; c++)
                 UN(wino43_a)(y[c], z[c]);
-#pragma GCC unroll 6
+            UN_UNROLL(6)
             for (int k = 0; k < 6; k++) {
                 const v16 r[4] = { z[0][k], z[1][k], z[2][k], z[3][k] };
                 v16 o[6];
                 UN(wino43_a)(r, o);
-#pragma GCC unroll 6
+                UN_UNROLL(6)
                 for (int j = 0; j < 6; j++)
                     v16_store(dt + (6 * k + j) * p->d_xi, o[j]);
             }
@@ -132,20 +132,20 @@ static void UN(wgrad_wino43_taps)(const float *du, int64_t du_xi, float *out)
 {
     for (int m = 0; m < 16; m++, du += 16, out += 16) {
         v16 z[3][6];
-#pragma GCC unroll 6
+        UN_UNROLL(6)
         for (int j = 0; j < 6; j++) {
             v16 u[6], g[3];
-#pragma GCC unroll 6
+            UN_UNROLL(6)
             for (int k = 0; k < 6; k++)
                 u[k] = v16_load(du + (6 * k + j) * du_xi);
             UN(wino43_gt)(u, g);
             z[0][j] = g[0], z[1][j] = g[1], z[2][j] = g[2];
         }
-#pragma GCC unroll 3
+        UN_UNROLL(3)
         for (int k = 0; k < 3; k++) {
             v16 g[3];
             UN(wino43_gt)(z[k], g);
-#pragma GCC unroll 3
+            UN_UNROLL(3)
             for (int j = 0; j < 3; j++)
                 v16_store(out + (3 * k + j) * 256, g[j]);
         }

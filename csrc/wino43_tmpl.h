@@ -15,13 +15,16 @@
  * The tiles of the whole batch form one list (image, tile row, tile column).
  * A task does a range of it, `tb` tiles at a time so that V and M stay in
  * cache, for a chunk of the output blocks. Where a range is done by several
- * tasks (chunks > 1) they share the statistics slot of the range. */
+ * tasks (chunks > 1) they share the statistics slot of the range.
+ *
+ * Three kernels come of it: products of floats, of bfloat16 numbers (UN_BWINO43)
+ * and of 8-bit integers (UN_QWINO43). */
 
 #define WINO_A 1.41421356237309504880f  /* a */
 #define WINO_A1 0.70710678118654752440f /* 1/a */
 
 /* 6 -> 6, B'. */
-static inline __attribute__((always_inline)) void UN(wino43_bt)(const v16 *r, v16 *o)
+UN_INLINE void UN(wino43_bt)(const v16 *r, v16 *o)
 {
     const v16 half = v16_set1(0.5f), two = v16_set1(2.0f), two5 = v16_set1(2.5f),
               a = v16_set1(WINO_A);
@@ -36,7 +39,7 @@ static inline __attribute__((always_inline)) void UN(wino43_bt)(const v16 *r, v1
 }
 
 /* 6 -> 4, A'. */
-static inline __attribute__((always_inline)) void UN(wino43_at)(const v16 *m, v16 *y)
+UN_INLINE void UN(wino43_at)(const v16 *m, v16 *y)
 {
     const v16 half = v16_set1(0.5f), two = v16_set1(2.0f), a = v16_set1(WINO_A),
               a1 = v16_set1(WINO_A1);
@@ -49,7 +52,7 @@ static inline __attribute__((always_inline)) void UN(wino43_at)(const v16 *m, v1
 }
 
 /* 3 -> 6, G. */
-static inline __attribute__((always_inline)) void UN(wino43_g)(const v16 *g, v16 *u)
+UN_INLINE void UN(wino43_g)(const v16 *g, v16 *u)
 {
     const v16 s = v16_fma(v16_set1(2.0f), g[0], g[2]), t = v16_fma(v16_set1(2.0f), g[2], g[0]);
     const v16 p = v16_mul(v16_set1(-1.0f / 3), s), q = v16_mul(v16_set1(1.0f / 6), t);
@@ -63,7 +66,7 @@ static inline __attribute__((always_inline)) void UN(wino43_g)(const v16 *g, v16
 }
 
 /* u[i] of wino43_g. */
-static inline __attribute__((always_inline)) v16 UN(wino43_g1)(const int i, const v16 *g)
+UN_INLINE v16 UN(wino43_g1)(const int i, const v16 *g)
 {
     if (i == 0 || i == 5)
         return g[i / 5 * 2];
@@ -138,17 +141,17 @@ static un_wino43 UN(wino43_plan)(int n, int h, int w, int icb, int ocb)
 }
 
 /* B' d for one column of 6 pixels, of which rows lo..hi-1 are in the image. */
-static inline __attribute__((always_inline)) void
+UN_INLINE void
 UN(wino43_column)(const float *src, int64_t row, const int lo, const int hi, un_actv act, float *o)
 {
     v16 r[6], t[6];
-#pragma GCC unroll 6
+    UN_UNROLL(6)
     for (int i = 0; i < 6; i++) {
         r[i] = i >= lo && i < hi ? un_act_apply(act, v16_load(src + i * row)) : v16_zero();
         __builtin_prefetch(src + i * row + 8 * 16); /* two tiles on */
     }
     UN(wino43_bt)(r, t);
-#pragma GCC unroll 6
+    UN_UNROLL(6)
     for (int i = 0; i < 6; i++)
         v16_store(o + 16 * i, t[i]);
 }
@@ -184,13 +187,13 @@ UN_INLINE void UN(wino43_input_to)(const int kind, const float *src, int64_t ima
             const float *left = ring + tx % 2 * 384, *right = ring + (tx + 1) % 2 * 384;
             for (int k = 0; k < 6; k++) {
                 v16 r[6], o[6];
-#pragma GCC unroll 4
+                UN_UNROLL(4)
                 for (int j = 0; j < 4; j++)
                     r[j] = v16_load(left + 96 * j + 16 * k);
                 r[4] = v16_load(right + 16 * k);
                 r[5] = v16_load(right + 96 + 16 * k);
                 UN(wino43_bt)(r, o);
-#pragma GCC unroll 6
+                UN_UNROLL(6)
                 for (int j = 0; j < 6; j++) {
                     const int xi = 6 * k + j;
                     const int64_t to = at + xi * p->v_xi;
@@ -222,25 +225,25 @@ static void UN(wino43_input)(const float *src, int64_t image, const struct un_ac
 /* What the epilogue does with one tile of block b; vy*vx of its 4x4 outputs y
  * are in the image. sum = { k, sum, sum of squares } or { -, sum dz, sum
  * dz*(y-mean) }. */
-static inline __attribute__((always_inline)) void
+UN_INLINE void
 UN(wino43_emit)(const struct un_conv3x3 *a, const v16 *y, const int vy, const int vx,
                 int i, int b, int y0, int x0, un_actv gate, v16 mean, v16 *sum)
 {
     const int64_t row = (int64_t)a->w * 16;
     const int64_t at = ((int64_t)b * a->h + y0) * row + (int64_t)x0 * 16;
     float *dst = a->dst + i * a->dst_image + at;
-#pragma GCC unroll 4
+    UN_UNROLL(4)
     for (int r = 0; r < vy; r++)
-#pragma GCC unroll 4
+        UN_UNROLL(4)
         for (int c = 0; c < vx; c++) {
             v16_store(dst + r * row + 16 * c, y[4 * r + c]);
             __builtin_prefetch(dst + r * row + 16 * (c + 8), 1); /* two tiles on */
         }
     if (a->stats)
-#pragma GCC unroll 4
+        UN_UNROLL(4)
         for (int r = 0; r < vy; r++) {
             v16 s = v16_zero(), q = v16_zero(); /* short chains of additions */
-#pragma GCC unroll 4
+            UN_UNROLL(4)
             for (int c = 0; c < vx; c++) {
                 const v16 d = v16_sub(y[4 * r + c], sum[0]);
                 s = v16_add(s, d);
@@ -251,9 +254,9 @@ UN(wino43_emit)(const struct un_conv3x3 *a, const v16 *y, const int vy, const in
         }
     if (a->gate_y) {
         const float *gy = a->gate_y + i * a->gate_image + at;
-#pragma GCC unroll 4
+        UN_UNROLL(4)
         for (int r = 0; r < vy; r++)
-#pragma GCC unroll 4
+            UN_UNROLL(4)
             for (int c = 0; c < vx; c++) {
                 const v16 g = v16_load(gy + r * row + 16 * c);
                 __builtin_prefetch(gy + r * row + 16 * (c + 8));
@@ -266,9 +269,9 @@ UN(wino43_emit)(const struct un_conv3x3 *a, const v16 *y, const int vy, const in
         const int h2 = a->h / 2, w2 = a->w / 2;
         float *pool = a->pool + i * a->pool_image
                     + (((int64_t)b * h2 + y0 / 2) * w2 + x0 / 2) * 16;
-#pragma GCC unroll 2
+        UN_UNROLL(2)
         for (int r = 0; r < vy / 2; r++)
-#pragma GCC unroll 2
+            UN_UNROLL(2)
             for (int c = 0; c < vx / 2; c++) {
                 const v16 *q = y + 8 * r + 2 * c;
                 v16_store(pool + ((int64_t)r * w2 + c) * 16,
@@ -305,10 +308,10 @@ UN_INLINE void UN(wino43_output_of)(const struct un_conv3x3 *a, const un_wino43 
     int tx = t0 % p->tw, ty = t0 / p->tw % p->th, i = t0 / (p->tw * p->th);
     for (int t = 0; t < nt; t++, m += 16) {
         v16 z[24], y[16];
-#pragma GCC unroll 6
+        UN_UNROLL(6)
         for (int j = 0; j < 6; j++) {
             v16 r[6], o[4];
-#pragma GCC unroll 6
+            UN_UNROLL(6)
             for (int k = 0; k < 6; k++) {
                 const float *mk = m + (6 * k + j) * p->m_xi;
                 r[k] = !scale ? v16_load(mk)
@@ -316,14 +319,14 @@ UN_INLINE void UN(wino43_output_of)(const struct un_conv3x3 *a, const un_wino43 
                                v16_load(scale + ((6 * k + j) * (int64_t)a->ocb + b) * 16));
             }
             UN(wino43_at)(r, o);
-#pragma GCC unroll 4
+            UN_UNROLL(4)
             for (int k = 0; k < 4; k++)
                 z[6 * k + j] = o[k];
         }
-#pragma GCC unroll 4
+        UN_UNROLL(4)
         for (int k = 0; k < 4; k++) {
             UN(wino43_at)(z + 6 * k, y + 4 * k);
-#pragma GCC unroll 4
+            UN_UNROLL(4)
             for (int c = 0; c < 4; c++)
                 y[4 * k + c] = v16_max(v16_add(y[4 * k + c], bias), floor);
         }
@@ -367,14 +370,14 @@ UN_INLINE void UN(wino43_weights)(const int i, const struct un_conv3x3 *a, int o
         for (int b = 0; b < a->icb; b++, g += 8 * tap)
             for (int c = 0; c < 16; c++, g += next, d += cols * 16) {
                 v16 z[3], row[6];
-#pragma GCC unroll 3
+                UN_UNROLL(3)
                 for (int j = 0; j < 3; j++) {
                     const v16 r[3] = { v16_load(g + j * tap), v16_load(g + (3 + j) * tap),
                                        v16_load(g + (6 + j) * tap) };
                     z[j] = UN(wino43_g1)(i, r);
                 }
                 UN(wino43_g)(z, row);
-#pragma GCC unroll 6
+                UN_UNROLL(6)
                 for (int j = 0; j < 6; j++)
                     v16_store(d + j * xi, row[j]);
             }
@@ -397,22 +400,70 @@ static int32_t UN(wino43_tasks)(const void *args)
     return p.ranges * p.chunks;
 }
 
-static int64_t UN(wino43_scratch)(const void *args)
+/* Floats of V between xi: a value of it is a float, a part of B_GROUP of one, or
+ * takes at most 2 bytes. */
+UN_INLINE int64_t UN(wino43_v_xi)(const int kind, const un_wino43 *p)
 {
-    const struct un_conv3x3 *a = args;
-    const un_wino43 p = UN(wino43_plan)(a->n, a->h, a->w, a->icb, a->ocb);
-    const int64_t u = a->compact ? (int64_t)6 * a->icb * 256 * un_imin(2, a->ocb) : 0;
-    return 36 * (p.v_xi + p.m_xi) + WINO_RING + u;
+    return p->v_xi / (kind == WINO_BFLOAT ? B_GROUP : kind == WINO_INT8 ? 2 : 1);
 }
 
-/* With bf products are of bfloat16 numbers, `group` of which take a float's place. */
-UN_INLINE void UN(wino43_as)(const int bf, const void *args, int32_t task0, int32_t task1, float *scratch)
+/* Scratch memory: M, the ring, V, and U where the weights are compact. */
+UN_INLINE int64_t UN(wino43_room)(const int kind, const struct un_conv3x3 *a)
 {
-    const int group = bf ? B_GROUP : 1;
-    const struct un_conv3x3 *a = args;
     const un_wino43 p = UN(wino43_plan)(a->n, a->h, a->w, a->icb, a->ocb);
-    const int64_t v_xi = p.v_xi / group;
-    float *v = scratch, *m = v + 36 * v_xi, *ring = m + 36 * p.m_xi, *fresh = ring + WINO_RING;
+    const int64_t u = kind == WINO_FLOAT && a->compact ? (int64_t)6 * a->icb * 256 * un_imin(2, a->ocb) : 0;
+    return 36 * (UN(wino43_v_xi)(kind, &p) + p.m_xi) + WINO_RING + u;
+}
+
+/* M = V U of nt tiles for `cols` output blocks from o on. q: with WINO_INT8. */
+UN_INLINE void UN(wino43_products)(const int kind, const struct un_conv3x3 *a, const struct un_qwino43 *q,
+                                   const un_wino43 *p, int nt, int o, int cols, const float *v, float *fresh, float *m)
+{
+    const int group = kind == WINO_BFLOAT ? B_GROUP : 1;
+    if (kind == WINO_INT8) {
+        const int64_t matrix = (int64_t)a->icb * 256;
+        const struct UN(qgemm_dims) g = {
+            .a_outer = p->v_b, .b_col = 36 * matrix, .offset_col = 36 * 16, .c_col = p->m_b, .outer = a->icb,
+        };
+        for (int xi = 0; xi < 36; xi++) {
+            const int64_t at = (int64_t)o * 36 + xi; /* matrix */
+            UN(qgemm)(&g, nt, cols, (const un_q *)v + xi * p->v_xi, (const un_qweight *)q->packed + at * matrix,
+                      q->offset + at * 16, (int32_t *)m + xi * p->m_xi);
+        }
+        return;
+    }
+    const struct UN(gemm_dims) g = {
+        .a_outer = p->v_b / group, .bk = 16 * cols, .bo = 16, .co = p->m_b,
+        .outer = a->icb, .inner = 16 / group,
+    };
+    const int64_t matrix = (int64_t)a->icb * 256 / group * cols, v_xi = UN(wino43_v_xi)(kind, p);
+    for (int i = 0; i < 6; i++) {
+        const float *u = fresh;
+        if (kind == WINO_BFLOAT || !a->compact)
+            u = a->weight + (int64_t)o * 36 * a->icb * 256 / group + 6 * i * matrix;
+        else
+            switch (i) { /* each with its own instructions */
+            case 0: UN(wino43_weights)(0, a, o, cols, fresh); break;
+            case 1: UN(wino43_weights)(1, a, o, cols, fresh); break;
+            case 2: UN(wino43_weights)(2, a, o, cols, fresh); break;
+            case 3: UN(wino43_weights)(3, a, o, cols, fresh); break;
+            case 4: UN(wino43_weights)(4, a, o, cols, fresh); break;
+            case 5: UN(wino43_weights)(5, a, o, cols, fresh); break;
+            }
+        for (int j = 0; j < 6; j++)
+            (kind == WINO_BFLOAT ? UN(gemm16_b) : UN(gemm16))(&g, nt, cols, v + (6 * i + j) * v_xi, u + j * matrix,
+                                                              m + (6 * i + j) * p->m_xi);
+    }
+}
+
+/* Tasks of the three kernels, which differ in what they multiply. */
+UN_INLINE void UN(wino43_run)(const int kind, const struct un_conv3x3 *a, const struct un_qwino43 *q,
+                              int32_t task0, int32_t task1, float *scratch)
+{
+    const un_wino43 p = UN(wino43_plan)(a->n, a->h, a->w, a->icb, a->ocb);
+    float *m = scratch, *ring = m + 36 * p.m_xi, *v = ring + WINO_RING;
+    float *fresh = v + 36 * UN(wino43_v_xi)(kind, &p);
+    const float *v_scale = kind == WINO_INT8 ? q->v_scale : NULL;
     int have = -1; /* first tile of the block V holds */
     for (int task = task0; task < task1; task++) {
         const int range = task / p.chunks, chunk = task % p.chunks;
@@ -421,35 +472,17 @@ UN_INLINE void UN(wino43_as)(const int bf, const void *args, int32_t task0, int3
         for (int t0 = first; t0 < last; t0 += p.tb) {
             const int nt = un_imin(p.tb, last - t0);
             if (have != t0)
-                UN(wino43_input_to)(bf ? WINO_BFLOAT : WINO_FLOAT, a->src, a->src_image, &a->act, a->h, a->w,
-                                    &p, t0, nt, 0, a->icb, v, NULL, 0, ring);
+                UN(wino43_input_to)(kind, a->src, a->src_image, &a->act, a->h, a->w, &p, t0, nt, 0, a->icb,
+                                    v, v_scale, (int64_t)a->icb * 16, ring);
             have = t0;
             for (int o = o0; o < o1; o += 2) {
                 const int cols = un_imin(2, a->ocb - o);
-                const struct UN(gemm_dims) g = {
-                    .a_outer = p.v_b / group, .bk = 16 * cols, .bo = 16, .co = p.m_b,
-                    .outer = a->icb, .inner = 16 / group,
-                };
-                const int64_t matrix = (int64_t)a->icb * 256 / group * cols;
-                for (int i = 0; i < 6; i++) {
-                    const float *u = fresh;
-                    if (bf || !a->compact)
-                        u = a->weight + (int64_t)o * 36 * a->icb * 256 / group + 6 * i * matrix;
-                    else
-                        switch (i) { /* each with its own instructions */
-                        case 0: UN(wino43_weights)(0, a, o, cols, fresh); break;
-                        case 1: UN(wino43_weights)(1, a, o, cols, fresh); break;
-                        case 2: UN(wino43_weights)(2, a, o, cols, fresh); break;
-                        case 3: UN(wino43_weights)(3, a, o, cols, fresh); break;
-                        case 4: UN(wino43_weights)(4, a, o, cols, fresh); break;
-                        case 5: UN(wino43_weights)(5, a, o, cols, fresh); break;
-                        }
-                    for (int j = 0; j < 6; j++)
-                        (bf ? UN(gemm16_b) : UN(gemm16))(&g, nt, cols, v + (6 * i + j) * v_xi, u + j * matrix,
-                                                         m + (6 * i + j) * p.m_xi);
-                }
+                UN(wino43_products)(kind, a, q, &p, nt, o, cols, v, fresh, m);
                 for (int k = 0; k < cols; k++)
-                    UN(wino43_output)(a, &p, range, t0, nt, o + k, m + k * p.m_b);
+                    if (kind == WINO_INT8)
+                        UN(wino43_output_of)(a, &p, range, t0, nt, o + k, m + k * p.m_b, q->m_scale);
+                    else
+                        UN(wino43_output)(a, &p, range, t0, nt, o + k, m + k * p.m_b);
             }
         }
         if (a->counts && chunk == 0)
@@ -465,21 +498,27 @@ UN_INLINE void UN(wino43_as)(const int bf, const void *args, int32_t task0, int3
     }
 }
 
-static void UN(wino43)(const void *args, int32_t task0, int32_t task1, float *scratch)
+static int64_t UN(wino43_scratch)(const void *args) { return UN(wino43_room)(WINO_FLOAT, args); }
+static int64_t UN(bwino43_scratch)(const void *args) { return UN(wino43_room)(WINO_BFLOAT, args); }
+static int64_t UN(qwino43_scratch)(const void *args)
 {
-    UN(wino43_as)(0, args, task0, task1, scratch);
+    return UN(wino43_room)(WINO_INT8, &((const struct un_qwino43 *)args)->conv);
 }
 
-static int64_t UN(bwino43_scratch)(const void *args)
+static void UN(wino43)(const void *args, int32_t task0, int32_t task1, float *scratch)
 {
-    const struct un_conv3x3 *a = args;
-    const un_wino43 p = UN(wino43_plan)(a->n, a->h, a->w, a->icb, a->ocb);
-    return 36 * (p.v_xi / B_GROUP + p.m_xi) + WINO_RING;
+    UN(wino43_run)(WINO_FLOAT, args, NULL, task0, task1, scratch);
 }
 
 static void UN(bwino43)(const void *args, int32_t task0, int32_t task1, float *scratch)
 {
-    UN(wino43_as)(1, args, task0, task1, scratch);
+    UN(wino43_run)(WINO_BFLOAT, args, NULL, task0, task1, scratch);
+}
+
+static void UN(qwino43)(const void *args, int32_t task0, int32_t task1, float *scratch)
+{
+    const struct un_qwino43 *q = args;
+    UN(wino43_run)(WINO_INT8, &q->conv, q, task0, task1, scratch);
 }
 
 /* Packed U: pairs of output blocks (the last may be single), each
