@@ -21,7 +21,7 @@ var (
 	winogradWgrad   = wgradAlgorithm{csrc.OpWgradWino43, csrc.OpWgradWino43Reduce}
 )
 
-// winogradFits says whether Winograd beats direct convolution at h x w pixels.
+// winogradFits reports whether Winograd beats direct convolution at h x w pixels.
 // It is the whole table of costs: by `go run ./bench/speed/kernels -choose` two tiles
 // each way decide for AVX-512, AVX2 and plain C alike and for 16 to 512
 // channels (1.1 to 5 times faster; as fast at 512 channels with AVX2).

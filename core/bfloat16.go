@@ -8,12 +8,12 @@ import "unet/csrc"
 // summed as float32. It needs no calibration. The first layer, the head and
 // maps too small for Winograd, which are cheap, multiply float32.
 
-// FastBFloat16 says whether the engine's CPU has instructions for products of
+// FastBFloat16 reports whether the engine's CPU has instructions for products of
 // bfloat16 numbers. Without them they give the same results, but take longer
 // than those of float32.
 func (e *Engine) FastBFloat16() bool { return e.backend == native(csrc.AVX512BF16) }
 
-// packed returns the floats per pair of channels that weights of taps values
+// packedBFloat16 returns the floats per pair of channels that weights of taps values
 // take as bfloat16.
 func (e *Engine) packedBFloat16(taps int) int {
 	if e.FastBFloat16() {

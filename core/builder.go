@@ -8,20 +8,20 @@ import (
 )
 
 // Builder records the layers of a network and turns them into a Program.
-// With training it keeps what the way back needs and appends the backward
+// With training it keeps what the backward pass needs and appends the backward
 // steps when Build is called; without, it folds batch-norm into the weights
 // and lets memory be reused at once.
 type Builder struct {
-	prog     *Program
-	params   *Params
-	n        int
-	training bool
-	direct   bool // never use Winograd
-	bfloat16 bool
-	frugal   bool
-	ranges   map[string][]float32
-	tape     []func()
-	written  map[place]*writer // which convolution wrote a tensor
+	prog      *Program
+	params    *Params
+	n         int
+	training  bool
+	direct    bool // never use Winograd
+	bfloat16  bool
+	recompute bool
+	ranges    map[string][]float32
+	tape      []func()
+	written   map[place]*writer // which convolution wrote a tensor
 }
 
 // place identifies a tensor: its memory and first channel block.
@@ -45,7 +45,7 @@ type Options struct {
 	Direct   bool // direct convolution everywhere, to check Winograd against
 	// BFloat16 multiplies bfloat16 numbers in inference; see bfloat16.go.
 	BFloat16 bool
-	// Recompute has the way back compute most activations a second time, with
+	// Recompute has the backward pass compute most activations a second time, with
 	// the same bits, instead of keeping them (Chen et al. 2016): less memory,
 	// more time.
 	Recompute bool
@@ -62,7 +62,7 @@ type Options struct {
 func NewBuilder(e *Engine, p *Params, o Options) *Builder {
 	return &Builder{
 		prog: &Program{engine: e, shared: o.Shared}, params: p, n: o.Batch, training: o.Training,
-		direct: o.Direct, bfloat16: o.BFloat16 && !o.Training, frugal: o.Recompute && o.Training,
+		direct: o.Direct, bfloat16: o.BFloat16 && !o.Training, recompute: o.Recompute && o.Training,
 		ranges: o.Ranges, written: map[place]*writer{},
 	}
 }
@@ -70,7 +70,7 @@ func NewBuilder(e *Engine, p *Params, o Options) *Builder {
 // Input declares a planar input of c channels.
 func (b *Builder) Input(c, h, w int) Planar {
 	buf := b.prog.buffer("input", b.n*c*h*w)
-	buf.filled, buf.looked = true, b.training
+	buf.liveIn, buf.liveOut = true, b.training
 	return Planar{C: c, H: h, W: w, buf: buf}
 }
 
@@ -115,32 +115,34 @@ func (b *Builder) bindTensor(at **float32, t Tensor, buf *buffer) {
 	b.prog.newest.to(at, buf, t.offset(), size)
 }
 
-// recomputable says that run computes all of out again from in (nil: the input).
+// recomputable records that run computes all of out again from in (nil: the
+// input).
 func (b *Builder) recomputable(in *root, out Tensor, run func()) {
-	if b.frugal && out.C == out.root.cb*block {
-		out.root.again = &again{in, func() {
+	if b.recompute && out.C == out.root.cb*block {
+		out.root.recompute = &recompute{in, func() {
 			if in != nil {
 				b.need(in)
 			}
-			out.root.data = b.prog.buffer(out.root.name+".again", b.n*int(out.root.image()))
+			out.root.data = b.prog.buffer(out.root.name+".recompute", b.n*int(out.root.image()))
 			run()
 		}}
 	}
 }
 
-// need sees to it that the way back can read what the forward pass wrote to r.
+// need sees to it that the backward pass can read what the forward pass wrote to
+// r.
 func (b *Builder) need(r *root) {
-	if a := r.again; a != nil {
-		r.again = nil
-		a.run()
+	if c := r.recompute; c != nil {
+		r.recompute = nil
+		c.run()
 	}
 }
 
 // keep keeps r and what it was computed from.
 func (b *Builder) keep(r *root) {
-	for r != nil && r.again != nil {
-		from := r.again.from
-		r.again, r = nil, from
+	for r != nil && r.recompute != nil {
+		from := r.recompute.from
+		r.recompute, r = nil, from
 	}
 }
 
@@ -162,7 +164,7 @@ func (b *Builder) Build() (*Program, error) {
 func (b *Builder) pack(phase Phase, op csrc.Op, name string, oc, ic, flip, size int, scale *buffer) *buffer {
 	buf := b.prog.weights(fmt.Sprintf("%s.packed%d", name, op), size)
 	if b.training {
-		buf.filled, buf.looked = false, false
+		buf.liveIn, buf.liveOut = false, false
 	} else {
 		phase = Pack
 	}

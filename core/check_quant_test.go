@@ -1,6 +1,7 @@
 package core
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"unsafe"
@@ -243,5 +244,49 @@ func TestReducedPrecisionIsNearFloat(t *testing.T) {
 				t.Errorf("ranges of %d layers", len(ranges))
 			}
 		})
+	}
+}
+
+func TestRange(t *testing.T) {
+	checkOps(t, func(c *check) {
+		d := ref.Dims{N: 1 + c.IntN(3), IC: c.channels()}
+		d.H, d.W = c.size(2000)
+		src := c.coarse(d.N * d.IC * d.H * d.W)
+		x := c.tensor(d.N, d.IC, d.H, d.W, src)
+		args := csrc.Range{Src: x.ptr(), SrcImage: x.image, N: int32(d.N), H: int32(d.H), W: int32(d.W), CB: int32(x.cb())}
+		act, cact := c.act(d.IC)
+		args.Act = cact
+		taps := 1
+		if c.IntN(2) == 0 {
+			args.Tiles, taps = 1, 36
+		}
+		want, before := make([]float32, taps*d.IC), make([]float32, taps*x.cb()*16)
+		for i := range want { // some above all values, most below
+			want[i] = float32(c.IntN(64))
+			before[i/d.IC*x.cb()*16+i%d.IC] = want[i]
+		}
+		most := c.inout(before)
+		args.Most = most.ptr()
+		c.exec(csrc.OpRange, unsafe.Pointer(&args))
+		ref.Range(d, want, src, act)
+		for i := range want {
+			got := most.f[i/d.IC*x.cb()*16+i%d.IC]
+			if math.Abs(float64(got-want[i])) > 4*eps*64 {
+				c.Fatalf("range %d is %g, want %g", i, got, want[i])
+			}
+		}
+	}, csrc.OpRange)
+}
+
+func TestWinogradWeights(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 100 {
+		var g [9]float32
+		for i := range g {
+			g[i] = rng.Float32() - 0.5
+		}
+		if got, want := winogradWeights(g), ref.Wino43Weights(g[:]); got != want {
+			t.Fatalf("%v: %v, want %v", g, got, want)
+		}
 	}
 }

@@ -113,7 +113,7 @@ func (b *Builder) Conv(conv, norm string, in, out Tensor) {
 			SrcImage: args.SrcImage, DstImage: args.DstImage, Compact: args.Compact,
 		}
 		weight := b.pack(Backward, algo.pack, conv+".weight", l.oc, l.ic, 0, algo.size(in.C, out.C), nil)
-		s := b.prog.op(Backward, algo.conv, unsafe.Pointer(args), conv+".again")
+		s := b.prog.op(Backward, algo.conv, unsafe.Pointer(args), conv+".recompute")
 		s.flops = l.flops
 		b.bindData(&args.Src, in)
 		b.bindAct(&args.Act, in)
@@ -177,7 +177,7 @@ func (b *Builder) FirstConv(conv, norm string, in Planar, out Tensor) {
 	b.recomputable(nil, out, func() {
 		args := &csrc.First{N: args.N, IC: args.IC, H: args.H, W: args.W, OCB: args.OCB, DstImage: args.DstImage}
 		weight := b.pack(Backward, csrc.OpPackFirst, conv+".weight", l.oc, l.ic, 0, 9*in.C*out.C, nil)
-		s := b.prog.op(Backward, csrc.OpFirst, unsafe.Pointer(args), conv+".again")
+		s := b.prog.op(Backward, csrc.OpFirst, unsafe.Pointer(args), conv+".recompute")
 		s.flops = l.flops
 		b.prog.bind(&args.Src, in.buf, 0)
 		b.prog.bind(&args.Weight, weight, 0)
@@ -280,7 +280,7 @@ func (l *layer) gate(args *csrc.Conv3x3, op csrc.Op) {
 	b.prog.bind(&args.Sums, l.sums, 0)
 }
 
-// backward adds the way back through ReLU and batch-norm: the gradient of the
+// backward adds the backward pass through ReLU and batch-norm: the gradient of the
 // activated output becomes, in place, that of the convolution's result.
 func (l *layer) backward() {
 	b, out := l.b, l.out

@@ -87,7 +87,7 @@ func (b *Builder) Head(name string, in Tensor, k int) *Maps {
 	m := &Maps{K: k, N: b.n, H: in.H, W: in.W, b: b}
 	m.logits = b.prog.buffer("logits", b.n*k*hw)
 	m.prob = b.prog.buffer("prob", b.n*k*hw)
-	m.logits.looked, m.prob.looked = true, true
+	m.logits.liveOut, m.prob.liveOut = true, true
 	newArgs := func() *csrc.Head {
 		return &csrc.Head{
 			N: int32(b.n), H: int32(in.H), W: int32(in.W), CB: int32(in.cb()), K: int32(k),
@@ -106,7 +106,7 @@ func (b *Builder) Head(name string, in Tensor, k int) *Maps {
 	m.dLogits = b.prog.buffer("logits.grad", b.n*k*hw)
 	m.dLogits.keep()
 	b.tape = append(b.tape, func() {
-		b.keep(in.root) // the way back begins here: nothing would be gained
+		b.keep(in.root) // the backward pass begins here: nothing would be gained
 		args := newArgs()
 		args.DSrcImage = in.root.image()
 		tasks := b.prog.engine.backend.tasks(csrc.OpHeadBwd, unsafe.Pointer(args))
@@ -155,7 +155,7 @@ func (b *Builder) Dropout(name string, t Tensor, rate float64, seed *uint64, sal
 			key := (*seed + salt) * 0x9e3779b97f4a7c15
 			keep := float32(1 / (1 - rate))
 			limit := uint64(rate * (1 << 32))
-			b.prog.engine.Parallel((size+chunk-1)/chunk, func(i int) {
+			b.prog.engine.parallel((size+chunk-1)/chunk, func(i int) {
 				for j := i * chunk; j < min((i+1)*chunk, size); j++ {
 					if mix(key+uint64(j))>>32 < limit {
 						data[j] = 0

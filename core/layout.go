@@ -53,10 +53,10 @@ func (p *Program) layout() {
 
 // divide finds the pieces of b in a program of so many steps.
 func (b *buffer) divide(steps int) {
-	if b.filled {
+	if b.liveIn {
 		b.uses = append(b.uses, use{0, 0, b.size})
 	}
-	if b.looked {
+	if b.liveOut {
 		b.uses = append(b.uses, use{steps, 0, b.size})
 	}
 	var cuts []int

@@ -15,7 +15,7 @@ func TestLayout(t *testing.T) {
 		p := &Program{}
 		for range 1 + rng.IntN(12) {
 			b := p.buffer("", 16*(2+rng.IntN(20)))
-			b.filled, b.looked = rng.IntN(6) == 0, rng.IntN(6) == 0
+			b.liveIn, b.liveOut = rng.IntN(6) == 0, rng.IntN(6) == 0
 		}
 		for range 1 + rng.IntN(15) {
 			phase := Phase(rng.IntN(3)) // in any order: Run sorts them
@@ -47,7 +47,7 @@ func TestLayout(t *testing.T) {
 			}
 		}
 		for _, b := range p.bufs {
-			if b.filled {
+			if b.liveIn {
 				touch(b, 0, b.size, -1)
 			}
 		}
@@ -68,8 +68,8 @@ func TestLayout(t *testing.T) {
 			}
 		}
 		for _, b := range p.bufs {
-			if b.looked {
-				if !b.filled && len(b.pieces) == 0 {
+			if b.liveOut {
+				if !b.liveIn && len(b.pieces) == 0 {
 					t.Fatal("a buffer that is looked at has no place")
 				}
 				touch(b, 0, b.size, step)

@@ -12,21 +12,21 @@ import (
 
 // buffer is a part of the arena.
 type buffer struct {
-	name           string
-	size           int           // floats, multiple of 16
-	filled, looked bool          // before every run, and at after it
-	weights        bool          // in use by every run, changed by Pack steps only
-	shared         *sharedWeight // outside of the arena
-	offset         int
-	uses           []use
-	pieces         []piece
+	name            string
+	size            int           // floats, multiple of 16
+	liveIn, liveOut bool          // holds before every run, and after it
+	weights         bool          // in use by every run, changed by Pack steps only
+	shared          *sharedWeight // outside of the arena
+	offset          int
+	uses            []use
+	pieces          []piece
 }
 
 // keep makes b hold from before a run until after it, and so for good.
-func (b *buffer) keep() { b.filled, b.looked = true, true }
+func (b *buffer) keep() { b.liveIn, b.liveOut = true, true }
 
-// step is what runs between two moments at which all threads meet: operations
-// that do not depend on each other, or a small Go function.
+// step is what runs between two barriers: operations that do not depend on each
+// other, or a small Go function.
 type step struct {
 	phase Phase
 	ops   []*operation
@@ -106,7 +106,8 @@ func (p *Program) op(phase Phase, op csrc.Op, args unsafe.Pointer, name string) 
 
 // beside adds an operation to the newest step of operations, none of which may
 // depend on it or it on them, nor on a function that came since. Threads that
-// find nothing left to do in one operation go on with the next, and meet once.
+// find nothing left to do in one operation go on with the next, and there is one
+// barrier for both.
 func (p *Program) beside(phase Phase, op csrc.Op, args unsafe.Pointer, name string) *operation {
 	for i := len(p.steps) - 1; i >= 0 && p.steps[i].phase == phase; i-- {
 		if s := p.steps[i]; s.fn == nil {
@@ -282,8 +283,8 @@ type Load struct {
 
 // Makespan returns the time the phases take on a number of threads, by playing
 // the schedule with a given cost of every operation. Threads take tasks as
-// they do in a run; meet is added for every step, at whose end they meet.
-func (p *Program) Makespan(threads int, cost func(Load) float64, meet float64, phases ...Phase) float64 {
+// they do in a run; barrier is what the one at the end of every step costs.
+func (p *Program) Makespan(threads int, cost func(Load) float64, barrier float64, phases ...Phase) float64 {
 	total := 0.0
 	for _, s := range p.steps {
 		if !slices.Contains(phases, s.phase) {
@@ -303,7 +304,7 @@ func (p *Program) Makespan(threads int, cost func(Load) float64, meet float64, p
 				left -= n
 			}
 		}
-		total += slices.Max(busy) + meet
+		total += slices.Max(busy) + barrier
 	}
 	return total
 }

@@ -4,7 +4,6 @@ import (
 	"math"
 	"unsafe"
 
-	"unet/core/ref"
 	"unet/csrc"
 )
 
@@ -91,7 +90,7 @@ func (q *quantisation) run() {
 			in[i] = 127 / r
 		}
 	}
-	prog.engine.Parallel(q.oc/block, func(ob int) {
+	prog.engine.parallel(q.oc/block, func(ob int) {
 		w := make([]float64, q.ic*q.taps)
 		for k := range block {
 			o := ob*block + k
@@ -125,7 +124,7 @@ func (b *Builder) quantConv(l *layer, in, out Tensor, ranges *Param) {
 	weights := b.params.must(l.conv + ".weight")
 	q := b.quantise(l.conv, ranges, winoTaps, in.C, out.C, func(c, o int, w []float64) {
 		scale := float64(b.prog.slice(l.scale)[o])
-		for i, u := range ref.Wino43Weights(weights.Value[(o*in.C+c)*9:][:9]) {
+		for i, u := range winogradWeights([9]float32(weights.Value[(o*in.C+c)*9:])) {
 			w[i] = u * scale
 		}
 	})
@@ -162,9 +161,28 @@ func (b *Builder) quantTConv(name string, in, out Tensor, bias *buffer, ranges *
 	return s
 }
 
-// observe adds a step that raises the ranges of layer to what it is about to
-// read from in: of taps values per channel, those of Winograd's tiles or the
-// inputs themselves.
+// winogradWeights returns U = G g G' of a 3x3 kernel, row by row; G is that of
+// csrc/wino43_tmpl.h.
+func winogradWeights(g [9]float32) (u [winoTaps]float64) {
+	transform := func(a, b, c float64) [6]float64 {
+		p, q := -(2*a+c)/3, (a+2*c)/6
+		c1, c2 := math.Sqrt2/3*b, math.Sqrt2/6*b
+		return [6]float64{a, p - c1, p + c1, q + c2, q - c2, c}
+	}
+	var columns [3][6]float64
+	for x := range columns {
+		columns[x] = transform(float64(g[x]), float64(g[3+x]), float64(g[6+x]))
+	}
+	for y := range 6 {
+		row := transform(columns[0][y], columns[1][y], columns[2][y])
+		copy(u[6*y:], row[:])
+	}
+	return u
+}
+
+// observe adds steps that raise the ranges of layer to what it is about to read
+// from in: of taps values per channel, those of Winograd's tiles or the inputs
+// themselves.
 func (b *Builder) observe(layer string, in Tensor, taps int) {
 	if b.ranges == nil {
 		return
@@ -173,30 +191,21 @@ func (b *Builder) observe(layer string, in Tensor, taps int) {
 		b.ranges[layer] = make([]float32, taps*in.C)
 	}
 	ranges := b.ranges[layer]
-	size := in.H * in.W * block
+	most := b.prog.buffer(layer+".range", taps*in.C)
+	b.prog.fn(Forward, layer+".range_clear", func() { clear(b.prog.slice(most)) }, most)
+	args := &csrc.Range{
+		N: int32(b.n), H: int32(in.H), W: int32(in.W), CB: int32(in.cb()), SrcImage: in.root.image(),
+	}
+	if taps == winoTaps {
+		args.Tiles = 1
+	}
+	b.prog.op(Forward, csrc.OpRange, unsafe.Pointer(args), layer+".range")
+	b.bindData(&args.Src, in)
+	b.bindAct(&args.Act, in)
+	b.prog.bind(&args.Most, most, 0)
 	b.prog.fn(Forward, layer+".observe", func() {
-		data := b.prog.slice(in.root.data)[in.offset():]
-		b.prog.engine.Parallel(in.C, func(c int) {
-			for i := range b.n {
-				plane := data[i*int(in.root.image())+c/block*size:][:size][c%block:]
-				if taps == 1 {
-					for p := 0; p < len(plane); p += block {
-						raise(&ranges[c], plane[p])
-					}
-					continue
-				}
-				var tile [winoTaps]float32
-				for y := 0; y < in.H; y += 4 {
-					for x := 0; x < in.W; x += 4 {
-						ref.Tile(&tile, plane, block, in.H, in.W, y, x)
-						for xi, v := range ref.Wino43Input(&tile) {
-							raise(&ranges[xi*in.C+c], v)
-						}
-					}
-				}
-			}
-		})
-	}, in.root.data)
+		for i, v := range b.prog.slice(most)[:len(ranges)] {
+			ranges[i] = max(ranges[i], v)
+		}
+	}, most)
 }
-
-func raise(most *float32, v float32) { *most = max(*most, v, -v) }

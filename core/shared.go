@@ -34,9 +34,9 @@ type sharedWeight struct {
 	packed bool
 }
 
-// Beside returns a Shared with an arena of its own and the packed weights of s.
+// Fork returns a Shared with an arena of its own and the packed weights of s.
 // Each is to be freed.
-func (s *Shared) Beside() Shared {
+func (s *Shared) Fork() Shared {
 	return Shared{weights: s.common()}
 }
 
@@ -132,10 +132,10 @@ func (s *Shared) hold(p *Program) error {
 	return nil
 }
 
-// stale says that b is packed weights that are not there yet.
+// stale reports whether b is packed weights that are not there yet.
 func (b *buffer) stale() bool { return b.shared != nil && !b.shared.packed }
 
-// stale says that s makes weights that are not there yet. The others of its
+// stale reports whether s makes weights that are not there yet. The others of its
 // program must be left alone: programs beside it may be reading them.
 func (s *step) stale() bool {
 	if slices.ContainsFunc(s.bufs, (*buffer).stale) {

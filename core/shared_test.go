@@ -24,7 +24,7 @@ func TestPackedOnce(t *testing.T) {
 		}
 	}
 	var one Shared
-	two := one.Beside()
+	two := one.Fork()
 	defer one.Free()
 	defer two.Free()
 	run := func(s *Shared, size int, direct bool) {

@@ -20,16 +20,16 @@ type Tensor struct {
 
 // root is the memory behind a tensor and its slices.
 type root struct {
-	name     string
-	cb, h, w int
-	data     *buffer
-	grad     *buffer // gradient of the activated value; training only
-	act      *buffer // scale, shift, lo: 3*cb*16 floats, nil: data is final
-	again    *again  // nil: what the forward pass wrote is kept
+	name      string
+	cb, h, w  int
+	data      *buffer
+	grad      *buffer    // gradient of the activated value; training only
+	act       *buffer    // scale, shift, lo: 3*cb*16 floats, nil: data is final
+	recompute *recompute // nil: what the forward pass wrote is kept
 }
 
-// again is how to compute a tensor a second time, from another one.
-type again struct {
+// recompute is how to compute a tensor a second time, from another one.
+type recompute struct {
 	from *root // nil: the input
 	run  func()
 }

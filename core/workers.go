@@ -9,13 +9,15 @@ import (
 	"unet/csrc"
 )
 
-// job is one step being worked on by all threads. Threads claim ranges of
-// tasks from a shared counter, operation by operation, long ranges first, as
-// neighbouring tasks may share work within a call, single tasks last, to end
-// together. Which thread does which range does not show in the result.
+// job is work for all threads: the operations of one step, or the calls of a
+// function. Threads claim ranges of tasks from a shared counter, operation by
+// operation, long ranges first, as neighbouring tasks may share work within a
+// call, single tasks last, to end together. Which thread does which range does
+// not show in the result.
 type job struct {
 	ops     []*operation
-	tasks   int64 // of all
+	f       func(i int) // instead of ops: task i
+	tasks   int64       // of all
 	threads int
 	next    atomic.Int64
 	active  sync.WaitGroup
@@ -37,8 +39,19 @@ func (e *Engine) runOps(ops []*operation, scratch int) {
 		}
 		return
 	}
-	j := &job{ops: ops, tasks: int64(tasks), threads: e.workers}
-	others := min(e.workers, tasks) - 1
+	e.share(&job{ops: ops, tasks: int64(tasks)})
+}
+
+// parallel calls f(i) for i in 0..n-1 on the engine's threads, for a function of
+// a program, and returns when all calls have. f must not depend on their order.
+func (e *Engine) parallel(n int, f func(i int)) {
+	e.share(&job{f: f, tasks: int64(n)})
+}
+
+// share does a job on all threads, this one among them, up to a barrier.
+func (e *Engine) share(j *job) {
+	j.threads = e.workers
+	others := max(int(min(int64(e.workers), j.tasks))-1, 0)
 	j.active.Add(others)
 	j.left.Store(int32(others))
 	for range others {
@@ -89,6 +102,12 @@ func (e *Engine) claim(j *job, worker int) {
 		if from >= j.tasks {
 			return
 		}
+		if j.f != nil {
+			if j.next.CompareAndSwap(from, from+1) {
+				j.f(int(from))
+			}
+			continue
+		}
 		o, t0, n := j.claimAt(from)
 		if j.next.CompareAndSwap(from, from+n) {
 			e.backend.run(o.op, o.args, int(t0), int(t0+n), scratch)
@@ -123,23 +142,4 @@ func (e *Engine) grow(i, n int) {
 	}
 	e.scrmem[i] = csrc.Alloc(n * 4)
 	e.scratch[i] = unsafe.Slice((*float32)(e.scrmem[i]), n)
-}
-
-// Parallel calls f(i) for i in 0..n-1 on the engine's number of goroutines and
-// returns when all calls have. f must not depend on their order.
-func (e *Engine) Parallel(n int, f func(i int)) {
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(e.workers, n) {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				f(i)
-			}
-		})
-	}
-	wg.Wait()
 }

@@ -74,7 +74,7 @@ func (p *Predictor) Beside(e *core.Engine) *Predictor {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q := p.On(e)
-	q.memory = &memory{nets: map[shape]*Network{}, shared: p.shared.Beside()}
+	q.memory = &memory{nets: map[shape]*Network{}, shared: p.shared.Fork()}
 	return q
 }
 

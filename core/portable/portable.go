@@ -51,6 +51,8 @@ func Tasks(op csrc.Op, args unsafe.Pointer) int {
 	case csrc.OpLossFwd, csrc.OpLossBwd:
 		a := (*csrc.Loss)(args)
 		return int(a.N) * chunks(a.Size)
+	case csrc.OpRange:
+		return int((*csrc.Range)(args).CB)
 	case csrc.OpAdam, csrc.OpSumSq:
 		return chunks((*csrc.Adam)(args).Size)
 	}
@@ -124,6 +126,8 @@ func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int) {
 			head(op, (*csrc.Head)(args), t)
 		case csrc.OpLossFwd, csrc.OpLossBwd:
 			loss(op, (*csrc.Loss)(args), t)
+		case csrc.OpRange:
+			ranges((*csrc.Range)(args), t)
 		case csrc.OpAdam, csrc.OpSumSq:
 			adam(op, (*csrc.Adam)(args), t)
 		}

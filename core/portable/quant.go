@@ -44,5 +44,23 @@ func qtconv(q *csrc.QTConv, t int) {
 	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
 }
 
+// ranges raises the ranges of channel block b.
+func ranges(a *csrc.Range, b int) {
+	d := ref.Dims{N: int(a.N), IC: 16, H: int(a.H), W: int(a.W)}
+	src := unpack(a.Src, a.SrcImage, a.N, b, b+1, a.H, a.W, 0, a.H)
+	taps := 1
+	if a.Tiles != 0 {
+		taps = 36
+	}
+	most := make([]float32, taps*16)
+	for xi := range taps {
+		copy(most[xi*16:][:16], floats(offset(a.Most, int64((xi*int(a.CB)+b)*16)), 16))
+	}
+	ref.Range(d, most, src, activation(a.Act, int(a.CB)).Of(b*16, b*16+16))
+	for xi := range taps {
+		copy(floats(offset(a.Most, int64((xi*int(a.CB)+b)*16)), 16), most[xi*16:][:16])
+	}
+}
+
 // int8s views n bytes at p.
 func int8s(p *int32, n int) []int8 { return unsafe.Slice((*int8)(unsafe.Pointer(p)), n) }

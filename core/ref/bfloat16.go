@@ -56,7 +56,7 @@ func BConv3x3(d Dims, dst, src []float32, act Act, weight, bias []float32, relu 
 		for y := 0; y < d.H; y += 4 {
 			for x := 0; x < d.W; x += 4 {
 				for c := range d.IC {
-					Tile(&tile, src[(n*d.IC+c)*d.H*d.W:], 1, d.H, d.W, y, x)
+					Tile(&tile, src[(n*d.IC+c)*d.H*d.W:], d.H, d.W, y, x)
 					for xi, t := range Wino43Input(&tile) {
 						v[36*c+xi] = BFloat16(t)
 					}

@@ -90,13 +90,13 @@ func Wino43Weights(g []float32) (u [36]float64) {
 }
 
 // Tile fills d with the 6x6 inputs of the tile of output rows y.. and columns
-// x.. of a plane of h x w pixels, step values apart; outside it is zero.
-func Tile(d *[36]float32, plane []float32, step, h, w, y, x int) {
+// x.. of a plane of h x w pixels; outside it is zero.
+func Tile(d *[36]float32, plane []float32, h, w, y, x int) {
 	for i := range 6 {
 		for j := range 6 {
 			d[6*i+j] = 0
 			if r, c := y+i-1, x+j-1; r >= 0 && r < h && c >= 0 && c < w {
-				d[6*i+j] = plane[(r*w+c)*step]
+				d[6*i+j] = plane[r*w+c]
 			}
 		}
 	}
@@ -115,6 +115,32 @@ func Quantise(x, scale float32) int32 {
 	return 127
 }
 
+// Range raises most, [36][IC] or [IC], to the greatest magnitudes of act(src): of
+// the values of Winograd's tiles, or of the pixels.
+func Range(d Dims, most, src []float32, act Act) {
+	size := d.H * d.W
+	src = activated(act, src, d.N, d.IC, size)
+	raise := func(m *float32, v float32) { *m = max(*m, v, -v) }
+	for p := range d.N * d.IC {
+		plane, c := src[p*size:][:size], p%d.IC
+		if len(most) == d.IC {
+			for _, v := range plane {
+				raise(&most[c], v)
+			}
+			continue
+		}
+		var tile [36]float32
+		for y := 0; y < d.H; y += 4 {
+			for x := 0; x < d.W; x += 4 {
+				Tile(&tile, plane, d.H, d.W, y, x)
+				for xi, v := range Wino43Input(&tile) {
+					raise(&most[xi*d.IC+c], v)
+				}
+			}
+		}
+	}
+}
+
 // QConv3x3 is Conv3x3 by Winograd with 8-bit products. The weights w are
 // [OC/16][36][IC][16]; vScale is [36][IC], mScale [36][OC]; IC and OC are
 // multiples of 16.
@@ -126,7 +152,7 @@ func QConv3x3(d Dims, dst, src []float32, act Act, w []int8, vScale, mScale, bia
 		for y := 0; y < d.H; y += 4 {
 			for x := 0; x < d.W; x += 4 {
 				for c := range d.IC {
-					Tile(&tile, src[(n*d.IC+c)*d.H*d.W:], 1, d.H, d.W, y, x)
+					Tile(&tile, src[(n*d.IC+c)*d.H*d.W:], d.H, d.W, y, x)
 					for xi, v := range Wino43Input(&tile) {
 						q[xi*d.IC+c] = Quantise(v, vScale[xi*d.IC+c])
 					}

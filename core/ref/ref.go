@@ -28,7 +28,7 @@ func (a Act) At(c int, x float32) float32 {
 	return max(float32(float64(x)*float64(a.Scale[c])+float64(a.Shift[c])), a.Lo[c])
 }
 
-// Passes says whether the gradient passes the activation of channel c at x:
+// Passes reports whether the gradient passes the activation of channel c at x:
 // whether Scale*x + Shift > Lo.
 func (a Act) Passes(c int, x float32) bool {
 	return a.Scale == nil || float32(float64(x)*float64(a.Scale[c])+float64(a.Shift[c])) > a.Lo[c]
