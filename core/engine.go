@@ -51,8 +51,8 @@ type inGo struct{}
 func (inGo) has(op csrc.Op) bool                         { return portable.Has(op) }
 func (inGo) tasks(op csrc.Op, args unsafe.Pointer) int   { return portable.Tasks(op, args) }
 func (inGo) scratch(op csrc.Op, args unsafe.Pointer) int { return portable.Scratch(op, args) }
-func (inGo) run(op csrc.Op, args unsafe.Pointer, t0, t1 int, _ *float32) {
-	portable.Run(op, args, t0, t1)
+func (inGo) run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32) {
+	portable.Run(op, args, t0, t1, scratch)
 }
 
 // ISAs lists the instruction sets this program and CPU can use, best first.

@@ -5,10 +5,10 @@ import (
 	"unet/csrc"
 )
 
-// Convolutions of the pure Go backend. Packed weights are the master weights
-// with channels padded to blocks: [ocb*16][icb*16][3][3] for the 3x3
-// convolution (rotated and swapped for the data gradient), [ocb*16][ic][3][3]
-// for the first layer, [icb*16][ocb*16][2][2] for the transposed one.
+// Operations by package ref: the direct convolution of images smaller than two
+// tiles, gradients, and bfloat16. Packed weights are the master weights with
+// channels padded to blocks: [ocb*16][icb*16][3][3] for the 3x3 convolution (rotated
+// and swapped for the data gradient), [icb*16][ocb*16][2][2] for the transposed one.
 
 func conv3x3(op csrc.Op, a *csrc.Conv3x3, t int) {
 	i, y0, y1 := band(t, a.H)
@@ -47,24 +47,6 @@ func poolInto(a *csrc.Conv3x3, d ref.Dims, dst []float32, i int, y0, y1 int32) {
 	pool := make([]float32, d.OC*(d.H/2)*(d.W/2))
 	ref.Pool(d, pool, dst, ref.Act{})
 	packTo(offset(a.Pool, int64(i)*a.PoolImage), pool, 0, d.OC/16, a.H/2, a.W/2, y0/2, y1/2)
-}
-
-func first(a *csrc.First, t int) {
-	i, y0, y1 := band(t, a.H)
-	ocb := int(a.OCB)
-	h0, h1 := max(0, y0-1), min(a.H, y1+1)
-	d := ref.Dims{N: 1, IC: int(a.IC), OC: ocb * 16, H: int(h1 - h0), W: int(a.W)}
-	image := floats(offset(a.Src, int64(i)*int64(a.IC)*int64(a.H)*int64(a.W)), int(a.IC*a.H*a.W))
-	src := rows(image, d.IC, int(a.H), d.W, int(h0), d.H)
-	dst := make([]float32, d.OC*d.H*d.W)
-	ref.Conv3x3(d, dst, src, ref.Act{}, floats(a.Weight, d.OC*d.IC*9), bias(a.Bias, d.OC), a.ReLU != 0)
-	d.H = int(y1 - y0)
-	dst = rows(dst, d.OC, int(h1-h0), d.W, int(y0-h0), d.H)
-	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
-	if a.Stats != nil {
-		d.IC = d.OC
-		statistics(d, a.Stats, a.Counts, t, dst)
-	}
 }
 
 // rows copies rows y0..y0+n-1 of c planes of h x w.
@@ -111,16 +93,18 @@ func packConv(op csrc.Op, a *csrc.Pack) {
 	padded := (ic + 15) / 16 * 16
 	size := (oc + 15) / 16 * 16 * padded * 9
 	switch op {
-	case csrc.OpPackWino43, csrc.OpPackBWino43:
-		size *= 4 // the room of 6x6 values for each kernel
+	case csrc.OpPackWino43:
+		packWino43(floats(a.Dst, 4*size), w, oc, ic)
 	case csrc.OpPackFirst:
-		padded = ic
-		size = (oc + 15) / 16 * 16 * ic * 9
+		packFirst(floats(a.Dst, (oc+15)/16*16*ic*9), w, oc, ic)
+	case csrc.OpPackBWino43:
+		padOIK(floats(a.Dst, 4*size), w, oc, ic, padded, 9) // the room of 6x6 values for each kernel
+	default:
+		padOIK(floats(a.Dst, size), w, oc, ic, padded, 9)
 	}
-	padOIK(floats(a.Dst, size), w, oc, ic, padded, 9)
 }
 
-func packTConv(a *csrc.Pack) {
+func packTConv(op csrc.Op, a *csrc.Pack) {
 	oc, ic := int(a.OC), int(a.IC)
 	w := append([]float32(nil), floats(a.Src, ic*oc*4)...)
 	if a.Scale != nil {
@@ -129,7 +113,12 @@ func packTConv(a *csrc.Pack) {
 		}
 	}
 	padded := (oc + 15) / 16 * 16
-	padOIK(floats(a.Dst, (ic+15)/16*16*padded*4), w, ic, oc, padded, 4)
+	dst := floats(a.Dst, (ic+15)/16*16*padded*4)
+	if op == csrc.OpPackTConv && a.Flip == 0 {
+		packTConvPairs(dst, w, ic, oc)
+		return
+	}
+	padOIK(dst, w, ic, oc, padded, 4)
 }
 
 // padOIK copies w [m][n][k] to dst [..][padded][k], whose other values are 0.
@@ -140,17 +129,13 @@ func padOIK(dst, w []float32, m, n, padded, k int) {
 	}
 }
 
-func tconv(op csrc.Op, a *csrc.TConv, t int) {
+func btconv(a *csrc.TConv, t int) {
 	i, y0, y1 := band(t, a.H)
 	icb, ocb := int(a.ICB), int(a.OCB)
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(y1 - y0), W: int(a.W)}
 	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, y0, y1)
 	dst := make([]float32, d.OC*4*d.H*d.W)
-	tconv := ref.TConv2x2
-	if op == csrc.OpBTConv {
-		tconv = ref.BTConv2x2
-	}
-	tconv(d, dst, src, activation(a.Act, icb), floats(a.Weight, d.IC*d.OC*4), bias(a.Bias, d.OC))
+	ref.BTConv2x2(d, dst, src, activation(a.Act, icb), floats(a.Weight, d.IC*d.OC*4), bias(a.Bias, d.OC))
 	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
 }
 

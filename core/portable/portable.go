@@ -20,15 +20,21 @@ func Has(op csrc.Op) bool { return op >= 0 && op < csrc.Ops }
 // Tasks returns into how many independent tasks op on args falls.
 func Tasks(op csrc.Op, args unsafe.Pointer) int {
 	switch op {
-	case csrc.OpConv3x3, csrc.OpWino43, csrc.OpBWino43:
+	case csrc.OpWino43:
+		p := newWinoPlan((*csrc.Conv3x3)(args))
+		return p.tasks()
+	case csrc.OpConv3x3, csrc.OpBWino43:
 		a := (*csrc.Conv3x3)(args)
 		return int(a.N) * bands(a.H)
 	case csrc.OpFirst:
 		a := (*csrc.First)(args)
-		return int(a.N) * bands(a.H)
+		return int(a.N) * up(int(a.H), firstRows(a))
 	case csrc.OpWgrad3x3, csrc.OpWgradWino43, csrc.OpWgradFirst:
 		return blocks((*csrc.Wgrad3x3)(args).OC)
-	case csrc.OpTConv, csrc.OpBTConv, csrc.OpTConvDgrad:
+	case csrc.OpTConv:
+		a := (*csrc.TConv)(args)
+		return int(a.N * a.OCB * a.H)
+	case csrc.OpBTConv, csrc.OpTConvDgrad:
 		a := (*csrc.TConv)(args)
 		return int(a.N) * bands(a.H)
 	case csrc.OpQWino43:
@@ -45,7 +51,10 @@ func Tasks(op csrc.Op, args unsafe.Pointer) int {
 	case csrc.OpBNStats, csrc.OpBNSums, csrc.OpBNBwd:
 		a := (*csrc.BN)(args)
 		return int(a.N) * bands(a.H)
-	case csrc.OpHead, csrc.OpHeadBwd:
+	case csrc.OpHead:
+		a := (*csrc.Head)(args)
+		return int(a.N * a.H)
+	case csrc.OpHeadBwd:
 		a := (*csrc.Head)(args)
 		return int(a.N) * bands(a.H)
 	case csrc.OpLossFwd, csrc.OpLossBwd:
@@ -59,10 +68,16 @@ func Tasks(op csrc.Op, args unsafe.Pointer) int {
 	return 1 // packing and reductions
 }
 
-// Scratch returns, as the C kernels do, the size of `partial` for the
-// reductions; nothing here needs scratch memory.
+// Scratch returns the floats of scratch memory one call of Run needs and, as the C
+// kernels do, the size of `partial` for the reductions.
 func Scratch(op csrc.Op, args unsafe.Pointer) int {
 	switch op {
+	case csrc.OpWino43:
+		p := newWinoPlan((*csrc.Conv3x3)(args))
+		return p.scratch()
+	case csrc.OpTConv:
+		a := (*csrc.TConv)(args)
+		return int(a.ICB*a.W) * 16
 	case csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43Reduce, csrc.OpWgradFirstReduce:
 		a := (*csrc.Wgrad3x3)(args)
 		return int(a.OC * a.IC * 9)
@@ -73,12 +88,15 @@ func Scratch(op csrc.Op, args unsafe.Pointer) int {
 	return 0
 }
 
-// Run does tasks t0..t1-1 of op. args points to the struct of op; no scratch
-// memory is needed.
-func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int) {
+// Run does tasks t0..t1-1 of op. args points to the struct of op.
+func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32) {
+	if op == csrc.OpWino43 { // neighbouring tasks share work
+		wino43((*csrc.Conv3x3)(args), t0, t1, scratch)
+		return
+	}
 	for t := t0; t < t1; t++ {
 		switch op {
-		case csrc.OpConv3x3, csrc.OpWino43, csrc.OpBWino43:
+		case csrc.OpConv3x3, csrc.OpBWino43:
 			conv3x3(op, (*csrc.Conv3x3)(args), t)
 		case csrc.OpFirst:
 			first((*csrc.First)(args), t)
@@ -96,9 +114,11 @@ func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int) {
 		case csrc.OpPackConv3x3, csrc.OpPackWino43, csrc.OpPackBWino43, csrc.OpPackFirst:
 			packConv(op, (*csrc.Pack)(args))
 		case csrc.OpPackTConv, csrc.OpPackBTConv:
-			packTConv((*csrc.Pack)(args))
-		case csrc.OpTConv, csrc.OpBTConv:
-			tconv(op, (*csrc.TConv)(args), t)
+			packTConv(op, (*csrc.Pack)(args))
+		case csrc.OpTConv:
+			tconv((*csrc.TConv)(args), t, scratch)
+		case csrc.OpBTConv:
+			btconv((*csrc.TConv)(args), t)
 		case csrc.OpTConvDgrad:
 			tconvDgrad((*csrc.TConv)(args), t)
 		case csrc.OpTConvWgrad:
@@ -122,8 +142,10 @@ func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int) {
 			pool(op, (*csrc.Pool)(args), t)
 		case csrc.OpBNStats, csrc.OpBNSums, csrc.OpBNBwd:
 			batchNorm(op, (*csrc.BN)(args), t)
-		case csrc.OpHead, csrc.OpHeadBwd:
-			head(op, (*csrc.Head)(args), t)
+		case csrc.OpHead:
+			head((*csrc.Head)(args), t)
+		case csrc.OpHeadBwd:
+			headBwd((*csrc.Head)(args), t)
 		case csrc.OpLossFwd, csrc.OpLossBwd:
 			loss(op, (*csrc.Loss)(args), t)
 		case csrc.OpRange:
@@ -136,6 +158,7 @@ func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int) {
 
 func bands(h int32) int  { return (int(h) + bandRows - 1) / bandRows }
 func blocks(c int32) int { return (int(c) + 15) / 16 }
+func up(a, b int) int    { return (a + b - 1) / b }
 func chunks(n int64) int { return int((n + chunkSize - 1) / chunkSize) }
 
 // band returns image and rows y0..y1-1 of task t of an operation split by
@@ -149,17 +172,6 @@ func band(t int, h int32) (image int, y0, y1 int32) {
 func chunk(t int, size int64) (image, i0, i1 int64) {
 	i0 = int64(t%chunks(size)) * chunkSize
 	return int64(t / chunks(size)), i0, min(i0+chunkSize, size)
-}
-
-// floats views n floats at p; nil stays nil.
-func floats(p *float32, n int) []float32 { return unsafe.Slice(p, n) }
-
-// offset returns p + n floats, nil for nil.
-func offset(p *float32, n int64) *float32 {
-	if p == nil {
-		return nil
-	}
-	return (*float32)(unsafe.Add(unsafe.Pointer(p), n*4))
 }
 
 // unpack copies rows y0..y1-1 of the channel blocks b0..b1-1 of n images at p
@@ -243,33 +255,22 @@ func statistics(d ref.Dims, stats *float32, counts *int32, t int, y []float32) {
 	c := d.IC
 	s := floats(offset(stats, int64(t*3*c)), 3*c)
 	ref.PivotSums(d, s[:c], s[c:2*c], s[2*c:], y)
-	unsafe.Slice(counts, t+1)[t] = int32(d.H * d.W)
+	*int32At(counts, t) = int32(d.H * d.W)
 }
 
-func head(op csrc.Op, a *csrc.Head, t int) {
+func headBwd(a *csrc.Head, t int) {
 	i, y0, y1 := band(t, a.H)
 	cb, k := int(a.CB), int(a.K)
 	c := cb * 16
 	d := ref.Dims{N: 1, IC: c, OC: k, H: int(y1 - y0), W: int(a.W)}
 	size := d.H * d.W
 	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, cb, a.H, a.W, y0, y1)
-	act, weight := activation(a.Act, cb), floats(a.Weight, k*c)
-	plane := func(p *float32, o int) []float32 {
-		return floats(offset(p, (int64(i*k+o)*int64(a.H)+int64(y0))*int64(a.W)), size)
-	}
 	maps := make([]float32, k*size)
-	if op == csrc.OpHead {
-		ref.Head(d, maps, src, act, weight, floats(a.Bias, k))
-		for o := range k {
-			copy(plane(a.Logits, o), maps[o*size:])
-		}
-		return
-	}
 	for o := range k {
-		copy(maps[o*size:], plane(a.DLogits, o))
+		copy(maps[o*size:], floats(offset(a.DLogits, (int64(i*k+o)*int64(a.H)+int64(y0))*int64(a.W)), size))
 	}
 	dsrc, dw, db := make([]float32, c*size), make([]float32, k*c), make([]float32, k)
-	ref.HeadBwd(d, dsrc, dw, db, src, act, weight, maps)
+	ref.HeadBwd(d, dsrc, dw, db, src, activation(a.Act, cb), floats(a.Weight, k*c), maps)
 	packTo(offset(a.DSrc, int64(i)*a.DSrcImage), dsrc, 0, cb, a.H, a.W, y0, y1)
 	partial := floats(offset(a.Partial, int64(t*k*(c+16))), k*(c+16))
 	clear(partial)
@@ -289,8 +290,12 @@ func loss(op csrc.Op, a *csrc.Loss, t int) {
 	}
 	p := floats(offset(a.P, i*a.Stride+i0), n)
 	if op == csrc.OpLossFwd {
-		sums := ref.Loss(p, floats(offset(a.Z, i*a.Stride+i0), n), target, w, a.Beta)
+		z := floats(offset(a.Z, i*a.Stride+i0), n)
+		sums := ref.Loss(p, z, target, w, a.Beta)
 		copy(unsafe.Slice(a.Sums, 8*(t+1))[8*t:], sums[:])
+		for k, v := range z {
+			p[k] = sigmoid(v)
+		}
 		return
 	}
 	ref.LossBwd(floats(offset(a.DZ, i*a.Stride+i0), n), p, target, w,

@@ -1,0 +1,153 @@
+package core
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"unet/csrc"
+)
+
+// TestPortableBits holds package portable against the portable C kernels: what a
+// forward pass is made of has the same bits.
+func TestPortableBits(t *testing.T) {
+	if !csrc.Compiled(csrc.C) {
+		t.Skip("built without C kernels")
+	}
+	for name, f := range map[string]func(c *check) []*guarded{
+		"wino43": func(c *check) []*guarded { return c.onceConv(csrc.OpPackWino43, false) },
+		"wino43 compact, statistics": func(c *check) []*guarded {
+			return c.onceConv(csrc.OpPackConv3x3, true)
+		},
+		"first": (*check).onceFirst,
+		"tconv": (*check).onceTConv,
+		"head":  (*check).onceHead,
+		"loss":  (*check).onceLoss,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i := range *checkCases {
+				var results [2][]*guarded
+				for k, b := range []backend{native(csrc.C), inGo{}} {
+					c := &check{T: t, backend: b, Rand: rand.New(rand.NewPCG(*checkSeed, uint64(i)))}
+					defer c.free()
+					results[k] = f(c)
+				}
+				for k, want := range results[0] {
+					if got := results[1][k]; !slices.Equal(got.bits(), want.bits()) {
+						at := slices.IndexFunc(got.bits(), func(uint32) bool { return true })
+						for at < len(got.f) && got.bits()[at] == want.bits()[at] {
+							at++
+						}
+						t.Fatalf("case %d, result %d: element %d of %d is %x, in C %x", i, k, at, len(want.f),
+							math.Float32bits(got.f[at]), math.Float32bits(want.f[at]))
+					}
+				}
+			}
+		})
+	}
+}
+
+// once runs all of op in one call; unlike exec it draws no random numbers.
+func (c *check) once(op csrc.Op, args unsafe.Pointer) {
+	c.backend.run(op, args, 0, c.tasks(op, args), c.alloc(c.backend.scratch(op, args)+16).ptr())
+}
+
+func (c *check) oncePacked(op csrc.Op, oc, ic int) *float32 {
+	dst := c.out(packedSize(c.backend, op, oc, ic))
+	n := 9
+	if op == csrc.OpPackTConv {
+		n = 4
+	}
+	args := csrc.Pack{
+		Src: c.in(c.normal(oc * ic * n)).ptr(), Scale: c.in(c.normal((oc + 15) &^ 15)).ptr(), Dst: dst.ptr(),
+		OC: int32(oc), IC: int32(ic),
+	}
+	c.once(op, unsafe.Pointer(&args))
+	return dst.ptr()
+}
+
+func (c *check) onceConv(pack csrc.Op, stats bool) []*guarded {
+	d := c.dims()
+	act, ReLU := csrc.Act{}, b32(!stats)
+	if stats {
+		_, act = c.act(d.IC)
+	}
+	x, y := c.tensor(d.N, d.IC, d.H, d.W, c.normal(d.N*d.IC*d.H*d.W)), c.tensor(d.N, d.OC, d.H, d.W, nil)
+	args := csrc.Conv3x3{
+		Src: x.ptr(), Act: act, Weight: c.oncePacked(pack, d.OC, d.IC), Bias: c.in(padTo16(c.normal(d.OC))).ptr(),
+		Dst: y.ptr(), SrcImage: x.image, DstImage: y.image,
+		N: int32(d.N), H: int32(d.H), W: int32(d.W), ICB: int32(x.cb()), OCB: int32(y.cb()), ReLU: ReLU,
+		Compact: compact(csrc.OpWino43, pack),
+	}
+	results := []*guarded{y.guarded}
+	if d.H > 1 && d.W > 1 {
+		pool := c.tensor(d.N, d.OC, d.H/2, d.W/2, nil)
+		args.Pool, args.PoolImage = pool.ptr(), pool.image
+		results = append(results, pool.guarded)
+	}
+	if stats {
+		n := c.tasks(csrc.OpWino43, unsafe.Pointer(&args))
+		sums, counts := c.out(n*3*y.cb()*16), c.out(n)
+		args.Stats, args.Counts = sums.ptr(), counts.int32s()
+		results = append(results, sums, counts)
+	}
+	c.once(csrc.OpWino43, unsafe.Pointer(&args))
+	return results
+}
+
+func (c *check) onceFirst() []*guarded {
+	ic, oc := 1+c.IntN(4), c.channels()
+	h, w := c.size(5000)
+	y := c.tensor(2, oc, h, w, nil)
+	args := csrc.First{
+		Src: c.in(c.normal(2 * ic * h * w)).ptr(), Weight: c.oncePacked(csrc.OpPackFirst, oc, ic), Dst: y.ptr(),
+		DstImage: y.image, N: 2, IC: int32(ic), H: int32(h), W: int32(w), OCB: int32(y.cb()),
+	}
+	n := c.tasks(csrc.OpFirst, unsafe.Pointer(&args))
+	sums, counts := c.out(n*3*y.cb()*16), c.out(n)
+	args.Stats, args.Counts = sums.ptr(), counts.int32s()
+	c.once(csrc.OpFirst, unsafe.Pointer(&args))
+	return []*guarded{y.guarded, sums, counts}
+}
+
+func (c *check) onceTConv() []*guarded {
+	d := c.dims()
+	_, act := c.act(d.IC)
+	x, y := c.tensor(d.N, d.IC, d.H, d.W, c.normal(d.N*d.IC*d.H*d.W)), c.tensor(d.N, d.OC, 2*d.H, 2*d.W, nil)
+	args := csrc.TConv{
+		Src: x.ptr(), Act: act, Weight: c.oncePacked(csrc.OpPackTConv, d.OC, d.IC), Bias: c.in(padTo16(c.normal(d.OC))).ptr(),
+		Dst: y.ptr(), SrcImage: x.image, DstImage: y.image,
+		N: int32(d.N), H: int32(d.H), W: int32(d.W), ICB: int32(x.cb()), OCB: int32(y.cb()),
+	}
+	c.once(csrc.OpTConv, unsafe.Pointer(&args))
+	return []*guarded{y.guarded}
+}
+
+func (c *check) onceHead() []*guarded {
+	ch, k := c.channels(), 1+c.IntN(4)
+	h, w := c.size(5000)
+	_, act := c.act(ch)
+	x, y := c.tensor(2, ch, h, w, c.normal(2*ch*h*w)), c.out(2*k*h*w)
+	args := csrc.Head{
+		Src: x.ptr(), Act: act, Weight: c.in(c.normal(k * x.cb() * 16)).ptr(), Bias: c.in(c.normal(k)).ptr(),
+		Logits: y.ptr(), SrcImage: x.image, N: 2, H: int32(h), W: int32(w), CB: int32(x.cb()), K: int32(k),
+	}
+	c.once(csrc.OpHead, unsafe.Pointer(&args))
+	return []*guarded{y}
+}
+
+func (c *check) onceLoss() []*guarded {
+	n := 1 + c.IntN(40000)
+	z, p := c.normal(n), c.out(n)
+	for i := range z {
+		z[i] *= float32(math.Exp2(float64(c.IntN(12) - 4)))
+	}
+	args := csrc.Loss{
+		Z: c.in(z).ptr(), T: c.in(make([]float32, n)).ptr(), P: p.ptr(), Sums: c.out(16 * (n/16384 + 1)).float64s(),
+		Size: int64(n), Stride: int64(n), StrideT: int64(n), N: 1,
+	}
+	c.once(csrc.OpLossFwd, unsafe.Pointer(&args))
+	return []*guarded{p}
+}
