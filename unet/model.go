@@ -379,6 +379,7 @@ func RewriteCard(path string, card Card) error {
 	if err != nil {
 		return &ModelError{path, err.Error(), notAModel}
 	}
+	f.Close() // Windows replaces no open file
 	text, err := json.Marshal(card)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 )
 
 // Options of Prepare.
@@ -76,12 +77,12 @@ func Prepare(ctx context.Context, src *Source, out string, o Options) (*Metadata
 	if err := os.MkdirAll(filepath.Dir(filepath.Clean(out)), 0o755); err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
-	tmp, release, err := temporary(out)
+	tmp, err := temporary(out)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	m, err := write(ctx, src, tmp, set, o)
+	defer tmp.Release()
+	m, err := write(ctx, src, tmp.Name(), set, o)
 	if err != nil {
 		return m, err
 	}
@@ -265,8 +266,8 @@ func writeFile(name string, b []byte) error {
 
 // publish renames tmp to out; replace moves an older set away first and
 // removes it afterwards.
-func publish(tmp, out string, replace bool) error {
-	if err := os.Chmod(tmp, 0o755); err != nil {
+func publish(tmp *atomicfile.Folder, out string, replace bool) error {
+	if err := os.Chmod(tmp.Name(), 0o755); err != nil {
 		return fmt.Errorf("dataset: %w", err)
 	}
 	if !replace {
@@ -274,22 +275,22 @@ func publish(tmp, out string, replace bool) error {
 		if err := os.Remove(out); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("dataset: %w", err)
 		}
-		if err := os.Rename(tmp, out); err != nil {
+		if err := tmp.Rename(out); err != nil {
 			return fmt.Errorf("dataset: %w", err)
 		}
 		syncFolder(filepath.Dir(out))
 		return nil
 	}
-	dir, release, err := temporary(out)
+	beside, err := temporary(out)
 	if err != nil {
 		return err
 	}
-	defer release()
-	away := filepath.Join(dir, "old")
+	defer beside.Release()
+	away := filepath.Join(beside.Name(), "old")
 	if err := os.Rename(out, away); err != nil {
 		return fmt.Errorf("dataset: %w", err)
 	}
-	if err := os.Rename(tmp, out); err != nil {
+	if err := tmp.Rename(out); err != nil {
 		return fmt.Errorf("dataset: %w", errors.Join(err, os.Rename(away, out)))
 	}
 	syncFolder(filepath.Dir(out))
@@ -299,12 +300,13 @@ func publish(tmp, out string, replace bool) error {
 	return nil
 }
 
-// temporary makes a folder beside out, see imageio.TemporaryFolder.
-func temporary(out string) (dir string, release func(), err error) {
-	if dir, release, err = imageio.TemporaryFolder(filepath.Clean(out)); err != nil {
-		err = fmt.Errorf("dataset: cannot write beside %s: %w", out, err)
+// temporary makes a folder beside out, see atomicfile.TemporaryFolder.
+func temporary(out string) (*atomicfile.Folder, error) {
+	dir, err := atomicfile.TemporaryFolder(filepath.Clean(out))
+	if err != nil {
+		return nil, fmt.Errorf("dataset: cannot write beside %s: %w", out, err)
 	}
-	return dir, release, err
+	return dir, nil
 }
 
 // syncFolder makes a rename in a folder durable where the system can; the

@@ -27,8 +27,3 @@ func WriteFile(path string, write func(io.Writer) error) error {
 
 // TryLock is that of package atomicfile.
 func TryLock(f *os.File) error { return atomicfile.TryLock(f) }
-
-// TemporaryFolder is that of package atomicfile.
-func TemporaryFolder(path string) (dir string, release func(), err error) {
-	return atomicfile.TemporaryFolder(path)
-}

@@ -33,9 +33,8 @@ func WriteFile(path string, write func(io.Writer) error) error {
 
 // File is a temporary file that takes its name on Commit.
 type File struct {
-	f    *os.File
+	f    *temporary
 	path string
-	done bool
 }
 
 // Create starts the file path; see WriteFile. Call Commit or Abort.
@@ -69,19 +68,11 @@ func (a *File) Commit() error {
 		if err := a.f.Sync(); err != nil {
 			return err
 		}
-		// Windows renames no open file. Elsewhere closing would end the lock
-		// while the file still has its temporary name.
-		if runtime.GOOS == "windows" {
-			if err := a.f.Close(); err != nil {
-				return err
-			}
-		}
-		return os.Rename(a.f.Name(), a.path)
+		return a.f.rename(a.path)
 	}()
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", a.path, err)
 	}
-	a.done = true
 	a.f.Close() // its bytes are on disk
 	// The rename itself is durable only once the folder is synced. Some file
 	// systems refuse that; the content is safe either way.
@@ -93,9 +84,4 @@ func (a *File) Commit() error {
 }
 
 // Abort removes the temporary file unless it has been committed.
-func (a *File) Abort() {
-	if !a.done {
-		a.f.Close()
-		os.Remove(a.f.Name())
-	}
-}
+func (a *File) Abort() { a.f.release() }

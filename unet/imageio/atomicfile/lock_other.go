@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !unix && !windows
 
 package atomicfile
 
@@ -7,6 +7,5 @@ import (
 	"os"
 )
 
-// TryLock fails: there is no lock here that other processes respect and that
-// does not keep the file from being renamed.
+// TryLock fails: package os has no locks here.
 func TryLock(*os.File) error { return errors.ErrUnsupported }

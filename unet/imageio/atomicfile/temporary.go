@@ -10,8 +10,8 @@ import (
 )
 
 // What is being written has a name of its own, .NAME.NUMBER.unet.tmp, until it
-// is whole, and is locked for as long. Where a process was killed the name
-// stays and the lock does not: that, and no age by some clock, tells what may
+// is whole, and its process holds it for as long. Where a process was killed the
+// name stays and the hold does not: that, and no age by some clock, tells what may
 // be removed.
 
 // ErrLocked says that a lock is held by another process or file.
@@ -23,9 +23,14 @@ const temporarySuffix = ".unet.tmp"
 // left; once is enough, and reading a folder for each of its files is slow.
 var swept sync.Map
 
-// createTemporary makes the temporary file of path, or folder, open and
-// locked.
-func createTemporary(path string, folder bool) (*os.File, error) {
+// temporary is a file or folder that its process holds under a temporary name.
+type temporary struct {
+	*os.File
+	renamed bool
+}
+
+// createTemporary makes the temporary file of path, or folder, open and held.
+func createTemporary(path string, folder bool) (*temporary, error) {
 	dir, base := filepath.Dir(path), filepath.Base(path)
 	key, err := filepath.Abs(dir)
 	if err != nil {
@@ -36,81 +41,69 @@ func createTemporary(path string, folder bool) (*os.File, error) {
 	}
 	pattern := "." + base + ".*" + temporarySuffix
 	for range 100 {
-		f, err := openTemporary(dir, pattern, folder)
+		name, err := newName(dir, pattern, folder)
 		if err != nil {
 			return nil, err
 		}
-		// Between its making and its locking, another process may have
-		// taken it for a stale one.
-		if err := TryLock(f); !errors.Is(err, ErrLocked) && sameFile(f) {
-			return f, nil
+		// Before it is held, another process may take it for a stale one.
+		t, err := hold(name, folder)
+		if !errors.Is(err, ErrLocked) {
+			return t, err
 		}
-		f.Close()
 	}
 	return nil, fmt.Errorf("temporary files in %s vanish at once", dir)
 }
 
-func openTemporary(dir, pattern string, folder bool) (*os.File, error) {
-	if !folder {
-		return os.CreateTemp(dir, pattern)
+func newName(dir, pattern string, folder bool) (string, error) {
+	if folder {
+		return os.MkdirTemp(dir, pattern)
 	}
-	name, err := os.MkdirTemp(dir, pattern)
+	f, err := os.CreateTemp(dir, pattern)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		os.Remove(name)
-	}
-	return f, err
-}
-
-// sameFile says that the name of an open file still means that file.
-func sameFile(f *os.File) bool {
-	a, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	b, err := os.Lstat(f.Name())
-	return err == nil && os.SameFile(a, b)
+	return f.Name(), f.Close()
 }
 
 // removeStale removes the temporary files and folders in dir that no process
-// holds. What it cannot open or lock stays.
+// holds. What it cannot open stays.
 func removeStale(dir string) {
 	list, _ := os.ReadDir(dir) // as far as it can be read
 	for _, e := range list {
-		flag := os.O_RDWR // some network file systems lock nothing less
-		if e.IsDir() {
-			flag = os.O_RDONLY
+		if strings.HasPrefix(e.Name(), ".") && strings.HasSuffix(e.Name(), temporarySuffix) && (e.IsDir() || e.Type().IsRegular()) {
+			removeUnheld(filepath.Join(dir, e.Name()), e.IsDir())
 		}
-		if !strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), temporarySuffix) || !e.IsDir() && !e.Type().IsRegular() {
-			continue
-		}
-		name := filepath.Join(dir, e.Name())
-		f, err := os.OpenFile(name, flag, 0)
-		if err != nil {
-			continue
-		}
-		if TryLock(f) == nil && sameFile(f) {
-			os.RemoveAll(name)
-		}
-		f.Close()
 	}
 }
 
-// TemporaryFolder makes a folder beside path, in which something can be
-// prepared that appears under its name by renaming. Release ends that: it
-// removes the folder unless it has been renamed.
-func TemporaryFolder(path string) (dir string, release func(), err error) {
-	f, err := createTemporary(path, true)
+// Folder is a folder beside its final place, in which something can be prepared
+// that appears there as a whole.
+type Folder struct{ t *temporary }
+
+// TemporaryFolder makes the Folder that is to become path.
+func TemporaryFolder(path string) (*Folder, error) {
+	t, err := createTemporary(path, true)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	return f.Name(), func() {
-		if sameFile(f) {
-			os.RemoveAll(f.Name())
-		}
-		f.Close()
-	}, nil
+	return &Folder{t}, nil
+}
+
+// Name returns the path of the folder as long as it is temporary.
+func (f *Folder) Name() string { return f.t.Name() }
+
+// Rename gives the folder its place. Nothing, or on Unix an empty folder, may be
+// there.
+func (f *Folder) Rename(path string) error { return f.t.rename(path) }
+
+// Release removes the folder unless it has been renamed.
+func (f *Folder) Release() { f.t.release() }
+
+// release ends the hold and removes what has not been renamed.
+func (t *temporary) release() {
+	if t.renamed {
+		t.Close()
+		return
+	}
+	t.remove()
 }

@@ -102,8 +102,10 @@ func TestHostileZarr(t *testing.T) {
 	t.Run("link out", func(t *testing.T) {
 		dir := t.TempDir()
 		os.WriteFile(filepath.Join(dir, ".zarray"), []byte(zarray), 0o600)
-		if err := os.Symlink(outside, filepath.Join(dir, "0.0")); err != nil {
-			t.Skip(err)
+		link := filepath.Join(dir, "0.0")
+		err := os.Symlink(outside, link)
+		if st, _ := os.Lstat(link); err != nil || st.Mode()&os.ModeSymlink == 0 {
+			t.Skip("no symbolic links here:", err)
 		}
 		if err := readFirst(dir); err == nil {
 			t.Fatal("a link out of the folder was followed")
