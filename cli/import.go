@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+	"path/filepath"
 	"strings"
 
 	"unet/unet"
@@ -11,14 +13,18 @@ import (
 
 func importCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "import",
-		Usage:     "take over a U-Net trained elsewhere, from ONNX",
-		UsageText: "unet import FILE.onnx --out MODEL [options]",
+		Name:  "import",
+		Usage: "take over a U-Net trained elsewhere, from ONNX",
+		UsageText: "unet import FILE.onnx --out MODEL [options]\n" +
+			"unet import --like MODEL --concat ORDER FILE.safetensors --out MODEL",
 		Description: "Reads a U-Net as PyTorch (torch.onnx) or Keras (tf2onnx) export it: 3x3 convolutions\n" +
 			"with ReLU, with or without batch-norm, 2x2 max-pools, 2x2 transposed convolutions or\n" +
 			"nearest upsampling, skip connections, a 1x1 convolution and sigmoid. The model\n" +
 			"predicts the same maps and can be trained further; a network that cannot be taken\n" +
-			"over exactly is refused. Say how its images were normalised: that is not in a graph.",
+			"over exactly is refused. Say how its images were normalised: that is not in a graph.\n" +
+			"With --like, FILE holds the bare weights of a network of the same shapes, a PyTorch\n" +
+			"state dict or the weights of a Keras model by path; thresholds and normalisation\n" +
+			"are those of the model named. Look through the list of what was matched.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "model `FILE` to write (.safetensors)"},
 			&cli.StringFlag{Name: "heads", Usage: "`NAMES` of the maps in order: foreground, border, distance", DefaultText: "by the names of the outputs; of one map, foreground"},
@@ -28,6 +34,8 @@ func importCommand() *cli.Command {
 			&cli.Float64Flag{Name: "high", Value: 99.8, Usage: "the percentile that becomes 1"},
 			&cli.Float64Flag{Name: "scale", Value: 1, Usage: "input value of a normalised sample of 1 (255: the network was trained on 0 to 255)"},
 			&cli.IntFlag{Name: "size", Usage: "side of the square to which images were resized in training (0: native scale)"},
+			&cli.StringFlag{Name: "like", Usage: "FILE holds bare weights for the network of `MODEL`: a file, paper or nuclei"},
+			&cli.StringFlag{Name: "concat", Usage: "what a decoder's input begins with, which bare weights do not tell: `ORDER` is skip,up or up,skip"},
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the model", DefaultText: "the file's"},
 		},
 		Action: importModel,
@@ -46,6 +54,9 @@ func importModel(c *cli.Context) error {
 	}
 	if err := notOver(out, file); err != nil {
 		return err
+	}
+	if c.IsSet("like") {
+		return importState(c, file, out)
 	}
 	o := onnx.Options{
 		Logits: c.Bool("logits"), Scale: c.Float64("scale"), Name: c.String("name"),
@@ -85,6 +96,53 @@ func importModel(c *cli.Context) error {
 	}
 	a := summary.Arch
 	t.printf("network  depth %d, width %d, %d parameters, maps %s\n", a.Depth, a.Width, summary.Parameters, strings.Join(a.Heads, ", "))
+	t.printf("%s written\n", out)
+	return nil
+}
+
+// importState takes bare weights over.
+func importState(c *cli.Context, file, out string) error {
+	t := term(c)
+	order := c.String("concat")
+	if order != "skip,up" && order != "up,skip" {
+		return withHint(usagef("--concat %q: the weights do not tell whether decoders join the skip connection first or last", order),
+			"torch.cat([skip, x]) is --concat skip,up; torch.cat([x, skip]) is --concat up,skip")
+	}
+	for _, name := range []string{"heads", "logits", "normalise", "low", "high", "scale", "size"} {
+		if c.IsSet(name) {
+			return usagef("--%s is for ONNX files: with --like, the model named says it", name)
+		}
+	}
+	name := c.String("like")
+	if name == unet.Paper || name == unet.Nuclei {
+		name = "embedded:" + name
+	}
+	like, err := modelFor(name)
+	if err != nil {
+		return err
+	}
+	card := like.Card
+	like.Params.Free()
+	if card.Name = c.String("name"); card.Name == "" {
+		card.Name = stem(filepath.Base(file))
+	}
+	m, matched, err := onnx.ReadState(file, card, order == "skip,up")
+	if err != nil {
+		return err
+	}
+	defer m.Params.Free()
+	if err := m.Save(out, false); err != nil {
+		return err
+	}
+	if t.json {
+		return t.writeJSON(struct {
+			File    string      `json:"file"`
+			Matched [][2]string `json:"matched"`
+		}{out, matched})
+	}
+	for _, pair := range matched {
+		t.notef("%s", fmt.Sprintf("%-40s %s", pair[0], pair[1]))
+	}
 	t.printf("%s written\n", out)
 	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"sort"
 )
 
@@ -93,6 +95,12 @@ type tensorEntry struct {
 // claim to be of any size: what follows is read by f.read, after the caller has
 // found f.values sensible.
 func readHeader(r io.Reader, size int64) (*tensorFile, error) {
+	return readHeaderOf(r, size, map[string]int64{"F32": 4, "F16": 2})
+}
+
+// readHeaderOf is readHeader for a file of the element types whose widths are
+// given.
+func readHeaderOf(r io.Reader, size int64, widths map[string]int64) (*tensorFile, error) {
 	var n [8]byte
 	if _, err := io.ReadFull(r, n[:]); err != nil {
 		return nil, errTruncated
@@ -124,9 +132,9 @@ func readHeader(r io.Reader, size int64) (*tensorFile, error) {
 		if err := json.Unmarshal(msg, &e.tensorHeader); err != nil {
 			return nil, fmt.Errorf("damaged header of tensor %q: %w", name, err)
 		}
-		width := map[string]int64{"F32": 4, "F16": 2}[e.DType]
+		width := widths[e.DType]
 		if width == 0 {
-			return nil, fmt.Errorf("tensor %q has type %q, only F32 and F16 are known", name, e.DType)
+			return nil, fmt.Errorf("tensor %q has type %q, known are %q", name, e.DType, slices.Sorted(maps.Keys(widths)))
 		}
 		for _, d := range e.Shape {
 			if d < 0 || d > size || d > 0 && e.count > size/d {
@@ -196,6 +204,57 @@ func (f *tensorFile) read(r io.Reader) ([]tensor, error) {
 				}
 				i++
 			}
+		}
+		list = append(list, t)
+	}
+	return list, nil
+}
+
+// Tensor is one named array of numbers.
+type Tensor struct {
+	Name  string
+	Shape []int
+	Data  []float32
+}
+
+// ReadTensors reads the arrays of any safetensors file of the given size in
+// bytes, which other programs write, too, in the order of their data; integers
+// are passed over.
+func ReadTensors(r io.Reader, size int64) ([]Tensor, error) {
+	widths := map[string]int64{"F32": 4, "F16": 2, "BF16": 2, "F64": 8, "I64": 8}
+	f, err := readHeaderOf(r, size, widths)
+	if err != nil {
+		return nil, err
+	}
+	var list []Tensor
+	for _, e := range f.entries {
+		if e.DType == "I64" { // PyTorch counts the batches of a batch-norm
+			if _, err := io.CopyN(io.Discard, r, 8*e.count); err != nil {
+				return nil, errTruncated
+			}
+			continue
+		}
+		t := Tensor{Name: e.name, Data: make([]float32, 0, min(e.count, 1<<16))}
+		for _, d := range e.Shape {
+			t.Shape = append(t.Shape, int(d))
+		}
+		b := make([]byte, widths[e.DType])
+		for range e.count {
+			if _, err := io.ReadFull(r, b); err != nil {
+				return nil, errTruncated
+			}
+			var v float32
+			switch e.DType {
+			case "F32":
+				v = math.Float32frombits(binary.LittleEndian.Uint32(b))
+			case "F16":
+				v = fromHalf(binary.LittleEndian.Uint16(b))
+			case "BF16":
+				v = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16)
+			case "F64":
+				v = float32(math.Float64frombits(binary.LittleEndian.Uint64(b)))
+			}
+			t.Data = append(t.Data, v)
 		}
 		list = append(list, t)
 	}
