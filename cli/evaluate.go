@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -46,155 +45,127 @@ func evaluateCommand() *cli.Command {
 	}
 }
 
-// evaluateResult is metrics.json and the output of --json.
-type evaluateResult struct {
-	Program string              `json:"program"`
-	Model   evaluatedModel      `json:"model"`
-	Set     evaluatedSet        `json:"set"`
-	Tuning  *evaluate.Tuning    `json:"tuning,omitempty"`
-	Notes   []string            `json:"notes,omitempty"`
-	Results evaluate.Evaluation `json:"results"`
-}
-
-type evaluatedModel struct {
-	File   string `json:"file"`
-	Name   string `json:"name"`
-	Kind   string `json:"kind"`
-	SHA256 string `json:"sha256"` // of the file as read
-	// Precision of what the network multiplies.
-	Precision string `json:"precision"`
-}
-
-type evaluatedSet struct {
-	Dir    string `json:"dir"`
-	Source string `json:"source"`
-	SHA256 string `json:"sha256"`
-	Size   int    `json:"size"` // 0: native
-	Seed   uint64 `json:"seed"`
-}
-
+// runEvaluate is the command.
 func runEvaluate(c *cli.Context) error {
 	if c.IsSet("solution") {
 		return evaluateSolution(c)
 	}
-	t := term(c)
 	dir, err := oneArgument(c, "the folder of a prepared set")
 	if err != nil {
 		return err
 	}
-	file := c.String("model")
-	builtIn := file == "" || strings.HasPrefix(file, "embedded")
-	if c.Bool("tune") && builtIn {
+	o := evaluate.Options{File: c.String("model"), TTA: c.Bool("tta"), Tune: c.Bool("tune"), Out: c.String("out"),
+		Samples: c.Int("samples"), Program: version()}
+	builtIn := o.File == "" || strings.HasPrefix(o.File, "embedded")
+	if o.Tune && builtIn {
 		return withHint(usagef("--tune changes a model file, and the built-in model is none"), "give the file with --model")
 	}
-	if n := c.Int("samples"); n < 1 || n > 50 {
-		return usagef("--samples %d: 1 to 50", n)
+	if o.Samples < 1 || o.Samples > 50 {
+		return usagef("--samples %d: 1 to 50", o.Samples)
 	}
-	set, err := dataset.Open(dir)
+	w, err := openWork(c, dir, o.File)
 	if err != nil {
 		return err
 	}
-	m, err := modelFor(file)
+	defer w.close()
+	o.Engine, o.Set, o.Model = w.engine, w.set, w.model
+	if o.Set, o.Splits, err = evaluatedSplits(c, o.Set, o.Model); err != nil {
+		return err
+	}
+	numbers, err := precision(c, o.Model)
 	if err != nil {
 		return err
 	}
-	defer m.Params.Free()
+	o.BFloat16 = numbers == precisionBFloat16
+	warnPrecision(c, o.Engine, numbers)
+	if builtIn {
+		o.File = "built-in: " + weights.DefaultName
+		if name, ok := strings.CutPrefix(c.String("model"), "embedded:"); ok {
+			o.File = "built-in: " + name
+		}
+	}
+	t := term(c)
+	r, err := evaluate.Run(c.Context, o, &evaluateObserver{terminal: t})
+	if err != nil {
+		return err
+	}
+	if t.json {
+		return t.writeJSON(r)
+	}
+	return printEvaluation(t, r, o.Out)
+}
+
+// evaluateObserver prints how an evaluation goes.
+type evaluateObserver struct {
+	*terminal
+	bar   *progress
+	stage evaluate.Stage // that bar is about
+}
+
+func (t *evaluateObserver) Progress(p evaluate.Progress) {
+	unit, note := "images", ""
+	if p.Stage == evaluate.Trying {
+		unit, note = "trials", fmt.Sprintf("mean of MeanAP and KaggleScore %.4f", p.Best)
+	}
+	if t.bar == nil || t.stage != p.Stage {
+		t.bar, t.stage = t.progress(string(p.Stage), unit, p.Total, 0), p.Stage
+	}
+	t.bar.update(p.Done, note)
+}
+
+func (t *evaluateObserver) Note(text string) { t.notef("note: %s", text) }
+func (t *evaluateObserver) Warn(text string) { t.warnf("%s", text) }
+
+// printEvaluation shows the result on a terminal of 80 columns.
+func printEvaluation(t *terminal, r *evaluate.Report, out string) error {
+	if u := r.Tuning; u != nil {
+		t.printf("tuned on %s of val\n", count(u.Images, "image"))
+		t.printf("  mask threshold %.3g -> %.3g, pixel F1 %.4f -> %.4f\n", u.Threshold.Before, u.Threshold.After, u.F1.Before, u.F1.After)
+		t.printf("  nuclei: %s\n       -> %s\n", evaluate.ParamsText(r.Model.Kind, u.Before), evaluate.ParamsText(r.Model.Kind, u.After))
+		t.printf("  mean of MeanAP and KaggleScore: %.4f -> %.4f\n\n", u.AP.Before, u.AP.After)
+	}
+	for i, tab := range r.Tables() {
+		if i > 0 {
+			t.printf("\n")
+		}
+		if err := t.table(tab); err != nil {
+			return err
+		}
+	}
+	ev, m := &r.Results, r.Main()
+	if n := len(m.Sources); n > 0 {
+		t.printf("\nKaggleScore on %s, mean over %s: %.4f\n", m.Name, count(n, "source"), m.SourceScore)
+	}
+	t.printf("\nmask threshold %.3g (best F1 on %s: %.4f at %.3g)\n", ev.Threshold, m.Name, m.Best.F1, m.Best.Threshold)
+	t.printf("nuclei: %s\n", evaluate.ParamsText(r.Model.Kind, ev.Instance))
+	if out != "" {
+		t.printf("\nreport %s\n", evaluate.Page(out))
+	}
+	return nil
+}
+
+// evaluatedSplits returns the splits to score and the set, of which
+// --split-by source leaves the sources that the model has not seen.
+func evaluatedSplits(c *cli.Context, set *dataset.Set, m *unet.Model) (*dataset.Set, []string, error) {
 	wanted := c.String("split")
-	if by, err := splitBySource(c); err != nil {
-		return err
-	} else if by {
+	by, err := splitBySource(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if by {
 		left := m.Card.Training.LeftOut
 		if len(left) == 0 {
-			return withHint(usagef("--split-by source: no source was left out when this model was trained"), "train one with `unet train --split-by source`")
+			return nil, nil, withHint(usagef("--split-by source: no source was left out when this model was trained"), "train one with `unet train --split-by source`")
 		}
 		if set, err = set.LeaveOut(left); err != nil {
-			return err
+			return nil, nil, err
 		}
 		if wanted == "" {
 			wanted = dataset.Test
 		}
 	}
 	splits, err := parseSplits(wanted, set)
-	if err != nil {
-		return err
-	}
-	numbers, err := precision(c, m)
-	if err != nil {
-		return err
-	}
-	e, err := newEngine(c)
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-	p := unet.NewPredictor(e, m)
-	defer p.Close()
-	p.Flips = c.Bool("tta")
-	setPrecision(c, e, p, numbers)
-	if out := c.String("out"); out != "" {
-		if err := os.MkdirAll(out, 0o777); err != nil {
-			return err
-		}
-	}
-
-	r := &evaluateResult{Program: version(), Notes: evaluationNotes(m.Card, set),
-		Model: evaluatedModel{file, m.Card.Name, m.Card.Kind, m.SHA256, numbers},
-		Set:   evaluatedSet{dir, set.Meta.Source.Name, set.Meta.Source.SHA256, set.Meta.Settings.Size, set.Meta.Settings.Seed}}
-	if builtIn {
-		r.Model.File = "built-in"
-		if file == "" || file == "embedded" {
-			r.Model.File += ": " + weights.DefaultName
-		} else {
-			r.Model.File += strings.TrimPrefix(file, "embedded")
-		}
-	}
-	for _, n := range r.Notes {
-		t.notef("note: %s", n)
-	}
-	if c.Bool("tune") {
-		bar := t.progress("predicting val", "images", len(set.Split(dataset.Val)), 0)
-		trying := t.progress("tuning", "trials", evaluate.TuneTrials, 0)
-		r.Tuning, err = evaluate.Tune(c.Context, p, set, func(done, total int) { bar.update(done, "") },
-			func(done int, ap float64) { trying.update(min(done, evaluate.TuneTrials), fmt.Sprintf("AP %.4f", ap)) })
-		if err != nil {
-			return err
-		}
-		if n := r.Tuning.Images; n < 5 {
-			t.warnf("thresholds from %s may not suit others: prepare the set with more for val", count(n, "image"))
-		}
-	}
-	total := 0
-	for _, s := range splits {
-		total += len(set.Split(s))
-	}
-	bar := t.progress("evaluating", "images", total, 0)
-	ev, err := evaluate.Score(c.Context, p, set, evaluate.ScoreOptions{Splits: splits,
-		Progress: func(done, _ int) { bar.update(done, "") }})
-	if err != nil {
-		return err
-	}
-	r.Results = *ev
-	if r.Tuning != nil {
-		m.Card.Training.Metrics = cardMetrics(m.Card.Training.Metrics, ev)
-		if err := unet.RewriteCard(file, m.Card); err != nil {
-			return err
-		}
-	}
-	if out := c.String("out"); out != "" {
-		if err := writeEvaluation(c.Context, t, out, r, p, set, c.Int("samples")); err != nil {
-			return err
-		}
-	}
-	if t.json {
-		return t.writeJSON(r)
-	}
-	if err := printEvaluation(t, r); err != nil {
-		return err
-	}
-	if out := c.String("out"); out != "" {
-		t.printf("\nreport %s\n", filepath.Join(out, "index.html"))
-	}
-	return nil
+	return set, splits, err
 }
 
 // splitBySource reads --split-by.
@@ -236,32 +207,6 @@ func parseSplits(s string, set *dataset.Set) ([]string, error) {
 	return list, nil
 }
 
-// evaluationNotes says what makes scores on a set differ from what a reader
-// would expect.
-func evaluationNotes(card unet.Card, set *dataset.Set) []string {
-	size := set.Meta.Settings.Size
-	var notes []string
-	switch {
-	case card.Input.Size == 0 && size > 0:
-		notes = append(notes, fmt.Sprintf("the set was resized to %dx%d, but the model works at native scale: prepare the set with --size native", size, size))
-	case card.Input.Size > 0 && size != card.Input.Size:
-		notes = append(notes, fmt.Sprintf("the model sees images resized to %dx%d; its maps are scored at the size of the images", card.Input.Size, card.Input.Size))
-	}
-	return notes
-}
-
-// cardMetrics renews the validation figures of a model's card.
-func cardMetrics(old map[string]float64, ev *evaluate.Evaluation) map[string]float64 {
-	for i := range ev.Splits {
-		if s := &ev.Splits[i]; s.Name == dataset.Val {
-			px, n := s.All.Pixels, s.All.Nuclei
-			return map[string]float64{"loss": s.All.Loss, "accuracy": px.Accuracy, "f1": px.F1, "iou": px.IoU,
-				"ap": n.Kaggle, "ap50": n.Pooled[0].AP}
-		}
-	}
-	return old
-}
-
 // evaluateSolution scores a table of run lengths.
 func evaluateSolution(c *cli.Context) error {
 	t := term(c)
@@ -297,7 +242,7 @@ func evaluateSolution(c *cli.Context) error {
 	if t.json {
 		return t.writeJSON(s)
 	}
-	if err := t.table(iouTable(&s.Scores)); err != nil {
+	if err := t.table(s.Scores.Table()); err != nil {
 		return err
 	}
 	n := s.Scores

@@ -54,7 +54,7 @@ func TestEvaluateReport(t *testing.T) {
 					t.Errorf("line of %d characters: %s", n, line)
 				}
 			}
-			var r evaluateResult
+			var r evaluate.Report
 			readJSON(t, filepath.Join(out, "metrics.json"), &r)
 			var names []string
 			images := 0
@@ -140,10 +140,10 @@ func TestEvaluateTune(t *testing.T) {
 	}
 }
 
-func evaluateJSON(t *testing.T, args ...string) *evaluateResult {
+func evaluateJSON(t *testing.T, args ...string) *evaluate.Report {
 	t.Helper()
 	stdout, _ := mustRun(t, exitOK, append([]string{"evaluate", "--json", "-q"}, args...)...)
-	r := new(evaluateResult)
+	r := new(evaluate.Report)
 	if err := json.Unmarshal([]byte(stdout), r); err != nil {
 		t.Fatal(err)
 	}

@@ -193,7 +193,7 @@ func inspectSource(ctx context.Context, t *terminal, name string, n int) (*datas
 // diameter of nuclei in pixels, its median and 5th and 95th percentile.
 func inspectionTable(m *dataset.Metadata) *report.Table {
 	t := &report.Table{Columns: append([]report.Column{{Name: "kind"}},
-		numeric("images", "nuclei", "/image", "diam.", "5 %", "95 %", "area", "contrast")...)}
+		report.Numeric("images", "nuclei", "/image", "diam.", "5 %", "95 %", "area", "contrast")...)}
 	row := func(k *dataset.KindStats) {
 		px := func(v float64) string {
 			if k.Diameter.N == 0 {
@@ -270,7 +270,7 @@ func inspection(r *inspectResult, m *dataset.Metadata, samples map[string][]*dat
 		k := &m.Stats.Kinds[i]
 		v := reportKind(k, nuclei[k.Kind])
 		for _, s := range samples[k.Kind] {
-			v.Samples = append(v.Samples, report.Sample{Name: shortID(s.ID), Kind: s.Kind, Image: s.Image, Truth: s.Labels})
+			v.Samples = append(v.Samples, report.Sample{Name: report.ShortName(s.ID), Kind: s.Kind, Image: s.Image, Truth: s.Labels})
 		}
 		in.Kinds = append(in.Kinds, v)
 	}
@@ -290,14 +290,6 @@ func reportKind(k *dataset.KindStats, nuclei []float64) report.Kind {
 		v.AreaMedian, v.AreaP5, v.AreaP95 = math.NaN(), math.NaN(), math.NaN()
 	}
 	return v
-}
-
-// shortID cuts long names, such as Kaggle's, for captions.
-func shortID(id string) string {
-	if r := []rune(id); len(r) > 32 {
-		return string(r[:12]) + "…"
-	}
-	return id
 }
 
 // writeInspection writes the files of --out.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"unet/unet/dataset"
 	"unet/unet/evaluate"
 
 	"github.com/urfave/cli/v2"
@@ -24,12 +23,12 @@ func quantizeCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FILE` to write", DefaultText: "MODEL with -int8 in its name"},
 			&cli.IntFlag{Name: "images", Value: 32, Usage: "training images to measure ranges on"},
 		},
-		Action: quantize,
+		Action: runQuantize,
 	}
 }
 
-// quantize is the command.
-func quantize(c *cli.Context) error {
+// runQuantize is the command.
+func runQuantize(c *cli.Context) error {
 	t := term(c)
 	if c.NArg() != 2 {
 		return usagef("give a model and the folder of a prepared set")
@@ -47,21 +46,12 @@ func quantize(c *cli.Context) error {
 	default:
 		out = stem(file) + "-int8.safetensors"
 	}
-	set, err := dataset.Open(dir)
+	w, err := openWork(c, dir, file)
 	if err != nil {
 		return err
 	}
-	m, err := modelFor(file)
-	if err != nil {
-		return err
-	}
-	defer m.Params.Free()
-	e, err := newEngine(c)
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-	q, err := evaluate.Quantize(c.Context, e, m, set, images, func(q *evaluate.Quantization) {
+	defer w.close()
+	q, err := evaluate.Quantize(c.Context, w.engine, w.model, w.set, images, func(q *evaluate.Quantization) {
 		t.notef("Kaggle score %.4f and Dice %.4f with %d layers in float, ranges cut to %g", q.APAfter, q.DiceAfter, len(q.FloatLayers), q.Clip)
 	})
 	if err != nil {

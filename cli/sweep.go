@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"unet/unet"
-	"unet/unet/dataset"
 	"unet/unet/report"
 	"unet/unet/train"
 
@@ -47,12 +46,15 @@ func runSweep(c *cli.Context) error {
 	if o.Out == "" {
 		return usagef("--out is missing: the folder of the sweep")
 	}
-	if o.Set, err = dataset.Open(dir); err != nil {
-		return err
-	}
 	if o.Vary, err = parseVary(c.StringSlice("vary")); err != nil {
 		return err
 	}
+	w, err := openWork(c, dir)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	o.Set, o.Engine = w.set, w.engine
 	o.Base, err = train.ReadConfig(c.String("config"), train.Defaults{Kind: c.String("kind"), Preset: "quick", Size: o.Set.Meta.Settings.Size})
 	if err == nil {
 		err = setOptions(c, &o.Base)
@@ -60,10 +62,6 @@ func runSweep(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.Engine, err = newEngine(c); err != nil {
-		return err
-	}
-	defer o.Engine.Close()
 	t := term(c)
 	s, err := train.Sweep(c.Context, o, &trainObserver{terminal: t})
 	if errors.Is(err, errInterrupted) {

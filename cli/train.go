@@ -81,10 +81,13 @@ func runTrain(c *cli.Context) error {
 	if o.Out == "" {
 		return usagef("--out is missing: the folder of the run")
 	}
-	if o.Set, err = dataset.Open(dir); err != nil {
+	w, err := openWork(c, dir)
+	if err != nil {
 		return err
 	}
-	if o.Set, o.LeftOut, err = leaveOut(c, o.Set); err != nil {
+	defer w.close()
+	o.Engine = w.engine
+	if o.Set, o.LeftOut, err = leaveOut(c, w.set); err != nil {
 		return err
 	}
 	if o.Config, err = trainConfig(c, o.Set); err != nil {
@@ -96,10 +99,6 @@ func runTrain(c *cli.Context) error {
 		}
 		defer o.From.Params.Free()
 	}
-	if o.Engine, err = newEngine(c); err != nil {
-		return err
-	}
-	defer o.Engine.Close()
 	t := term(c)
 	s, err := train.Run(c.Context, o, &trainObserver{terminal: t})
 	if errors.Is(err, errInterrupted) {

@@ -32,8 +32,8 @@ type Change struct {
 	After  float64 `json:"after"`
 }
 
-// TuneTrials is about how many trials Tune needs.
-const TuneTrials = 110
+// tuneTrials is about how many trials Tune needs.
+const tuneTrials = 110
 
 // tunePixels bounds the maps held in memory for tuning; of a larger
 // validation split every k-th image is used.

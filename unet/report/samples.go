@@ -263,3 +263,11 @@ func (v *view) heat() *image.RGBA {
 	}
 	return resize(Heat(v.prob, v.w, v.h, 0, 1), v.base.Rect.Dx(), v.base.Rect.Dy())
 }
+
+// ShortName cuts long names, such as Kaggle's, for captions.
+func ShortName(id string) string {
+	if r := []rune(id); len(r) > 32 {
+		return string(r[:12]) + "…"
+	}
+	return id
+}

@@ -208,3 +208,12 @@ func Sparkline(values []float64, width int) string {
 	}
 	return string(out)
 }
+
+// Numeric returns columns of numbers.
+func Numeric(names ...string) []Column {
+	var list []Column
+	for _, n := range names {
+		list = append(list, Column{Name: n, Numeric: true})
+	}
+	return list
+}

@@ -1,0 +1,200 @@
+package evaluate
+
+import (
+	"cmp"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"unet/unet"
+	"unet/unet/dataset"
+	"unet/unet/imageio"
+	"unet/unet/metrics"
+	"unet/unet/report"
+)
+
+// Main returns the split that curves and pictures are of: the validation
+// split where it was scored.
+func (r *Report) Main() *SplitScores {
+	ev := &r.Results
+	for _, name := range []string{dataset.Val, dataset.Test, dataset.Train} {
+		for i := range ev.Splits {
+			if ev.Splits[i].Name == name {
+				return &ev.Splits[i]
+			}
+		}
+	}
+	return nil
+}
+
+// trainSplit is the split of the training images, nil unless it was scored
+// beside the main one.
+func trainSplit(ev *Evaluation, main *SplitScores) *SplitScores {
+	for i := range ev.Splits {
+		if s := &ev.Splits[i]; s.Name == dataset.Train && s != main {
+			return s
+		}
+	}
+	return nil
+}
+
+// write writes the files of o.Out.
+func (r *Report) write(ctx context.Context, o Options, p *unet.Predictor) error {
+	m := r.Main()
+	sets, err := pictureSets(ctx, p, o.Set, m, trainSplit(&r.Results, m), o.Samples)
+	if err != nil {
+		return err
+	}
+	in := r.evaluation()
+	for _, s := range sets {
+		in.Sheets = append(in.Sheets, s.SampleSet)
+	}
+	page, err := report.EvaluationPage(in)
+	if err != nil {
+		return err
+	}
+	for i := range r.Results.Splits {
+		s := &r.Results.Splits[i]
+		sec := page.Section("Details of " + s.Name)
+		if s != m {
+			sec.Table(pixelTable("Pixels", "kind", s.Kinds))
+			sec.Table(nucleusTable("Nuclei", "kind", s.Kinds))
+		}
+		sec.Text("Nuclei by IoU threshold: AP = TP/(TP+FP+FN), precision, recall, F1 and panoptic quality, with counts pooled over images and (/img) as means over images.")
+		sec.Table(s.All.Nuclei.Table())
+		if s != m && len(s.Sources) > 0 {
+			sec.Table(nucleusTable("Nuclei", "source", s.Sources))
+		}
+		sec.Text("Nuclei by outcome at IoU 0.5; invented are predicted nuclei, the others true ones.")
+		sec.Table(errorTable("", "kind", append(slices.Clone(s.Kinds), s.All)))
+		if len(s.Sources) > 0 {
+			sec.Table(errorTable("", "source", s.Sources))
+		}
+	}
+
+	files := map[string]func(io.Writer) error{
+		"index.html":   page.HTML,
+		"metrics.json": func(w io.Writer) error { return writeJSON(w, r) },
+		"images.csv":   func(w io.Writer) error { return csv.NewWriter(w).WriteAll(imageRows(&r.Results)) },
+	}
+	curves := report.Grid("", 2, report.ThresholdCurve(in.Split, in.Thresholds, in.BestThreshold), report.APPlot(in.AP))
+	files["curves.png"] = func(w io.Writer) error { return curves.PNG(w, 1.5) }
+	files["curves.svg"] = curves.SVG
+	for _, s := range sets {
+		sheet, err := report.SampleSheet(s.Title, s.Samples, 216)
+		if err != nil {
+			return err
+		}
+		sheet.Note = s.Note
+		img := sheet.Image()
+		files["sheet-"+s.name+".png"] = func(w io.Writer) error { return report.EncodePNG(w, img) }
+	}
+	for name, write := range files {
+		if err := imageio.WriteFile(filepath.Join(o.Out, name), write); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// evaluation fills in the report, pictures aside.
+func (r *Report) evaluation() *report.Evaluation {
+	ev := &r.Results
+	m := r.Main()
+	name := r.Model.Name
+	if name == "" {
+		name = filepath.Base(r.Model.File)
+	}
+	in := &report.Evaluation{
+		Title:    "Evaluation of " + name,
+		Subtitle: fmt.Sprintf("%s model on %s", r.Model.Kind, r.Set.Dir),
+		Notes:    r.Notes, BestThreshold: ev.Threshold, Split: m.Name,
+		About: "Pixels: the mask at the threshold against the truth, all pixels of the images together.\n\n" +
+			"Nuclei: a true and a found one match where their IoU reaches the threshold. AP = TP/(TP+FP+FN) with counts pooled over images, " +
+			"mean AP that over IoU 0.50 to 0.95 or (.5:.9) 0.90; the Kaggle score is the mean over images of their mean AP. " +
+			"AJI is the aggregated Jaccard index, PQ the panoptic quality at IoU 0.5.",
+		Footer: "unet " + r.Program,
+		Facts: []report.Fact{
+			{Name: "model", Value: r.Model.File},
+			{Name: "SHA-256", Value: r.Model.SHA256},
+			{Name: "set", Value: fmt.Sprintf("%s, made from %s, split seed %d", r.Set.Dir, r.Set.Source, r.Set.Seed)},
+			{Name: "mask threshold", Value: fmt.Sprintf("%s (highest F1 on %s: %s at %s)", short(ev.Threshold), m.Name, four(m.Best.F1), short(m.Best.Threshold))},
+			{Name: "nuclei", Value: ParamsText(r.Model.Kind, ev.Instance)},
+			{Name: "test-time flips", Value: map[bool]string{true: "yes", false: "no"}[ev.Flips]},
+		},
+	}
+	if u := r.Tuning; u != nil {
+		in.Facts = append(in.Facts, report.Fact{Name: "tuned", Value: fmt.Sprintf("on %s images of val; pixel F1 %s to %s, mean AP (of pooled counts and per image averaged) %s to %s; before: threshold %s, %s",
+			strconv.Itoa(u.Images), four(u.F1.Before), four(u.F1.After), four(u.AP.Before), four(u.AP.After), short(u.Threshold.Before), ParamsText(r.Model.Kind, u.Before))})
+	}
+	pixelNames := []string{"accuracy", "precision", "recall", "F1 = Dice", "IoU", "loss (BCE)"}
+	nucleusNames := []string{"AP 0.5", "AP 0.75", "mean AP", "mean AP .5:.9", "Kaggle score", "AJI", "AJI per image", "PQ", "PQ per image"}
+	pixels := func(s *SetScores) []float64 {
+		p := s.Pixels
+		return []float64{p.Accuracy, p.Precision, p.Recall, p.F1, p.IoU, s.Loss}
+	}
+	nuclei := func(s *SetScores) []float64 {
+		n := &s.Nuclei
+		return []float64{n.Pooled[0].AP, n.Pooled[5].AP, n.MeanAP, n.MeanAP90, n.Kaggle, n.AJI, n.AJIPerImage, n.PQ, n.PQPerImage}
+	}
+	table := func(title, first string, names []string, values func(*SetScores) []float64, rows []SetScores) {
+		t := report.ScoreTable{Title: title, First: first, Measures: names}
+		for i := range rows {
+			s := &rows[i]
+			t.Rows = append(t.Rows, report.ScoreRow{Name: s.Name, Images: s.Images, Nuclei: s.Nuclei.Truth, Values: values(s)})
+		}
+		in.Scores = append(in.Scores, t)
+	}
+	var all []SetScores
+	for _, s := range ev.Splits {
+		v := s.All
+		v.Name = s.Name
+		all = append(all, v)
+		px, at := v.Pixels, v.Nuclei.Errors.Matched
+		in.Confusion = append(in.Confusion,
+			report.Confusion{Name: s.Name + ", pixels", TP: px.TP, FP: px.FP, FN: px.FN, TN: px.TN},
+			report.Confusion{Name: s.Name + ", nuclei at IoU 0.5", TP: int64(at), FP: int64(v.Nuclei.Predicted - at), FN: int64(v.Nuclei.Truth - at)})
+	}
+	table("Pixels", "split", pixelNames, pixels, all)
+	table("Nuclei", "split", nucleusNames, nuclei, all)
+	table("Pixels of "+m.Name, "kind", pixelNames, pixels, m.Kinds)
+	table("Nuclei of "+m.Name, "kind", nucleusNames, nuclei, m.Kinds)
+	if n := len(m.Sources); n > 0 {
+		table("Nuclei of "+m.Name+" by laboratory", "source", nucleusNames, nuclei, m.Sources)
+		in.Facts = append(in.Facts, report.Fact{Name: "mean over sources", Value: fmt.Sprintf("%s: the mean over %s of the Kaggle score on %s", four(m.SourceScore), fmt.Sprintf("%d sources", n), m.Name)})
+	}
+	stored := ThresholdScores{Threshold: ev.Threshold, PixelScores: m.All.Pixels}
+	for _, o := range insertThreshold(m.Curve, stored) {
+		in.Thresholds = append(in.Thresholds, report.ThresholdPoint{Threshold: o.Threshold, Precision: o.Precision, Recall: o.Recall, F1: o.F1})
+	}
+	curve := func(name string, list []metrics.Scores) {
+		c := report.APCurve{Name: name}
+		for _, s := range list {
+			c.IoU, c.AP = append(c.IoU, s.Tau), append(c.AP, s.AP)
+		}
+		in.AP = append(in.AP, c)
+	}
+	curve(m.Name+", pooled counts", m.All.Nuclei.Pooled)
+	curve(m.Name+", mean over images", m.All.Nuclei.PerImage)
+	return in
+}
+
+// insertThreshold adds a point to a curve, unless there already.
+func insertThreshold(curve []ThresholdScores, p ThresholdScores) []ThresholdScores {
+	i, found := slices.BinarySearchFunc(curve, p.Threshold, func(o ThresholdScores, v float64) int { return cmp.Compare(o.Threshold, v) })
+	if found {
+		return curve
+	}
+	return slices.Insert(slices.Clone(curve), i, p)
+}
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

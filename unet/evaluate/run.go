@@ -1,0 +1,188 @@
+package evaluate
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"unet/core"
+	"unet/unet"
+	"unet/unet/dataset"
+)
+
+// Options of Run.
+type Options struct {
+	Engine *core.Engine
+	Set    *dataset.Set
+	Model  *unet.Model
+	// File of the model, or what to call it where it has none.
+	File string
+	// Splits to score, in this order.
+	Splits []string
+	// TTA averages over mirror images, BFloat16 multiplies bfloat16 numbers; see
+	// unet.Predictor.
+	TTA, BFloat16 bool
+	// Tune chooses the model's thresholds on the validation split and stores them
+	// in File.
+	Tune bool
+	// Out, unless "", is the folder for index.html, metrics.json, images.csv,
+	// curves and sheets of Samples images each.
+	Out     string
+	Samples int
+	Program string // version
+}
+
+// Observer listens to Run. Its methods are called one at a time.
+type Observer interface {
+	Progress(Progress)
+	// Note receives what is good to know, Warn what may be wrong.
+	Note(text string)
+	Warn(text string)
+}
+
+// Progress tells how far a stage has come.
+type Progress struct {
+	Stage       Stage
+	Done, Total int     // images, or about as many trials
+	Best        float64 // of the trials so far, see Tuning.Objective
+}
+
+// Stage is a part of Run.
+type Stage string
+
+// The stages of Run, in their order.
+const (
+	Predicting Stage = "predicting val" // for tuning
+	Trying     Stage = "tuning"         // in trials
+	Scoring    Stage = "evaluating"
+)
+
+// Schema is the version of the layout of Report in JSON.
+const Schema = 2
+
+// Report is all that Run found; metrics.json holds it.
+type Report struct {
+	Schema  int            `json:"schema"`
+	Program string         `json:"program"`
+	Model   EvaluatedModel `json:"model"`
+	Set     EvaluatedSet   `json:"set"`
+	Tuning  *Tuning        `json:"tuning,omitempty"`
+	Notes   []string       `json:"notes,omitempty"`
+	Results Evaluation     `json:"results"`
+}
+
+// EvaluatedModel says which model was scored.
+type EvaluatedModel struct {
+	File   string `json:"file"`
+	Name   string `json:"name"`
+	Kind   string `json:"kind"`
+	SHA256 string `json:"sha256"` // of the file as read
+	// Precision of what the network multiplies.
+	Precision string `json:"precision"`
+}
+
+// EvaluatedSet says which set it was scored on.
+type EvaluatedSet struct {
+	Dir    string `json:"dir"`
+	Source string `json:"source"`
+	SHA256 string `json:"sha256"`
+	Size   int    `json:"size"` // 0: native
+	Seed   uint64 `json:"seed"`
+}
+
+// Run scores a model on a prepared set, tuned first if asked for, and writes
+// the report.
+func Run(ctx context.Context, o Options, observer Observer) (*Report, error) {
+	p := unet.NewPredictor(o.Engine, o.Model)
+	defer p.Close()
+	p.Flips, p.BFloat16 = o.TTA, o.BFloat16
+	if o.Out != "" {
+		if err := os.MkdirAll(o.Out, 0o777); err != nil {
+			return nil, err
+		}
+	}
+	r := newReport(o)
+	for _, n := range r.Notes {
+		observer.Note(n)
+	}
+	if o.Tune {
+		if err := r.tune(ctx, p, o.Set, observer); err != nil {
+			return nil, err
+		}
+	}
+	ev, err := Score(ctx, p, o.Set, ScoreOptions{Splits: o.Splits, Progress: func(done, total int) {
+		observer.Progress(Progress{Stage: Scoring, Done: done, Total: total})
+	}})
+	if err != nil {
+		return nil, err
+	}
+	r.Results = *ev
+	if o.Tune {
+		o.Model.Card.Training.Metrics = cardMetrics(o.Model.Card.Training.Metrics, ev)
+		if err := unet.RewriteCard(o.File, o.Model.Card); err != nil {
+			return nil, err
+		}
+	}
+	if o.Out != "" {
+		err = r.write(ctx, o, p)
+	}
+	return r, err
+}
+
+// Page returns the file of the report in a folder.
+func Page(dir string) string { return filepath.Join(dir, "index.html") }
+
+func newReport(o Options) *Report {
+	card, meta := o.Model.Card, o.Set.Meta
+	precision := "float32"
+	switch {
+	case card.Precision != "":
+		precision = card.Precision
+	case o.BFloat16:
+		precision = "bfloat16"
+	}
+	return &Report{Schema: Schema, Program: o.Program, Notes: notes(card, o.Set),
+		Model: EvaluatedModel{o.File, card.Name, card.Kind, o.Model.SHA256, precision},
+		Set:   EvaluatedSet{o.Set.Dir, meta.Source.Name, meta.Source.SHA256, meta.Settings.Size, meta.Settings.Seed}}
+}
+
+func (r *Report) tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, observer Observer) (err error) {
+	r.Tuning, err = Tune(ctx, p, set,
+		func(done, total int) { observer.Progress(Progress{Stage: Predicting, Done: done, Total: total}) },
+		func(done int, best float64) {
+			observer.Progress(Progress{Stage: Trying, Done: min(done, tuneTrials), Total: tuneTrials, Best: best})
+		})
+	if err != nil {
+		return err
+	}
+	if n := r.Tuning.Images; n < 5 {
+		observer.Warn(fmt.Sprintf("thresholds chosen on so few images (%d) may not suit others: prepare the set with more for val", n))
+	}
+	return nil
+}
+
+// notes says what makes scores on a set differ from what a reader would
+// expect.
+func notes(card unet.Card, set *dataset.Set) []string {
+	size := set.Meta.Settings.Size
+	switch {
+	case card.Input.Size == 0 && size > 0:
+		return []string{fmt.Sprintf("the set was resized to %dx%d, but the model works at native scale: prepare the set with --size native", size, size)}
+	case card.Input.Size > 0 && size != card.Input.Size:
+		return []string{fmt.Sprintf("the model sees images resized to %dx%d; its maps are scored at the size of the images", card.Input.Size, card.Input.Size)}
+	}
+	return nil
+}
+
+// cardMetrics renews the validation scores of a model's card.
+func cardMetrics(old map[string]float64, ev *Evaluation) map[string]float64 {
+	for i := range ev.Splits {
+		if s := &ev.Splits[i]; s.Name == dataset.Val {
+			px, n := s.All.Pixels, s.All.Nuclei
+			return map[string]float64{"loss": s.All.Loss, "accuracy": px.Accuracy, "f1": px.F1, "iou": px.IoU,
+				"ap": n.Kaggle, "ap50": n.Pooled[0].AP}
+		}
+	}
+	return old
+}
