@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"unet/unet"
+	"unet/unet/segment"
 )
 
 // TestNoClock: no decision hangs on the clock of the wall, which may jump. Time
@@ -88,7 +89,7 @@ func TestFileTimes(t *testing.T) {
 			}
 		}
 		stdout, _ := mustRun(t, exitOK, args...)
-		var m manifest
+		var m segment.Summary
 		if err := json.Unmarshal([]byte(stdout), &m); err != nil || m.Skipped != 3 || m.Done != 0 {
 			t.Errorf("with files of %v: %d kept, %d done (%v)", when, m.Skipped, m.Done, err)
 		}

@@ -11,6 +11,7 @@ import (
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
+	"unet/unet/segment"
 
 	"github.com/urfave/cli/v2"
 )
@@ -61,10 +62,11 @@ func convert(c *cli.Context) error {
 	if r.w, r.h, err = imageSize(c.String("size"), c.String("image")); err != nil {
 		return err
 	}
-	if r.page.page, err = parseSelection("page", c.String("page"), false); err != nil {
-		return err
+	if r.page.Page, err = segment.ParseSelection(c.String("page"), false); err != nil {
+		return usagef("--page %s: %v", c.String("page"), err)
 	}
-	folder := isDir(out) || strings.HasSuffix(out, "/") || strings.HasSuffix(out, string(filepath.Separator))
+	st, err := os.Stat(out)
+	folder := err == nil && st.IsDir() || strings.HasSuffix(out, "/") || strings.HasSuffix(out, string(filepath.Separator))
 	format, err := nucleiFormat(out)
 	if err != nil && !folder {
 		return err
@@ -75,7 +77,7 @@ func convert(c *cli.Context) error {
 	if err := notOver(out, ins...); err != nil {
 		return err
 	}
-	many := format == formatCOCO || format == formatRLE
+	many := format == segment.COCO || format == segment.RLE
 	total, images := 0, 0
 	each := func(put func(labelled) error) error {
 		for _, in := range ins {
@@ -107,8 +109,8 @@ func convert(c *cli.Context) error {
 			return err
 		}
 		err = each(func(l labelled) error {
-			name := strings.Trim(filepath.ToSlash(stem(l.name)), "/")
-			file := under(out, name+".tif")
+			name := strings.Trim(filepath.ToSlash(segment.Stem(l.name)), "/")
+			file := filepath.Join(out, filepath.FromSlash(name)+".tif")
 			if !filepath.IsLocal(filepath.FromSlash(name)) {
 				return inputf("choose an image with --name, and give a file to write", "image name %q would leave the folder %s", l.name, out)
 			}
@@ -120,18 +122,18 @@ func convert(c *cli.Context) error {
 			}
 			return imageio.WriteLabels(file, l.labels, imageio.TIFFOptions{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
 		})
-	case format == formatLabels:
+	case format == segment.Labels:
 		err = each(func(l labelled) error {
 			return imageio.WriteLabels(out, l.labels, imageio.TIFFOptions{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
 		})
 	default:
 		var input error // which is not one of writing
 		err = imageio.WriteFile(out, func(w io.Writer) error {
-			nw := newWriter(format, w)
+			nw := segment.NewWriter(format, w)
 			if input = each(func(l labelled) error {
 				src := formats.Source{Name: l.name, W: l.labels.W, H: l.labels.H, PixelSize: l.pixelSize}
-				if format == formatRLE {
-					src.Name = filepath.Base(stem(l.name))
+				if format == segment.RLE {
+					src.Name = filepath.Base(segment.Stem(l.name))
 				}
 				if err := nw.Begin(src); err != nil {
 					return err
@@ -165,15 +167,15 @@ func convert(c *cli.Context) error {
 func nucleiFormat(name string) (string, error) {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".tif", ".tiff", ".png":
-		return formatLabels, nil
+		return segment.Labels, nil
 	case ".zip", ".roi":
-		return formatROI, nil
+		return segment.ROI, nil
 	case ".geojson":
-		return formatGeoJSON, nil
+		return segment.GeoJSON, nil
 	case ".json":
-		return formatCOCO, nil
+		return segment.COCO, nil
 	case ".csv":
-		return formatRLE, nil
+		return segment.RLE, nil
 	}
 	return "", withHint(usagef("%s: no format of nuclei has this extension", name), "use .tif, .png, .zip, .geojson, .json or .csv")
 }
@@ -206,7 +208,7 @@ type reader struct {
 	t         *terminal
 	w, h      int
 	name      string // of the image wanted, "" for all
-	page      planeChoice
+	page      segment.Choice
 	pixelSize imageio.PixelSize
 	overlap   int
 }
@@ -218,7 +220,7 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		return err
 	}
 	name := filepath.ToSlash(filepath.Base(in))
-	if format == formatLabels {
+	if format == segment.Labels {
 		l, size, err := readLabelPlane(in, r.page)
 		if err != nil {
 			return err
@@ -234,7 +236,7 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		return err
 	}
 	defer f.Close()
-	if format == formatROI {
+	if format == segment.ROI {
 		st, err := f.Stat()
 		if err != nil {
 			return err
@@ -289,11 +291,11 @@ func (r *reader) overlaps(in, name string, n int) {
 
 // readEncoded reads JSON or a table; .json may hold COCO or GeoJSON.
 func readEncoded(f *os.File, format string) ([]formats.Encoded, error) {
-	if format == formatRLE {
+	if format == segment.RLE {
 		return formats.ReadRLE(f)
 	}
 	list, err := []formats.Encoded(nil), error(nil)
-	if format == formatCOCO {
+	if format == segment.COCO {
 		if list, err = formats.ReadCOCO(f); err == nil {
 			return list, nil
 		}

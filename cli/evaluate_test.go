@@ -14,6 +14,7 @@ import (
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/evaluate"
+	"unet/unet/segment"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -293,7 +294,7 @@ func TestSubmissionAgreesWithEvaluate(t *testing.T) {
 	}
 	out := filepath.Join(t.TempDir(), "out")
 	mustRun(t, exitOK, "predict", filepath.Join(dir, "images"), "--model", model, "--format", "rle-csv", "--out", out)
-	stdout, stderr := mustRun(t, exitOK, "evaluate", "--solution", file, filepath.Join(out, rleFile), "--json")
+	stdout, stderr := mustRun(t, exitOK, "evaluate", "--solution", file, filepath.Join(out, segment.RLEFile), "--json")
 	if stderr != "" {
 		t.Errorf("warnings: %s", stderr)
 	}

@@ -13,6 +13,7 @@ import (
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/imageio"
+	"unet/unet/segment"
 	"unet/unet/train"
 )
 
@@ -109,13 +110,13 @@ func exitCode(err error) int {
 	switch {
 	case is(errInterrupted, context.Canceled):
 		return exitInterrupted
-	case as(new(*usageErr)), as(new(*train.SettingError)):
+	case as(new(*usageErr)), as(new(*segment.ChoiceError)), as(new(*train.SettingError)):
 		return exitUsage
 	case as(new(*partialErr)):
 		return exitPartial
 	case as(new(*unet.ModelError)):
 		return exitFormat
-	case as(new(*dataset.InputError)):
+	case as(new(*dataset.InputError)), as(new(*segment.InputError)):
 		return exitInput
 	case as(new(*imageio.UnsupportedError)):
 		return exitFormat

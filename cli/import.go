@@ -7,6 +7,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/onnx"
+	"unet/unet/segment"
 
 	"github.com/urfave/cli/v2"
 )
@@ -124,7 +125,7 @@ func importState(c *cli.Context, file, out string) error {
 	card := like.Card
 	like.Params.Free()
 	if card.Name = c.String("name"); card.Name == "" {
-		card.Name = stem(filepath.Base(file))
+		card.Name = segment.Stem(filepath.Base(file))
 	}
 	m, matched, err := onnx.ReadState(file, card, order == "skip,up")
 	if err != nil {

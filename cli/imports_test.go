@@ -67,12 +67,15 @@ func allowed(from, to string) bool {
 	case from == "unet/unet/instance", from == "unet/unet/metrics", below(from, "unet/unet/dataset"):
 		return below(to, "unet/unet/imageio") || to == "unet/unet/instance" || below(to, "unet/unet/dataset")
 	case from == "unet/unet/report":
-		return to != "unet/unet" && to != "unet/unet/weights" && to != "unet/unet/train" && to != "unet/unet/evaluate" && below(to, "unet/unet")
+		return to != "unet/unet" && to != "unet/unet/segment" && to != "unet/unet/weights" && to != "unet/unet/train" && to != "unet/unet/evaluate" && below(to, "unet/unet")
 	case from == "unet/unet":
 		return to == "unet/core" || to == "unet/unet/imageio" || to == "unet/unet/instance"
 	case from == "unet/unet/train", from == "unet/unet/evaluate":
 		return to == "unet/core" || to == "unet/unet" || to == "unet/unet/report" || to == "unet/unet/metrics" ||
 			to == "unet/unet/formats" || below(to, "unet/unet/imageio") || to == "unet/unet/instance" || below(to, "unet/unet/dataset")
+	case from == "unet/unet/segment":
+		return to == "unet/core" || to == "unet/unet" || to == "unet/unet/instance" || to == "unet/unet/formats" ||
+			to == "unet/unet/report" || below(to, "unet/unet/imageio")
 	case from == "unet/unet/weights":
 		return to == "unet/unet"
 	case from == "unet/unet/onnx":

@@ -30,6 +30,7 @@ var licenceNames = map[string]string{
 	"github.com/xrash/smetrics":          "MIT",
 	"go.yaml.in/yaml/v3":                 "MIT AND Apache-2.0",
 	"golang.org/x/image":                 "BSD-3-Clause",
+	"golang.org/x/sync":                  "BSD-3-Clause",
 	"golang.org/x/sys":                   "BSD-3-Clause",
 	"golang.org/x/term":                  "BSD-3-Clause",
 	"golang.org/x/text":                  "BSD-3-Clause",

@@ -9,6 +9,7 @@ import (
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
+	"unet/unet/segment"
 
 	"github.com/urfave/cli/v2"
 )
@@ -142,12 +143,12 @@ func fileNames(files []string) []string {
 	names := make([]string, len(files))
 	seen := map[string]bool{}
 	for i, f := range files {
-		names[i] = stem(filepath.Base(f))
+		names[i] = segment.Stem(filepath.Base(f))
 		seen[names[i]] = true
 	}
 	if len(seen) < len(files) {
 		for i, f := range files {
-			names[i] = filepath.ToSlash(stem(f))
+			names[i] = filepath.ToSlash(segment.Stem(f))
 		}
 	}
 	return names
@@ -171,60 +172,59 @@ func plural(n int, one, many string) string {
 
 // readLabelPlane reads the one plane of a label file that is chosen, and the
 // width of its pixels in µm.
-func readLabelPlane(name string, choice planeChoice) (*imageio.Labels, imageio.PixelSize, error) {
+func readLabelPlane(name string, choice segment.Choice) (*imageio.Labels, imageio.PixelSize, error) {
 	f, err := imageio.Open(name)
 	if err != nil {
 		return nil, imageio.PixelSize{}, err
 	}
 	defer f.Close()
-	choice.channel = selection{}
 	if len(f.Planes) == 1 { // the options are for the images
-		choice = planeChoice{}
+		choice = segment.Choice{}
 	}
-	choice.channel.text = "all"
-	jobs, _, err := choice.planeJobs(f)
+	choice.Channel = segment.All
+	jobs, _, err := choice.Planes(f)
 	if err != nil {
 		return nil, imageio.PixelSize{}, err
 	}
 	if len(jobs) > 1 {
-		return nil, imageio.PixelSize{}, withHint(usagef("%s holds %d label images: choose one with --page, --z or --t", name, len(jobs)), describePlanes(f))
+		return nil, imageio.PixelSize{}, withHint(usagef("%s holds %d label images: choose one with --page, --z or --t", name, len(jobs)), segment.Contents(f))
 	}
-	l, err := f.ReadLabels(jobs[0].index)
-	return l, f.Planes[jobs[0].index].PixelSize, err
+	l, err := f.ReadLabels(jobs[0].Index)
+	return l, f.Planes[jobs[0].Index].PixelSize, err
 }
 
 // readImagePlane reads all chosen channels of the one place in a file that is
 // chosen; Channels names them.
-func readImagePlane(name string, choice planeChoice) (*imageio.Image, error) {
+func readImagePlane(name string, choice segment.Choice) (*imageio.Image, error) {
 	f, err := imageio.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if choice.channel.text == "" {
-		choice.channel.text = "all"
+	if choice.Channel.String() == "" {
+		choice.Channel = segment.All
 	}
-	jobs, _, err := choice.planeJobs(f)
+	jobs, _, err := choice.Planes(f)
 	if err != nil {
 		return nil, err
 	}
 	out := &imageio.Image{}
 	for _, j := range jobs {
 		first := jobs[0]
-		if j.measured[0] != first.measured[0] {
-			return nil, withHint(usagef("%s holds more than one image: choose with --page, --z or --t", name), describePlanes(f))
+		if j.Measured[0] != first.Measured[0] {
+			return nil, withHint(usagef("%s holds more than one image: choose with --page, --z or --t", name), segment.Contents(f))
 		}
-		m, err := f.ReadPlane(j.index)
+		m, err := f.ReadPlane(j.Index)
 		if err != nil {
 			return nil, err
 		}
 		m = m.Gray()
 		if out.C == 0 {
-			out.W, out.H, out.Bits, out.Float, out.PixelSize = m.W, m.H, f.Planes[j.index].Bits, f.Planes[j.index].Float, f.Planes[j.index].PixelSize
+			out.W, out.H, out.Bits, out.Float, out.PixelSize = m.W, m.H, f.Planes[j.Index].Bits, f.Planes[j.Index].Float, f.Planes[j.Index].PixelSize
 		}
 		switch m.C {
 		case 1:
-			out.Channels = append(out.Channels, channelName(j.info))
+			out.Channels = append(out.Channels, segment.ChannelName(j.Info))
 		case 3:
 			out.Channels = append(out.Channels, "red", "green", "blue")
 		}

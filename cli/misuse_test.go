@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"unet/unet"
+	"unet/unet/segment"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -334,7 +335,7 @@ func TestMisuse(t *testing.T) {
 			}
 			for _, f := range append(tree(t, work), tree(t, temp)...) {
 				switch name := filepath.Base(f); {
-				case name == manifestFile, name == summaryFile:
+				case name == segment.ManifestFile, name == segment.SummaryFile:
 				case m.code == exitPartial && strings.HasPrefix(name, "good."):
 				default:
 					t.Errorf("%s was left behind", f)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"unet/unet/segment"
 )
 
 // TestNamesInOutput: a name cannot break lines or steer the terminal, and no
@@ -42,7 +44,7 @@ func TestJSONIsManifest(t *testing.T) {
 	file, out := filepath.Join(dir, "a.tif"), filepath.Join(dir, "out")
 	writeImage(t, file, discs(64, 48, threeDiscs...))
 	stdout, _ := mustRun(t, exitOK, "predict", file, "-o", out, "-f", "csv", "--json")
-	b, err := os.ReadFile(filepath.Join(out, manifestFile))
+	b, err := os.ReadFile(filepath.Join(out, segment.ManifestFile))
 	if err != nil || stdout != string(b) {
 		t.Errorf("%v\n%s\n%s", err, stdout, b)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/imageio"
+	"unet/unet/segment"
 )
 
 // --precision bfloat16 finds the nuclei float32 finds, by other probabilities,
@@ -20,7 +21,7 @@ func TestPredictPrecision(t *testing.T) {
 	for option, used := range map[string]string{"auto": "float32", "float32": "float32", "bfloat16": "bfloat16"} {
 		out := filepath.Join(dir, option)
 		mustRun(t, exitOK, "predict", image, "--out", out, "--model", model, "--format", "prob", "--precision", option)
-		var m manifest
+		var m segment.Summary
 		readJSON(t, filepath.Join(out, "manifest.json"), &m)
 		if m.Settings.Precision != used || m.Nuclei != 3 {
 			t.Errorf("--precision %s: manifest says %q, %d nuclei", option, m.Settings.Precision, m.Nuclei)

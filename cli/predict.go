@@ -1,36 +1,20 @@
 package cli
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 
 	"unet/unet"
-	"unet/unet/imageio"
-	"unet/unet/instance"
+	"unet/unet/segment"
 
 	"github.com/urfave/cli/v2"
 )
-
-// Formats of results.
-const (
-	formatLabels  = "labels"
-	formatMask    = "mask"
-	formatProb    = "prob"
-	formatOverlay = "overlay"
-	formatROI     = "roi"
-	formatGeoJSON = "geojson"
-	formatCOCO    = "coco"
-	formatRLE     = "rle-csv"
-	formatCSV     = "csv"
-)
-
-var resultFormats = []string{formatLabels, formatMask, formatProb, formatOverlay, formatROI, formatGeoJSON, formatCOCO, formatRLE, formatCSV}
 
 func predictCommand() *cli.Command {
 	const planes, scale, nuclei, run = "Planes of a file", "Scale", "Nuclei", "Run"
@@ -51,7 +35,7 @@ func predictCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the results", Category: run},
 			&cli.StringFlag{Name: "model", Usage: "model `FILE` (default: the built-in model)", Category: run},
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "comma-separated `LIST` of " + strings.Join(resultFormats, ", ") + " (default: labels,overlay,csv; mask,prob,overlay for a paper model)", Category: run},
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "comma-separated `LIST` of " + strings.Join(segment.Formats, ", ") + " (default: labels,overlay,csv; mask,prob,overlay for a paper model)", Category: run},
 			&cli.StringFlag{Name: "from-file", Usage: "take further images from `LIST`, one per line, or - for standard input", Category: run},
 			&cli.BoolFlag{Name: "skip-existing", Usage: "leave out images that an earlier run with the same settings has done", Category: run},
 			&cli.IntFlag{Name: "jobs", Usage: "images read, computed and written at the same time", DefaultText: "one for each thread, as memory allows", Category: run},
@@ -62,7 +46,7 @@ func predictCommand() *cli.Command {
 			&cli.StringFlag{Name: "channel", Usage: "`CHANNELS` by number from 0 or name (default: the nuclear stain if one is named so, else all)", Category: planes},
 			&cli.StringFlag{Name: "z", Value: "all", Usage: "`SLICES` from 0", Category: planes},
 			&cli.StringFlag{Name: "t", Value: "all", Usage: "`TIMES` from 0", Category: planes},
-			&cli.StringFlag{Name: "diameter", Value: diameterAuto, Usage: "`SIZE` of nuclei in pixels, or as 12um; auto: as found, scaled and computed again if far from those of training; native: no scaling", Category: scale},
+			&cli.StringFlag{Name: "diameter", Value: "auto", Usage: "`SIZE` of nuclei in pixels, or as 12um; auto: as found, scaled and computed again if far from those of training; native: no scaling", Category: scale},
 			pixelSizeFlag(scale),
 			&cli.Float64Flag{Name: "threshold", Usage: "`PROBABILITY` above which a pixel is a nucleus'", DefaultText: "the model's", Category: nuclei},
 			&cli.IntFlag{Name: "min-area", Usage: "smallest nucleus in `PIXELS` of the image", DefaultText: "the model's", Category: nuclei},
@@ -72,72 +56,30 @@ func predictCommand() *cli.Command {
 	}
 }
 
-// predictSettings is what decides the results; it is recorded with them.
-type predictSettings struct {
-	Formats    []string          `json:"formats"`
-	Page       string            `json:"page"`
-	Channel    string            `json:"channel"`
-	Z          string            `json:"z"`
-	T          string            `json:"t"`
-	Diameter   string            `json:"diameter"`
-	PixelSize  imageio.PixelSize `json:"pixel_size,omitzero"`
-	TTA        bool              `json:"tta"`
-	Precision  string            `json:"precision"`
-	Threshold  float64           `json:"threshold"` // of masks of a paper model
-	Instance   instance.Params   `json:"instance"`
-	MinAreaSet bool              `json:"min_area_set"` // in pixels of the image, whatever the scale
-}
-
-func (s predictSettings) has(format string) bool { return slices.Contains(s.Formats, format) }
-
 // predict is the command.
 func predict(c *cli.Context) error {
 	t := term(c)
-	out := c.String("out")
-	if out == "" {
-		return usagef("--out is missing: the folder of the results")
-	}
-	if st, err := os.Stat(out); err == nil && !st.IsDir() {
-		return usagef("--out %s is a file: give a folder", out)
-	}
-	choice, err := planesFlags(c)
+	batch, args, err := predictBatch(c)
 	if err != nil {
 		return err
-	}
-	args := c.Args().Slice()
-	if list := c.String("from-file"); list != "" {
-		more, err := readList(t, list)
-		if err != nil {
-			return err
-		}
-		args = append(args, more...)
-	}
-	if len(args) == 0 {
-		return usagef("an argument is missing: the images, a folder or a pattern")
-	}
-	if n := c.Int("jobs"); c.IsSet("jobs") && (n < 1 || n > 64) {
-		return usagef("--jobs %d: 1 to 64", n)
-	}
-	budget := defaultMemory()
-	if s := c.String("max-memory"); s != "" {
-		if budget, err = parseSize(s); err != nil {
-			return usagef("--max-memory %s: %v", s, err)
-		}
 	}
 	model, err := modelFor(c.String("model"))
 	if err != nil {
 		return err
 	}
 	defer model.Params.Free()
-	settings, err := predictFlags(c, model)
+	options, err := predictOptions(c, model)
 	if err != nil {
 		return err
 	}
-	inputs := gatherInputs(args, out)
-	if len(inputs) == 1 && inputs[0].err != nil {
-		return inputs[0].err
+	if batch.Formats, err = resultFormats(c.String("format"), model); err != nil {
+		return err
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	batch.Inputs = segment.Inputs(args, batch.Out)
+	if len(batch.Inputs) == 1 && batch.Inputs[0].Err != nil {
+		return batch.Inputs[0].Err
+	}
+	if err := os.MkdirAll(batch.Out, 0o755); err != nil {
 		return err
 	}
 	e, err := newEngine(c)
@@ -145,97 +87,193 @@ func predict(c *cli.Context) error {
 		return err
 	}
 	defer e.Close()
-	p := unet.NewPredictor(e, model)
-	defer p.Close()
-	p.Flips = settings.TTA
-	setPrecision(c, e, p, settings.Precision)
-	jobs := defaultJobs(e.Threads(), budget)
-	if c.IsSet("jobs") {
-		jobs = c.Int("jobs")
-	}
-	r := &predictRun{t: t, out: out, engine: e, predictor: p, team: make(chan *unet.Predictor, 1), model: model, settings: settings, planes: choice,
-		jobs: jobs, budget: budget, skip: c.Bool("skip-existing"), inputs: inputs}
-	r.team <- p
-	defer r.lanes.close()
-	r.diameter, err = parseDiameter(settings.Diameter)
+	s, err := segment.New(e, model, options)
 	if err != nil {
-		return err
+		return usagef("%v", err)
 	}
-	if r.diameter != (diameter{}) && model.Card.Input.Size > 0 {
-		return usagef("--diameter: a model that resizes every image to %d pixels has no scale", model.Card.Input.Size)
+	defer s.Close()
+	if options.BFloat16 {
+		warnPrecision(c, e, precisionBFloat16)
 	}
-	if r.diameter != (diameter{}) && model.Card.Diameter[1] <= 0 {
-		return usagef("--diameter: the model does not say what size of nuclei it was trained on")
+	summary, err := s.Run(c.Context, batch, &predictPrinter{t: t})
+	if err != nil {
+		return withHint(err, "the same command with --skip-existing goes on from here")
 	}
-	// What the images leave behind must not double the memory.
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(budget*3/4, 256<<20)))
-	// Below that limit, collecting less often costs nothing but memory.
-	defer debug.SetGCPercent(debug.SetGCPercent(300))
-	return r.run(c.Context)
+	return printSummary(t, summary, batch.Out)
 }
 
-func planesFlags(c *cli.Context) (ch planeChoice, err error) {
-	for name, s := range map[string]*selection{"page": &ch.page, "channel": &ch.channel, "z": &ch.z, "t": &ch.t} {
-		if *s, err = parseSelection(name, c.String(name), name == "channel"); err != nil {
-			return ch, err
+// predictBatch reads what is to be done, and with which arguments.
+func predictBatch(c *cli.Context) (b segment.Batch, args []string, err error) {
+	b = segment.Batch{Out: c.String("out"), SkipExisting: c.Bool("skip-existing"), Jobs: c.Int("jobs"), Version: version()}
+	if b.Out == "" {
+		return b, nil, usagef("--out is missing: the folder of the results")
+	}
+	if st, err := os.Stat(b.Out); err == nil && !st.IsDir() {
+		return b, nil, usagef("--out %s is a file: give a folder", b.Out)
+	}
+	if b.Choice, err = planesFlags(c); err != nil {
+		return b, nil, err
+	}
+	args = c.Args().Slice()
+	if list := c.String("from-file"); list != "" {
+		more, err := readList(term(c), list)
+		if err != nil {
+			return b, nil, err
+		}
+		args = append(args, more...)
+	}
+	if len(args) == 0 {
+		return b, nil, usagef("an argument is missing: the images, a folder or a pattern")
+	}
+	if c.IsSet("jobs") && (b.Jobs < 1 || b.Jobs > 64) {
+		return b, nil, usagef("--jobs %d: 1 to 64", b.Jobs)
+	}
+	return b, args, nil
+}
+
+// predictOptions reads what decides the results.
+func predictOptions(c *cli.Context, m *unet.Model) (o segment.Options, err error) {
+	o = segment.Options{TTA: c.Bool("tta"), RemoveEdge: c.Bool("remove-edge")}
+	if o.Diameter, err = segment.ParseDiameter(c.String("diameter")); err != nil {
+		return o, usagef("--diameter %s: %v", c.String("diameter"), err)
+	}
+	if c.IsSet("threshold") {
+		if o.Threshold = c.Float64("threshold"); !(o.Threshold > 0 && o.Threshold < 1) {
+			return o, usagef("--threshold %v: above 0 and below 1", o.Threshold)
+		}
+	}
+	if c.IsSet("min-area") {
+		area := c.Int("min-area")
+		if area < 0 {
+			return o, usagef("--min-area %d: not below 0", area)
+		}
+		o.MinArea = &area
+	}
+	if o.PixelSize, err = pixelSize(c); err != nil {
+		return o, err
+	}
+	if s := c.String("max-memory"); s != "" {
+		if o.Memory, err = parseSize(s); err != nil {
+			return o, usagef("--max-memory %s: %v", s, err)
+		}
+	}
+	numbers, err := precision(c, m)
+	o.BFloat16 = numbers == precisionBFloat16
+	return o, err
+}
+
+// resultFormats reads a list of formats; "" is what suits the model.
+func resultFormats(text string, m *unet.Model) (list []string, err error) {
+	switch {
+	case text == "" && m.Card.Kind == unet.Paper:
+		return []string{segment.Mask, segment.Overlay, segment.Prob}, nil
+	case text == "":
+		return []string{segment.CSV, segment.Labels, segment.Overlay}, nil
+	}
+	for f := range strings.SplitSeq(text, ",") {
+		f = strings.TrimSpace(f)
+		if !slices.Contains(segment.Formats, f) {
+			return nil, withHint(usagef("--format %s: there is no format %q", text, f), "choose from "+strings.Join(segment.Formats, ", "))
+		}
+		list = append(list, f)
+	}
+	slices.Sort(list)
+	return slices.Compact(list), nil
+}
+
+// planesFlags reads which planes of a file are meant.
+func planesFlags(c *cli.Context) (ch segment.Choice, err error) {
+	for name, s := range map[string]*segment.Selection{"page": &ch.Page, "channel": &ch.Channel, "z": &ch.Z, "t": &ch.T} {
+		if *s, err = segment.ParseSelection(c.String(name), name == "channel"); err != nil {
+			return ch, usagef("--%s %s: %v", name, c.String(name), err)
 		}
 	}
 	return ch, nil
 }
 
-// predictFlags reads the settings and puts those of nuclei into the model.
-func predictFlags(c *cli.Context, m *unet.Model) (predictSettings, error) {
-	card := &m.Card
-	s := predictSettings{Page: c.String("page"), Channel: c.String("channel"), Z: c.String("z"), T: c.String("t"),
-		Diameter: c.String("diameter"), TTA: c.Bool("tta")}
-	if !c.IsSet("diameter") && (card.Diameter[1] <= 0 || card.Input.Size > 0) {
-		s.Diameter = diameterNative
+// predictPrinter tells of a run as it goes on.
+type predictPrinter struct {
+	t     *terminal
+	image string // that the progress is of
+	p     *progress
+}
+
+// Progress implements segment.Observer.
+func (o *predictPrinter) Progress(p segment.Progress) {
+	what, unit, note := "segmenting", "images", p.Last
+	if p.Image != "" {
+		what, unit, note = p.Image, "rows", plural(p.Nuclei, "nucleus", "nuclei")
 	}
-	if c.IsSet("threshold") {
-		v := c.Float64("threshold")
-		if !(v > 0 && v < 1) {
-			return s, usagef("--threshold %v: above 0 and below 1", v)
+	if o.p == nil || o.image != p.Image {
+		o.image, o.p = p.Image, o.t.progress(what, unit, p.Total, 0)
+	}
+	o.p.skipped = p.Kept
+	o.p.update(p.Done, note)
+}
+
+// Note implements segment.Observer.
+func (o *predictPrinter) Note(text string) { o.t.notef("%s", oneRow(text)) }
+
+// Warn implements segment.Observer.
+func (o *predictPrinter) Warn(text string) { o.t.warnf("%s", text) }
+
+// mostShown is how many images are printed one by one.
+const mostShown = 20
+
+// printSummary prints the result and returns the error it amounts to.
+func printSummary(t *terminal, s *segment.Summary, out string) error {
+	switch {
+	case t.json:
+		if err := t.writeJSON(s); err != nil {
+			return err
 		}
-		card.Threshold, card.Instance.Foreground = v, v
-	}
-	if c.IsSet("min-area") {
-		if c.Int("min-area") < 0 {
-			return s, usagef("--min-area %d: not below 0", c.Int("min-area"))
-		}
-		card.Instance.MinArea, s.MinAreaSet = c.Int("min-area"), true
-	}
-	if c.Bool("remove-edge") {
-		card.Instance.RemoveEdge = true
-	}
-	var err error
-	if s.PixelSize, err = pixelSize(c); err != nil {
-		return s, err
-	}
-	if s.Precision, err = precision(c, m); err != nil {
-		return s, err
-	}
-	s.Threshold, s.Instance = card.Threshold, card.Instance
-	if card.Kind == unet.Paper {
-		s.Instance.Foreground = card.Threshold
-	}
-	switch text := c.String("format"); {
-	case text != "":
-		for f := range strings.SplitSeq(text, ",") {
-			f = strings.TrimSpace(f)
-			if !slices.Contains(resultFormats, f) {
-				return s, withHint(usagef("--format %s: there is no format %q", text, f), "choose from "+strings.Join(resultFormats, ", "))
+	case s.Failed == 0 || len(s.Images) > 1:
+		shown := 0
+		for _, im := range s.Images {
+			for i := range im.Planes {
+				if shown++; shown <= mostShown {
+					t.printf("%s\n", planeLine(im, &im.Planes[i]))
+				}
 			}
-			if !s.has(f) {
-				s.Formats = append(s.Formats, f)
-			}
 		}
-		slices.Sort(s.Formats)
-	case card.Kind == unet.Paper:
-		s.Formats = []string{formatMask, formatOverlay, formatProb}
-	default:
-		s.Formats = []string{formatCSV, formatLabels, formatOverlay}
+		if shown > mostShown {
+			t.printf("... and %d more\n", shown-mostShown)
+		}
+		t.printf("%s\n", strings.Join(totals(s, out), ", "))
 	}
-	return s, nil
+	switch {
+	case s.Failed == 0:
+		return nil
+	case len(s.Images) == 1:
+		return s.Images[0].Err
+	}
+	return &partialErr{s.Failed, len(s.Images)}
+}
+
+func planeLine(im *segment.ImageRecord, p *segment.PlaneRecord) string {
+	line := im.Name + p.Suffix + ": " + plural(p.Nuclei, "nucleus", "nuclei")
+	if p.Nuclei > 0 {
+		line += fmt.Sprintf(", median diameter %.1f px", p.Diameter)
+	}
+	if p.Scale != 1 {
+		line += fmt.Sprintf(", scaled by %.3g", p.Scale)
+	}
+	if im.Status == segment.Skipped {
+		line += " (kept)"
+	}
+	return oneRow(line)
+}
+
+// totals says how a run went.
+func totals(s *segment.Summary, out string) []string {
+	list := []string{plural(s.Nuclei, "nucleus", "nuclei") + " in " + plural(s.Planes, "image", "images")}
+	if s.Skipped > 0 {
+		list = append(list, fmt.Sprintf("%d kept from before", s.Skipped))
+	}
+	if s.Failed > 0 {
+		list = append(list, fmt.Sprintf("%d failed", s.Failed))
+	}
+	return append(list, fmt.Sprintf("%.1f s", s.Seconds), "results in "+out)
 }
 
 // parseSize reads a number of bytes such as 2GiB or 500MB.
@@ -259,30 +297,30 @@ func parseSize(s string) (int64, error) {
 	return int64(v * unit), nil
 }
 
-// defaultMemory is half of the memory that is free, where the system tells, or
-// 4 GiB.
-func defaultMemory() int64 {
-	free := int64(8 << 30)
-	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
-		for line := range strings.Lines(string(b)) {
-			var kb int64
-			if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); n == 1 {
-				free = kb << 10
-			}
+// readList reads names of images, one per line, from a file or "-".
+func readList(t *terminal, name string) ([]string, error) {
+	var r io.Reader = t.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		r = f
+	}
+	var list []string
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, 1<<16)
+	for sc.Scan() {
+		if line := strings.TrimSpace(strings.TrimPrefix(sc.Text(), "\ufeff")); line != "" {
+			list = append(list, line)
 		}
 	}
-	for _, name := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		if b, err := os.ReadFile(name); err == nil {
-			if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil {
-				free = min(free, n)
-			}
+	if err := sc.Err(); err != nil {
+		if errors.Is(err, bufio.ErrTooLong) {
+			err = errors.New("a line is longer than any file name")
 		}
+		return nil, inputf("it names one image in each line", "list %s: %w", name, err)
 	}
-	if runtime.GOARCH == "386" || runtime.GOARCH == "arm" {
-		free = min(free, 2<<30)
-	}
-	return max(free/2, 512<<20)
+	return list, nil
 }
-
-// under joins a slash path below the output folder.
-func under(out, name string) string { return filepath.Join(out, filepath.FromSlash(name)) }

@@ -15,6 +15,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/imageio"
+	"unet/unet/segment"
 )
 
 const benchImages, benchSide = 8, 1024
@@ -57,7 +58,7 @@ func BenchmarkPredict(b *testing.B) {
 	for i := range benchImages {
 		writeImage(b, filepath.Join(dir, "in", fmt.Sprintf("%d.tif", i)), benchImage(i))
 	}
-	for _, formats := range []string{"labels,csv", "labels,csv,overlay", strings.Join(resultFormats, ",")} {
+	for _, formats := range []string{"labels,csv", "labels,csv,overlay", strings.Join(segment.Formats, ",")} {
 		b.Run(formats, func(b *testing.B) {
 			start := cpuTime()
 			for range b.N {

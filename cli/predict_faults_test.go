@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"unet/unet"
+	"unet/unet/segment"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -22,12 +23,14 @@ func TestPredictFaults(t *testing.T) {
 	for i := range 3 {
 		writeImage(t, filepath.Join(in, fmt.Sprintf("%d.png", i)), discs(40, 40, disc{20, 14 + i, 6}))
 	}
-	args := []string{"predict", in, "--model", model, "--format", strings.Join(resultFormats, ","), "--skip-existing", "--out"}
+	args := []string{"predict", in, "--model", model, "--format", strings.Join(segment.Formats, ","), "--skip-existing", "--out"}
 	mustRun(t, 0, append(args, whole)...)
 	want := contents(t, whole)
-	taken := []string{cocoFile, rleFile}
-	for _, ext := range extensions {
-		taken = append(taken, "1"+ext)
+	taken := []string{segment.COCOFile, segment.RLEFile}
+	for name := range want {
+		if strings.HasPrefix(name, "1.") {
+			taken = append(taken, name)
+		}
 	}
 	for _, name := range taken {
 		out := filepath.Join(dir, name)
@@ -44,13 +47,13 @@ func TestPredictFaults(t *testing.T) {
 		if !strings.Contains(stderr, name) {
 			t.Errorf("%s is not named: %q", name, stderr)
 		}
-		var m manifest
-		b, err := os.ReadFile(filepath.Join(out, manifestFile))
+		var m segment.Summary
+		b, err := os.ReadFile(filepath.Join(out, segment.ManifestFile))
 		if err != nil || json.Unmarshal(b, &m) != nil || m.Done != done || m.Failed != failed || m.Interrupted != batch {
 			t.Errorf("%s: %v, %d done, %d failed, interrupted %v", name, err, m.Done, m.Failed, m.Interrupted)
 		}
 		for _, im := range m.Images {
-			if (im.Status == statusFailed) != (im.Name == "1.png" && !batch) || (im.Error == "") == (im.Status == statusFailed) {
+			if (im.Status == segment.Failed) != (im.Name == "1.png" && !batch) || (im.Error == "") == (im.Status == segment.Failed) {
 				t.Errorf("%s: %s is %s: %s", name, im.Name, im.Status, im.Error)
 			}
 		}
@@ -60,7 +63,7 @@ func TestPredictFaults(t *testing.T) {
 			}
 		}
 		if !batch {
-			b, _ := os.ReadFile(filepath.Join(out, cocoFile))
+			b, _ := os.ReadFile(filepath.Join(out, segment.COCOFile))
 			if s := string(b); strings.Contains(s, "1.png") || !strings.Contains(s, "0.png") || !strings.Contains(s, "2.png") {
 				t.Errorf("%s: coco.json holds %s", name, s)
 			}

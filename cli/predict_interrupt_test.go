@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"unet/unet"
+	"unet/unet/segment"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -69,7 +70,7 @@ func interruptAndGoOn(t *testing.T, model string, images int) bool {
 	before := runtime.NumGoroutine()
 
 	code, stdout, stderr := interrupted(t, func() bool { // when something has been done
-		_, err := os.Stat(filepath.Join(out, "0002.labels.tif"))
+		_, err := os.Stat(filepath.Join(out, "0009.labels.tif"))
 		return err == nil
 	}, append(args, out)...)
 	if code == 0 {
@@ -79,12 +80,12 @@ func interruptAndGoOn(t *testing.T, model string, images int) bool {
 		t.Fatalf("exit status %d\n%s%s", code, stdout, stderr)
 	}
 	for _, f := range tree(t, out) {
-		if strings.Contains(f, "tmp") || f == cocoFile || f == rleFile {
+		if strings.Contains(f, "tmp") || f == segment.COCOFile || f == segment.RLEFile {
 			t.Errorf("%s was left behind", f)
 		}
 	}
-	var m manifest
-	b, _ := os.ReadFile(filepath.Join(out, manifestFile))
+	var m segment.Summary
+	b, _ := os.ReadFile(filepath.Join(out, segment.ManifestFile))
 	if err := json.Unmarshal(b, &m); err != nil || !m.Interrupted || m.Done < 1 || m.Done > images {
 		t.Fatalf("%v: %d done\n%s", err, m.Done, b)
 	}
@@ -140,7 +141,7 @@ func interruptLarge(t *testing.T, model string, images int) bool {
 	}
 	for _, f := range tree(t, out) {
 		// An image may have been completed before.
-		if strings.Contains(f, "tmp") || f == cocoFile {
+		if strings.Contains(f, "tmp") || f == segment.COCOFile {
 			t.Errorf("%s was left behind", f)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"unet/unet"
 	"unet/unet/imageio"
 	"unet/unet/instance"
+	"unet/unet/segment"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -157,7 +158,7 @@ func TestPredictFormats(t *testing.T) {
 	writeImage(t, filepath.Join(dir, "in", "cells.png"), discs(64, 90, threeDiscs...))
 	out := filepath.Join(dir, "out")
 	stdout, _ := mustRun(t, 0, "predict", filepath.Join(dir, "in"), "--out", out, "--model", model,
-		"--format", strings.Join(resultFormats, ","), "--pixel-size", "0.5")
+		"--format", strings.Join(segment.Formats, ","), "--pixel-size", "0.5")
 	if !strings.Contains(stdout, "cells.png: 3 nuclei") {
 		t.Errorf("output %q", stdout)
 	}
@@ -209,7 +210,7 @@ func TestPredictFormats(t *testing.T) {
 	if len(summary) != 2 || summary[1][slices.Index(summary[0], "count")] != "3" || summary[1][slices.Index(summary[0], "edge")] != "1" {
 		t.Errorf("summary %q", summary)
 	}
-	var m manifest
+	var m segment.Summary
 	b, _ := os.ReadFile(filepath.Join(out, "manifest.json"))
 	if err := json.Unmarshal(b, &m); err != nil {
 		t.Fatal(err)
@@ -290,7 +291,7 @@ func TestPredictPartial(t *testing.T) {
 			t.Errorf("%q is not mentioned:\n%s", s, stderr)
 		}
 	}
-	var m manifest
+	var m segment.Summary
 	b, _ := os.ReadFile(filepath.Join(out, "manifest.json"))
 	if err := json.Unmarshal(b, &m); err != nil || m.Failed != 4 || m.Done != 3 {
 		t.Fatalf("%v\n%s", err, b)
@@ -350,7 +351,7 @@ func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	m := map[string]string{}
 	for _, f := range tree(t, dir) {
-		if b, err := os.ReadFile(filepath.Join(dir, f)); err == nil && f != manifestFile {
+		if b, err := os.ReadFile(filepath.Join(dir, f)); err == nil && f != segment.ManifestFile {
 			m[f] = string(b)
 		}
 	}
@@ -383,7 +384,7 @@ func TestPredictSameBytes(t *testing.T) {
 	} {
 		runtime.GOMAXPROCS(c.procs)
 		out := filepath.Join(dir, fmt.Sprint("out", i))
-		args := []string{"predict", "--out", out, "--tta", "--format", strings.Join(resultFormats, ","), "--threads", c.threads, "--jobs", c.jobs}
+		args := []string{"predict", "--out", out, "--tta", "--format", strings.Join(segment.Formats, ","), "--threads", c.threads, "--jobs", c.jobs}
 		for _, k := range c.order {
 			args = append(args, images[k])
 		}
@@ -394,7 +395,7 @@ func TestPredictSameBytes(t *testing.T) {
 			continue
 		}
 		if !slices.IsSorted(c.order) { // files of the batch follow its order
-			for _, f := range []string{summaryFile, cocoFile, rleFile} {
+			for _, f := range []string{segment.SummaryFile, segment.COCOFile, segment.RLEFile} {
 				if len(got[f]) != len(want[f]) {
 					t.Errorf("%+v: %s has another size", c, f)
 				}
@@ -474,7 +475,7 @@ func TestPredictLargeEstimate(t *testing.T) {
 	}
 	writeImage(t, file, discs(1700, 1500, list...))
 	stdout, _ := mustRun(t, 0, "predict", file, "--model", model, "--format", "csv", "--max-memory", "500MiB", "--json", "--out", filepath.Join(dir, "out"))
-	var m manifest
+	var m segment.Summary
 	if err := json.Unmarshal([]byte(stdout), &m); err != nil {
 		t.Fatal(err)
 	}
@@ -505,7 +506,7 @@ func TestPredictScale(t *testing.T) {
 	} {
 		out := t.TempDir()
 		stdout, stderr := mustRun(t, 0, append([]string{"predict", file, "--model", model, "--json", "--out", out}, k.args...)...)
-		var m manifest
+		var m segment.Summary
 		if err := json.Unmarshal([]byte(stdout), &m); err != nil {
 			t.Fatal(err)
 		}
@@ -516,40 +517,13 @@ func TestPredictScale(t *testing.T) {
 		if !strings.Contains(stdout+stderr, k.says) {
 			t.Errorf("%q: %q is not said:\n%s%s", k.args, k.says, stdout, stderr)
 		}
-		summary, err := os.ReadFile(filepath.Join(out, summaryFile))
+		summary, err := os.ReadFile(filepath.Join(out, segment.SummaryFile))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if head, row, _ := strings.Cut(string(summary), "\n"); !strings.HasSuffix(head, ",diameter_estimate,scale") ||
 			!strings.HasSuffix(row, fmt.Sprintf(",%.6g\n", p.Scale)) {
 			t.Errorf("%q: summary\n%s", k.args, summary)
-		}
-	}
-}
-
-// TestEstimate: fragments of large nuclei and clumps of small ones leave the
-// scale alone; so do few nuclei.
-func TestEstimate(t *testing.T) {
-	r := &predictRun{model: &unet.Model{Card: unet.Card{Diameter: [3]float64{10, 20, 50}}}}
-	many := func(n, area int) []int { return slices.Repeat([]int{area}, n) }
-	for _, k := range []struct {
-		name            string
-		areas           []int
-		estimate, scale float64
-	}{
-		{"none", nil, 0, 1},
-		{"few", many(4, 20), 0, 1},
-		{"usual", many(9, 314), 20, 1},
-		{"small", many(9, 28), 6, 20.0 / 6},
-		{"large", many(9, 31416), 200, 0.1},
-		{"small with some dirt", append(many(60, 28), 700), 6, 20.0 / 6},
-		{"noise", many(900, 7), 3, 1},
-		{"fragments", append(many(80, 28), many(6, 11000)...), 6, 1},
-		{"clumps", append(many(80, 28), 31416), 6, 1},
-	} {
-		rec := planeRecord{}
-		if s := r.estimate(k.areas, k.areas, &rec); math.Abs(s-k.scale) > 0.02*k.scale || math.Abs(rec.Estimate-k.estimate) > 0.1 {
-			t.Errorf("%s: %v, %+v", k.name, s, rec)
 		}
 	}
 }
@@ -598,7 +572,7 @@ func TestPredictErrors(t *testing.T) {
 		{2, "--page x", []string{good, "--out", out, "--page", "x"}},
 		{2, "nosuch", []string{good, "--out", out, "--nosuch"}},
 		{2, "no plane is chosen", []string{good, "--out", out, "--page", "7"}},
-		{1, "does not say how large its pixels are", []string{good, "--out", out, "--diameter", "12um"}},
+		{exitInput, "does not say how large its pixels are", []string{good, "--out", out, "--diameter", "12um"}},
 		{4, "nothere.png", []string{filepath.Join(dir, "nothere.png"), "--out", out}},
 		{4, "no*such", []string{filepath.Join(dir, "no*such"), "--out", out}},
 		{4, "holds no images", []string{empty, "--out", out}},

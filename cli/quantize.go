@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"unet/unet/evaluate"
+	"unet/unet/segment"
 
 	"github.com/urfave/cli/v2"
 )
@@ -44,7 +45,7 @@ func runQuantize(c *cli.Context) error {
 	case strings.HasPrefix(file, "embedded"):
 		return withHint(usagef("the built-in model is no file to name the result after"), "give --out FILE")
 	default:
-		out = stem(file) + "-int8.safetensors"
+		out = segment.Stem(file) + "-int8.safetensors"
 	}
 	w, err := openWork(c, dir, file)
 	if err != nil {

@@ -58,6 +58,9 @@ func (a *File) Write(b []byte) (int, error) { return a.f.Write(b) }
 // WriteAt overwrites part of the file.
 func (a *File) WriteAt(b []byte, off int64) (int, error) { return a.f.WriteAt(b, off) }
 
+// ReadAt implements io.ReaderAt, of what was written.
+func (a *File) ReadAt(b []byte, off int64) (int, error) { return a.f.ReadAt(b, off) }
+
 // Commit makes the written bytes the file's content.
 func (a *File) Commit() error {
 	err := func() error {

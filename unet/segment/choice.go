@@ -1,4 +1,4 @@
-package cli
+package segment
 
 import (
 	"fmt"
@@ -10,17 +10,21 @@ import (
 	"unet/unet/imageio"
 )
 
-// selection picks pages, channels, planes or times by number, from 0, or by
-// name.
-type selection struct {
+// Selection picks pages, channels, slices or time points by number, from 0, or
+// by name. The zero value picks all; so does an empty choice of channels, but
+// for a nuclear stain (see Choice).
+type Selection struct {
 	text   string
 	ranges [][2]int
 	names  []string
 }
 
-// parseSelection reads "all", "3", "0,2-5" or, with names, "DAPI".
-func parseSelection(option, text string, names bool) (selection, error) {
-	s := selection{text: text}
+// All picks everything: of channels each one by itself.
+var All = Selection{text: "all"}
+
+// ParseSelection reads "all", "3", "0,2-5" or, with names, "DAPI".
+func ParseSelection(text string, names bool) (Selection, error) {
+	s := Selection{text: text}
 	if text == "" || text == "all" {
 		return s, nil
 	}
@@ -38,32 +42,38 @@ func parseSelection(option, text string, names bool) (selection, error) {
 		case names && part != "":
 			s.names = append(s.names, part)
 		default:
-			return s, usagef("--%s %s: give all, or numbers from 0 such as 2 or 0,3-5", option, text)
+			return s, fmt.Errorf("give all, or numbers from 0 such as 2 or 0,3-5")
 		}
 	}
 	return s, nil
 }
 
-func (s selection) all() bool { return len(s.ranges) == 0 && len(s.names) == 0 }
+// String is the text that ParseSelection reads.
+func (s Selection) String() string { return s.text }
 
-func (s selection) has(n int, name string) bool {
+func (s Selection) all() bool { return len(s.ranges) == 0 && len(s.names) == 0 }
+
+func (s Selection) has(n int, name string) bool {
 	return s.all() || slices.ContainsFunc(s.ranges, func(r [2]int) bool { return n >= r[0] && n <= r[1] }) ||
 		slices.ContainsFunc(s.names, func(v string) bool { return strings.EqualFold(v, name) })
 }
 
-// planeJob is one plane of a file to segment.
-type planeJob struct {
-	index int
-	info  imageio.PlaneInfo
-	// suffix tells it from the file's other planes in names of outputs.
-	suffix string
-	// measured are the planes of all channels at its place, with their names.
-	measured []int
-	channels []string
+// PlaneRef is one plane of a file to segment.
+type PlaneRef struct {
+	Index int // in the file
+	Info  imageio.PlaneInfo
+	// Suffix tells it from the file's other planes in names of outputs.
+	Suffix string
+	// Measured are the planes of all channels at its place, Channels their
+	// names.
+	Measured []int
+	Channels []string
 }
 
-// planeChoice is what the options say about planes.
-type planeChoice struct{ page, channel, z, t selection }
+// Choice says which planes of a file are meant. Where it has several channels
+// and none is asked for, the one named like a nuclear stain is, or else every
+// one by itself.
+type Choice struct{ Page, Channel, Z, T Selection }
 
 // nuclearStain matches names of channels that show nuclei.
 var nuclearStain = regexp.MustCompile(`(?i)dapi|hoechst|nucle[ui]|nuclear|\bdna\b|draq|\bh2b|to-?pro|sytox|propidium`)
@@ -71,10 +81,9 @@ var nuclearStain = regexp.MustCompile(`(?i)dapi|hoechst|nucle[ui]|nuclear|\bdna\
 // maxMeasured is how many channels of one place are measured together.
 const maxMeasured = 256
 
-// planeJobs lists the planes of a file to segment. Where the file has several
-// channels and none is asked for, the one named like a nuclear stain is taken,
-// or else every one by itself; notes tell.
-func (c planeChoice) planeJobs(f *imageio.File) (jobs []planeJob, notes []string, err error) {
+// Planes lists the planes of a file that are meant; notes tell what the choice
+// left open.
+func (c Choice) Planes(f *imageio.File) (list []PlaneRef, notes []string, err error) {
 	type place struct{ series, z, t, page int }
 	at := map[place][]int{}
 	// Channels that repeat at one place are pages of a plain stack.
@@ -97,10 +106,10 @@ func (c planeChoice) planeJobs(f *imageio.File) (jobs []planeJob, notes []string
 		at[placeOf(p)] = append(at[placeOf(p)], i)
 	}
 	nuclear := map[place]int{}
-	for k, list := range at {
-		for _, i := range list {
+	for k, group := range at {
+		for _, i := range group {
 			if p := f.Planes[i]; nuclearStain.MatchString(p.Name) {
-				if _, ok := nuclear[k]; !ok && len(list) > 1 {
+				if _, ok := nuclear[k]; !ok && len(group) > 1 {
 					nuclear[k] = i
 				}
 			}
@@ -108,27 +117,27 @@ func (c planeChoice) planeJobs(f *imageio.File) (jobs []planeJob, notes []string
 	}
 	suffix := planeSuffixes(f.Planes)
 	for i, p := range f.Planes {
-		if !c.page.has(p.Page, "") || !c.channel.has(p.Channel, p.Name) || !c.z.has(p.Z, "") || !c.t.has(p.T, "") {
+		if !c.Page.has(p.Page, "") || !c.Channel.has(p.Channel, p.Name) || !c.Z.has(p.Z, "") || !c.T.has(p.T, "") {
 			continue
 		}
 		group := at[placeOf(p)]
-		if n, ok := nuclear[placeOf(p)]; ok && c.channel.text == "" {
+		if n, ok := nuclear[placeOf(p)]; ok && c.Channel.text == "" {
 			if n != i {
 				continue
 			}
 			if !slices.Contains(stained, p.Name) {
 				stained = append(stained, p.Name)
 			}
-		} else if len(group) > 1 && c.channel.text == "" {
+		} else if len(group) > 1 && c.Channel.text == "" {
 			unnamed = max(unnamed, len(group))
 		}
 		if len(group) > maxMeasured {
 			crowded, group = true, []int{i}
 		}
-		job := planeJob{index: i, info: p, suffix: suffix(p)}
+		ref := PlaneRef{Index: i, Info: p, Suffix: suffix(p)}
 		for _, j := range group {
 			if q := f.Planes[j]; q.W == p.W && q.H == p.H && (q.C == 1 || j == i) {
-				job.measured = append(job.measured, j)
+				ref.Measured = append(ref.Measured, j)
 				name := q.Name
 				if name == "" {
 					name = strconv.Itoa(q.Channel + 1)
@@ -137,14 +146,14 @@ func (c planeChoice) planeJobs(f *imageio.File) (jobs []planeJob, notes []string
 					if q.C > 1 {
 						name = []string{"red", "green", "blue", "alpha"}[k]
 					}
-					job.channels = append(job.channels, name)
+					ref.Channels = append(ref.Channels, name)
 				}
 			}
 		}
-		jobs = append(jobs, job)
+		list = append(list, ref)
 	}
-	if len(jobs) == 0 {
-		return nil, nil, withHint(usagef("%s: no plane is chosen by --page, --channel, --z and --t", f.Name), describePlanes(f))
+	if len(list) == 0 {
+		return nil, nil, &ChoiceError{Name: f.Name, Problem: "no plane is chosen by --page, --channel, --z and --t", Has: Contents(f)}
 	}
 	if crowded {
 		notes = append(notes, fmt.Sprintf("more than %d channels: intensities are measured in the segmented one only", maxMeasured))
@@ -155,11 +164,11 @@ func (c planeChoice) planeJobs(f *imageio.File) (jobs []planeJob, notes []string
 	if unnamed > 1 {
 		notes = append(notes, fmt.Sprintf("%d channels, none named like a nuclear stain: each is segmented by itself; --channel chooses", unnamed))
 	}
-	return jobs, notes, nil
+	return list, notes, nil
 }
 
-// describePlanes tells what a file holds.
-func describePlanes(f *imageio.File) string {
+// Contents tells what planes a file holds.
+func Contents(f *imageio.File) string {
 	var channels []string
 	var pages, z, t int
 	for _, p := range f.Planes {

@@ -1,4 +1,4 @@
-package cli
+package segment
 
 import (
 	"testing"
@@ -6,21 +6,25 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/imageio"
+	"unet/unet/instance"
 )
 
-// TestLanes: which planes are computed side by side, and on how many threads.
-func TestLanes(t *testing.T) {
-	nuclei, err := unet.LoadModel(brightnessModel(t, unet.Nuclei))
+// smallModel is a model of random weights, which sees images at a size of its
+// own unless size is 0.
+func smallModel(t *testing.T, kind string, size int) *unet.Model {
+	t.Helper()
+	m, err := unet.NewModel(unet.Card{Kind: kind, Arch: unet.Arch{Channels: 3, Depth: 1, Width: 16, Norm: "none", Heads: []string{instance.Foreground}},
+		Input: unet.Input{Normalise: "range", Size: size}, Threshold: 0.5, Instance: instance.DefaultParams(), Diameter: [3]float64{8, 11, 14}}, 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nuclei.Params.Free()
-	paper, err := unet.LoadModel(brightnessModel(t, unet.Paper))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer paper.Params.Free()
-	paper.Card.Input.Size = 32
+	t.Cleanup(m.Params.Free)
+	return m
+}
+
+// TestPool: which planes are computed side by side, and on how many threads.
+func TestPool(t *testing.T) {
+	nuclei, paper := smallModel(t, unet.Nuclei, 0), smallModel(t, unet.Paper, 32)
 	for _, c := range []struct {
 		name                 string
 		model                *unet.Model
@@ -45,54 +49,55 @@ func TestLanes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := unet.NewPredictor(e, c.model)
-		p.Flips = true
-		r := &predictRun{engine: e, predictor: p, team: make(chan *unet.Predictor, 1), model: c.model, jobs: c.jobs, budget: c.budget}
-		r.team <- p
-		plane := &task{job: planeJob{info: imageio.PlaneInfo{W: c.w, H: c.h, C: 1}}, last: c.last}
-		from, err := r.take(plane, c.scale)
+		s, err := New(e, c.model, Options{TTA: true, Memory: c.budget})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lent := newPool(s, c.jobs)
+		p := &plane{info: imageio.PlaneInfo{W: c.w, H: c.h, C: 1}, last: c.last}
+		from, err := lent.from(p, c.scale)
 		if err != nil {
 			t.Fatal(c.name, err)
 		}
 		got := <-from
-		if (got != p) != c.beside {
-			t.Errorf("%s: beside others: %v", c.name, got != p)
+		if (got != s.predictor) != c.beside {
+			t.Errorf("%s: beside others: %v", c.name, got != s.predictor)
 		}
 		if c.beside && !got.Flips {
 			t.Errorf("%s: the lane does not mirror", c.name)
 		}
-		if n := len(r.lanes.all); n != c.lanes {
+		if n := len(lent.lanes); n != c.lanes {
 			t.Errorf("%s: %d lanes", c.name, n)
 		}
-		for _, e := range r.lanes.engines {
+		for _, e := range lent.engines {
 			if e.Threads() != c.threads/c.lanes {
 				t.Errorf("%s: a lane of %d threads", c.name, e.Threads())
 			}
 		}
 		if c.name == "large" {
 			for i := range 6 {
-				from, err := r.take(plane, c.scale)
+				from, err := lent.from(p, c.scale)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if (from == r.team) != (i < fewLarge*c.lanes-1) {
-					t.Errorf("large image %d: by all threads: %v", i+2, from == r.team)
+				if (from == lent.team) != (i < fewLarge*c.lanes-1) {
+					t.Errorf("large image %d: by all threads: %v", i+2, from == lent.team)
 				}
 			}
 		}
 		if c.lanes > 0 {
-			if from, err := r.take(&task{last: true}, 1); err != nil || from != r.lanes.idle {
+			if from, err := lent.from(&plane{last: true}, 1); err != nil || from != lent.idle {
 				t.Errorf("%s: the last image waits for all lanes (%v)", c.name, err)
 			}
 		}
 		if c.lanes > 0 {
-			huge := &task{job: planeJob{info: imageio.PlaneInfo{W: 1 << 16, H: 1 << 16, C: 1}}, last: true}
-			if from, err := r.take(huge, 1); err != nil || (from != r.team) != (c.model == paper) {
+			huge := &plane{info: imageio.PlaneInfo{W: 1 << 16, H: 1 << 16, C: 1}, last: true}
+			if from, err := lent.from(huge, 1); err != nil || (from != lent.team) != (c.model == paper) {
 				t.Errorf("%s: the last image takes a lane's memory (%v)", c.name, err)
 			}
 		}
-		r.lanes.close()
-		p.Close()
+		lent.close()
+		s.Close()
 		e.Close()
 	}
 }

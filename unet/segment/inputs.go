@@ -1,10 +1,8 @@
-package cli
+package segment
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -13,28 +11,28 @@ import (
 	"strings"
 )
 
-// input is one image file, or OME-Zarr folder, to work on.
-type input struct {
-	path string // to open
-	// name is the path below the argument it came from, with slashes: the
+// Input is one image file, or OME-Zarr folder, to segment.
+type Input struct {
+	Path string // to open
+	// Name is the path below the argument it came from, with slashes: the
 	// image's name in results.
-	name string
-	// id is its name in Kaggle's tables.
-	id string
-	// base is where its outputs go below the output folder: name without the
+	Name string
+	// ID is its name in Kaggle's tables.
+	ID string
+	// Base is where its outputs go below the output folder: Name without the
 	// extension, made unique.
-	base string
-	err  error // what makes it unusable already
+	Base string
+	Err  error // what makes it unusable already
 }
 
 // imageExtensions are looked for in folders. Files named one by one may have
 // any name.
 var imageExtensions = []string{".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".btf", ".tf8", ".svs", ".lsm", ".stk"}
 
-// gatherInputs lists the images that arguments name: files, folders with all
-// below them, and patterns. Folder skip is left out. Arguments that name
-// nothing become inputs with an error.
-func gatherInputs(args []string, skip string) []input {
+// Inputs lists the images that arguments name: files, folders with all below
+// them, and patterns. Folder skip is left out. Arguments that name nothing
+// become inputs with an error.
+func Inputs(args []string, skip string) []Input {
 	g := gatherer{skip: absolute(skip), seen: map[string]bool{}}
 	for _, a := range args {
 		g.argument(a)
@@ -46,21 +44,21 @@ func gatherInputs(args []string, skip string) []input {
 type gatherer struct {
 	skip string
 	seen map[string]bool
-	list []input
+	list []Input
 }
 
 func (g *gatherer) argument(a string) {
 	if _, err := os.Stat(a); err != nil {
 		if !strings.ContainsAny(a, "*?[") {
-			g.list = append(g.list, input{path: a, name: filepath.ToSlash(filepath.Base(a)), err: err})
+			g.missing(a, err)
 			return
 		}
 		matches, err := filepath.Glob(a)
 		if err == nil && len(matches) == 0 {
-			err = fmt.Errorf("%s: %w", a, fs.ErrNotExist)
+			err = fs.ErrNotExist
 		}
 		if err != nil {
-			g.list = append(g.list, input{path: a, name: filepath.ToSlash(filepath.Base(a)), err: err})
+			g.missing(a, err)
 			return
 		}
 		root := filepath.Dir(a)
@@ -77,6 +75,14 @@ func (g *gatherer) argument(a string) {
 		root = a
 	}
 	g.tree(root, a, true)
+}
+
+// missing adds an input that cannot be used.
+func (g *gatherer) missing(name string, err error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &InputError{Name: name, Problem: "no such file or folder", Advice: "check the name; quote patterns so that the shell leaves them alone", Err: err}
+	}
+	g.list = append(g.list, Input{Path: name, Name: filepath.ToSlash(filepath.Base(name)), Err: err})
 }
 
 // tree adds a file or everything below a folder; names are relative to root.
@@ -107,10 +113,10 @@ func (g *gatherer) tree(root, p string, named bool) {
 		return nil
 	})
 	if err == nil && named && len(g.list) == found && isDir(p) {
-		err = withHint(fmt.Errorf("%s: the folder holds no images: %w", p, fs.ErrNotExist), "known are "+strings.Join(imageExtensions, " ")+" and OME-Zarr")
+		err = &InputError{Name: p, Problem: "the folder holds no images", Advice: "known are " + strings.Join(imageExtensions, " ") + " and OME-Zarr", Err: fs.ErrNotExist}
 	}
 	if err != nil {
-		g.list = append(g.list, input{path: p, name: filepath.ToSlash(filepath.Base(p)), err: err})
+		g.list = append(g.list, Input{Path: p, Name: filepath.ToSlash(filepath.Base(p)), Err: err})
 	}
 }
 
@@ -124,23 +130,23 @@ func (g *gatherer) add(root, p string, err error) {
 	if rerr != nil || strings.HasPrefix(name, "..") {
 		name = filepath.Base(p)
 	}
-	g.list = append(g.list, input{path: p, name: filepath.ToSlash(name), err: err})
+	g.list = append(g.list, Input{Path: p, Name: filepath.ToSlash(name), Err: err})
 }
 
 // nameOutputs chooses the id and the outputs' base of every input: the name
 // without extension; with it where two names differ in nothing else; with
 // folders of the path in front, and at last a number, where that is not enough.
 // Inputs of the same name get such folders in their names and ids, too.
-func nameOutputs(list []input) {
-	candidates := func(in input) []string {
-		all := []string{stem(in.name), in.name}
-		for dir := filepath.Dir(in.path); ; dir = filepath.Dir(dir) {
+func nameOutputs(list []Input) {
+	candidates := func(in Input) []string {
+		all := []string{Stem(in.Name), in.Name}
+		for dir := filepath.Dir(in.Path); ; dir = filepath.Dir(dir) {
 			part := filepath.Base(dir)
 			if part == "." || part == ".." || part == string(filepath.Separator) || filepath.VolumeName(dir) == dir {
 				return all
 			}
 			// Only folders that the name does not hold already.
-			if rel := path.Join(part, all[len(all)-1]); !strings.HasPrefix(in.name, part+"/") {
+			if rel := path.Join(part, all[len(all)-1]); !strings.HasPrefix(in.Name, part+"/") {
 				all = append(all, rel)
 			}
 		}
@@ -154,7 +160,7 @@ func nameOutputs(list []input) {
 			if level[i] >= len(c) {
 				base = fmt.Sprintf("%s~%d", base, level[i]-len(c)+1)
 			}
-			list[i].base = base
+			list[i].Base = base
 			key := strings.ToLower(base) // some file systems ignore case
 			users[key] = append(users[key], i)
 		}
@@ -180,19 +186,19 @@ func nameOutputs(list []input) {
 	for i := range list {
 		in := &list[i]
 		if level[i] > 1 { // another's name is the same, up to the folders
-			in.name = in.base
+			in.Name = in.Base
 		}
-		in.id = path.Base(stem(in.name)) // in Kaggle's layout also the folder's name
-		users[in.id]++
+		in.ID = path.Base(Stem(in.Name)) // in Kaggle's layout also the folder's name
+		users[in.ID]++
 	}
 	for i := range list {
-		if in := &list[i]; users[in.id] > 1 {
-			in.id = stem(in.name)
+		if in := &list[i]; users[in.ID] > 1 {
+			in.ID = Stem(in.Name)
 		}
 	}
 }
 
-// isOutput says that a name is one that predict gives to its results, which
+// isOutput reports whether a name is one that Run gives to its results, which
 // are no images when they lie among them.
 func isOutput(name string) bool {
 	name = strings.ToLower(name)
@@ -204,8 +210,8 @@ func isOutput(name string) bool {
 	return strings.HasSuffix(name, ".mask.tif") || strings.Contains(name, ".prob-") && strings.HasSuffix(name, ".tif")
 }
 
-// stem is a name without its extension, .ome included.
-func stem(name string) string {
+// Stem is a name without its extension, .ome included.
+func Stem(name string) string {
 	s := strings.TrimSuffix(name, path.Ext(name))
 	if strings.EqualFold(path.Ext(s), ".ome") {
 		s = strings.TrimSuffix(s, path.Ext(s))
@@ -214,34 +220,6 @@ func stem(name string) string {
 		return name
 	}
 	return s
-}
-
-// readList reads names of images, one per line, from a file or "-".
-func readList(t *terminal, name string) ([]string, error) {
-	var r io.Reader = t.in
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		r = f
-	}
-	var list []string
-	sc := bufio.NewScanner(r)
-	sc.Buffer(nil, 1<<16)
-	for sc.Scan() {
-		if line := strings.TrimSpace(strings.TrimPrefix(sc.Text(), "\ufeff")); line != "" {
-			list = append(list, line)
-		}
-	}
-	if err := sc.Err(); err != nil {
-		if errors.Is(err, bufio.ErrTooLong) {
-			err = errors.New("a line is longer than any file name")
-		}
-		return nil, inputf("it names one image in each line", "list %s: %w", name, err)
-	}
-	return list, nil
 }
 
 func absolute(p string) string {
@@ -259,7 +237,7 @@ func isDir(p string) bool {
 	return err == nil && st.IsDir()
 }
 
-// isZarr says that a folder is an OME-Zarr image.
+// isZarr reports whether a folder is an OME-Zarr image.
 func isZarr(p string) bool {
 	if !isDir(p) {
 		return false
@@ -271,3 +249,6 @@ func isZarr(p string) bool {
 	}
 	return false
 }
+
+// under joins a slash path below the output folder.
+func under(out, name string) string { return filepath.Join(out, filepath.FromSlash(name)) }

@@ -1,0 +1,208 @@
+package segment
+
+import (
+	"unet/unet/formats"
+	"unet/unet/imageio"
+	"unet/unet/imageio/tiff"
+	"unet/unet/instance"
+	"unet/unet/report"
+)
+
+// bandFiles writes the files of a large plane as its rows come. After an error
+// none appears.
+type bandFiles struct {
+	r   *run
+	p   *plane
+	rec PlaneRecord
+	src formats.Source
+
+	labels, mask *tiff.Writer
+	maps         map[string]*tiff.Writer
+	pictures     []*tiff.Writer // all of these
+	tables       []*nucleiFile
+	spool        *spool // for the files of the batch
+	tally        instance.Tally
+
+	// The overlay shows every step-th row and column.
+	step  int
+	small *imageio.Image
+	shown *imageio.Labels
+}
+
+// overlaySide is the largest side of the overlay of a large image.
+const overlaySide = 2048
+
+// create starts all files.
+func (o *bandFiles) create() (err error) {
+	r := o.r
+	o.src = r.source(o.p)
+	if r.has(Labels) {
+		if o.labels, err = o.picture(extensions[Labels], tiff.Options{Bits: 32}); err != nil {
+			return err
+		}
+	}
+	if r.has(Mask) {
+		if o.mask, err = o.picture(".mask.tif", tiff.Options{Bits: 8}); err != nil {
+			return err
+		}
+	}
+	if r.has(Prob) {
+		o.maps = map[string]*tiff.Writer{}
+		for _, head := range r.model.Card.Arch.Heads {
+			if o.maps[head], err = o.picture(".prob-"+head+".tif", tiff.Options{Bits: 32, Float: true}); err != nil {
+				return err
+			}
+		}
+	}
+	if r.has(Overlay) {
+		o.step = (max(o.src.W, o.src.H) + overlaySide - 1) / overlaySide
+		o.shown = imageio.NewLabels((o.src.W+o.step-1)/o.step, (o.src.H+o.step-1)/o.step)
+	}
+	if len(r.files.files) > 0 {
+		if o.spool, err = newSpool(r.batch.Out); err != nil {
+			return err
+		}
+	}
+	for _, format := range []string{CSV, GeoJSON, ROI} {
+		if r.has(format) {
+			if err := o.table(format); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (o *bandFiles) picture(ext string, options tiff.Options) (*tiff.Writer, error) {
+	options.W, options.H, options.PixelSize, options.Description = o.src.W, o.src.H, o.src.PixelSize, o.r.description(o.p, o.rec.Scale)
+	f, err := tiff.Create(under(o.r.batch.Out, o.p.base()+ext), options)
+	if err != nil {
+		return nil, err
+	}
+	o.pictures = append(o.pictures, f)
+	o.rec.Outputs = append(o.rec.Outputs, o.p.base()+ext)
+	return f, nil
+}
+
+func (o *bandFiles) table(format string) error {
+	f, err := createNuclei(o.r.batch.Out, o.p.base()+extensions[format], format)
+	if err != nil {
+		return err
+	}
+	o.tables = append(o.tables, f)
+	o.rec.Outputs = append(o.rec.Outputs, f.name)
+	return f.Begin(o.src)
+}
+
+// band takes rows of maps and image.
+func (o *bandFiles) band(y int, m instance.Maps, img *imageio.Image) error {
+	for _, name := range m.Names {
+		if f := o.maps[name]; f != nil {
+			if err := f.WriteFloats(m.Plane(name)); err != nil {
+				return err
+			}
+		}
+	}
+	if o.step == 0 {
+		return nil
+	}
+	if o.small == nil {
+		o.small = imageio.NewImage(o.shown.W, o.shown.H, img.C)
+		o.small.Bits, o.small.Float = img.Bits, img.Float
+	}
+	for c := range img.C {
+		thin(o.small.Plane(c), img.Plane(c), img.W, y, o.step)
+	}
+	return nil
+}
+
+// thin copies every step-th row and column of rows of w values, from row y of
+// the image on, to their places in a smaller one.
+func thin[T float32 | uint32](to, rows []T, w, y, step int) {
+	small := (w + step - 1) / step
+	for row := range len(rows) / w {
+		if (y+row)%step != 0 {
+			continue
+		}
+		dst, src := to[(y+row)/step*small:][:small], rows[row*w:]
+		for i := range dst {
+			dst[i] = src[i*step]
+		}
+	}
+}
+
+// block takes finished rows of labels and the nuclei that begin in them.
+func (o *bandFiles) block(b instance.Block) error {
+	if o.labels != nil {
+		if err := o.labels.WriteLabels(b.Labels.ID); err != nil {
+			return err
+		}
+	}
+	if o.step > 0 {
+		thin(o.shown.ID, b.Labels.ID, b.Labels.W, b.Y, o.step)
+	}
+	o.rec.Nuclei += len(b.Nuclei)
+	for i := range b.Nuclei {
+		if err := o.nucleus(&b.Nuclei[i]); err != nil {
+			return err
+		}
+	}
+	if o.mask == nil {
+		return nil
+	}
+	for i, id := range b.Labels.ID { // not needed any more
+		if id != 0 {
+			b.Labels.ID[i] = 255
+		}
+	}
+	return o.mask.WriteLabels(b.Labels.ID)
+}
+
+func (o *bandFiles) nucleus(n *instance.Nucleus) error {
+	o.tally.Add(n)
+	for _, t := range o.tables {
+		if err := t.Write(n); err != nil {
+			return err
+		}
+	}
+	if o.spool == nil {
+		return nil
+	}
+	return o.spool.add(n)
+}
+
+// commit completes all files.
+func (o *bandFiles) commit() error {
+	for _, f := range o.pictures {
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	if o.step > 0 {
+		m, err := report.Overlay(o.small, o.shown, report.OverlayOptions{})
+		if err != nil {
+			return err
+		}
+		name := o.p.base() + extensions[Overlay]
+		o.rec.Outputs = append(o.rec.Outputs, name)
+		if err := imageio.WritePNG(under(o.r.batch.Out, name), m); err != nil {
+			return err
+		}
+	}
+	for _, t := range o.tables {
+		if err := t.commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// abort removes the files that are not complete.
+func (o *bandFiles) abort() {
+	for _, f := range o.pictures {
+		f.Abort()
+	}
+	for _, t := range o.tables {
+		t.abort()
+	}
+}

@@ -1,0 +1,164 @@
+package segment
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"unet/unet"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+// bands segments a plane that is too large for memory, in bands of rows, while
+// no other plane is at work. What differs from the others: labels have 32 bits,
+// masks are TIFF files, every probability map has its own file, and the overlay
+// is a smaller picture.
+func (r *run) bands(ctx context.Context, p *plane, res *result) {
+	start := time.Now()
+	out := &bandFiles{r: r, p: p, rec: r.planeRecord(p)}
+	out.rec.Banded = true
+	res.err = r.bandsTo(ctx, p, out)
+	res.record, res.source, res.spool = out.rec, out.src, out.spool
+	slices.Sort(res.record.Outputs)
+	res.record.Seconds = time.Since(start).Seconds()
+}
+
+func (r *run) bandsTo(ctx context.Context, p *plane, out *bandFiles) error {
+	read := p.rows(p.ref.Index)
+	levels, err := r.model.Card.Input.Levels(ctx, read)
+	if err != nil {
+		return err
+	}
+	if len(p.ref.Measured) < 2 && (levels.Gray || p.info.C == 1) {
+		p.channels = []string{ChannelName(p.info)}
+		out.rec.Channels = p.channels
+	}
+	rows, network, err := r.bandScale(ctx, p, levels, &out.rec)
+	if err != nil {
+		return err
+	}
+	// What was used before must not count against this image.
+	r.predictor.Close()
+	r.pool.forget()
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(r.memory-network-(32<<20), 256<<20)))
+	debug.FreeOSMemory()
+
+	if err := os.MkdirAll(filepath.Dir(under(r.batch.Out, p.base())), 0o755); err != nil {
+		return err
+	}
+	defer out.abort() // nothing after commit
+	if err := out.create(); err != nil {
+		return err
+	}
+	if err := r.stream(ctx, p, read, levels, rows, out); err != nil {
+		return err
+	}
+	if err := out.commit(); err != nil {
+		return err
+	}
+	sum := out.tally.Summary(p.info.W, p.info.H)
+	out.rec.count(sum)
+	if w := r.sizeWarning(sum); w != "" {
+		out.rec.Warnings = append(out.rec.Warnings, w)
+	}
+	return nil
+}
+
+// bandScale finds the scale of a large plane, the rows that may be held at it,
+// and the memory of the network.
+func (r *run) bandScale(ctx context.Context, p *plane, levels unet.Levels, rec *PlaneRecord) (rows int, network int64, err error) {
+	if rec.Scale, err = r.givenScale(p); err != nil {
+		return 0, 0, err
+	}
+	if r.diameter.auto() {
+		if rec.Estimate, rec.Scale, err = r.estimateLarge(ctx, p, levels); err != nil {
+			return 0, 0, err
+		}
+		if rec.Scale != 1 {
+			rec.Notes = append(rec.Notes, r.scaleNote(rec.Estimate, rec.Scale))
+		}
+	}
+	w, _ := scaled(p.info, rec.Scale)
+	rows, network, err = r.predictor.MaxRows(p.info.W, w, len(p.channels), r.memory-p.decoded)
+	if err != nil && r.diameter.auto() && rec.Scale > 1 { // nobody asked for this size
+		rec.Warnings = append(rec.Warnings, err.Error()+": native scale")
+		rec.Scale = 1
+		rows, network, err = r.predictor.MaxRows(p.info.W, p.info.W, len(p.channels), r.memory-p.decoded)
+	}
+	return rows, network, err
+}
+
+// stream computes the plane band by band and writes what is finished.
+func (r *run) stream(ctx context.Context, p *plane, read unet.Rows, levels unet.Levels, rows int, out *bandFiles) error {
+	stream := instance.NewStream(p.info.W, r.paramsAt(out.rec.Scale), out.block)
+	stream.MaxRows, stream.PixelSize = rows, r.pixelSize(p.info)
+	all := p.rows(p.ref.Measured...)
+	w, h := scaled(p.info, out.rec.Scale)
+	err := r.predictor.BandsAt(ctx, read, levels, w, h, func(y int, m instance.Maps, img *imageio.Image) error {
+		measured := img
+		if len(p.ref.Measured) > 1 {
+			var err error
+			if measured, err = all.Read(y, m.H); err != nil {
+				return err
+			}
+		}
+		if err := out.band(y, m, img); err != nil {
+			return err
+		}
+		if err := stream.Add(m, measured); err != nil {
+			return err
+		}
+		r.observer.Progress(Progress{Image: p.in.Name, Done: y + m.H, Total: p.info.H, Nuclei: out.rec.Nuclei})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := stream.Close(); err != nil {
+		return err
+	}
+	if n := stream.Cuts(); n > 0 {
+		out.rec.Warnings = append(out.rec.Warnings, fmt.Sprintf("%d times a clump of nuclei was taller than %d rows and was cut; more --max-memory avoids it", n, rows))
+	}
+	return nil
+}
+
+// sampleSide is the side in pixels of the four windows of a large plane from
+// which the size of its nuclei is estimated.
+const sampleSide = 512
+
+// estimateLarge is estimate for a plane read in pieces: from windows in the
+// middle of its quarters.
+func (r *run) estimateLarge(ctx context.Context, p *plane, levels unet.Levels) (diameter, scale float64, err error) {
+	var found, all []int
+	params := r.params
+	params.RemoveEdge = true // what the window cuts is no nucleus
+	w, h := min(sampleSide, p.info.W), min(sampleSide, p.info.H)
+	for quarter := range 4 {
+		x0 := min(max(p.info.W*(1+quarter%2*2)/4-w/2, 0), p.info.W-w)
+		y0 := min(max(p.info.H*(1+quarter/2*2)/4-h/2, 0), p.info.H-h)
+		window := unet.Rows{W: w, H: h, Read: func(y, n int) (*imageio.Image, error) {
+			return p.file.ReadRegion(p.ref.Index, x0, y0+y, w, n)
+		}}
+		m := instance.NewMaps(w, h, r.model.Card.Arch.Heads...)
+		err := r.predictor.Bands(ctx, window, levels, func(y int, part instance.Maps, _ *imageio.Image) error {
+			for _, name := range part.Names {
+				copy(m.Plane(name)[y*w:], part.Plane(name))
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, 1, err
+		}
+		part := areas(instance.Segment(m, params))
+		all = append(all, r.withSmaller(part, m, params)...)
+		found = append(found, part...)
+	}
+	diameter, scale = r.estimate(found, all)
+	return diameter, scale, nil
+}

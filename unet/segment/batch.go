@@ -1,0 +1,146 @@
+package segment
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"unet/unet/formats"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+// batchFiles are the files that hold the nuclei of all images.
+type batchFiles struct{ files []*nucleiFile }
+
+// createBatch starts those of the formats that are of the whole batch.
+func createBatch(out string, list []string) (*batchFiles, error) {
+	b := &batchFiles{}
+	for _, k := range []struct{ format, name string }{{COCO, COCOFile}, {RLE, RLEFile}} {
+		if !slices.Contains(list, k.format) {
+			continue
+		}
+		f, err := createNuclei(out, k.name, k.format)
+		if err != nil {
+			b.abort()
+			return nil, err
+		}
+		b.files = append(b.files, f)
+	}
+	return b, nil
+}
+
+// commit completes the files.
+func (b *batchFiles) commit() error {
+	for _, f := range b.files {
+		if err := f.commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// abort removes the files that are not committed.
+func (b *batchFiles) abort() {
+	for _, f := range b.files {
+		f.abort()
+	}
+}
+
+// write adds the nuclei of a plane to the files that can hold it; the others
+// are named in its warnings.
+func (b *batchFiles) write(src formats.Source, p *PlaneRecord, nuclei iter.Seq2[*instance.Nucleus, error]) error {
+	if len(b.files) == 0 {
+		return nil
+	}
+	writers := b.begin(src, p)
+	for n, err := range nuclei {
+		if err != nil {
+			return err
+		}
+		for _, w := range writers {
+			if err := w.Write(n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (b *batchFiles) begin(src formats.Source, p *PlaneRecord) (writers []formats.Writer) {
+	for _, f := range b.files {
+		s := src
+		if f.format == RLE {
+			s.Name = p.ID
+		}
+		if err := f.Begin(s); err != nil {
+			p.Warnings = append(p.Warnings, err.Error())
+			continue
+		}
+		writers = append(writers, f)
+	}
+	return writers
+}
+
+// sequence hands on nuclei in memory.
+func sequence(nuclei []instance.Nucleus) iter.Seq2[*instance.Nucleus, error] {
+	return func(yield func(*instance.Nucleus, error) bool) {
+		for i := range nuclei {
+			if !yield(&nuclei[i], nil) {
+				return
+			}
+		}
+	}
+}
+
+// repeat adds the planes of an image that an earlier run has done, from their
+// label images.
+func (b *batchFiles) repeat(out string, rec *ImageRecord) error {
+	if len(b.files) == 0 {
+		return nil
+	}
+	for i := range rec.Planes {
+		p := &rec.Planes[i]
+		for _, name := range p.Outputs {
+			if !strings.HasSuffix(name, extensions[Labels]) {
+				continue
+			}
+			if err := b.repeatPlane(under(out, name), p, rec.Name+p.Suffix); err != nil {
+				return &InputError{Name: name, Problem: fmt.Sprintf("written by an earlier run: %v", err), Advice: "remove it, and its image is done again", Err: err}
+			}
+		}
+	}
+	return nil
+}
+
+// repeatRows is how many rows of a label image are read at once.
+const repeatRows = 256
+
+// repeatPlane adds the nuclei of a label image, a large one by rows.
+func (b *batchFiles) repeatPlane(file string, p *PlaneRecord, name string) error {
+	f, err := imageio.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	src := formats.Source{Name: name, W: f.Planes[0].W, H: f.Planes[0].H}
+	if !p.Banded {
+		l, err := f.ReadLabels(0)
+		if err != nil {
+			return err
+		}
+		return b.write(src, p, sequence(instance.Measure(l, &imageio.Image{PixelSize: src.PixelSize})))
+	}
+	writers := b.begin(src, p)
+	return instance.MeasureRows(src.W, src.H, src.PixelSize, func(y int) (*imageio.Labels, error) {
+		return f.ReadLabelsRegion(0, 0, y, src.W, min(repeatRows, src.H-y))
+	}, func(n *instance.Nucleus) error {
+		for _, w := range writers {
+			if err := w.Write(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

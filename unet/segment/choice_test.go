@@ -1,0 +1,87 @@
+package segment
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"unet/unet/imageio"
+)
+
+// planesFile lists planes of channels x z x t.
+func planesFile(names []string, zs, ts int) *imageio.File {
+	f := &imageio.File{Name: "f"}
+	for t := range ts {
+		for z := range zs {
+			for c, name := range names {
+				f.Planes = append(f.Planes, imageio.PlaneInfo{Page: len(f.Planes), Channel: c, Z: z, T: t, W: 8, H: 8, C: 1, Name: name})
+			}
+		}
+	}
+	return f
+}
+
+func TestChoice(t *testing.T) {
+	stack := &imageio.File{Name: "stack"}
+	for i := range 12 {
+		stack.Planes = append(stack.Planes, imageio.PlaneInfo{Page: i, W: 8, H: 8, C: 1})
+	}
+	series := planesFile([]string{""}, 1, 1)
+	series.Planes = append(series.Planes, imageio.PlaneInfo{Series: 1, Page: 1, W: 4, H: 4, C: 3})
+	for _, k := range []struct {
+		name     string
+		file     *imageio.File
+		options  map[string]string
+		suffixes []string
+		measured int // planes with the first job
+		note     string
+	}{
+		{"one plane", planesFile([]string{"x"}, 1, 1), nil, []string{""}, 1, ""},
+		{"unnamed channels", planesFile([]string{"", ""}, 1, 1), nil, []string{"_c0", "_c1"}, 2, "none named like a nuclear stain"},
+		{"a nuclear stain", planesFile([]string{"GFP", "DAPI", "RFP"}, 2, 1), nil, []string{"_z0_c1", "_z1_c1"}, 3, "channel DAPI"},
+		{"all on request", planesFile([]string{"GFP", "DAPI"}, 1, 1), map[string]string{"channel": "all"}, []string{"_c0", "_c1"}, 2, ""},
+		{"by name", planesFile([]string{"GFP", "DAPI"}, 1, 2), map[string]string{"channel": "gfp", "t": "1"}, []string{"_t1_c0"}, 2, ""},
+		{"by number", planesFile([]string{"", ""}, 3, 1), map[string]string{"channel": "1", "z": "0,2"}, []string{"_z0_c1", "_z2_c1"}, 2, ""},
+		{"pages", stack, map[string]string{"page": "2-3,11"}, []string{"_p02", "_p03", "_p11"}, 1, ""},
+		{"series", series, nil, []string{"_s0", "_s1"}, 1, ""},
+	} {
+		var c Choice
+		for name, s := range map[string]*Selection{"page": &c.Page, "channel": &c.Channel, "z": &c.Z, "t": &c.T} {
+			var err error
+			if *s, err = ParseSelection(k.options[name], name == "channel"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		list, notes, err := c.Planes(k.file)
+		if err != nil {
+			t.Errorf("%s: %v", k.name, err)
+			continue
+		}
+		var got []string
+		for _, j := range list {
+			got = append(got, j.Suffix)
+		}
+		if d := cmp.Diff(k.suffixes, got); d != "" {
+			t.Errorf("%s: %s", k.name, d)
+		}
+		if len(list[0].Measured) != k.measured {
+			t.Errorf("%s: %d planes are measured", k.name, len(list[0].Measured))
+		}
+		if s := strings.Join(notes, " "); !strings.Contains(s, k.note) || k.note == "" && s != "" {
+			t.Errorf("%s: notes %q", k.name, s)
+		}
+	}
+}
+
+// FuzzSelection: whatever is asked for is understood or refused.
+func FuzzSelection(f *testing.F) {
+	for _, s := range []string{"all", "1", "0-3,5", "DAPI", "-", "9-1", ",", "1-99999999999999999999"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if sel, err := ParseSelection(s, true); err == nil {
+			sel.has(3, "x")
+		}
+	})
+}

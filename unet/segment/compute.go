@@ -1,0 +1,80 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"unet/unet"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+// mapper computes the maps of a plane, scaled for the network and back.
+type mapper func(ctx context.Context, scale float64) (instance.Maps, error)
+
+// compute finds and measures the nuclei of a plane in memory. Unless their size
+// is given, it is taken from the nuclei found at native scale, and when it is
+// far from that of training the plane is computed again at another scale.
+func (s *Segmenter) compute(ctx context.Context, p *plane, scale float64, maps mapper) (*Result, error) {
+	m, err := maps(ctx, scale)
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Maps: m, Scale: scale, Labels: instance.Segment(m, s.paramsAt(scale))}
+	if s.diameter.auto() {
+		if err := s.rescale(ctx, r, maps); err != nil {
+			return nil, err
+		}
+	}
+	measured := *p.measured
+	measured.PixelSize = s.pixelSize(p.info)
+	r.Nuclei = instance.Measure(r.Labels, &measured)
+	if w := s.sizeWarning(instance.Summarise(r.Nuclei, p.info.W, p.info.H)); w != "" {
+		r.Warnings = append(r.Warnings, w)
+	}
+	return r, nil
+}
+
+// rescale computes the maps and labels of r again if the nuclei found are of a
+// size that the model does not know.
+func (s *Segmenter) rescale(ctx context.Context, r *Result, maps mapper) error {
+	found := areas(r.Labels)
+	var scale float64
+	r.Estimate, scale = s.estimate(found, s.withSmaller(found, r.Maps, s.params))
+	if scale == 1 {
+		return nil
+	}
+	m, err := maps(ctx, scale)
+	var limit *imageio.LimitError
+	if errors.As(err, &limit) { // nobody asked for this size
+		r.Warnings = append(r.Warnings, err.Error()+": native scale")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	again := instance.Segment(m, s.paramsAt(scale))
+	if d := usualCount(areas(again)); d > r.Estimate*agree || d < r.Estimate/agree {
+		// Noise has grains of any size.
+		r.Notes = append(r.Notes, fmt.Sprintf("scaled by %.3g the nuclei of %.1f pixels are %.1f: native scale", scale, r.Estimate, d))
+		r.Estimate = usualCount(found)
+		return nil
+	}
+	r.Notes = append(r.Notes, s.scaleNote(r.Estimate, scale))
+	r.Maps, r.Labels, r.Scale = m, again, scale
+	return nil
+}
+
+// maps computes the maps of a plane with one of the predictors.
+func (s *Segmenter) maps(ctx context.Context, by *unet.Predictor, p *plane, scale float64) (instance.Maps, error) {
+	if scale == 1 {
+		return by.Maps(ctx, p.img)
+	}
+	w, h := scaled(p.info, scale)
+	heads := len(s.model.Card.Arch.Heads)
+	if bytes := int64(w) * int64(h) * int64(8*p.img.C+4*heads); bytes > s.memory/2 {
+		return instance.Maps{}, &imageio.LimitError{Name: p.name, What: fmt.Sprintf("scaled by %.3g it is %d x %d pixels", scale, w, h), Advice: "allow more with --max-memory"}
+	}
+	return by.MapsAt(ctx, p.img, w, h)
+}

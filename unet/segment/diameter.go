@@ -1,0 +1,108 @@
+package segment
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+// Diameter is how large nuclei are, in pixels or micrometres. Native leaves
+// images as they are, the zero value finds the size in each.
+type Diameter struct {
+	Pixels, Micrometres float64
+	Native              bool
+}
+
+const (
+	diameterAuto   = "auto"
+	diameterNative = "native"
+)
+
+// ParseDiameter reads auto, native, or a size such as 25, 25px or 12um.
+func ParseDiameter(text string) (d Diameter, err error) {
+	switch text {
+	case diameterNative:
+		return Diameter{Native: true}, nil
+	case diameterAuto:
+		return Diameter{}, nil
+	}
+	number, into := text, &d.Pixels
+	for _, unit := range []string{"um", "µm", "μm"} {
+		if n, ok := strings.CutSuffix(text, unit); ok {
+			number, into = n, &d.Micrometres
+		}
+	}
+	v, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(number, "px")), 64)
+	if err != nil || !(v > 0) || math.IsInf(v, 0) {
+		return d, fmt.Errorf("give pixels such as 25, micrometres such as 12um, auto or native")
+	}
+	*into = v
+	return d, nil
+}
+
+// String is the text that ParseDiameter reads.
+func (d Diameter) String() string {
+	switch {
+	case d.Native:
+		return diameterNative
+	case d.Pixels > 0:
+		return strconv.FormatFloat(d.Pixels, 'g', -1, 64)
+	case d.Micrometres > 0:
+		return strconv.FormatFloat(d.Micrometres, 'g', -1, 64) + "um"
+	}
+	return diameterAuto
+}
+
+func (d Diameter) auto() bool { return d == Diameter{} }
+
+// minScale and maxScale bound how much an image is shrunk or enlarged.
+const minScale, maxScale = 1.0 / 16, 16
+
+// givenScale is how much to enlarge a plane so that nuclei of the diameter that
+// was given are as large as in training; 1 if none was.
+func (s *Segmenter) givenScale(p *plane) (float64, error) {
+	d := s.diameter.Pixels
+	if µm := s.diameter.Micrometres; µm > 0 {
+		size := s.pixelSize(p.info)
+		if !size.Known() {
+			return 0, &InputError{Name: p.name, Problem: "the diameter is in µm, but the file does not say how large its pixels are", Advice: "add --pixel-size"}
+		}
+		d = µm / size.Length()
+	}
+	if d == 0 {
+		return 1, nil
+	}
+	scale := s.model.Card.Diameter[1] / d
+	if scale < minScale || scale > maxScale {
+		return 0, &InputError{Name: p.name, Problem: fmt.Sprintf("nuclei of %.4g pixels would need scaling by %.3g; %.4g to %.4g is possible", d, scale, minScale, float64(maxScale)),
+			Advice: "check the diameter and the size of pixels"}
+	}
+	return scale, nil
+}
+
+// pixelSize is that of a plane in µm, as far as known.
+func (s *Segmenter) pixelSize(p imageio.PlaneInfo) imageio.PixelSize {
+	if s.options.PixelSize.Known() {
+		return s.options.PixelSize
+	}
+	return p.PixelSize
+}
+
+// paramsAt are the parameters for maps of an image that was scaled for the
+// network and back: areas are those of the image.
+func (s *Segmenter) paramsAt(scale float64) instance.Params {
+	p := s.params
+	if s.options.MinArea == nil {
+		p.MinArea = int(math.Round(float64(p.MinArea) / scale / scale))
+	}
+	return p
+}
+
+// scaled is the size of a plane that the network sees.
+func scaled(p imageio.PlaneInfo, scale float64) (w, h int) {
+	return max(1, int(math.Round(float64(p.W)*scale))), max(1, int(math.Round(float64(p.H)*scale)))
+}

@@ -1,0 +1,31 @@
+package segment
+
+import "fmt"
+
+// InputError says that an input cannot be segmented as asked.
+type InputError struct {
+	Name    string // the file
+	Problem string
+	Advice  string // what to do about it
+	Err     error  // the cause, if another error is
+}
+
+func (e *InputError) Error() string { return fmt.Sprintf("%s: %s", e.Name, e.Problem) }
+
+// Hint says what to do about it.
+func (e *InputError) Hint() string { return e.Advice }
+
+// Unwrap returns the cause.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// ChoiceError says that a choice of planes leaves none of a file, or too many.
+type ChoiceError struct {
+	Name    string // the file
+	Problem string
+	Has     string // what the file holds
+}
+
+func (e *ChoiceError) Error() string { return fmt.Sprintf("%s: %s", e.Name, e.Problem) }
+
+// Hint tells what there is to choose from.
+func (e *ChoiceError) Hint() string { return e.Has }

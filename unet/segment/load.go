@@ -1,0 +1,98 @@
+package segment
+
+import (
+	"fmt"
+	"slices"
+
+	"unet/unet"
+	"unet/unet/formats"
+	"unet/unet/imageio"
+)
+
+// plane is one plane on its way through the stages.
+type plane struct {
+	in       *Input
+	ref      PlaneRef
+	name     string // for messages
+	info     imageio.PlaneInfo
+	channels []string // names of the measured channels
+	sha256   string   // of the file
+	// decoded is the memory an open file takes that was decoded as a whole.
+	decoded int64
+	// img is segmented, measured gives the intensities; both are nil for a
+	// plane too large to be read whole.
+	img, measured *imageio.Image
+	// file is open for such a plane; release lets the reader go on with it.
+	file    *imageio.File
+	release chan struct{}
+	// last reports that no other plane follows in the run.
+	last bool
+}
+
+// base is the path of the plane's outputs without extension.
+func (p *plane) base() string { return p.in.Base + p.ref.Suffix }
+
+// source describes the plane for tables.
+func (s *Segmenter) source(p *plane) formats.Source {
+	return formats.Source{Name: p.in.Name + p.ref.Suffix, W: p.info.W, H: p.info.H, PixelSize: s.pixelSize(p.info), Channels: p.channels}
+}
+
+// load reads the samples of the plane and of the channels measured with it.
+func (p *plane) load(f *imageio.File) error {
+	img, err := f.ReadPlane(p.ref.Index)
+	if err != nil {
+		return err
+	}
+	p.img = img.Gray()
+	p.img.Bits, p.img.Float, p.img.PixelSize = img.Bits, img.Float, img.PixelSize
+	if len(p.ref.Measured) < 2 {
+		p.measured = p.img
+		if p.img.C == 1 {
+			p.channels = []string{ChannelName(p.info)}
+		}
+		return nil
+	}
+	m := &imageio.Image{W: img.W, H: img.H, Bits: img.Bits, Float: img.Float, PixelSize: img.PixelSize}
+	for _, i := range p.ref.Measured {
+		part := img
+		if i != p.ref.Index {
+			if part, err = f.ReadPlane(i); err != nil {
+				return err
+			}
+		}
+		if m.C == 0 {
+			m.Pix = slices.Grow(m.Pix, len(p.ref.Measured)*m.W*m.H)
+		}
+		m.Pix = append(m.Pix, part.Plane(0)...)
+		m.C++
+	}
+	p.measured = m
+	return nil
+}
+
+// rows reads some planes of the file by rows, as the channels of one image.
+func (p *plane) rows(planes ...int) unet.Rows {
+	return unet.Rows{W: p.info.W, H: p.info.H, Read: func(y, h int) (*imageio.Image, error) {
+		out, err := p.file.ReadRegion(planes[0], 0, y, p.info.W, h)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range planes[1:] {
+			m, err := p.file.ReadRegion(i, 0, y, p.info.W, h)
+			if err != nil {
+				return nil, err
+			}
+			out.Pix = append(out.Pix, m.Plane(0)...)
+			out.C++
+		}
+		return out, nil
+	}}
+}
+
+// ChannelName is the name of a plane's channel, or its number from 1.
+func ChannelName(p imageio.PlaneInfo) string {
+	if p.Name != "" {
+		return p.Name
+	}
+	return fmt.Sprint(p.Channel + 1)
+}

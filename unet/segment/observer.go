@@ -1,0 +1,32 @@
+package segment
+
+// An Observer hears of a run on the way. Its methods are called by one
+// goroutine at a time.
+type Observer interface {
+	// Progress tells how far the run, or a large image, has come.
+	Progress(Progress)
+	// Note tells of something that was decided.
+	Note(text string)
+	// Warn tells of something that should not be overlooked.
+	Warn(text string)
+}
+
+// Progress is how much of a whole is done.
+type Progress struct {
+	// Image is a large image that is done in bands, "" for the run.
+	Image       string
+	Done, Total int // rows of the image, or images of the run
+	// Kept of the images done are results of an earlier run.
+	Kept int
+	// Last is the name of the image that was done last.
+	Last string
+	// Nuclei were found in the rows done.
+	Nuclei int
+}
+
+// Quiet is an Observer that hears nothing.
+type Quiet struct{}
+
+func (Quiet) Progress(Progress) {}
+func (Quiet) Note(string)       {}
+func (Quiet) Warn(string)       {}

@@ -1,0 +1,131 @@
+package segment
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"unet/unet/imageio"
+)
+
+// readAll opens the inputs in order and reads their planes ahead.
+func (r *run) readAll(ctx context.Context, group *errgroup.Group, out chan<- *job) error {
+	for i := range r.batch.Inputs {
+		in := &r.batch.Inputs[i]
+		j := &job{in: in, record: &ImageRecord{Input: in.Path, Name: in.Name}, planes: make(chan *plane)}
+		// The place in the queue comes first: it bounds the readers.
+		if err := put(ctx, out, j); err != nil {
+			return err
+		}
+		group.Go(func() error {
+			defer close(j.planes)
+			j.err = r.open(ctx, j)
+			return nil
+		})
+	}
+	return nil
+}
+
+// open opens an input and hands on its planes.
+func (r *run) open(ctx context.Context, j *job) error {
+	if j.in.Err != nil {
+		return j.in.Err
+	}
+	sum, err := hashInput(ctx, j.in.Path)
+	if err != nil {
+		return err
+	}
+	j.record.SHA256 = sum
+	if e := r.earlier[j.in.Path]; e != nil && e.SHA256 == sum && r.stands(j.in, e) {
+		j.kept = true
+		*j.record = *e
+		j.record.Status = Skipped
+		return nil
+	}
+	decoded := imageio.RasterBytes(j.in.Path)
+	if decoded > r.memory/2 {
+		return &imageio.LimitError{Name: j.in.Path, What: fmt.Sprintf("its format is decoded as a whole, which takes %d MiB, and --max-memory is %d MiB", decoded>>20, r.memory>>20),
+			Advice: "allow more with --max-memory, or store it as a tiled TIFF, which is read in pieces"}
+	}
+	f, err := imageio.Open(j.in.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	refs, notes, err := r.batch.Choice.Planes(f)
+	if err != nil {
+		return err
+	}
+	j.record.Format = f.Format
+	lastInput := j.in == &r.batch.Inputs[len(r.batch.Inputs)-1]
+	for i, ref := range refs {
+		p := &plane{in: j.in, ref: ref, name: j.in.Path, info: ref.Info, channels: ref.Channels, sha256: sum, decoded: decoded, last: lastInput && i == len(refs)-1}
+		if r.tooLarge(ref, decoded) {
+			p.file, p.release = f, make(chan struct{})
+		} else if err := p.load(f); err != nil {
+			return err
+		}
+		if err := put(ctx, j.planes, p); err != nil {
+			return err
+		}
+		if p.file != nil {
+			<-p.release
+		}
+	}
+	j.record.Notes = append(slices.Clone(f.Notes), notes...)
+	return nil
+}
+
+// done gives the file of a large plane back to the reader.
+func (p *plane) done() {
+	if p.release != nil {
+		close(p.release)
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// hashInput is the SHA-256 of a file, or of all names and files of a folder.
+func hashInput(ctx context.Context, p string) (string, error) {
+	h := sha256.New()
+	one := func(q string) error {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		f, err := os.Open(q)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(h, readerFunc(func(p []byte) (int, error) {
+			if err := context.Cause(ctx); err != nil {
+				return 0, err
+			}
+			return f.Read(p)
+		}))
+		return err
+	}
+	if !isDir(p) {
+		err := one(p)
+		return hex.EncodeToString(h.Sum(nil)), err
+	}
+	err := filepath.WalkDir(p, func(q string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		rel, _ := filepath.Rel(p, q)
+		io.WriteString(h, filepath.ToSlash(rel)+"\x00")
+		return one(q)
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}

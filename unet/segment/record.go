@@ -1,0 +1,235 @@
+package segment
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"unet/unet"
+	"unet/unet/formats"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+// Summary records a run: what was done to which images with what. It is the
+// manifest, and what `unet predict --json` prints.
+type Summary struct {
+	Schema   int    `json:"schema"`
+	Program  string `json:"program"`
+	Version  string `json:"version"`
+	Started  string `json:"started"`
+	Finished string `json:"finished"`
+	// Seconds is how long the run took.
+	Seconds     float64        `json:"seconds"`
+	Interrupted bool           `json:"interrupted"`
+	Model       ModelRecord    `json:"model"`
+	Settings    Settings       `json:"settings"`
+	Done        int            `json:"done"`
+	Skipped     int            `json:"skipped"`
+	Failed      int            `json:"failed"`
+	Planes      int            `json:"planes"`
+	Nuclei      int            `json:"nuclei"`
+	Images      []*ImageRecord `json:"images"`
+}
+
+// schema is the version of Summary as JSON.
+const schema = 2
+
+// ModelRecord says which model was used.
+type ModelRecord struct {
+	Name    string `json:"name"`
+	Kind    string `json:"kind"`
+	SHA256  string `json:"sha256"`
+	License string `json:"license,omitempty"`
+}
+
+// Settings are what decides the results, as text that people read.
+type Settings struct {
+	Formats    []string          `json:"formats"`
+	Page       string            `json:"page"`
+	Channel    string            `json:"channel"`
+	Z          string            `json:"z"`
+	T          string            `json:"t"`
+	Diameter   string            `json:"diameter"`
+	PixelSize  imageio.PixelSize `json:"pixel_size,omitzero"`
+	TTA        bool              `json:"tta"`
+	Precision  string            `json:"precision"`
+	Threshold  float64           `json:"threshold"` // of masks of a paper model
+	Instance   instance.Params   `json:"instance"`
+	MinAreaSet bool              `json:"min_area_set"` // in pixels of the image, whatever the scale
+}
+
+// Status of an image.
+const (
+	Done    = "done"
+	Skipped = "skipped" // the results of an earlier run stand
+	Failed  = "failed"
+)
+
+// ImageRecord is what became of one input.
+type ImageRecord struct {
+	Input  string        `json:"input"`
+	Name   string        `json:"name"`
+	Format string        `json:"format,omitempty"`
+	SHA256 string        `json:"sha256,omitempty"`
+	Status string        `json:"status"`
+	Error  string        `json:"error,omitempty"`
+	Hint   string        `json:"hint,omitempty"`
+	Notes  []string      `json:"notes,omitempty"`
+	Planes []PlaneRecord `json:"planes,omitempty"`
+
+	// Err is the error whose text is Error.
+	Err error `json:"-"`
+}
+
+// PlaneRecord is what was found in one plane of an image.
+type PlaneRecord struct {
+	Plane     string            `json:"plane"`
+	Suffix    string            `json:"suffix,omitempty"`
+	ID        string            `json:"id"` // in Kaggle's tables
+	Width     int               `json:"width"`
+	Height    int               `json:"height"`
+	PixelSize imageio.PixelSize `json:"pixel_size_um,omitzero"`
+	// Scale is how much the plane was enlarged for the network, Estimate the
+	// usual diameter found before, in pixels of the plane; 0: not estimated.
+	Scale    float64 `json:"scale"`
+	Estimate float64 `json:"diameter_estimate,omitempty"`
+	// Banded says that the plane was too large for memory.
+	Banded   bool     `json:"banded,omitempty"`
+	Nuclei   int      `json:"nuclei"`
+	Diameter float64  `json:"diameter_median"`
+	Seconds  float64  `json:"seconds"`
+	Outputs  []string `json:"outputs"`
+	Warnings []string `json:"warnings,omitempty"`
+	Notes    []string `json:"notes,omitempty"`
+	// Channels names the channels that were measured, Statistics are those of
+	// the nuclei.
+	Channels   []string   `json:"channels"`
+	Statistics Statistics `json:"statistics"`
+}
+
+// Statistics are an instance.Summary whose intensities may be no numbers, as
+// samples of float images may.
+type Statistics struct {
+	instance.Summary
+	Intensity []Number `json:"intensity,omitempty"`
+}
+
+// Number is null in JSON where it is not finite.
+type Number float64
+
+// MarshalJSON implements json.Marshaler.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if v := float64(n); math.IsNaN(v) || math.IsInf(v, 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *Number) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*n = Number(math.NaN())
+		return nil
+	}
+	return json.Unmarshal(b, (*float64)(n))
+}
+
+// count enters the statistics of the nuclei.
+func (p *PlaneRecord) count(s instance.Summary) {
+	p.Nuclei, p.Diameter, p.Statistics.Summary = s.Count, s.DiameterMedian, s
+	for _, v := range s.Intensity {
+		p.Statistics.Intensity = append(p.Statistics.Intensity, Number(v))
+	}
+	p.Statistics.Summary.Intensity = nil
+}
+
+// row is the plane's line of the table of all images.
+func (p *PlaneRecord) row(image string) (columns, values []string) {
+	s := p.Statistics.Summary
+	for _, v := range p.Statistics.Intensity {
+		s.Intensity = append(s.Intensity, float64(v))
+	}
+	src := formats.Source{Name: image + p.Suffix, W: p.Width, H: p.Height, PixelSize: p.PixelSize, Channels: p.Channels}
+	estimate := ""
+	if p.Estimate > 0 {
+		estimate = short(p.Estimate)
+	}
+	return append(formats.SummaryColumns(p.Channels), "diameter_estimate", "scale"), append(formats.SummaryRow(src, s), estimate, short(p.Scale))
+}
+
+// fail records the first error of an image.
+func (r *ImageRecord) fail(err error) {
+	if r.Err != nil {
+		return
+	}
+	r.Status, r.Err, r.Error = Failed, err, err.Error()
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		r.Hint = h.Hint()
+	}
+}
+
+// newSummary begins the record of a run.
+func newSummary(m *unet.Model, s Settings, version string, start time.Time) Summary {
+	return Summary{Schema: schema, Program: "unet", Version: version, Started: start.UTC().Format(time.RFC3339),
+		Model: ModelRecord{modelName(m), m.Card.Kind, m.SHA256, m.Card.Training.License}, Settings: s, Images: []*ImageRecord{}}
+}
+
+// modelName is the model's name, or its kind if it has none.
+func modelName(m *unet.Model) string {
+	if m.Card.Name != "" {
+		return m.Card.Name
+	}
+	return m.Card.Kind
+}
+
+// count sums up the images.
+func (s *Summary) count() {
+	s.Done, s.Skipped, s.Failed, s.Planes, s.Nuclei = 0, 0, 0, 0, 0
+	for _, im := range s.Images {
+		switch im.Status {
+		case Done:
+			s.Done++
+		case Skipped:
+			s.Skipped++
+		case Failed:
+			s.Failed++
+		}
+		s.Planes += len(im.Planes)
+		for _, p := range im.Planes {
+			s.Nuclei += p.Nuclei
+		}
+	}
+}
+
+// table lists the rows of all planes under one header. Images may have
+// different channels: the table has a column for each.
+func (s *Summary) table() [][]string {
+	header, rows := []string{}, [][]string{nil}
+	for _, im := range s.Images {
+		for i := range im.Planes {
+			columns, values := im.Planes[i].row(im.Name)
+			row := make([]string, len(header))
+			for k, c := range columns {
+				at := slices.Index(header, c)
+				if at < 0 {
+					at = len(header)
+					header, row = append(header, c), append(row, "")
+				}
+				row[at] = values[k]
+			}
+			rows = append(rows, row)
+		}
+	}
+	if len(header) == 0 {
+		header = []string{"image"}
+	}
+	rows[0] = header
+	for i, row := range rows {
+		rows[i] = append(row, make([]string, len(header)-len(row))...)
+	}
+	return rows
+}

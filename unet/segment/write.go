@@ -1,0 +1,97 @@
+package segment
+
+import (
+	"encoding/json"
+	"image"
+	"os"
+	"path/filepath"
+
+	"unet/unet"
+	"unet/unet/formats"
+	"unet/unet/imageio"
+	"unet/unet/imageio/tiff"
+	"unet/unet/instance"
+	"unet/unet/report"
+)
+
+// write writes the files of a plane and returns their names.
+func (r *run) write(p *plane, found *Result) (outputs []string, err error) {
+	if err := os.MkdirAll(filepath.Dir(under(r.batch.Out, p.base())), 0o755); err != nil {
+		return nil, err
+	}
+	for _, format := range r.batch.Formats {
+		ext, ok := extensions[format]
+		if !ok {
+			continue // a file of the batch
+		}
+		if err := r.writeFormat(p, found, format, p.base()+ext); err != nil {
+			return nil, err
+		}
+		outputs = append(outputs, p.base()+ext)
+	}
+	return outputs, nil
+}
+
+func (r *run) writeFormat(p *plane, found *Result, format, name string) error {
+	file := under(r.batch.Out, name)
+	src := r.source(p)
+	options := tiff.Options{PixelSize: src.PixelSize, Description: r.description(p, found.Scale)}
+	switch format {
+	case Labels:
+		options.Bits = max(16, imageio.LabelBits(found.Labels.Max()))
+		return imageio.WriteLabels(file, found.Labels, options)
+	case Mask:
+		return imageio.WritePNG(file, r.mask(found.Labels, found.Maps))
+	case Prob:
+		m := found.Maps
+		return imageio.WriteMaps(file, &imageio.Image{W: m.W, H: m.H, C: len(m.Names), Pix: m.Pix, Bits: 32, Float: true, Channels: m.Names}, options)
+	case Overlay:
+		m, err := report.Overlay(p.img, found.Labels, report.OverlayOptions{})
+		if err != nil {
+			return err
+		}
+		return imageio.WritePNG(file, m)
+	}
+	f, err := createNuclei(r.batch.Out, name, format)
+	if err != nil {
+		return err
+	}
+	defer f.abort()
+	if err := formats.WriteAll(f, src, found.Nuclei); err != nil {
+		return err
+	}
+	return f.finish()
+}
+
+// mask is 255 inside nuclei. A paper model's mask is its map above the
+// threshold, as in the paper.
+func (r *run) mask(l *imageio.Labels, m instance.Maps) *image.Gray {
+	out := image.NewGray(image.Rect(0, 0, l.W, l.H))
+	threshold, foreground := float32(r.threshold), m.Plane(instance.Foreground)
+	paper := r.model.Card.Kind == unet.Paper
+	for i, id := range l.ID {
+		if paper && foreground[i] > threshold || !paper && id != 0 {
+			out.Pix[i] = 255
+		}
+	}
+	return out
+}
+
+// description is the text of TIFF outputs: where they come from. It holds no
+// time, so that the same work gives the same bytes.
+func (r *run) description(p *plane, scale float64) string {
+	b, err := json.Marshal(struct {
+		Program  string   `json:"program"`
+		Model    string   `json:"model"`
+		Hash     string   `json:"model_sha256"`
+		Source   string   `json:"source"`
+		SHA256   string   `json:"source_sha256"`
+		Plane    string   `json:"plane"`
+		Scale    float64  `json:"scale"`
+		Settings Settings `json:"settings"`
+	}{"unet " + r.batch.Version, modelName(r.model), r.model.SHA256, p.in.Name, p.sha256, p.info.String(), scale, r.summary.Settings})
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
