@@ -24,12 +24,13 @@ func evaluateCommand() *cli.Command {
 		Description: "Scores pixels (accuracy, precision, recall, F1 = Dice, IoU) and nuclei (AP,\n" +
 			"precision, recall, F1 and PQ at IoU 0.50 to 0.95, with counts pooled over images\n" +
 			"and as means over images; AJI; the Kaggle score; kinds of errors) on each split\n" +
-			"and for each kind of image and each source (laboratory). --out writes index.html with pictures of random, the\n" +
-			"best and the worst images of val and of random ones of train, the same sheets as\n" +
-			"PNG, curves.png, metrics.json and images.csv.\n\n" +
-			"--tune chooses the model's thresholds on the validation split and stores them in\n" +
-			"the model file. --split-by source scores a model of `unet train --split-by source`\n" +
-			"on the sources it has not seen, as test. --solution scores a table of run lengths by Kaggle's rules.",
+			"and for each kind of image and each source (laboratory). --out writes index.html\n" +
+			"with pictures of random, the best and the worst images of val and of random ones of\n" +
+			"train, the same sheets as PNG, curves.png, metrics.json and images.csv.\n\n" +
+			"--tune chooses the model's thresholds on the validation split, fits the confidence of\n" +
+			"nuclei there, and stores both in the model file. --split-by source scores a model of\n" +
+			"`unet train --split-by source` on the sources it has not seen, as test, where --tune\n" +
+			"works then, too. --solution scores a table of run lengths by Kaggle's rules.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "`MODEL` file, or embedded:NAME (default: the built-in model)"},
 			&cli.StringFlag{Name: "split", Usage: "`SPLITS` to score, such as val or train,val (default: all)"},
@@ -38,7 +39,7 @@ func evaluateCommand() *cli.Command {
 			&cli.IntFlag{Name: "samples", Value: 6, Usage: "images on each sheet of the report, 1 to 50"},
 			&cli.BoolFlag{Name: "tta", Usage: "average over mirror images: better, four times slower"},
 			precisionFlag(""),
-			&cli.BoolFlag{Name: "tune", Usage: "choose thresholds on val and store them in the model file"},
+			&cli.BoolFlag{Name: "tune", Usage: "choose thresholds on val, fit confidence, and store them in the model file"},
 			&cli.StringFlag{Name: "solution", Usage: "CSV `FILE` of true nuclei with the images' Height and Width"},
 		},
 		Action: runEvaluate,
@@ -54,10 +55,15 @@ func runEvaluate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o := evaluate.Options{File: c.String("model"), TTA: c.Bool("tta"), Tune: c.Bool("tune"), Out: c.String("out"),
+	o := evaluate.Options{File: c.String("model"), TTA: c.Bool("tta"), Out: c.String("out"),
 		Samples: c.Int("samples"), Program: version()}
 	builtIn := o.File == "" || strings.HasPrefix(o.File, "embedded")
-	if o.Tune && builtIn {
+	if c.Bool("tune") {
+		if o.Tune = dataset.Val; c.IsSet("split-by") {
+			o.Tune = dataset.Test // of sources left out
+		}
+	}
+	if o.Tune != "" && builtIn {
 		return withHint(usagef("--tune changes a model file, and the built-in model is none"), "give the file with --model")
 	}
 	if o.Samples < 1 || o.Samples > 50 {
@@ -119,7 +125,7 @@ func (t *evaluateObserver) Warn(text string) { t.warnf("%s", text) }
 // printEvaluation shows the result on a terminal of 80 columns.
 func printEvaluation(t *terminal, r *evaluate.Report, out string) error {
 	if u := r.Tuning; u != nil {
-		t.printf("tuned on %s of val\n", count(u.Images, "image"))
+		t.printf("tuned on %s of %s\n", count(u.Images, "image"), u.Split)
 		t.printf("  mask threshold %.3g -> %.3g, pixel F1 %.4f -> %.4f\n", u.Threshold.Before, u.Threshold.After, u.F1.Before, u.F1.After)
 		t.printf("  nuclei: %s\n       -> %s\n", evaluate.ParamsText(r.Model.Kind, u.Before), evaluate.ParamsText(r.Model.Kind, u.After))
 		t.printf("  mean of MeanAP and KaggleScore: %.4f -> %.4f\n\n", u.AP.Before, u.AP.After)

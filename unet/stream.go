@@ -121,6 +121,9 @@ func (p *Predictor) MaxRows(w, seen, channels int, budget int64) (rows int, netw
 		fixed += 4 * 3 * streamRows * (sides + heads) * int64(w+seen)
 	}
 	row := int64(w) * (streamBytes + 4*int64(channels))
+	if p.model.Card.Instance.Confidence != (instance.Calibration{}) {
+		row += 8 * int64(w) // the maps that nuclei are rated by
+	}
 	rows = int((budget-fixed)/row) - streamRows
 	if rows < 256 {
 		return 0, 0, &imageio.LimitError{Name: "prediction",

@@ -93,13 +93,15 @@ type NucleusScores struct {
 	Kaggle float64 `json:"kaggle_score"`
 	// AJI is the aggregated Jaccard index, PQ the panoptic quality at IoU 0.5
 	// (pooled).
-	AJI         float64          `json:"aji"`
-	AJIPerImage float64          `json:"aji_per_image"`
-	PQ          float64          `json:"pq"`
-	PQPerImage  float64          `json:"pq_per_image"`
-	Errors      ErrorCounts      `json:"errors"`
-	Pooled      []metrics.Scores `json:"pooled"`
-	PerImage    []metrics.Scores `json:"per_image"`
+	AJI         float64     `json:"aji"`
+	AJIPerImage float64     `json:"aji_per_image"`
+	PQ          float64     `json:"pq"`
+	PQPerImage  float64     `json:"pq_per_image"`
+	Errors      ErrorCounts `json:"errors"`
+	// Confidence is nil where the model rates no nuclei.
+	Confidence *Reliability     `json:"confidence,omitempty"`
+	Pooled     []metrics.Scores `json:"pooled"`
+	PerImage   []metrics.Scores `json:"per_image"`
 }
 
 // ErrorCounts says what became of nuclei at IoU 0.5. Merged and Inexact count
@@ -168,7 +170,11 @@ type ImageScores struct {
 	PQ     float64     `json:"pq"`
 	AJI    float64     `json:"aji"`
 	Errors ErrorCounts `json:"errors"`
+	// Confidence is the mean of the found nuclei's, and so how many of them
+	// should be right; 0 where the model rates none.
+	Confidence float64 `json:"confidence,omitempty"`
 
+	rated  Reliability
 	result *metrics.Result
 	pixels int // of the image
 }
@@ -276,9 +282,16 @@ func scoreImage(card unet.Card, s *dataset.Sample, m instance.Maps, taus []float
 	foreground := m.Plane(instance.Foreground)
 	c := new(metrics.Curve)
 	c.Add(foreground, s.Labels)
-	o, err := metrics.Compare(s.Labels, card.Separate(m))
+	found := card.Separate(m)
+	o, err := metrics.Compare(s.Labels, found)
 	if err != nil {
 		return nil, nil, err
+	}
+	var rated Reliability
+	if card.Instance.Confidence != (instance.Calibration{}) {
+		nuclei := instance.Measure(found, nil)
+		card.Instance.Confidence.Rate(m, nuclei)
+		rated = reliability(nuclei, o)
 	}
 	r := o.Result(taus)
 	at50, at75 := r.At[0].Scores(0.5), r.At[5].Scores(0.75)
@@ -286,7 +299,7 @@ func scoreImage(card unet.Card, s *dataset.Sample, m instance.Maps, taus []float
 		ID: s.ID, Kind: s.Kind, Group: s.Group, Source: s.Source, W: m.W, H: m.H,
 		Loss: metrics.CrossEntropy(foreground, s.Labels) / float64(len(foreground)), Pixels: pixelScores(c.At(card.Threshold)),
 		Truth: r.Truth, Predicted: r.Pred, AP: r.Score(), AP50: at50.AP, AP75: at75.AP, F1: at50.F1, PQ: at50.PQ, AJI: r.AJI(),
-		Errors: countErrors(o), result: r, pixels: len(foreground),
+		Errors: countErrors(o), Confidence: rated.mean(), rated: rated, result: r, pixels: len(foreground),
 	}, c, nil
 }
 
@@ -334,6 +347,7 @@ func setScores(name string, images []ImageScores) SetScores {
 	var pixels metrics.Pixels
 	var agg metrics.Aggregate
 	var errors ErrorCounts
+	var rated Reliability
 	var loss float64
 	var n int
 	for i := range images {
@@ -341,15 +355,20 @@ func setScores(name string, images []ImageScores) SetScores {
 		pixels.Merge(v.Pixels.Pixels)
 		agg.Add(v.result)
 		errors.add(v.Errors)
+		rated.add(&v.rated)
 		loss += v.Loss * float64(v.pixels)
 		n += v.pixels
 	}
 	return SetScores{Name: name, Images: len(images), Loss: loss / float64(n), Pixels: pixelScores(pixels),
-		Nuclei: nucleusScores(&agg, errors)}
+		Nuclei: nucleusScores(&agg, errors, &rated)}
 }
 
-func nucleusScores(a *metrics.Aggregate, e ErrorCounts) NucleusScores {
+func nucleusScores(a *metrics.Aggregate, e ErrorCounts, rated *Reliability) NucleusScores {
 	s := NucleusScores{Truth: a.Truth, Predicted: a.Pred, Errors: e, Pooled: a.Pooled(), PerImage: a.PerImage(), Kaggle: a.Score()}
+	if rated != nil && rated.nuclei() > 0 {
+		rated.finish()
+		s.Confidence = rated
+	}
 	s.MeanAP = metrics.MeanAP(s.Pooled)
 	s.AJI, s.AJIPerImage = a.AJI()
 	if len(s.Pooled) > 0 {

@@ -206,7 +206,7 @@ func TestEvaluateErrors(t *testing.T) {
 	if _, err := Score(ctx, p, set, ScoreOptions{Splits: []string{dataset.Train}}); !errors.Is(err, why) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if _, err := Tune(ctx, p, set, nil, nil); !errors.Is(err, why) {
+	if _, err := Tune(ctx, p, set, dataset.Val, nil, nil); !errors.Is(err, why) {
 		t.Errorf("tuning cancelled: %v", err)
 	}
 	e := set.Entries[set.Split(dataset.Train)[0]]
@@ -226,7 +226,7 @@ func TestTune(t *testing.T) {
 		m := smallModel(t)
 		m.Card.Threshold, m.Card.Instance.Foreground = 0.75, 0.7
 		p := unet.NewPredictor(newEngine(t, "", threads), m)
-		r, err := Tune(t.Context(), p, set, nil, nil)
+		r, err := Tune(t.Context(), p, set, dataset.Val, nil, nil)
 		p.Close()
 		if err != nil {
 			t.Fatal(err)
@@ -333,7 +333,7 @@ func TestEvaluateCancels(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || images > 3 {
 		t.Errorf("error %v after %d images", err, images)
 	}
-	if _, err := Tune(ctx, p, set, nil, nil); !errors.Is(err, context.Canceled) {
+	if _, err := Tune(ctx, p, set, dataset.Val, nil, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("tuning: %v", err)
 	}
 	goroutinesEnd(t, before)

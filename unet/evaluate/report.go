@@ -70,6 +70,10 @@ func (r *Report) write(ctx context.Context, o Options, p *unet.Predictor) error 
 		if s != m && len(s.Sources) > 0 {
 			sec.Table(nucleusTable("Nuclei", "source", s.Sources))
 		}
+		if rated := s.All.Nuclei.Confidence; rated != nil {
+			sec.Text("Found nuclei by confidence: how many are right at IoU 0.5, and how many should be. The calibration error is the mean difference of the two.")
+			sec.Table(rated.Table())
+		}
 		sec.Text("Nuclei by outcome at IoU 0.5; invented are predicted nuclei, the others true ones.")
 		sec.Table(errorTable("", "kind", append(slices.Clone(s.Kinds), s.All)))
 		if len(s.Sources) > 0 {
@@ -129,8 +133,8 @@ func (r *Report) evaluation() *report.Evaluation {
 		},
 	}
 	if u := r.Tuning; u != nil {
-		in.Facts = append(in.Facts, report.Fact{Name: "tuned", Value: fmt.Sprintf("on %s images of val; pixel F1 %s to %s, mean AP (of pooled counts and per image averaged) %s to %s; before: threshold %s, %s",
-			strconv.Itoa(u.Images), four(u.F1.Before), four(u.F1.After), four(u.AP.Before), four(u.AP.After), short(u.Threshold.Before), ParamsText(r.Model.Kind, u.Before))})
+		in.Facts = append(in.Facts, report.Fact{Name: "tuned", Value: fmt.Sprintf("on %s images of %s; pixel F1 %s to %s, mean AP (of pooled counts and per image averaged) %s to %s; before: threshold %s, %s",
+			strconv.Itoa(u.Images), u.Split, four(u.F1.Before), four(u.F1.After), four(u.AP.Before), four(u.AP.After), short(u.Threshold.Before), ParamsText(r.Model.Kind, u.Before))})
 	}
 	pixelNames := []string{"accuracy", "precision", "recall", "F1 = Dice", "IoU", "loss (BCE)"}
 	nucleusNames := []string{"AP 0.5", "AP 0.75", "mean AP", "mean AP .5:.9", "Kaggle score", "AJI", "AJI per image", "PQ", "PQ per image"}

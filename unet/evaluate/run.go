@@ -9,6 +9,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/instance"
 )
 
 // Options of Run.
@@ -23,9 +24,9 @@ type Options struct {
 	// TTA averages over mirror images, BFloat16 multiplies bfloat16 numbers; see
 	// unet.Predictor.
 	TTA, BFloat16 bool
-	// Tune chooses the model's thresholds on the validation split and stores them
-	// in File.
-	Tune bool
+	// Tune, unless "", is the split on which the model's thresholds are chosen
+	// and the confidence of nuclei is fitted; both are stored in File.
+	Tune string
 	// Out, unless "", is the folder for index.html, metrics.json, images.csv,
 	// curves and sheets of Samples images each.
 	Out     string
@@ -53,8 +54,8 @@ type Stage string
 
 // The stages of Run, in their order.
 const (
-	Predicting Stage = "predicting val" // for tuning
-	Trying     Stage = "tuning"         // in trials
+	Predicting Stage = "predicting" // for tuning
+	Trying     Stage = "tuning"     // in trials
 	Scoring    Stage = "evaluating"
 )
 
@@ -106,8 +107,8 @@ func Run(ctx context.Context, o Options, observer Observer) (*Report, error) {
 	for _, n := range r.Notes {
 		observer.Note(n)
 	}
-	if o.Tune {
-		if err := r.tune(ctx, p, o.Set, observer); err != nil {
+	if o.Tune != "" {
+		if err := r.tune(ctx, p, o, observer); err != nil {
 			return nil, err
 		}
 	}
@@ -118,7 +119,7 @@ func Run(ctx context.Context, o Options, observer Observer) (*Report, error) {
 		return nil, err
 	}
 	r.Results = *ev
-	if o.Tune {
+	if o.Tune != "" {
 		o.Model.Card.Training.Metrics = cardMetrics(o.Model.Card.Training.Metrics, ev)
 		if err := unet.RewriteCard(o.File, o.Model.Card); err != nil {
 			return nil, err
@@ -147,14 +148,17 @@ func newReport(o Options) *Report {
 		Set:   EvaluatedSet{o.Set.Dir, meta.Source.Name, meta.Source.SHA256, meta.Settings.Size, meta.Settings.Seed}}
 }
 
-func (r *Report) tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, observer Observer) (err error) {
-	r.Tuning, err = Tune(ctx, p, set,
+func (r *Report) tune(ctx context.Context, p *unet.Predictor, o Options, observer Observer) (err error) {
+	r.Tuning, err = Tune(ctx, p, o.Set, o.Tune,
 		func(done, total int) { observer.Progress(Progress{Stage: Predicting, Done: done, Total: total}) },
 		func(done int, best float64) {
 			observer.Progress(Progress{Stage: Trying, Done: min(done, tuneTrials), Total: tuneTrials, Best: best})
 		})
 	if err != nil {
 		return err
+	}
+	if r.Tuning.Uncalibrated {
+		observer.Warn(fmt.Sprintf("confidence was not fitted: %v", instance.ErrUncalibrated))
 	}
 	if n := r.Tuning.Images; n < 5 {
 		observer.Warn(fmt.Sprintf("thresholds chosen on so few images (%d) may not suit others: prepare the set with more for val", n))

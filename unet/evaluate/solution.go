@@ -88,6 +88,6 @@ func ScoreSolution(solution, predictions []formats.Encoded) (*SolutionScores, er
 	if s.Images == 0 {
 		return nil, &dataset.InputError{Name: "the solution", Problem: "holds no image to score", Advice: "check its column Usage"}
 	}
-	s.Scores = nucleusScores(&agg, errors)
+	s.Scores = nucleusScores(&agg, errors, nil)
 	return s, nil
 }

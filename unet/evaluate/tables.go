@@ -36,6 +36,11 @@ func (r *Report) Tables() []*report.Table {
 	if len(m.Sources) > 0 {
 		tables = append(tables, errorTable("Nuclei of "+m.Name+" by source and outcome", "source", m.Sources))
 	}
+	if rated := m.All.Nuclei.Confidence; rated != nil {
+		t := rated.Table()
+		t.Title = "Nuclei of " + m.Name + " by confidence"
+		tables = append(tables, t)
+	}
 	return tables
 }
 
@@ -91,6 +96,24 @@ func errorTable(title, first string, rows []SetScores) *report.Table {
 	return t
 }
 
+// Table has a line per tenth of confidence that nuclei fall into.
+func (r *Reliability) Table() *report.Table {
+	t := &report.Table{Columns: append([]report.Column{{Name: "confidence"}}, report.Numeric("found", "right", "share", "expected")...)}
+	line := func(name string, n, right int, share, expected float64) {
+		t.Add(name, strconv.Itoa(n), strconv.Itoa(right), report.Number(share, 3), report.Number(expected, 3))
+	}
+	all, right := 0, 0
+	for i, v := range r.Tenths {
+		if v.Nuclei > 0 {
+			n := float64(v.Nuclei)
+			line(fmt.Sprintf("%.1f to %.1f", float64(i)/10, float64(i+1)/10), v.Nuclei, v.Right, float64(v.Right)/n, v.Confidence/n)
+		}
+		all, right = all+v.Nuclei, right+v.Right
+	}
+	line("calibration error "+report.Number(r.ECE, 3), all, right, r.Right, r.Expected)
+	return t
+}
+
 // Table has a line per IoU threshold and both conventions side by side:
 // with pooled counts and, "/img", as means over images.
 func (n *NucleusScores) Table() *report.Table {
@@ -127,7 +150,7 @@ func meanScores(list []metrics.Scores) metrics.Scores {
 // imageRows is images.csv.
 func imageRows(ev *Evaluation) [][]string {
 	rows := [][]string{{"split", "image", "kind", "group", "source", "width", "height", "loss", "accuracy", "precision", "recall", "f1_dice", "iou",
-		"pixels_tp", "pixels_fp", "pixels_fn", "pixels_tn", "nuclei_true", "nuclei_predicted", "ap", "ap50", "ap75", "nuclei_f1", "pq", "aji",
+		"pixels_tp", "pixels_fp", "pixels_fn", "pixels_tn", "nuclei_true", "nuclei_predicted", "ap", "ap50", "ap75", "nuclei_f1", "pq", "aji", "confidence",
 		"matched", "missed", "merged", "split_up", "inexact", "invented"}}
 	num := func(v float64) string { return strconv.FormatFloat(v, 'g', 7, 64) }
 	for _, s := range ev.Splits {
@@ -140,7 +163,7 @@ func imageRows(ev *Evaluation) [][]string {
 			for _, x := range []int64{px.TP, px.FP, px.FN, px.TN, int64(v.Truth), int64(v.Predicted)} {
 				row = append(row, strconv.FormatInt(x, 10))
 			}
-			for _, x := range []float64{v.AP, v.AP50, v.AP75, v.F1, v.PQ, v.AJI} {
+			for _, x := range []float64{v.AP, v.AP50, v.AP75, v.F1, v.PQ, v.AJI, v.Confidence} {
 				row = append(row, num(x))
 			}
 			for _, x := range []int{e.Matched, e.Missed, e.Merged, e.Split, e.Inexact, e.Invented} {

@@ -2,6 +2,8 @@ package evaluate
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -12,10 +14,11 @@ import (
 	"unet/unet/metrics"
 )
 
-// Tuning is what Tune found on the validation split.
+// Tuning is what Tune found.
 type Tuning struct {
-	Images int `json:"images"`
-	Trials int `json:"trials"` // sets of parameters that were scored
+	Split  string `json:"split"`
+	Images int    `json:"images"`
+	Trials int    `json:"trials"` // sets of parameters that were scored
 	// Threshold for masks, chosen by the F1 of pixels.
 	Threshold Change `json:"threshold"`
 	F1        Change `json:"f1"`
@@ -24,6 +27,9 @@ type Tuning struct {
 	Before instance.Params `json:"instance_before"`
 	After  instance.Params `json:"instance_after"`
 	AP     Change          `json:"ap"`
+	// Uncalibrated says that the images hold too few right or wrong nuclei to
+	// fit their confidence to; the model then keeps what it had.
+	Uncalibrated bool `json:"uncalibrated,omitempty"`
 }
 
 // Change is a value before and after tuning.
@@ -41,7 +47,7 @@ const tunePixels = 48 << 20
 
 // The values tried for each parameter.
 var (
-	tryForeground = []float64{0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85}
+	tryForeground = []float64{0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85}
 	trySeed       = []float64{0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7}
 	tryProminence = []float64{0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5}
 	tryBorder     = []float64{0, 0.25, 0.5, 0.75, 1}
@@ -49,15 +55,16 @@ var (
 )
 
 // Tune chooses the threshold and the post-processing parameters of p's model
-// on the validation split of a set and puts them into its card. The maps are
+// on a split of a set, fits the confidence of nuclei, and puts them into its
+// card. The maps are
 // computed once; parameters are then improved one at a time over fixed values
 // until none gets better, which gives the same result for any number of
 // threads. predicted is called after every image, tried after every trial with
 // the best AP so far; both may be nil.
-func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, predicted func(done, total int), tried func(done int, ap float64)) (*Tuning, error) {
-	indices := set.Split(dataset.Val)
+func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, split string, predicted func(done, total int), tried func(done int, ap float64)) (*Tuning, error) {
+	indices := set.Split(split)
 	if len(indices) == 0 {
-		return nil, &dataset.InputError{Name: set.Dir, Problem: "has no validation images to tune on",
+		return nil, &dataset.InputError{Name: set.Dir, Problem: fmt.Sprintf("has no images in the split %q to tune on", split),
 			Advice: "prepare it with a --split whose second fraction is above 0"}
 	}
 	indices = thin(indices, set)
@@ -83,7 +90,7 @@ func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, predicted fu
 	p.Close() // the programs' memory is not needed for what follows
 	old := p.Model().Card
 	best := curve.Best()
-	r := &Tuning{Images: len(indices), Before: old.Instance,
+	r := &Tuning{Split: split, Images: len(indices), Before: old.Instance,
 		Threshold: Change{old.Threshold, best.Threshold}, F1: Change{curve.At(old.Threshold).F1(), best.F1()}}
 	// Before: with the old mask threshold, which paper models segment by.
 	if r.AP.Before, err = t.score(ctx, old.Instance); err != nil {
@@ -96,6 +103,14 @@ func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, predicted fu
 		return nil, err
 	}
 	r.Trials = t.trials
+	switch c, err := t.calibrate(r.After, set, indices); {
+	case errors.Is(err, instance.ErrUncalibrated):
+		r.Uncalibrated = true
+	case err != nil:
+		return nil, err
+	default:
+		r.After.Confidence = c
+	}
 	p.Model().Card.Threshold, p.Model().Card.Instance = best.Threshold, r.After
 	return r, nil
 }

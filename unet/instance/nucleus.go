@@ -52,6 +52,9 @@ type Nucleus struct {
 	// Edge says that the nucleus touches the edge of the image and may
 	// continue beyond it.
 	Edge bool `json:"edge"`
+	// Confidence is the probability that the nucleus is right, see
+	// Calibration; 0 where the model does not say.
+	Confidence float64 `json:"confidence,omitempty"`
 	// Channels holds the intensities, one entry per channel of the image;
 	// nil when there was none.
 	Channels []Intensity `json:"channels,omitempty"`

@@ -58,6 +58,8 @@ type Params struct {
 	FillHoles bool `json:"fill_holes"`
 	// RemoveEdge drops nuclei that touch the edge of the image.
 	RemoveEdge bool `json:"remove_edge"`
+	// Confidence rates nuclei; zero in models before version 0.3.
+	Confidence Calibration `json:"confidence,omitzero"`
 }
 
 // DefaultParams returns the parameters used when a model states none.

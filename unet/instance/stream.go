@@ -21,7 +21,7 @@ import (
 type Stream struct {
 	// MaxRows bounds the rows held between bands; 0 means 4096. Memory is
 	// about width * (MaxRows + band height) * 17 bytes, plus 4 for every
-	// channel of the image.
+	// channel of the image and 8 where nuclei are rated.
 	MaxRows int
 	// PixelSize is that of the image, as far as known; see Measure.
 	PixelSize imageio.PixelSize
@@ -34,6 +34,9 @@ type Stream struct {
 	y0 int
 	// planes holds the image's samples of the field's rows, per channel.
 	planes [][]float32
+	// maps holds the foreground and distance maps of the field's rows, as far
+	// as nuclei are rated by them.
+	maps [2][]float32
 	// numbered is the last number used in field.lab; waiting holds, by that
 	// number, the nuclei that have rows still to leave.
 	numbered uint32
@@ -87,6 +90,11 @@ func (s *Stream) Add(m Maps, img *imageio.Image) error {
 	f.setLevels(y, m, s.p)
 	for c := range s.planes {
 		s.planes[c] = append(s.planes[c], img.Plane(c)...)
+	}
+	if s.p.Confidence != (Calibration{}) {
+		for i, name := range [...]string{Foreground, Distance} {
+			s.maps[i] = append(s.maps[i], m.Plane(name)...)
+		}
 	}
 	if err := s.advance(edges{top: s.y0 == 0}, true, 0); err != nil {
 		return err
@@ -180,6 +188,9 @@ func (s *Stream) advance(e edges, whole bool, keep int) error {
 		for _, plane := range s.planes {
 			n.Channels = append(n.Channels, n.intensity(plane, f.w, s.y0))
 		}
+		if s.p.Confidence != (Calibration{}) {
+			n.Confidence = s.p.Confidence.Confidence(evidence{s.maps[0], s.maps[1], f.w, s.y0}.features(&n))
+		}
 		s.waiting[n.ID] = &n
 		n.ID = 0 // its final number comes when it leaves
 	}
@@ -234,6 +245,11 @@ func (s *Stream) emitRows(rows int) error {
 	for c := range s.planes {
 		n := copy(s.planes[c], s.planes[c][rows*f.w:])
 		s.planes[c] = s.planes[c][:n]
+	}
+	for i, plane := range s.maps {
+		if plane != nil {
+			s.maps[i] = plane[:copy(plane, plane[rows*f.w:])]
+		}
 	}
 	s.y0 += rows
 	for k, n := range s.waiting {
