@@ -1,9 +1,16 @@
 package cli
 
 import (
+	"context"
+	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 
-	"unet/unet/imageio"
+	"unet/unet"
+	"unet/unet/dataset"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/onnx"
 
 	"github.com/urfave/cli/v2"
@@ -11,14 +18,21 @@ import (
 
 func exportCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "export",
-		Usage:     "write a model for other programs, as ONNX",
-		UsageText: "unet export MODEL --onnx FILE",
+		Name:  "export",
+		Usage: "write a model for other programs, as ONNX or a bioimage.io package",
+		UsageText: "unet export MODEL --onnx FILE\n" +
+			"unet export MODEL --bioimageio FILE.zip --author NAME [--licence SPDX]",
 		Description: "MODEL is a model file, or `embedded` for the built-in one. The ONNX file (opset 17)\n" +
 			"takes a normalised image of any height and width and returns the probability maps\n" +
-			"under their names; how to normalise stands in its metadata, in the model card.",
+			"under their names; how to normalise stands in its metadata, in the model card. A\n" +
+			"bioimage.io package holds the same with test tensors and documentation, and runs in\n" +
+			"ilastik, deepImageJ, QuPath and others. Both give maps; `unet predict` separates\n" +
+			"nuclei from them.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "onnx", Usage: "ONNX `FILE` to write"},
+			&cli.StringFlag{Name: "bioimageio", Usage: "model package to write, a zip `FILE`"},
+			&cli.StringSliceFlag{Name: "author", Usage: "`NAME` of an author of the package; may be given several times"},
+			&cli.StringFlag{Name: "licence", Usage: "`SPDX` identifier of the package's licence", DefaultText: "the model's"},
 		},
 		Action: export,
 	}
@@ -30,9 +44,12 @@ func export(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	out := c.String("onnx")
-	if out == "" {
-		return usagef("say what to write: --onnx FILE")
+	out, packed := c.String("onnx"), c.String("bioimageio")
+	if (out == "") == (packed == "") {
+		return usagef("say what to write: --onnx FILE or --bioimageio FILE")
+	}
+	if packed != "" {
+		out = packed
 	}
 	if err := notOver(out, name); err != nil {
 		return err
@@ -45,7 +62,15 @@ func export(c *cli.Context) error {
 	if m.Card.Precision != "" {
 		t.warnf("the model is quantised: exported are its float weights, whose maps differ slightly from its own")
 	}
-	if err := imageio.WriteFile(out, func(w io.Writer) error { return onnx.Write(w, m) }); err != nil {
+	write := func(w io.Writer) error { return onnx.Write(w, m) }
+	if packed != "" {
+		p, err := describePackage(c, m)
+		if err != nil {
+			return err
+		}
+		write = func(w io.Writer) error { return onnx.WritePackage(w, m, *p) }
+	}
+	if err := atomicfile.WriteFile(out, write); err != nil {
 		return err
 	}
 	if t.json {
@@ -56,4 +81,84 @@ func export(c *cli.Context) error {
 	}
 	t.printf("%s written\n", out)
 	return nil
+}
+
+// describePackage collects what a package needs beside the model.
+func describePackage(c *cli.Context, m *unet.Model) (*onnx.Package, error) {
+	p := &onnx.Package{Authors: c.StringSlice("author"), Licence: c.String("licence"),
+		Description: "U-Net for nuclei in microscopy images: " + strings.Join(m.Card.Arch.Heads, ", ")}
+	if p.Licence == "" {
+		p.Licence = m.Card.Training.License
+	}
+	switch {
+	case len(p.Authors) == 0:
+		return nil, usagef("a package names its authors: --author NAME")
+	case p.Licence == "":
+		return nil, usagef("a package states its licence: --licence SPDX")
+	}
+	e, err := newEngine(c)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	made, err := dataset.Synthesise(dataset.Synthesis{Count: 1, Size: onnx.ExampleSize(m.Card.Arch), Seed: 1})
+	if err != nil {
+		return nil, err
+	}
+	p.Example = made[0].Image
+	predictor := unet.NewPredictor(e, m)
+	defer predictor.Close()
+	if p.Maps, err = predictor.Maps(context.WithoutCancel(c.Context), p.Example); err != nil {
+		return nil, err
+	}
+	p.Documentation = packageText(m.Card)
+	return p, nil
+}
+
+// packageText is the documentation of a package.
+func packageText(card unet.Card) string {
+	var b strings.Builder
+	in, s := card.Input, card.Instance
+	fmt.Fprintf(&b, "# %s\n\nA U-Net of depth %d and width %d. It takes an image of microscopy at native scale", card.Name, card.Arch.Depth, card.Arch.Width)
+	if d := card.Diameter; d[2] > 0 {
+		fmt.Fprintf(&b, ", with nuclei of about %.0f to %.0f pixels across,", d[0], d[2])
+	}
+	fmt.Fprintf(&b, " and returns the maps %s.\n\n", strings.Join(card.Arch.Heads, ", "))
+	if in.Normalise == "percentile" {
+		fmt.Fprintf(&b, "Images are normalised so that percentile %g becomes 0 and percentile %g becomes 1, over all channels.\n", in.Low, in.High)
+	} else {
+		b.WriteString("Samples are divided by the largest value of their type; the package does so for 8 bits.\n")
+	}
+	fmt.Fprintf(&b, `
+## From maps to nuclei
+
+The package ends with the maps. Nuclei are separated by a watershed on the landscape
+distance x (1 - %g x border) (foreground where a map is missing), within pixels whose
+foreground is above %g: a peak of at least %g starts a nucleus, peaks that rise less than
+%g above the saddle to a higher one belong to it, and nuclei below %d pixels are dropped.
+The parameters are in card.json. This step is no part of the specification; unet
+predict does it, and unet import takes this package back.
+
+## Training
+
+Data: %s. Licence: %s. %d images, %d epochs.
+
+## Validation
+
+`, s.Border, s.Foreground, s.Seed, s.Prominence, s.MinArea, orNone(card.Training.Data), orNone(card.Training.License), card.Training.Images, card.Training.Epochs)
+	for _, k := range slices.Sorted(maps.Keys(card.Training.Metrics)) {
+		fmt.Fprintf(&b, "- %s on the validation split: %.4f\n", k, card.Training.Metrics[k])
+	}
+	if len(card.Training.Metrics) == 0 {
+		b.WriteString("No scores are recorded. ")
+	}
+	b.WriteString("\nCheck the model on images of your own before you rely on it: compare its nuclei with some\nthat you outlined by hand, with `unet evaluate`.\n")
+	return b.String()
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "not recorded"
+	}
+	return s
 }

@@ -16,13 +16,14 @@ func importCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "import",
 		Usage: "take over a U-Net trained elsewhere, from ONNX",
-		UsageText: "unet import FILE.onnx --out MODEL [options]\n" +
+		UsageText: "unet import FILE.onnx|PACKAGE.zip --out MODEL [options]\n" +
 			"unet import --like MODEL --concat ORDER FILE.safetensors --out MODEL",
 		Description: "Reads a U-Net as PyTorch (torch.onnx) or Keras (tf2onnx) export it: 3x3 convolutions\n" +
 			"with ReLU, with or without batch-norm, 2x2 max-pools, 2x2 transposed convolutions or\n" +
 			"nearest upsampling, skip connections, a 1x1 convolution and sigmoid. The model\n" +
 			"predicts the same maps and can be trained further; a network that cannot be taken\n" +
-			"over exactly is refused. Say how its images were normalised: that is not in a graph.\n" +
+			"over exactly is refused. Say how its images were normalised: that is not in a graph\n" +
+			"(but in a bioimage.io package).\n" +
 			"With --like, FILE holds the bare weights of a network of the same shapes, a PyTorch\n" +
 			"state dict or the weights of a Keras model by path; thresholds and normalisation\n" +
 			"are those of the model named. Look through the list of what was matched.",
@@ -78,7 +79,14 @@ func importModel(c *cli.Context) error {
 			o.Heads = append(o.Heads, strings.TrimSpace(h))
 		}
 	}
-	m, summary, err := onnx.Read(file, o)
+	read := onnx.Read
+	if strings.EqualFold(filepath.Ext(file), ".zip") {
+		own := c.IsSet("normalise")
+		read = func(file string, o onnx.Options) (*unet.Model, *onnx.Summary, error) {
+			return onnx.ReadPackage(file, o, own)
+		}
+	}
+	m, summary, err := read(file, o)
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func allowed(from, to string) bool {
 	case from == "unet/unet/weights":
 		return to == "unet/unet"
 	case from == "unet/unet/onnx":
-		return to == "unet/unet" || to == "unet/core" || to == "unet/unet/instance" || to == "unet/unet/imageio"
+		return to == "unet/unet" || to == "unet/core" || to == "unet/unet/instance" || below(to, "unet/unet/imageio")
 	case from == "unet/cli":
 		return to != "unet/csrc" && !below(to, "unet/bench")
 	case from == "unet/cli/unet":

@@ -20,6 +20,9 @@ func TestExportImport(t *testing.T) {
 	if !strings.Contains(out, "CC0-1.0") {
 		t.Errorf("the card is lost: %s", out)
 	}
+	pack := filepath.Join(dir, "m.zip")
+	mustRun(t, exitOK, "export", "embedded", "--bioimageio", pack, "--author", "A")
+	mustRun(t, exitOK, "import", pack, "--out", model)
 	bad := filepath.Join(dir, "bad.onnx")
 	if err := os.WriteFile(bad, []byte("not a model"), 0o644); err != nil {
 		t.Fatal(err)
@@ -30,6 +33,9 @@ func TestExportImport(t *testing.T) {
 		args []string
 	}{
 		{exitUsage, "--onnx FILE", []string{"export", "embedded"}},
+		{exitUsage, "--author NAME", []string{"export", "embedded", "--bioimageio", pack}},
+		{exitUsage, "--onnx FILE", []string{"export", "embedded", "--bioimageio", pack, "--onnx", onnx}},
+		{exitFailure, "cannot be a package", []string{"export", "embedded:paper", "--bioimageio", pack, "--author", "A"}},
 		{exitUsage, "--out MODEL", []string{"import", onnx}},
 		{exitUsage, "would be overwritten", []string{"import", onnx, "--out", onnx}},
 		{exitUsage, "would be overwritten", []string{"export", model, "--onnx", model}},

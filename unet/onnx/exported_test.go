@@ -66,8 +66,8 @@ func planar(name string, shape []int, v []float32) (c, h, w int, out []float32) 
 // raw takes samples as they are.
 var raw = unet.Input{Normalise: "range"}
 
-// maps computes all maps of a normalised image of c planes.
-func maps(t *testing.T, m *unet.Model, c, h, w int, x []float32) []float32 {
+// mapsOf computes all maps of a normalised image of c planes.
+func mapsOf(t *testing.T, m *unet.Model, c, h, w int, x []float32) []float32 {
 	t.Helper()
 	e, err := core.NewEngine("", 1)
 	if err != nil {
@@ -148,7 +148,7 @@ func TestExported(t *testing.T) {
 			ys, y := readNPY(t, stem+".y.npy")
 			c, h, w, x := planar(name, xs, x)
 			_, _, _, y = planar(name, ys, y)
-			d := furthest(t, maps(t, m, c, h, w, x), y)
+			d := furthest(t, mapsOf(t, m, c, h, w, x), y)
 			if !(d <= 1e-5) {
 				t.Errorf("maps differ by %g", d)
 			}

@@ -75,7 +75,7 @@ func TestRoundTrip(t *testing.T) {
 		for i := range x {
 			x[i] = float32(i*i%97) / 96
 		}
-		if d := furthest(t, maps(t, back, 1, h, w, x), maps(t, m, 1, h, w, x)); !(d <= 1e-5) {
+		if d := furthest(t, mapsOf(t, back, 1, h, w, x), mapsOf(t, m, 1, h, w, x)); !(d <= 1e-5) {
 			t.Errorf("%+v: maps differ by %g", a, d)
 		}
 		// Once it is folded, nothing changes.
@@ -201,7 +201,7 @@ func TestAlterations(t *testing.T) {
 	for i := range x {
 		x[i] = float32(i%31) / 31
 	}
-	want := maps(t, model(t, small("batch", 1, "foreground")), 1, h, w, x)
+	want := mapsOf(t, model(t, small("batch", 1, "foreground")), 1, h, w, x)
 	for name, c := range map[string]struct {
 		change func(p *modelProto)
 		scale  float32 // of x
@@ -263,7 +263,7 @@ func TestAlterations(t *testing.T) {
 			for i := range x {
 				in[i] = x[i] * c.scale
 			}
-			if d := furthest(t, maps(t, m, 1, h, w, in), want); !(d <= 1e-5) {
+			if d := furthest(t, mapsOf(t, m, 1, h, w, in), want); !(d <= 1e-5) {
 				t.Errorf("maps differ by %g", d)
 			}
 		})

@@ -149,7 +149,7 @@ func TestReadState(t *testing.T) {
 			for _, skipFirst := range []bool{false, true} {
 				m := model(t, small(norm, 1, "foreground", "border"))
 				keras := name == "keras"
-				want := maps(t, m, 1, h, w, x)
+				want := mapsOf(t, m, 1, h, w, x)
 				if keras && norm == "batch" { // whose epsilon is larger: smaller variances give the same
 					for _, q := range m.Params.All() {
 						if strings.HasSuffix(q.Name, "running_var") {
@@ -165,7 +165,7 @@ func TestReadState(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
-				if d := furthest(t, maps(t, got, 1, h, w, x), want); !(d <= 1e-5) {
+				if d := furthest(t, mapsOf(t, got, 1, h, w, x), want); !(d <= 1e-5) {
 					t.Errorf("%s, %s, skip first %v: maps differ by %g: %v", name, norm, skipFirst, d, matched)
 				}
 				if got.Card.Arch.Norm != norm {
