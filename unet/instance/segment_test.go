@@ -65,7 +65,7 @@ func reference(m Maps, p Params) *imageio.Labels {
 		if v <= float32(p.Foreground) {
 			continue
 		}
-		s := v
+		var s float32
 		switch {
 		case distance != nil && border != nil:
 			s = distance[i] * (1 - float32(p.Border)*border[i])

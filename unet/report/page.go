@@ -35,6 +35,7 @@ type Fact struct{ Name, Value, Link string }
 // Level is the tone of a note.
 type Level uint8
 
+// The tones, from neutral to bad news.
 const (
 	Info Level = iota
 	Good
