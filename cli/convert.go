@@ -228,7 +228,7 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		if r.pixelSize.Known() {
 			size = r.pixelSize
 		}
-		warnOfMask(r.t, in, l)
+		warnOfLabels(r.t, in, l)
 		return put(labelled{name, l, size})
 	}
 	f, err := os.Open(in)

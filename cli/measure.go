@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 
 	"unet/unet/formats"
 	"unet/unet/imageio"
@@ -109,7 +108,7 @@ func measure(c *cli.Context) error {
 		img.PixelSize = size
 	}
 	nuclei := instance.Measure(labels, img)
-	warnOfMask(t, c.Args().First(), labels)
+	warnOfLabels(t, c.Args().First(), labels)
 	src := formats.Source{Name: filepath.ToSlash(c.Args().First()), W: labels.W, H: labels.H, PixelSize: img.PixelSize, Channels: img.Channels}
 	out := c.String("out")
 	write := func(w io.Writer) error { return formats.WriteAll(formats.NewTable(w), src, nuclei) }
@@ -154,12 +153,10 @@ func fileNames(files []string) []string {
 	return names
 }
 
-// warnOfMask says when what should be a label image looks like a mask.
-func warnOfMask(t *terminal, name string, l *imageio.Labels) {
-	const white = 255
-	mask := slices.Contains(l.ID, white) && !slices.ContainsFunc(l.ID, func(id uint32) bool { return id != 0 && id != white })
-	if mask {
-		t.warnf("%s holds no number but 255, as masks do: all of it counts as one nucleus", name)
+// warnOfLabels says what makes it unlikely that a file holds labels.
+func warnOfLabels(t *terminal, name string, l *imageio.Labels) {
+	for _, doubt := range l.Doubts() {
+		t.warnf("%s: %s", name, doubt)
 	}
 }
 

@@ -54,6 +54,7 @@ func view(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	warnOfLabels(t, c.Args().First(), labels)
 	var img *imageio.Image
 	if c.NArg() == 2 {
 		if img, err = readImagePlane(c.Args().Get(1), choice); err != nil {

@@ -1,18 +1,33 @@
 package imageio
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"strings"
 
 	"unet/unet/imageio/tiff"
 	"unet/unet/imageio/zarr"
 )
 
-// Open opens an image file, or the folder of an OME-Zarr image, and reads what
-// it says about its planes. PNG, JPEG, BMP, GIF and WebP files are decoded
-// whole on the first read; TIFF and Zarr are read by strips, tiles or chunks,
-// so that a region costs memory in proportion to itself.
+// Open opens an image file, or the folder of an OME-Zarr image or plate, and
+// reads what it says about its planes. PNG, JPEG, BMP, GIF and WebP files are
+// decoded whole on the first read; TIFF and Zarr are read by strips, tiles or
+// chunks, so that a region costs memory in proportion to itself.
+//
+// Three planes named red, green and blue are one colour plane. A file of an OME
+// data set that has several stands for all of it, as does its companion file;
+// Members lists the others.
 func Open(path string) (*File, error) {
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	f.JoinNamedColours()
+	return f, nil
+}
+
+func open(path string) (*File, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -37,9 +52,51 @@ func Open(path string) (*File, error) {
 		return f, err
 	}
 	r.Close()
+	if IsCompanion(path) {
+		return tiff.OpenCompanion(path)
+	}
 	data, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
 	return openRaster(path, data)
+}
+
+// IsCompanion reports whether a name is that of a file which describes an OME
+// data set of several files.
+func IsCompanion(name string) bool {
+	lower := strings.ToLower(name)
+	return strings.HasSuffix(lower, ".companion.ome") || strings.HasSuffix(lower, ".ome.xml")
+}
+
+// MayHaveMembers reports whether the name of a file is one that OME data sets of
+// several files have.
+func MayHaveMembers(name string) bool {
+	lower := strings.ToLower(name)
+	return IsCompanion(name) || strings.HasSuffix(lower, ".ome.tif") || strings.HasSuffix(lower, ".ome.tiff") ||
+		strings.HasSuffix(lower, ".ome.tf2") || strings.HasSuffix(lower, ".ome.tf8") || strings.HasSuffix(lower, ".ome.btf")
+}
+
+// Members returns the other files that belong to the OME data set of a file,
+// none where it stands for itself or cannot be read.
+func Members(path string) []string {
+	f, err := open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	return f.Members
+}
+
+// openData opens a file held in memory.
+func openData(name string, data []byte) (*File, error) {
+	if sniff(data) == "TIFF" {
+		f, err := tiff.Open(name, bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return nil, err
+		}
+		f.JoinNamedColours()
+		return f, nil
+	}
+	return openRaster(name, data)
 }

@@ -2,6 +2,7 @@ package imageio
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 
 	"unet/unet/imageio/plane"
@@ -12,16 +13,22 @@ type rasterSource struct {
 	out    *File
 	frames []image.Image
 	header []byte // of a PNG file
+	lossy  bool   // numbers are not what was saved
 }
 
 // openRaster decodes a file held in memory. Only GIF files have several
 // planes: the frames of an animation, as T.
 func openRaster(name string, data []byte) (*File, error) {
 	format := sniff(data)
-	if format == "" {
+	switch {
+	case format == "":
 		return nil, unknown(name, data)
+	case format == "WebP" && len(data) > 20 && string(data[12:16]) == "VP8X" && data[20]&2 != 0:
+		return nil, &UnsupportedError{Name: name, Format: "animated WebP", Advice: "export its frames as PNG or as pages of a TIFF"}
+	case format == "PNG":
+		data = withoutColourKey(data)
 	}
-	s := &rasterSource{}
+	s := &rasterSource{lossy: format == "JPEG" || format == "WebP" && !bytes.Contains(data[:min(len(data), 64)], []byte("VP8L"))}
 	f := plane.NewFile(name, format, s)
 	s.out = f
 	if n, _ := gifFrames(data); format == "GIF" && n > 1 {
@@ -41,6 +48,9 @@ func openRaster(name string, data []byte) (*File, error) {
 		if i := bytes.Index(data, []byte("IDAT")); i > 0 && bytes.Contains(data[:i], []byte("acTL")) {
 			f.Note("only the first frame of the animated PNG is read")
 		}
+	}
+	if o := orientation(format, data); o > 1 {
+		f.Note("it is marked as turned or mirrored (orientation %d); its pixels are read as they are stored, not turned", o)
 	}
 	for i, m := range s.frames {
 		p := PlaneInfo{Page: i, T: i, W: m.Bounds().Dx(), H: m.Bounds().Dy()}
@@ -71,6 +81,14 @@ func (s *rasterSource) Image(i int, r image.Rectangle) (*Image, error) {
 
 func (s *rasterSource) Labels(i int, r image.Rectangle) (*Labels, error) {
 	m := s.frames[i]
+	if s.lossy {
+		return nil, &UnsupportedError{Name: s.out.Name, Format: "label image", Feature: "compression that changes numbers (" + s.out.Format + ")", Advice: "save the labels as PNG or TIFF"}
+	}
+	if p, ok := m.(*image.Paletted); ok {
+		if index := paletteBackground(p); index != 0 {
+			return nil, &UnsupportedError{Name: s.out.Name, Format: "label image", Feature: fmt.Sprintf("a palette whose background is index %d, not 0", index), Advice: "save the labels as gray, 0 for background"}
+		}
+	}
 	m = subImage(m, r.Add(m.Bounds().Min))
 	if get, ok := grayIndex(m); ok {
 		l := NewLabels(r.Dx(), r.Dy())
@@ -86,6 +104,32 @@ func (s *rasterSource) Labels(i int, r image.Rectangle) (*Labels, error) {
 }
 
 func (s *rasterSource) Close() error { return nil }
+
+// paletteBackground is the index of the background of a label image: 0, unless
+// another covers most of the frame and more of the image than 0 does.
+func paletteBackground(m *image.Paletted) int {
+	var all, frame [256]int
+	b := m.Rect
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			v := m.ColorIndexAt(x, y)
+			all[v]++
+			if x == b.Min.X || y == b.Min.Y || x == b.Max.X-1 || y == b.Max.Y-1 {
+				frame[v]++
+			}
+		}
+	}
+	total := 0
+	for _, n := range frame {
+		total += n
+	}
+	for v := 1; v < 256; v++ {
+		if 2*frame[v] > total && all[v] > all[0] {
+			return v
+		}
+	}
+	return 0
+}
 
 // subImage is a view of part of m; all decoders' types have one.
 func subImage(m image.Image, r image.Rectangle) image.Image {

@@ -1,12 +1,9 @@
 package imageio
 
 import (
-	"bytes"
 	"fmt"
 	"image"
 	"os"
-
-	"unet/unet/imageio/tiff"
 )
 
 // MaxFileBytes is the largest file that is read whole (PNG, JPEG, BMP, GIF,
@@ -37,14 +34,6 @@ func Decode(name string, data []byte) (*Image, error) {
 		return nil, err
 	}
 	return f.ReadPlane(0)
-}
-
-// openData opens a file held in memory.
-func openData(name string, data []byte) (*File, error) {
-	if sniff(data) == "TIFF" {
-		return tiff.Open(name, bytes.NewReader(data), int64(len(data)))
-	}
-	return openRaster(name, data)
 }
 
 // pngDepth puts right what image/png's types do not tell: gray with alpha
@@ -79,6 +68,16 @@ var strangers = []struct {
 	{4, "JXL ", "JPEG XL", "convert it to TIFF or PNG"},
 	{4, "ftyp", "HEIC, AVIF or video", "convert it to TIFF or PNG"},
 	{0, "RIFF", "video or sound", "convert it to TIFF or PNG"},
+	{0, "\x93NUMPY", "NumPy array", "save the array as TIFF, with tifffile.imwrite for example"},
+	{0, "MATLAB", "MATLAB data", "save the image as TIFF, with imwrite"},
+	{0, "8BPS", "Photoshop image", "export it as TIFF or PNG"},
+	{0, "SIMPLE  =", "FITS", "convert it to TIFF with Fiji"},
+	{0, "NRRD", "NRRD", "convert it to TIFF with Fiji"},
+	{0, "v/1\x01", "OpenEXR", "convert it to TIFF"},
+	{0, "P5", "portable graymap", "convert it to TIFF or PNG"},
+	{0, "P6", "portable pixmap", "convert it to TIFF or PNG"},
+	{0, "<svg", "SVG drawing", "export it as PNG"},
+	{0, "Iout", "ImageJ region", "give the image itself; unet convert reads regions"},
 	{0, "%PDF", "PDF", "export its images as TIFF or PNG"},
 	{0, "PK\x03\x04", "zip archive", "unpack it first"},
 	{0, "\x1f\x8b", "gzip archive", "unpack it first"},

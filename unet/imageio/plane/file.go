@@ -23,6 +23,10 @@ type Info struct {
 	// Series counts the images of a file that holds several (OME Image
 	// elements), from 0.
 	Series int
+	// Well and Field name the place on a plate, as "B03" and from 0; Well is ""
+	// for other files.
+	Well  string
+	Field int
 	// Page is the plane's page in the file: TIFF directory, GIF frame or
 	// position in an ImageJ or Zarr stack, from 0. Channels stored interleaved
 	// share a page.
@@ -57,6 +61,7 @@ type File struct {
 
 	src   Source
 	level int
+	views []view // how the planes are read, when not one by one
 }
 
 // A Source reads the planes of one file, in regions that lie inside them.
@@ -89,7 +94,15 @@ func (f *File) UseLevel(k int) error {
 		return fmt.Errorf("%s: there is no level %d, the file has levels 0 to %d", f.Name, k, f.Levels-1)
 	}
 	f.level = k
-	return p.UseLevel(k)
+	joined := f.views != nil
+	f.views = nil
+	if err := p.UseLevel(k); err != nil {
+		return err
+	}
+	if joined {
+		f.JoinNamedColours()
+	}
+	return nil
 }
 
 // Level is the level in use.
@@ -113,7 +126,7 @@ func (f *File) ReadRegion(i, x, y, w, h int) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := f.src.Image(i, r)
+	m, err := f.readView(f.viewOf(i), r)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +155,7 @@ func (f *File) ReadLabelsRegion(i, x, y, w, h int) (*Labels, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := f.src.Labels(i, r)
+	l, err := f.readLabels(f.viewOf(i), r)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package tiff
 
 import (
-	"bytes"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -165,7 +164,6 @@ var declared = regexp.MustCompile(`^[^>]*encoding\s*=\s*["']([A-Za-z0-9_.:-]+)["
 // declaration counts, or windows-1252, which holds Latin-1. Characters that
 // XML forbids become spaces.
 func decodeText(b []byte) string {
-	b = bytes.TrimRight(b, "\x00")
 	var enc encoding.Encoding
 	switch {
 	case len(b) >= 2 && (b[0] == 0xff && b[1] == 0xfe || b[0] == 0xfe && b[1] == 0xff):
@@ -175,7 +173,7 @@ func decodeText(b []byte) string {
 	case len(b) >= 4 && b[0] == 0 && b[1] == '<':
 		enc = unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
 	case utf8.Valid(b):
-	default:
+	default: // of one byte each
 		enc = charmap.Windows1252
 		if m := declared.FindSubmatch(b[:min(len(b), 300)]); m != nil {
 			if e, err := htmlindex.Get(string(m[1])); err == nil && e != unicode.UTF8 {
@@ -193,7 +191,7 @@ func decodeText(b []byte) string {
 			return ' '
 		}
 		return r
-	}, string(bytes.TrimPrefix(b, []byte("\ufeff"))))
+	}, strings.TrimRight(strings.TrimPrefix(string(b), "\ufeff"), "\x00"))
 }
 
 // check holds the sizes against sense and limits.

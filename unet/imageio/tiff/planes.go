@@ -68,6 +68,9 @@ func Open(name string, r io.ReaderAt, size int64) (*plane.File, error) {
 	if err := s.list(text); err != nil {
 		return nil, err
 	}
+	if pl := s.planes[0]; s.levels == nil && pl.page != nil && (f.Format == "OME-TIFF" || pl.page.tiled) {
+		f.Levels += int(min(pl.page.subIFDs.count, maxLevels))
+	}
 	for _, pl := range s.planes {
 		if pl.page != nil && pl.page.orientation > 1 {
 			f.Note("it is marked as turned or mirrored (orientation %d); its pixels are read as they are stored, not turned", pl.page.orientation)
@@ -260,6 +263,9 @@ func (s *tiffSource) Labels(i int, r image.Rectangle) (*plane.Labels, error) {
 	f, pl, err := s.resolve(i)
 	if err != nil {
 		return nil, err
+	}
+	if pl.page.compression == compJPEG {
+		return nil, &plane.UnsupportedError{Name: f.name, Format: "label image", Feature: "compression that changes numbers (JPEG)", Advice: "save the labels without it"}
 	}
 	if len(pl.samples) > 1 {
 		m, err := s.Image(i, r)

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"unet/unet/imageio/chunk"
 	"unet/unet/imageio/plane"
 )
 
@@ -24,6 +25,8 @@ type zarrSource struct {
 	out    *plane.File
 	root   *os.Root
 	planes []zarrPlane
+	level  int        // of the pyramids
+	last   *zarrArray // read last: only one keeps its chunks
 }
 
 type zarrPlane struct {
@@ -48,10 +51,18 @@ type zarrAttributes struct {
 			Label string `json:"label"`
 		} `json:"channels"`
 	} `json:"omero"`
-	Layout int             `json:"bioformats2raw.layout"`
-	Plate  json.RawMessage `json:"plate"`
-	Well   json.RawMessage `json:"well"`
-	Labels []string        `json:"labels"`
+	Layout int `json:"bioformats2raw.layout"`
+	Plate  *struct {
+		Wells []struct {
+			Path string `json:"path"`
+		} `json:"wells"`
+	} `json:"plate"`
+	Well *struct {
+		Images []struct {
+			Path string `json:"path"`
+		} `json:"images"`
+	} `json:"well"`
+	Labels []string `json:"labels"`
 }
 
 type zarrTransform struct {
@@ -100,9 +111,9 @@ func (s *zarrSource) open(dir string) error {
 	case attrs.Layout != 0:
 		return s.collection(dir)
 	case attrs.Plate != nil:
-		return hint("a plate", "A/1/0")
+		return s.plate(dir, attrs)
 	case attrs.Well != nil:
-		return hint("a well", "0")
+		return s.well(dir, filepath.Base(filepath.Dir(s.out.Name))+filepath.Base(s.out.Name), attrs)
 	case len(attrs.Labels) > 0:
 		return hint("a group of label images", attrs.Labels[0])
 	}
@@ -173,6 +184,85 @@ func (s *zarrSource) collection(dir string) error {
 	return nil
 }
 
+// maxWells bounds the wells of a plate and the fields of a well.
+const maxWells = 1 << 14
+
+// plate lists the fields of all wells of a plate, as far as they are there.
+func (s *zarrSource) plate(dir string, attrs zarrAttributes) error {
+	if len(attrs.Plate.Wells) > maxWells {
+		return &plane.LimitError{Name: s.out.Name, What: fmt.Sprintf("more than %d wells", maxWells), Advice: "open its wells one by one"}
+	}
+	absent := 0
+	for _, w := range attrs.Plate.Wells {
+		if !filepath.IsLocal(filepath.FromSlash(w.Path)) {
+			return s.bad("the well path %q leads out of the folder", w.Path)
+		}
+		sub := path.Join(dir, w.Path)
+		well, _, _, err := s.attributes(sub)
+		if errors.Is(err, fs.ErrNotExist) || s.absent(sub) {
+			absent++
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if well.Well == nil {
+			return s.bad("the well %q says nothing about images (no \"well\")", w.Path)
+		}
+		if err := s.well(sub, strings.ReplaceAll(w.Path, "/", ""), well); err != nil {
+			return err
+		}
+	}
+	if absent > 0 {
+		s.out.Note("%d of the plate's %d wells are not in the folder", absent, len(attrs.Plate.Wells))
+	}
+	if len(s.planes) == 0 {
+		return s.bad("the plate holds no images")
+	}
+	return nil
+}
+
+// absent reports whether a folder is not there.
+func (s *zarrSource) absent(dir string) bool {
+	_, err := s.root.Stat(dir)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// well lists the fields of a well.
+func (s *zarrSource) well(dir, name string, attrs zarrAttributes) error {
+	if len(attrs.Well.Images) > maxWells {
+		return &plane.LimitError{Name: s.out.Name, What: fmt.Sprintf("more than %d fields in well %s", maxWells, name), Advice: "open its images one by one"}
+	}
+	for field, im := range attrs.Well.Images {
+		if !filepath.IsLocal(filepath.FromSlash(im.Path)) {
+			return s.bad("the field path %q leads out of the folder", im.Path)
+		}
+		sub := path.Join(dir, im.Path)
+		if s.absent(sub) {
+			s.out.Note("field %d of well %s is not in the folder", field, name)
+			continue
+		}
+		attrs, version, _, err := s.attributes(sub)
+		if err != nil {
+			return err
+		}
+		if len(attrs.Multiscales) == 0 {
+			return s.bad("field %d of well %s has no \"multiscales\"", field, name)
+		}
+		before := len(s.out.Planes)
+		if err := s.image5d(sub, version, attrs); err != nil {
+			return err
+		}
+		for k := before; k < len(s.out.Planes); k++ {
+			s.out.Planes[k].Well, s.out.Planes[k].Field = name, field
+		}
+	}
+	if len(s.planes) == 0 {
+		return s.bad("the well holds no images")
+	}
+	return nil
+}
+
 // bare lists the planes of an array without OME metadata. Its axes are taken
 // for the last of t, c, z, y and x.
 func (s *zarrSource) bare(dir string, version int) error {
@@ -200,7 +290,13 @@ func (s *zarrSource) image5d(dir string, version int, attrs zarrAttributes) erro
 	if len(m.Datasets) == 0 {
 		return s.bad("\"multiscales\" lists no datasets")
 	}
-	level := m.Datasets[0]
+	if s.level == 0 && (len(s.planes) == 0 || len(m.Datasets) < s.out.Levels) {
+		s.out.Levels = len(m.Datasets)
+	}
+	if s.level >= len(m.Datasets) {
+		return s.bad("the image has %d levels, not %d", len(m.Datasets), s.level+1)
+	}
+	level := m.Datasets[s.level]
 	if !filepath.IsLocal(filepath.FromSlash(level.Path)) {
 		return s.bad("the dataset path %q leads out of the folder", level.Path)
 	}
@@ -299,14 +395,32 @@ func names(axes []zarrAxis) (s []string) {
 
 func (s *zarrSource) Image(i int, r image.Rectangle) (*plane.Image, error) {
 	m := plane.NewImage(r.Dx(), r.Dy(), 1)
-	p := s.planes[i]
+	p := s.plane(i)
 	return m, p.array.read(p.array.lead(p.index), r.Min.X, r.Min.Y, r.Max.X, r.Max.Y, 0, plane.ImageSink{Image: m})
 }
 
 func (s *zarrSource) Labels(i int, r image.Rectangle) (*plane.Labels, error) {
 	l := plane.NewLabels(r.Dx(), r.Dy())
-	p := s.planes[i]
+	p := s.plane(i)
 	return l, p.array.read(p.array.lead(p.index), r.Min.X, r.Min.Y, r.Max.X, r.Max.Y, 0, plane.LabelSink{Labels: l})
+}
+
+// plane returns a plane to be read; chunks of the array read before are dropped
+// when it is in another.
+func (s *zarrSource) plane(i int) zarrPlane {
+	p := s.planes[i]
+	if s.last != nil && s.last != p.array {
+		s.last.cache = chunk.Cache{}
+		s.last.shardKey, s.last.shardData = "", nil
+	}
+	s.last = p.array
+	return p
+}
+
+// UseLevel lists the planes of level k of every image.
+func (s *zarrSource) UseLevel(k int) error {
+	s.planes, s.out.Planes, s.level = nil, nil, k
+	return s.open(".")
 }
 
 func (s *zarrSource) Close() error { return s.root.Close() }
