@@ -34,6 +34,8 @@ type cocoAnnotation struct {
 	Area         int             `json:"area"`
 	BBox         [4]int          `json:"bbox"`
 	IsCrowd      int             `json:"iscrowd"`
+	// Score is the nucleus' confidence, left out where it is unknown.
+	Score float64 `json:"score,omitempty"`
 }
 
 type cocoRLE struct {
@@ -80,6 +82,7 @@ func (c *coco) Write(n *instance.Nucleus) error {
 	b, err := json.Marshal(cocoAnnotation{
 		ID: c.count, ImageID: img.ID, CategoryID: 1, Segmentation: seg,
 		Area: n.Area, BBox: [4]int{n.X0, n.Y0, n.X1 - n.X0, n.Y1 - n.Y0},
+		Score: n.Confidence,
 	})
 	if err != nil {
 		return err

@@ -75,6 +75,9 @@ func (g *geoJSON) Write(n *instance.Nucleus) error {
 		}
 		b = strconv.AppendFloat(b, v, 'g', 10, 64)
 	}
+	if n.Confidence > 0 {
+		number("Detection probability", n.Confidence) // QuPath's name for it
+	}
 	number("Area px^2", float64(n.Area))
 	number("Perimeter px", n.Perimeter)
 	if s := g.src.PixelSize; s.Known() {

@@ -71,7 +71,7 @@ type table struct {
 
 // NewTable returns a writer of the measurements table: CSV, one row per
 // nucleus, lengths in pixels and, where the pixel size is known, in µm (else
-// those cells are empty). The header follows the first image; an image with
+// those cells are empty), confidence where it is known. The header follows the first image; an image with
 // more channels than it is an error.
 func NewTable(w io.Writer) Writer { return &table{w: csv.NewWriter(w), channels: -1} }
 
@@ -81,6 +81,7 @@ var tableColumns = []string{
 	"solidity", "circularity", "equivalent_diameter", "feret_max",
 	"x_um", "y_um", "area_um2", "perimeter_um", "major_axis_um", "minor_axis_um",
 	"equivalent_diameter_um", "feret_max_um",
+	"confidence",
 }
 
 func (t *table) Begin(src Source) error {
@@ -117,6 +118,11 @@ func (t *table) Write(n *instance.Nucleus) error {
 		t.numbers(p.X, p.Y, p.Area, p.Perimeter, p.Major, p.Minor, p.EquivalentDiameter, p.FeretMax)
 	} else {
 		t.row = append(t.row, make([]string, 8)...)
+	}
+	if n.Confidence > 0 {
+		t.row = append(t.row, strconv.FormatFloat(n.Confidence, 'f', 4, 64))
+	} else {
+		t.row = append(t.row, "")
 	}
 	for c := range t.channels {
 		if c < len(n.Channels) {
