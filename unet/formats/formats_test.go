@@ -296,7 +296,7 @@ func TestSummaryOfNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, row, _ := strings.Cut(b.String(), "\n")
-	if want := "a.tif,10,10,0.5,0.5,0,0,0,,,,,,,,0,,,,\n"; row != want {
+	if want := "a.tif,10,10,0.5,0.5,0,0,0,,,,,,,,0,,,,,\n"; row != want {
 		t.Errorf("%q, want %q", row, want)
 	}
 }

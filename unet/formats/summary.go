@@ -13,7 +13,7 @@ func SummaryColumns(channels []string) []string {
 	columns := []string{"image", "width", "height", "pixel_size_um", "pixel_height_um", "count", "edge", "coverage",
 		"area_mean", "area_median", "area_std", "diameter_median",
 		"area_mean_um2", "area_median_um2", "diameter_median_um", "density_per_mm2",
-		"circularity", "solidity", "eccentricity"}
+		"circularity", "solidity", "eccentricity", "confidence"}
 	for _, name := range channels {
 		columns = append(columns, "mean_"+name)
 	}
@@ -34,7 +34,10 @@ func SummaryRow(src Source, s instance.Summary) []string {
 	row := []string{src.Name, strconv.Itoa(src.W), strconv.Itoa(src.H), "", "",
 		strconv.Itoa(s.Count), strconv.Itoa(s.Edge), num(s.Coverage),
 		mean(s.AreaMean), mean(s.AreaMedian), mean(s.AreaStd), mean(s.DiameterMedian), "", "", "", "",
-		mean(s.Circularity), mean(s.Solidity), mean(s.Eccentricity)}
+		mean(s.Circularity), mean(s.Solidity), mean(s.Eccentricity), ""}
+	if s.Confidence > 0 {
+		row[19] = strconv.FormatFloat(s.Confidence, 'f', 4, 64)
+	}
 	if p := src.PixelSize; p.Known() {
 		row[3], row[4] = num(p.X), num(p.Y)
 		// A circle of as many pixels is an ellipse of as many µm².

@@ -23,6 +23,9 @@ type Summary struct {
 	Circularity  float64 `json:"circularity"`
 	Solidity     float64 `json:"solidity"`
 	Eccentricity float64 `json:"eccentricity"`
+	// Confidence is the mean over nuclei: about the share of them that is
+	// right; 0 where the model does not say.
+	Confidence float64 `json:"confidence,omitempty"`
 	// Intensity is the mean over nuclei of the mean of each channel.
 	Intensity []float64 `json:"intensity,omitempty"`
 }
@@ -43,6 +46,7 @@ func (t *Tally) Add(n *Nucleus) {
 	t.s.Circularity += n.Circularity
 	t.s.Solidity += n.Solidity
 	t.s.Eccentricity += n.Eccentricity
+	t.s.Confidence += n.Confidence
 	for c, in := range n.Channels {
 		if c == len(t.s.Intensity) {
 			t.s.Intensity = append(t.s.Intensity, 0)
@@ -77,6 +81,7 @@ func (t *Tally) Summary(w, h int) Summary {
 	s.Circularity /= k
 	s.Solidity /= k
 	s.Eccentricity /= k
+	s.Confidence /= k
 	for c := range s.Intensity {
 		s.Intensity[c] /= k
 	}

@@ -63,8 +63,10 @@ func (r *run) bandsTo(ctx context.Context, p *plane, out *bandFiles) error {
 	}
 	sum := out.tally.Summary(p.info.W, p.info.H)
 	out.rec.count(sum)
-	if w := r.sizeWarning(sum); w != "" {
-		out.rec.Warnings = append(out.rec.Warnings, w)
+	for _, w := range []string{r.sizeWarning(sum), doubt(sum)} {
+		if w != "" {
+			out.rec.Warnings = append(out.rec.Warnings, w)
+		}
 	}
 	return nil
 }

@@ -22,16 +22,24 @@ func (s *Segmenter) compute(ctx context.Context, p *plane, scale float64, maps m
 		return nil, err
 	}
 	r := &Result{Maps: m, Scale: scale, Labels: instance.Segment(m, s.paramsAt(scale))}
-	if s.diameter.auto() {
-		if err := s.rescale(ctx, r, maps); err != nil {
-			return nil, err
-		}
-	}
 	measured := *p.measured
 	measured.PixelSize = s.pixelSize(p.info)
 	r.Nuclei = instance.Measure(r.Labels, &measured)
-	if w := s.sizeWarning(instance.Summarise(r.Nuclei, p.info.W, p.info.H)); w != "" {
-		r.Warnings = append(r.Warnings, w)
+	if s.diameter.auto() {
+		before := r.Labels
+		if err := s.rescale(ctx, r, maps); err != nil {
+			return nil, err
+		}
+		if r.Labels != before {
+			r.Nuclei = instance.Measure(r.Labels, &measured)
+		}
+	}
+	s.params.Confidence.Rate(r.Maps, r.Nuclei)
+	sum := instance.Summarise(r.Nuclei, p.info.W, p.info.H)
+	for _, w := range []string{s.sizeWarning(sum), doubt(sum)} {
+		if w != "" {
+			r.Warnings = append(r.Warnings, w)
+		}
 	}
 	return r, nil
 }
@@ -40,8 +48,16 @@ func (s *Segmenter) compute(ctx context.Context, p *plane, scale float64, maps m
 // size that the model does not know.
 func (s *Segmenter) rescale(ctx context.Context, r *Result, maps mapper) error {
 	found := areas(r.Labels)
+	large, err := s.larger(ctx, r, maps)
+	if err != nil {
+		return err
+	}
 	var scale float64
-	r.Estimate, scale = s.estimate(found, s.withSmaller(found, r.Maps, s.params))
+	if large > 0 {
+		r.Estimate, scale = large, max(s.model.Card.Diameter[1]/large, minScale)
+	} else {
+		r.Estimate, scale = s.estimate(found, s.withSmaller(found, r.Maps, s.params))
+	}
 	if scale == 1 {
 		return nil
 	}

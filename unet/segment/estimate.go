@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -99,6 +100,59 @@ func usualCount(areas []int) float64 {
 	return d
 }
 
+// Nuclei much larger than those of training fall into pieces, or are not found
+// at all, at native scale, and pieces say nothing of their size. What tells is
+// a look from afar.
+const (
+	farScale  = 1.0 / 4 // costs a sixteenth of the time
+	farSide   = 64      // pixels an image must have left then
+	solid     = 0.9     // the least solidity of what is no piece
+	farShare  = 0.02    // of the image that nuclei must cover then
+	wholeGain = 2       // and how much more than before in nuclei of one piece
+)
+
+// larger looks at a plane from afar if what was found is mostly pieces, or
+// nothing. It returns the usual diameter of the nuclei seen then, in pixels of
+// the plane, if they are larger than the model knows at native scale, and
+// cover clearly more; else 0.
+func (s *Segmenter) larger(ctx context.Context, r *Result, maps mapper) (diameter float64, err error) {
+	near, all := inOnePiece(r.Nuclei)
+	if all > 0 && 2*near >= all || float64(min(r.Maps.W, r.Maps.H))*farScale < farSide {
+		return 0, nil
+	}
+	m, err := maps(ctx, farScale)
+	if err != nil {
+		return 0, err
+	}
+	nuclei := instance.Measure(instance.Segment(m, s.paramsAt(farScale)), nil)
+	far, _ := inOnePiece(nuclei)
+	if far < wholeGain*near || float64(far) < farShare*float64(m.W*m.H) {
+		return 0, nil
+	}
+	var sizes []int
+	for i := range nuclei {
+		if n := &nuclei[i]; n.Solidity >= solid {
+			sizes = append(sizes, n.Area)
+		}
+	}
+	if d := usualCount(sizes); d > s.model.Card.Diameter[2] {
+		return d, nil
+	}
+	return 0, nil
+}
+
+// inOnePiece sums the areas of nuclei, and of those as solid as nuclei are.
+func inOnePiece(nuclei []instance.Nucleus) (whole, all int) {
+	for i := range nuclei {
+		n := &nuclei[i]
+		all += n.Area
+		if n.Solidity >= solid {
+			whole += n.Area
+		}
+	}
+	return whole, all
+}
+
 // scaleNote tells of a scale that was not asked for.
 func (s *Segmenter) scaleNote(diameter, scale float64) string {
 	low, high := s.model.Card.KnownDiameters()
@@ -111,6 +165,19 @@ func (s *Segmenter) sizeWarning(sum instance.Summary) string {
 	low, high := s.model.Card.KnownDiameters()
 	if s.diameter.Native && high > 0 && sum.Count >= fewest && (sum.DiameterMedian > high || sum.DiameterMedian < low) {
 		return fmt.Sprintf("median diameter %.1f pixels, the model knows %.0f to %.0f: --diameter auto scales such images", sum.DiameterMedian, low, high)
+	}
+	return ""
+}
+
+// trusted is the least F1 at IoU 0.5 expected of an image without a warning.
+const trusted = 0.7
+
+// doubt says that fewer of the nuclei found are right than one would want; ""
+// if not, or if the model does not rate nuclei. Where a share p of them is
+// right and none is missed, F1 is 2p/(1+p).
+func doubt(sum instance.Summary) string {
+	if p := sum.Confidence; p > 0 && 2*p/(1+p) < trusted {
+		return fmt.Sprintf("unlike the images this model knows: expect about %.0f %% of these nuclei to be right", 100*p)
 	}
 	return ""
 }

@@ -1,11 +1,14 @@
 package segment
 
 import (
+	"context"
 	"math"
 	"slices"
 	"testing"
 
 	"unet/unet"
+	"unet/unet/imageio"
+	"unet/unet/instance"
 )
 
 // TestEstimate: fragments of large nuclei and clumps of small ones leave the
@@ -30,6 +33,74 @@ func TestEstimate(t *testing.T) {
 	} {
 		if estimate, scale := s.estimate(k.areas, k.areas); math.Abs(scale-k.scale) > 0.02*k.scale || math.Abs(estimate-k.estimate) > 0.1 {
 			t.Errorf("%s: scale %v by an estimate of %v", k.name, scale, estimate)
+		}
+	}
+}
+
+// disks are maps of 12 round nuclei; ragged, only some pixels of each are seen.
+func disks(diameter float64, ragged bool) instance.Maps {
+	m := instance.NewMaps(640, 480, instance.Foreground, instance.Distance)
+	for k := range 12 {
+		cx, cy := 80+float64(k%4)*160, 80+float64(k/4)*160
+		for i := range m.W * m.H {
+			x, y := i%m.W, i/m.W
+			d := 2 * math.Hypot(float64(x)-cx, float64(y)-cy) / diameter
+			if d < 1 && !(ragged && (x/9+y/7)%3 != 0 && (x+2*y)%31 > 5) {
+				m.Plane(instance.Foreground)[i] = 1
+				m.Plane(instance.Distance)[i] = float32(1 - d)
+			}
+		}
+	}
+	return m
+}
+
+// TestLargeNuclei: where nuclei are found in pieces, a look from afar tells
+// their size; whole ones are not looked at again.
+func TestLargeNuclei(t *testing.T) {
+	params := instance.DefaultParams()
+	params.Prominence = 0.05
+	s := &Segmenter{model: &unet.Model{Card: unet.Card{Diameter: [3]float64{10, 20, 50}}}, params: params}
+	for _, k := range []struct {
+		name   string
+		ragged bool
+		scales []float64 // at which maps are computed
+		scale  float64
+		nuclei int
+	}{
+		{"pieces", true, []float64{1, farScale, 20.0 / 120}, 20.0 / 120, 12},
+		{"whole", false, []float64{1, 20.0 / 120}, 20.0 / 120, 12},
+	} {
+		var scales []float64
+		maps := func(_ context.Context, scale float64) (instance.Maps, error) {
+			scales = append(scales, scale)
+			return disks(120, k.ragged && scale == 1), nil
+		}
+		p := &plane{measured: imageio.NewImage(640, 480, 1), info: imageio.PlaneInfo{W: 640, H: 480}}
+		r, err := s.compute(t.Context(), p, 1, maps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Nuclei) != k.nuclei || math.Abs(r.Scale-k.scale) > 0.01 || len(scales) != len(k.scales) {
+			t.Errorf("%s: %d nuclei at scale %.3f, computed at %.3f", k.name, len(r.Nuclei), r.Scale, scales)
+		}
+	}
+	empty := func(context.Context, float64) (instance.Maps, error) {
+		return instance.NewMaps(640, 480, instance.Foreground, instance.Distance), nil
+	}
+	p := &plane{measured: imageio.NewImage(640, 480, 1), info: imageio.PlaneInfo{W: 640, H: 480}}
+	if r, err := s.compute(t.Context(), p, 1, empty); err != nil || r.Scale != 1 || len(r.Nuclei) != 0 {
+		t.Errorf("an empty field: %+v, %v", r, err)
+	}
+}
+
+// TestDoubt: few right nuclei are worth a warning, unrated ones are not.
+func TestDoubt(t *testing.T) {
+	for _, k := range []struct {
+		confidence float64
+		warned     bool
+	}{{0, false}, {0.3, true}, {0.53, true}, {0.55, false}, {0.9, false}} {
+		if got := doubt(instance.Summary{Count: 9, Confidence: k.confidence}); (got != "") != k.warned {
+			t.Errorf("confidence %g: %q", k.confidence, got)
 		}
 	}
 }

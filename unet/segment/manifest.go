@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/instance"
 )
 
 // short formats a number for tables.
@@ -99,6 +100,9 @@ func (r *run) readEarlier() map[string]*ImageRecord {
 func (r *run) stands(in *Input, e *ImageRecord) bool {
 	if (r.has(RLE) || r.has(COCO)) && !r.has(Labels) {
 		return false // the files of the batch need the nuclei again
+	}
+	if r.has(COCO) && r.params.Confidence != (instance.Calibration{}) {
+		return false // and their confidence, which label images do not hold
 	}
 	for _, p := range e.Planes {
 		for _, name := range p.Outputs {
