@@ -67,7 +67,7 @@ func demo(c *cli.Context) error {
 		{"Nuclei found by the built-in model", []string{"predict", filepath.Join(set, "images"), "--out", in("nuclei"), "--format", "labels,overlay,csv,roi"}, "nuclei/summary.csv", "nuclei/*.overlay.png"},
 	}
 	start := time.Now()
-	page := &report.Page{Title: "unet demo", Subtitle: "The whole line on synthetic images, from archive to measured nuclei.",
+	page := &report.Page{Title: "unet demo", Subtitle: "From an archive of synthetic images to measured nuclei, step by step.",
 		Footer: "unet " + version()}
 	for i, s := range steps {
 		command := "unet"

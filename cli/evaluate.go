@@ -23,7 +23,7 @@ func evaluateCommand() *cli.Command {
 			"   unet evaluate --solution SOLUTION.csv PREDICTIONS.csv",
 		Description: "Scores pixels (accuracy, precision, recall, F1 = Dice, IoU) and nuclei (AP,\n" +
 			"precision, recall, F1 and PQ at IoU 0.50 to 0.95, with counts pooled over images\n" +
-			"and as means over images; AJI; the Kaggle score; kinds of errors) on each split\n" +
+			"and as means over images; AJI; KaggleScore; kinds of errors) on each split\n" +
 			"and for each kind of image and each source (laboratory). --out writes index.html\n" +
 			"with pictures of random, the best and the worst images of val and of random ones of\n" +
 			"train, the same sheets as PNG, curves.png, metrics.json and images.csv.\n\n" +
@@ -37,9 +37,9 @@ func evaluateCommand() *cli.Command {
 			&cli.StringFlag{Name: "split-by", Usage: "source: score the images of the sources that training left out"},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` for the report"},
 			&cli.IntFlag{Name: "samples", Value: 6, Usage: "images on each sheet of the report, 1 to 50"},
-			&cli.BoolFlag{Name: "tta", Usage: "average over mirror images: better, four times slower"},
+			&cli.BoolFlag{Name: "tta", Usage: "test-time augmentation: average over mirrored images, four times slower", DisableDefaultText: true},
 			precisionFlag(""),
-			&cli.BoolFlag{Name: "tune", Usage: "choose thresholds on val, fit confidence, and store them in the model file"},
+			&cli.BoolFlag{Name: "tune", Usage: "choose thresholds on val, fit confidence, and store them in the model file", DisableDefaultText: true},
 			&cli.StringFlag{Name: "solution", Usage: "CSV `FILE` of true nuclei with the images' Height and Width"},
 		},
 		Action: runEvaluate,
@@ -128,7 +128,7 @@ func printEvaluation(t *terminal, r *evaluate.Report, out string) error {
 		t.printf("tuned on %s of %s\n", count(u.Images, "image"), u.Split)
 		t.printf("  mask threshold %.3g -> %.3g, pixel F1 %.4f -> %.4f\n", u.Threshold.Before, u.Threshold.After, u.F1.Before, u.F1.After)
 		t.printf("  nuclei: %s\n       -> %s\n", evaluate.ParamsText(r.Model.Kind, u.Before), evaluate.ParamsText(r.Model.Kind, u.After))
-		t.printf("  mean of MeanAP and KaggleScore: %.4f -> %.4f\n\n", u.AP.Before, u.AP.After)
+		t.printf("  mean of MeanAP and KaggleScore: %.4f -> %.4f\n\n", u.Objective.Before, u.Objective.After)
 	}
 	for i, tab := range r.Tables() {
 		if i > 0 {
@@ -253,8 +253,8 @@ func evaluateSolution(c *cli.Context) error {
 	}
 	n := s.Scores
 	t.printf("\n%s, %d true nuclei, %d predicted\n", count(s.Images, "image"), n.Truth, n.Predicted)
-	t.printf("mean AP of pooled counts %.4f, AJI %.4f, PQ %.4f\n", n.MeanAP, n.AJI, n.PQ)
-	t.printf("Kaggle score %.5f\n", n.Kaggle)
+	t.printf("MeanAP %.4f, AJI %.4f, PQ %.4f\n", n.MeanAP, n.AJI, n.PQ)
+	t.printf("KaggleScore %.5f\n", n.KaggleScore)
 	return nil
 }
 

@@ -109,7 +109,7 @@ func TestEvaluateTune(t *testing.T) {
 	set, model := preparedSet(t, "--size", "native"), brightnessModel(t, unet.Nuclei)
 	before := evaluateJSON(t, set, "--model", model, "--split", "val")
 	r := evaluateJSON(t, set, "--model", model, "--split", "val", "--tune")
-	if r.Tuning == nil || r.Tuning.AP.After < r.Tuning.AP.Before || r.Tuning.Trials < 10 {
+	if r.Tuning == nil || r.Tuning.Objective.After < r.Tuning.Objective.Before || r.Tuning.Trials < 10 {
 		t.Fatalf("tuning %+v", r.Tuning)
 	}
 	if a, b := r.Results.Splits[0].All.Pixels.F1, before.Results.Splits[0].All.Pixels.F1; a < b {
@@ -123,7 +123,7 @@ func TestEvaluateTune(t *testing.T) {
 	if m.Card.Threshold != r.Tuning.Threshold.After || m.Card.Instance != r.Tuning.After {
 		t.Errorf("stored %v %+v, chosen %+v", m.Card.Threshold, m.Card.Instance, r.Tuning)
 	}
-	if got := m.Card.Training.Metrics["ap"]; got != r.Results.Splits[0].All.Nuclei.Kaggle {
+	if got := m.Card.Training.Metrics["kaggle_score"]; got != r.Results.Splits[0].All.Nuclei.KaggleScore {
 		t.Errorf("the card's AP is %v", got)
 	}
 	// Without --tune nothing in the file changes.
@@ -184,7 +184,7 @@ func TestSolution(t *testing.T) {
 	solution := write("solution.csv", "ImageId,EncodedPixels,Height,Width,Usage\na,1 20,10,10,Public\na,41 20,10,10,Public\nb,,10,10,Private\n")
 	half := write("half.csv", "ImageId,EncodedPixels\na,1 20\nz,1 3\n")
 	stdout, stderr := mustRun(t, exitOK, "evaluate", "--solution", solution, half)
-	if !strings.Contains(stdout, "Kaggle score 0.75000") {
+	if !strings.Contains(stdout, "KaggleScore 0.75000") {
 		t.Errorf("output %s", stdout)
 	}
 	if !strings.Contains(stderr, "1 image of the solution") || !strings.Contains(stderr, "1 image not in the solution") {
@@ -195,7 +195,7 @@ func TestSolution(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &s); err != nil {
 		t.Fatal(err)
 	}
-	if s.Scores.Kaggle != 0.75 || s.Images != 2 || s.Missing[0] != "b" || s.Extra[0] != "z" {
+	if s.Scores.KaggleScore != 0.75 || s.Images != 2 || s.Missing[0] != "b" || s.Extra[0] != "z" {
 		t.Errorf("scores %+v", s)
 	}
 	bad := write("bad.csv", "a,b\n1,2\n")
@@ -305,13 +305,13 @@ func TestSubmissionAgreesWithEvaluate(t *testing.T) {
 	want, n, matched := 0.0, 0, 0
 	for _, s := range evaluateJSON(t, dir, "--model", model).Results.Splits {
 		for _, v := range s.Images {
-			want += v.AP
+			want += v.MeanAP
 			n++
 		}
 		matched += s.All.Nuclei.Errors.Matched
 	}
 	want /= float64(n)
-	if got.Images != n || math.Abs(got.Scores.Kaggle-want) > 1e-12 || got.Scores.Errors.Matched != matched || matched == 0 {
-		t.Errorf("%d images, score %v, %d matched; want %d, %v, %d", got.Images, got.Scores.Kaggle, got.Scores.Errors.Matched, n, want, matched)
+	if got.Images != n || math.Abs(got.Scores.KaggleScore-want) > 1e-12 || got.Scores.Errors.Matched != matched || matched == 0 {
+		t.Errorf("%d images, score %v, %d matched; want %d, %v, %d", got.Images, got.Scores.KaggleScore, got.Scores.Errors.Matched, n, want, matched)
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"runtime"
@@ -95,7 +96,7 @@ func modelInfo(c *cli.Context) error {
 	t.printf("trained    %s, %d images, %d epochs, %d steps, kernels %s\n", tr.Date, tr.Images, tr.Epochs, tr.Steps, tr.ISA)
 	t.printf("data       %s\nlicence    %s\n", tr.Data, tr.License)
 	for _, k := range slices.Sorted(maps.Keys(tr.Metrics)) {
-		t.printf("val %-6s %.4f\n", k, tr.Metrics[k])
+		t.printf("val %-12s %.4f\n", cmp.Or(formerScores[k], k), tr.Metrics[k])
 	}
 	for _, side := range []int{256, 1024} {
 		n, err := m.Memory(side, side)
@@ -106,6 +107,9 @@ func modelInfo(c *cli.Context) error {
 	}
 	return nil
 }
+
+// formerScores are names of scores in the cards of older models.
+var formerScores = map[string]string{"ap": "kaggle_score", "ap50": "pooled_ap50"}
 
 // modelFor loads a model file, or a built-in model: "" is the default one and
 // "embedded" too, "embedded:NAME" another.

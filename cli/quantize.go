@@ -16,7 +16,7 @@ func quantizeCommand() *cli.Command {
 		Usage:     "make a model of 8-bit products, which predicts faster",
 		UsageText: "unet quantize MODEL DIR [--out FILE]",
 		Description: "Measures the ranges of all layers on training images of the prepared set DIR and\n" +
-			"writes the quantised model, half the size, if the Kaggle score and Dice on the\n" +
+			"writes the quantised model, half the size, if KaggleScore and Dice on the\n" +
 			fmt.Sprintf("validation split fall by at most %g; otherwise it fails and writes nothing. Layers\n", evaluate.MostLost) +
 			"of full resolution stay in float where that takes it. `unet predict --model FILE`\n" +
 			"uses the result.",
@@ -53,15 +53,15 @@ func runQuantize(c *cli.Context) error {
 	}
 	defer w.close()
 	q, err := evaluate.Quantize(c.Context, w.engine, w.model, w.set, images, func(q *evaluate.Quantization) {
-		t.notef("Kaggle score %.4f and Dice %.4f with %d layers in float, ranges cut to %g", q.APAfter, q.DiceAfter, len(q.FloatLayers), q.Clip)
+		t.notef("KaggleScore %.4f and Dice %.4f with %d layers in float, ranges cut to %g", q.KaggleScoreAfter, q.DiceAfter, len(q.FloatLayers), q.Clip)
 	})
 	if err != nil {
 		return err
 	}
 	defer q.Model.Params.Free()
 	if q.Lost() {
-		return withHint(fmt.Errorf("not written: the Kaggle score would go from %.4f to %.4f and Dice from %.4f to %.4f, more than %g lost",
-			q.APBefore, q.APAfter, q.DiceBefore, q.DiceAfter, evaluate.MostLost), "stay with the float model")
+		return withHint(fmt.Errorf("not written: KaggleScore would go from %.4f to %.4f and Dice from %.4f to %.4f, more than %g lost",
+			q.KaggleScoreBefore, q.KaggleScoreAfter, q.DiceBefore, q.DiceAfter, evaluate.MostLost), "stay with the float model")
 	}
 	if err := q.Model.Save(out, true); err != nil {
 		return err
@@ -73,7 +73,7 @@ func runQuantize(c *cli.Context) error {
 			Speedup float64 `json:"speedup"`
 		}{out, q, q.Speedup()})
 	}
-	t.printf("Kaggle score %.4f, was %.4f\n", q.APAfter, q.APBefore)
+	t.printf("KaggleScore  %.4f, was %.4f\n", q.KaggleScoreAfter, q.KaggleScoreBefore)
 	t.printf("Dice         %.4f, was %.4f\n", q.DiceAfter, q.DiceBefore)
 	t.printf("speed        %.2f times: %.1f ms for a batch of 4, was %.1f ms\n", q.Speedup(), q.MillisAfter, q.MillisBefore)
 	t.printf("size         %s, was %s\n", bytesText(uint64(q.BytesAfter)), bytesText(uint64(q.BytesBefore)))

@@ -20,7 +20,7 @@ func TestSweep(t *testing.T) {
 	var list []train.Variant
 	readJSON(t, filepath.Join(out, "results.json"), &list)
 	rows := readRows(t, filepath.Join(out, "results.csv"))
-	if len(list) != 4 || len(rows) != 5 || strings.Join(rows[0], ",") != "depth,loss,batch,val_loss,val_accuracy,val_f1,val_ap,best_epoch,epochs,parameters,seconds" {
+	if len(list) != 4 || len(rows) != 5 || strings.Join(rows[0], ",") != "depth,loss,batch,val_loss,val_accuracy,val_f1,val_kaggle_score,best_epoch,epochs,parameters,seconds" {
 		t.Fatalf("%d variants, rows %q", len(list), rows)
 	}
 	page, err := os.ReadFile(filepath.Join(out, "index.html"))

@@ -257,8 +257,8 @@ func epochLine(e train.Epoch) string {
 }
 
 func scoreLine(v *train.Scores) string {
-	return fmt.Sprintf("val loss %.4f  acc %.4f  prec %.4f  rec %.4f  f1 %.4f  iou %.4f  ap %.4f",
-		v.Loss, v.Accuracy, v.Precision, v.Recall, v.F1, v.IoU, v.AP)
+	return fmt.Sprintf("val loss %.4f  acc %.4f  prec %.4f  rec %.4f  f1 %.4f  iou %.4f  KaggleScore %.4f",
+		v.Loss, v.Accuracy, v.Precision, v.Recall, v.F1, v.IoU, v.KaggleScore)
 }
 
 // printTraining tells what a run gave.

@@ -37,7 +37,7 @@ type SplitScores struct {
 	All   SetScores   `json:"all"`
 	Kinds []SetScores `json:"kinds"`
 	// Sources are the scores by laboratory, where the set tells; SourceScore
-	// is the mean over them of the Kaggle score: what to expect of images of
+	// is the mean over them of KaggleScore: what to expect of images of
 	// a laboratory, whichever it is.
 	Sources     []SetScores `json:"sources,omitempty"`
 	SourceScore float64     `json:"source_score,omitempty"`
@@ -84,13 +84,17 @@ type ThresholdScores struct {
 type NucleusScores struct {
 	Truth     int `json:"truth"`
 	Predicted int `json:"predicted"`
+	// PooledAP50 is the AP at IoU 0.5 of counts pooled over images, ImageAP50 the
+	// mean over images of theirs.
+	PooledAP50 float64 `json:"pooled_ap50"`
+	ImageAP50  float64 `json:"image_ap50"`
 	// MeanAP is the mean AP over IoU 0.50:0.05:0.95 of pooled counts,
 	// MeanAP90 over 0.50:0.05:0.90 only, as StarDist's paper has it.
 	MeanAP   float64 `json:"mean_ap"`
 	MeanAP90 float64 `json:"mean_ap_50_90"`
-	// Kaggle is the Data Science Bowl's score: the mean over images of the
-	// mean AP over IoU 0.50:0.05:0.95.
-	Kaggle float64 `json:"kaggle_score"`
+	// KaggleScore is the Data Science Bowl's: the mean over images of their
+	// MeanAP.
+	KaggleScore float64 `json:"kaggle_score"`
 	// AJI is the aggregated Jaccard index, PQ the panoptic quality at IoU 0.5
 	// (pooled).
 	AJI         float64     `json:"aji"`
@@ -162,8 +166,9 @@ type ImageScores struct {
 	Pixels    PixelScores `json:"pixels"`
 	Truth     int         `json:"truth"`
 	Predicted int         `json:"predicted"`
-	// AP is the mean over IoU 0.50:0.05:0.95, the image's Kaggle score.
-	AP     float64     `json:"ap"`
+	// MeanAP is the mean AP over IoU 0.50:0.05:0.95, AP50 and AP75 are the AP at
+	// 0.5 and 0.75.
+	MeanAP float64     `json:"mean_ap"`
 	AP50   float64     `json:"ap50"`
 	AP75   float64     `json:"ap75"`
 	F1     float64     `json:"f1"` // of nuclei, at IoU 0.5
@@ -298,7 +303,7 @@ func scoreImage(card unet.Card, s *dataset.Sample, m instance.Maps, taus []float
 	return &ImageScores{
 		ID: s.ID, Kind: s.Kind, Group: s.Group, Source: s.Source, W: m.W, H: m.H,
 		Loss: metrics.CrossEntropy(foreground, s.Labels) / float64(len(foreground)), Pixels: pixelScores(c.At(card.Threshold)),
-		Truth: r.Truth, Predicted: r.Pred, AP: r.Score(), AP50: at50.AP, AP75: at75.AP, F1: at50.F1, PQ: at50.PQ, AJI: r.AJI(),
+		Truth: r.Truth, Predicted: r.Pred, MeanAP: r.Score(), AP50: at50.AP, AP75: at75.AP, F1: at50.F1, PQ: at50.PQ, AJI: r.AJI(),
 		Errors: countErrors(o), Confidence: rated.mean(), rated: rated, result: r, pixels: len(foreground),
 	}, c, nil
 }
@@ -321,7 +326,7 @@ func splitScores(name string, images []ImageScores, curve *metrics.Curve) SplitS
 	slices.Sort(sources)
 	s.Sources = scoresBy(images, sources, source)
 	for i := range s.Sources {
-		s.SourceScore += s.Sources[i].Nuclei.Kaggle / float64(len(s.Sources))
+		s.SourceScore += s.Sources[i].Nuclei.KaggleScore / float64(len(s.Sources))
 	}
 	return s
 }
@@ -364,7 +369,7 @@ func setScores(name string, images []ImageScores) SetScores {
 }
 
 func nucleusScores(a *metrics.Aggregate, e ErrorCounts, rated *Reliability) NucleusScores {
-	s := NucleusScores{Truth: a.Truth, Predicted: a.Pred, Errors: e, Pooled: a.Pooled(), PerImage: a.PerImage(), Kaggle: a.Score()}
+	s := NucleusScores{Truth: a.Truth, Predicted: a.Pred, Errors: e, Pooled: a.Pooled(), PerImage: a.PerImage(), KaggleScore: a.Score()}
 	if rated != nil && rated.nuclei() > 0 {
 		rated.finish()
 		s.Confidence = rated
@@ -372,6 +377,7 @@ func nucleusScores(a *metrics.Aggregate, e ErrorCounts, rated *Reliability) Nucl
 	s.MeanAP = metrics.MeanAP(s.Pooled)
 	s.AJI, s.AJIPerImage = a.AJI()
 	if len(s.Pooled) > 0 {
+		s.PooledAP50, s.ImageAP50 = s.Pooled[0].AP, s.PerImage[0].AP
 		s.MeanAP90 = metrics.MeanAP(s.Pooled[:len(s.Pooled)-1])
 		s.PQ, s.PQPerImage = s.Pooled[0].PQ, s.PerImage[0].PQ
 	}

@@ -147,7 +147,7 @@ func TestEvaluate(t *testing.T) {
 				t.Fatal(err)
 			}
 			agg.Add(r)
-			if v.AP != r.Score() || v.AJI != r.AJI() || v.Truth != r.Truth || v.Predicted != r.Pred {
+			if v.MeanAP != r.Score() || v.AJI != r.AJI() || v.Truth != r.Truth || v.Predicted != r.Pred {
 				t.Errorf("%s: nuclei %+v, want %+v", v.ID, v, r)
 			}
 			e := v.Errors
@@ -161,7 +161,7 @@ func TestEvaluate(t *testing.T) {
 		if s.All.Pixels.Pixels != sum || s.All.Pixels.Dice != sum.F1() || s.All.Pixels.Accuracy != sum.Accuracy() {
 			t.Errorf("%s: pixels %+v, want %+v", s.Name, s.All.Pixels, sum)
 		}
-		if s.All.Nuclei.Kaggle != agg.Score() || s.All.Nuclei.MeanAP != metrics.MeanAP(agg.Pooled()) {
+		if s.All.Nuclei.KaggleScore != agg.Score() || s.All.Nuclei.MeanAP != metrics.MeanAP(agg.Pooled()) {
 			t.Errorf("%s: %+v, want the score %v", s.Name, s.All.Nuclei, agg.Score())
 		}
 		if d := math.Abs(s.All.Loss - loss/pixels); d > 1e-5 {
@@ -231,7 +231,7 @@ func TestTune(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.AP.After < r.AP.Before || r.F1.After < r.F1.Before {
+		if r.Objective.After < r.Objective.Before || r.F1.After < r.F1.Before {
 			t.Errorf("tuning made it worse: %+v", r)
 		}
 		if m.Card.Threshold != r.Threshold.After || m.Card.Instance != r.After {
@@ -248,8 +248,8 @@ func TestTune(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := ev.Splits[0].All.Nuclei
-		if got := (n.MeanAP + n.Kaggle) / 2; math.Abs(got-r.AP.After) > 1e-12 {
-			t.Errorf("AP %v after tuning, %v when evaluated", r.AP.After, got)
+		if got := (n.MeanAP + n.KaggleScore) / 2; math.Abs(got-r.Objective.After) > 1e-12 {
+			t.Errorf("AP %v after tuning, %v when evaluated", r.Objective.After, got)
 		}
 		if got := ev.Splits[0].All.Pixels.F1; got != r.F1.After || ev.Splits[0].Best.F1 != got {
 			t.Errorf("F1 %v after tuning, %v when evaluated, best %v", r.F1.After, got, ev.Splits[0].Best.F1)
@@ -293,8 +293,8 @@ func TestScoreSolution(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if math.Abs(s.Scores.Kaggle-c.kaggle) > 1e-12 || math.Abs(s.Scores.Pooled[0].AP-c.pooled50) > 1e-12 {
-			t.Errorf("%s: Kaggle score %v, pooled AP at 0.5 %v, want %v and %v", c.name, s.Scores.Kaggle, s.Scores.Pooled[0].AP, c.kaggle, c.pooled50)
+		if math.Abs(s.Scores.KaggleScore-c.kaggle) > 1e-12 || math.Abs(s.Scores.Pooled[0].AP-c.pooled50) > 1e-12 {
+			t.Errorf("%s: Kaggle score %v, pooled AP at 0.5 %v, want %v and %v", c.name, s.Scores.KaggleScore, s.Scores.Pooled[0].AP, c.kaggle, c.pooled50)
 		}
 		if len(s.Missing) != c.missing || len(s.Extra) != c.extra || s.Ignored != 1 || s.Images != 2 {
 			t.Errorf("%s: %+v", c.name, s)

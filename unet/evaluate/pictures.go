@@ -28,9 +28,9 @@ func pictureSets(ctx context.Context, p *unet.Predictor, set *dataset.Set, s, tr
 		if paper {
 			return v.Pixels.Dice
 		}
-		return v.AP
+		return v.MeanAP
 	}
-	measure := "mean AP over IoU 0.50 to 0.95"
+	measure := "MeanAP"
 	if paper {
 		measure = "Dice"
 	}
@@ -60,7 +60,7 @@ func pictureSets(ctx context.Context, p *unet.Predictor, set *dataset.Set, s, tr
 	most := min(n, len(ranked))
 	choices := []choice{
 		{"random", "Random images of " + s.Name, "Outlines: a colour per nucleus. Probability: violet 0 to yellow 1. " +
-			"Dice: of the mask. AP: of nuclei, the mean over IoU 0.50 to 0.95; AP50 at IoU 0.5.", random(s)},
+			"Dice: of the mask. MeanAP: average precision of nuclei, the mean over IoU 0.50 to 0.95; AP50: at IoU 0.5.", random(s)},
 		{"best", "Best images of " + s.Name, "By " + measure + ".", ranked[:most]},
 		{"worst", "Worst images of " + s.Name, "By " + measure + ".", worst[:most]},
 	}
@@ -97,7 +97,7 @@ func picture(ctx context.Context, p *unet.Predictor, set *dataset.Set, im *Image
 	}
 	pred := p.Segment(m)
 	out := report.Sample{Name: report.ShortName(s.ID), Kind: s.Kind, Image: s.Image, Truth: s.Labels, Pred: pred, Prob: m.Plane(instance.Foreground),
-		Scores: []report.Score{{Name: "Dice", Value: im.Pixels.Dice}, {Name: "AP", Value: im.AP}, {Name: "AP50", Value: im.AP50}}}
+		Scores: []report.Score{{Name: "Dice", Value: im.Pixels.Dice}, {Name: "MeanAP", Value: im.MeanAP}, {Name: "AP50", Value: im.AP50}}}
 	if p.Model().Card.Kind != unet.Paper {
 		o, err := metrics.Compare(s.Labels, pred)
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 	"unet/unet/dataset"
 )
 
-// MostLost is what a quantised model may lose of validation AP and Dice.
+// MostLost is what a quantised model may lose of validation KaggleScore and Dice.
 const MostLost = 0.002
 
 // Quantization is a model with 8-bit products and what it was measured to be.
@@ -22,12 +22,11 @@ type Quantization struct {
 	Calibration int      `json:"calibration_images"`
 	FloatLayers []string `json:"float_layers"`
 	Clip        float64  `json:"clip"` // of the ranges measured
-	// On the validation split: the score `unet evaluate` calls Kaggle's, and
-	// Dice.
-	APBefore   float64 `json:"ap_before"`
-	APAfter    float64 `json:"ap_after"`
-	DiceBefore float64 `json:"dice_before"`
-	DiceAfter  float64 `json:"dice_after"`
+	// On the validation split.
+	KaggleScoreBefore float64 `json:"kaggle_score_before"`
+	KaggleScoreAfter  float64 `json:"kaggle_score_after"`
+	DiceBefore        float64 `json:"dice_before"`
+	DiceAfter         float64 `json:"dice_after"`
 	// Milliseconds per batch of 4 images.
 	MillisBefore float64 `json:"ms_before"`
 	MillisAfter  float64 `json:"ms_after"`
@@ -39,9 +38,9 @@ type Quantization struct {
 // Speedup is how many times faster the quantised model is.
 func (q *Quantization) Speedup() float64 { return q.MillisBefore / q.MillisAfter }
 
-// Lost says whether AP or Dice fell by more than MostLost.
+// Lost reports whether KaggleScore or Dice fell by more than MostLost.
 func (q *Quantization) Lost() bool {
-	return q.APBefore-q.APAfter > MostLost || q.DiceBefore-q.DiceAfter > MostLost
+	return q.KaggleScoreBefore-q.KaggleScoreAfter > MostLost || q.DiceBefore-q.DiceAfter > MostLost
 }
 
 // attempts are tried in turn until one keeps its scores. Ranges cut below the
@@ -78,11 +77,11 @@ func Quantize(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.S
 		if q != nil {
 			q.Model.Params.Free()
 		}
-		q = &Quantization{Calibration: n, Clip: a.clip, APBefore: apBefore, DiceBefore: diceBefore}
+		q = &Quantization{Calibration: n, Clip: a.clip, KaggleScoreBefore: apBefore, DiceBefore: diceBefore}
 		if err := q.build(m, ranges, a.float); err != nil {
 			return nil, err
 		}
-		if q.APAfter, q.DiceAfter, err = validationScores(ctx, e, q.Model, set); err != nil {
+		if q.KaggleScoreAfter, q.DiceAfter, err = validationScores(ctx, e, q.Model, set); err != nil {
 			return nil, err
 		}
 		done(q)
@@ -162,7 +161,7 @@ func inputRanges(ctx context.Context, e *core.Engine, m *unet.Model, set *datase
 	return ranges, n, nil
 }
 
-// validationScores returns AP and Dice on the validation split.
+// validationScores returns KaggleScore and Dice on the validation split.
 func validationScores(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.Set) (ap, dice float64, err error) {
 	p := unet.NewPredictor(e, m)
 	defer p.Close()
@@ -171,7 +170,7 @@ func validationScores(ctx context.Context, e *core.Engine, m *unet.Model, set *d
 		return 0, 0, err
 	}
 	all := ev.Splits[0].All
-	return all.Nuclei.Kaggle, all.Pixels.Dice, nil
+	return all.Nuclei.KaggleScore, all.Pixels.Dice, nil
 }
 
 // time compares the speed of both models on batches of 4 images of the size of

@@ -120,7 +120,7 @@ func (r *Report) evaluation() *report.Evaluation {
 		Notes:    r.Notes, BestThreshold: ev.Threshold, Split: m.Name,
 		About: "Pixels: the mask at the threshold against the truth, all pixels of the images together.\n\n" +
 			"Nuclei: a true and a found one match where their IoU reaches the threshold. AP = TP/(TP+FP+FN) with counts pooled over images, " +
-			"mean AP that over IoU 0.50 to 0.95 or (.5:.9) 0.90; the Kaggle score is the mean over images of their mean AP. " +
+			"PooledAP50 is that at IoU 0.5, ImageAP50 the mean over images of theirs; MeanAP is the mean over IoU 0.50 to 0.95 or (.5:.9) 0.90; KaggleScore is the mean over images of their MeanAP. " +
 			"AJI is the aggregated Jaccard index, PQ the panoptic quality at IoU 0.5.",
 		Footer: "unet " + r.Program,
 		Facts: []report.Fact{
@@ -133,18 +133,18 @@ func (r *Report) evaluation() *report.Evaluation {
 		},
 	}
 	if u := r.Tuning; u != nil {
-		in.Facts = append(in.Facts, report.Fact{Name: "tuned", Value: fmt.Sprintf("on %s images of %s; pixel F1 %s to %s, mean AP (of pooled counts and per image averaged) %s to %s; before: threshold %s, %s",
-			strconv.Itoa(u.Images), u.Split, four(u.F1.Before), four(u.F1.After), four(u.AP.Before), four(u.AP.After), short(u.Threshold.Before), ParamsText(r.Model.Kind, u.Before))})
+		in.Facts = append(in.Facts, report.Fact{Name: "tuned", Value: fmt.Sprintf("on %s images of %s; pixel F1 %s to %s, mean of MeanAP and KaggleScore %s to %s; before: threshold %s, %s",
+			strconv.Itoa(u.Images), u.Split, four(u.F1.Before), four(u.F1.After), four(u.Objective.Before), four(u.Objective.After), short(u.Threshold.Before), ParamsText(r.Model.Kind, u.Before))})
 	}
 	pixelNames := []string{"accuracy", "precision", "recall", "F1 = Dice", "IoU", "loss (BCE)"}
-	nucleusNames := []string{"AP 0.5", "AP 0.75", "mean AP", "mean AP .5:.9", "Kaggle score", "AJI", "AJI per image", "PQ", "PQ per image"}
+	nucleusNames := []string{"PooledAP50", "ImageAP50", "MeanAP", "MeanAP .5:.9", "KaggleScore", "AJI", "AJI per image", "PQ", "PQ per image"}
 	pixels := func(s *SetScores) []float64 {
 		p := s.Pixels
 		return []float64{p.Accuracy, p.Precision, p.Recall, p.F1, p.IoU, s.Loss}
 	}
 	nuclei := func(s *SetScores) []float64 {
 		n := &s.Nuclei
-		return []float64{n.Pooled[0].AP, n.Pooled[5].AP, n.MeanAP, n.MeanAP90, n.Kaggle, n.AJI, n.AJIPerImage, n.PQ, n.PQPerImage}
+		return []float64{n.PooledAP50, n.ImageAP50, n.MeanAP, n.MeanAP90, n.KaggleScore, n.AJI, n.AJIPerImage, n.PQ, n.PQPerImage}
 	}
 	table := func(title, first string, names []string, values func(*SetScores) []float64, rows []SetScores) {
 		t := report.ScoreTable{Title: title, First: first, Measures: names}
@@ -170,7 +170,7 @@ func (r *Report) evaluation() *report.Evaluation {
 	table("Nuclei of "+m.Name, "kind", nucleusNames, nuclei, m.Kinds)
 	if n := len(m.Sources); n > 0 {
 		table("Nuclei of "+m.Name+" by laboratory", "source", nucleusNames, nuclei, m.Sources)
-		in.Facts = append(in.Facts, report.Fact{Name: "mean over sources", Value: fmt.Sprintf("%s: the mean over %s of the Kaggle score on %s", four(m.SourceScore), fmt.Sprintf("%d sources", n), m.Name)})
+		in.Facts = append(in.Facts, report.Fact{Name: "mean over sources", Value: fmt.Sprintf("KaggleScore %s, the mean over %s on %s", four(m.SourceScore), fmt.Sprintf("%d sources", n), m.Name)})
 	}
 	stored := ThresholdScores{Threshold: ev.Threshold, PixelScores: m.All.Pixels}
 	for _, o := range insertThreshold(m.Curve, stored) {

@@ -46,7 +46,7 @@ type Observer interface {
 type Progress struct {
 	Stage       Stage
 	Done, Total int     // images, or about as many trials
-	Best        float64 // of the trials so far, see Tuning.Objective
+	Best        float64 // of the trials so far, see Tuning
 }
 
 // Stage is a part of Run.
@@ -185,7 +185,7 @@ func cardMetrics(old map[string]float64, ev *Evaluation) map[string]float64 {
 		if s := &ev.Splits[i]; s.Name == dataset.Val {
 			px, n := s.All.Pixels, s.All.Nuclei
 			return map[string]float64{"loss": s.All.Loss, "accuracy": px.Accuracy, "f1": px.F1, "iou": px.IoU,
-				"ap": n.Kaggle, "ap50": n.Pooled[0].AP}
+				"kaggle_score": n.KaggleScore, "pooled_ap50": n.PooledAP50}
 		}
 	}
 	return old

@@ -28,7 +28,7 @@ type SolutionImage struct {
 	ID        string  `json:"id"`
 	Truth     int     `json:"truth"`
 	Predicted int     `json:"predicted"`
-	AP        float64 `json:"ap"` // its Kaggle score
+	MeanAP    float64 `json:"mean_ap"`
 	AP50      float64 `json:"ap50"`
 }
 

@@ -39,8 +39,8 @@ func FuzzSolution(f *testing.F) {
 			t.Errorf("%d images and %d ignored of %d", s.Images, s.Ignored, len(tables[0]))
 		}
 		for _, im := range s.List {
-			if !(im.AP >= 0 && im.AP <= 1 && im.AP50 >= 0 && im.AP50 <= 1) {
-				t.Errorf("image %q has scores %v and %v", im.ID, im.AP, im.AP50)
+			if !(im.MeanAP >= 0 && im.MeanAP <= 1 && im.AP50 >= 0 && im.AP50 <= 1) {
+				t.Errorf("image %q has scores %v and %v", im.ID, im.MeanAP, im.AP50)
 			}
 		}
 	})

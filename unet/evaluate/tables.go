@@ -70,14 +70,13 @@ func pixelTable(title, first string, rows []SetScores) *report.Table {
 	return t
 }
 
-// nucleusTable's AP are of pooled counts; kaggle is the mean over images.
 func nucleusTable(title, first string, rows []SetScores) *report.Table {
 	t := &report.Table{Title: title, Columns: append([]report.Column{{Name: first}},
-		report.Numeric("true", "found", "AP50", "AP75", "mAP", "kaggle", "AJI", "PQ")...)}
+		report.Numeric("true", "found", "PooledAP50", "MeanAP", "KaggleScore", "AJI", "PQ")...)}
 	for _, r := range rows {
 		n := r.Nuclei
-		t.Add(r.Name, strconv.Itoa(n.Truth), strconv.Itoa(n.Predicted), four(n.Pooled[0].AP), four(n.Pooled[5].AP),
-			four(n.MeanAP), four(n.Kaggle), four(n.AJI), four(n.PQ))
+		t.Add(r.Name, strconv.Itoa(n.Truth), strconv.Itoa(n.Predicted), four(n.PooledAP50),
+			four(n.MeanAP), four(n.KaggleScore), four(n.AJI), four(n.PQ))
 	}
 	return t
 }
@@ -150,7 +149,7 @@ func meanScores(list []metrics.Scores) metrics.Scores {
 // imageRows is images.csv.
 func imageRows(ev *Evaluation) [][]string {
 	rows := [][]string{{"split", "image", "kind", "group", "source", "width", "height", "loss", "accuracy", "precision", "recall", "f1_dice", "iou",
-		"pixels_tp", "pixels_fp", "pixels_fn", "pixels_tn", "nuclei_true", "nuclei_predicted", "ap", "ap50", "ap75", "nuclei_f1", "pq", "aji", "confidence",
+		"pixels_tp", "pixels_fp", "pixels_fn", "pixels_tn", "nuclei_true", "nuclei_predicted", "mean_ap", "ap50", "ap75", "nuclei_f1", "pq", "aji", "confidence",
 		"matched", "missed", "merged", "split_up", "inexact", "invented"}}
 	num := func(v float64) string { return strconv.FormatFloat(v, 'g', 7, 64) }
 	for _, s := range ev.Splits {
@@ -163,7 +162,7 @@ func imageRows(ev *Evaluation) [][]string {
 			for _, x := range []int64{px.TP, px.FP, px.FN, px.TN, int64(v.Truth), int64(v.Predicted)} {
 				row = append(row, strconv.FormatInt(x, 10))
 			}
-			for _, x := range []float64{v.AP, v.AP50, v.AP75, v.F1, v.PQ, v.AJI, v.Confidence} {
+			for _, x := range []float64{v.MeanAP, v.AP50, v.AP75, v.F1, v.PQ, v.AJI, v.Confidence} {
 				row = append(row, num(x))
 			}
 			for _, x := range []int{e.Matched, e.Missed, e.Merged, e.Split, e.Inexact, e.Invented} {

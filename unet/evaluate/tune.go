@@ -22,11 +22,11 @@ type Tuning struct {
 	// Threshold for masks, chosen by the F1 of pixels.
 	Threshold Change `json:"threshold"`
 	F1        Change `json:"f1"`
-	// Instance parameters, chosen by the AP of nuclei: the mean of both
-	// conventions' mean AP over IoU 0.50:0.05:0.95.
-	Before instance.Params `json:"instance_before"`
-	After  instance.Params `json:"instance_after"`
-	AP     Change          `json:"ap"`
+	// Instance parameters, chosen by Objective, the mean of MeanAP and
+	// KaggleScore: both conventions of the field.
+	Before    instance.Params `json:"instance_before"`
+	After     instance.Params `json:"instance_after"`
+	Objective Change          `json:"objective"`
 	// Uncalibrated says that the images hold too few right or wrong nuclei to
 	// fit their confidence to; the model then keeps what it had.
 	Uncalibrated bool `json:"uncalibrated,omitempty"`
@@ -60,8 +60,8 @@ var (
 // computed once; parameters are then improved one at a time over fixed values
 // until none gets better, which gives the same result for any number of
 // threads. predicted is called after every image, tried after every trial with
-// the best AP so far; both may be nil.
-func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, split string, predicted func(done, total int), tried func(done int, ap float64)) (*Tuning, error) {
+// the best objective so far; both may be nil.
+func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, split string, predicted func(done, total int), tried func(done int, best float64)) (*Tuning, error) {
 	indices := set.Split(split)
 	if len(indices) == 0 {
 		return nil, &dataset.InputError{Name: set.Dir, Problem: fmt.Sprintf("has no images in the split %q to tune on", split),
@@ -93,13 +93,13 @@ func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, split string
 	r := &Tuning{Split: split, Images: len(indices), Before: old.Instance,
 		Threshold: Change{old.Threshold, best.Threshold}, F1: Change{curve.At(old.Threshold).F1(), best.F1()}}
 	// Before: with the old mask threshold, which paper models segment by.
-	if r.AP.Before, err = t.score(ctx, old.Instance); err != nil {
+	if r.Objective.Before, err = t.score(ctx, old.Instance); err != nil {
 		return nil, err
 	}
 	t.card.Threshold = best.Threshold
 	clear(t.seen)
 	t.best = 0
-	if r.After, r.AP.After, err = t.search(ctx, old.Instance); err != nil {
+	if r.After, r.Objective.After, err = t.search(ctx, old.Instance); err != nil {
 		return nil, err
 	}
 	r.Trials = t.trials
@@ -148,7 +148,7 @@ type tuner struct {
 	tried   func(done int, ap float64)
 }
 
-// score is the mean of both conventions' mean AP with parameters q.
+// score is the objective with parameters q.
 func (t *tuner) score(ctx context.Context, q instance.Params) (float64, error) {
 	if v, ok := t.seen[q]; ok {
 		return v, nil
@@ -200,7 +200,7 @@ func (t *tuner) score(ctx context.Context, q instance.Params) (float64, error) {
 	return v, nil
 }
 
-// minGain is the AP a change of a parameter must bring. Less is noise: among
+// minGain is what a change of a parameter must bring to the objective. Less is noise: among
 // some dozens of images the standard error is ten times as large.
 const minGain = 0.001
 

@@ -9,10 +9,10 @@ import (
 // The fields are those of unet.Scores, so that one converts to the other.
 type Scores struct {
 	Loss, Accuracy, Precision, Recall, F1, IoU float64
-	// AP is the Kaggle score, the mean over images and IoU thresholds of the
-	// average precision of nuclei, AP50 that at 0.5 with counts pooled over
+	// KaggleScore is the mean over images and IoU thresholds of the average
+	// precision of nuclei, PooledAP50 that at 0.5 with counts pooled over
 	// images; 0 where nuclei were not scored.
-	AP, AP50 float64
+	KaggleScore, PooledAP50 float64
 }
 
 // Epoch is one line of a training history.
@@ -58,11 +58,11 @@ func curvePlots(history []Epoch, best int) []*Plot {
 	}
 	loss.Y.Log = hi > 30*lo
 	if scoresNuclei(history) {
-		ap := curvePlot("Average precision of nuclei", history, best, func(s Scores) float64 { return s.AP50 })
-		mean := curvePlot("", history, best, func(s Scores) float64 { return s.AP })
+		ap := curvePlot("Average precision of nuclei", history, best, func(s Scores) float64 { return s.PooledAP50 })
+		mean := curvePlot("", history, best, func(s Scores) float64 { return s.KaggleScore })
 		ap.Series = []Series{ap.Series[1], mean.Series[1]}
-		ap.Series[0].Name, ap.Series[0].Colour = "validation, IoU 0.5", green
-		ap.Series[1].Name = "validation, Kaggle score"
+		ap.Series[0].Name, ap.Series[0].Colour = "validation, PooledAP50", green
+		ap.Series[1].Name = "validation, KaggleScore"
 		ap.markBest(best)
 		plots = append(plots, ap)
 	}
@@ -72,7 +72,7 @@ func curvePlots(history []Epoch, best int) []*Plot {
 // scoresNuclei says whether nuclei were scored on validation.
 func scoresNuclei(history []Epoch) bool {
 	for _, e := range history {
-		if e.Val != nil && (e.Val.AP > 0 || e.Val.AP50 > 0) {
+		if e.Val != nil && (e.Val.KaggleScore > 0 || e.Val.PooledAP50 > 0) {
 			return true
 		}
 	}

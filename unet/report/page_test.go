@@ -214,7 +214,7 @@ func TestFindingCounts(t *testing.T) {
 }
 
 func TestTrainingPageNamesWhatIsKept(t *testing.T) {
-	start := &Scores{Loss: 0.0302, AP: 0.8884}
+	start := &Scores{Loss: 0.0302, KaggleScore: 0.8884}
 	for _, c := range []struct {
 		name        string
 		in          Training

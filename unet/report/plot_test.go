@@ -120,7 +120,7 @@ func TestCurvesShowAPWhereMeasured(t *testing.T) {
 	if strings.Contains(svgText(t, Curves(h, 1)), "precision of nuclei") {
 		t.Error("AP is shown though it was not measured")
 	}
-	h[2].Val.AP = 0.5
+	h[2].Val.KaggleScore = 0.5
 	if !strings.Contains(svgText(t, Curves(h, 1)), "precision of nuclei") {
 		t.Error("AP is missing")
 	}

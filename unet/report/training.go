@@ -47,14 +47,14 @@ func EpochTable(history []Epoch) *Table {
 		{"F1", true}, {"val F1", true}, {"val precision", true}, {"val recall", true}, {"val IoU", true}, {"rate", true}, {"seconds", true}}}
 	ap := scoresNuclei(history)
 	if ap {
-		t.Columns = append(t.Columns, Column{"val AP", true}, Column{"val AP50", true})
+		t.Columns = append(t.Columns, Column{"val KaggleScore", true}, Column{"val PooledAP50", true})
 	}
 	for _, e := range history {
 		row := []string{strconv.Itoa(e.Number), Number(e.Train.Loss, 4), Number(e.val().Loss, 4),
 			Number(e.Train.Accuracy, 4), Number(e.val().Accuracy, 4), Number(e.Train.F1, 4), Number(e.val().F1, 4),
 			Number(e.val().Precision, 4), Number(e.val().Recall, 4), Number(e.val().IoU, 4), strconv.FormatFloat(e.LR, 'g', 3, 64), Number(e.Seconds, 1)}
 		if ap {
-			row = append(row, Number(e.val().AP, 4), Number(e.val().AP50, 4))
+			row = append(row, Number(e.val().KaggleScore, 4), Number(e.val().PooledAP50, 4))
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -98,9 +98,9 @@ func TrainingPage(in *Training) (*Page, error) {
 	if len(t.Rows) > 0 {
 		s.Table(t)
 	}
-	if val.AP > 0 || val.AP50 > 0 {
-		s.Text("Nuclei of the validation images: Kaggle score " + Number(val.AP, 4) + " (AP = TP/(TP+FP+FN), mean over images and IoU 0.50 to 0.95; val_ap), AP at IoU 0.5 " +
-			Number(val.AP50, 4) + " (counts pooled over images; val_ap50).")
+	if val.KaggleScore > 0 || val.PooledAP50 > 0 {
+		s.Text("Nuclei of the validation images: KaggleScore " + Number(val.KaggleScore, 4) + " (AP = TP/(TP+FP+FN), mean over images and IoU 0.50 to 0.95), PooledAP50 " +
+			Number(val.PooledAP50, 4) + " (AP at IoU 0.5 of counts pooled over images).")
 	}
 	s = p.Section("Curves")
 	s.Drawing(Curves(in.History, in.Best), "Training solid, validation dashed; the ring marks the kept epoch.")

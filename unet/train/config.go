@@ -104,7 +104,7 @@ func NucleiConfig(preset string) (Config, error) {
 		PixelWeights: true,
 		LearningRate: 1.5e-3, WeightDecay: 1e-4, Clip: 10, EMA: 0.999, Warmup: 400, Schedule: "cosine",
 		PlateauPatience: 3,
-		Monitor:         "val_ap", ValidateEvery: 4,
+		Monitor:         "val_kaggle_score", ValidateEvery: 4,
 	}, nil
 }
 

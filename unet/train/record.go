@@ -128,7 +128,7 @@ func (r *record) page(epochs []report.Epoch, status string) (*report.Page, error
 func writeHistory(w io.Writer, h []Epoch) error {
 	rows := [][]string{{"epoch", "learning_rate", "seconds",
 		"loss", "accuracy", "precision", "recall", "f1", "iou",
-		"val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "val_iou", "val_ap", "val_ap50"}}
+		"val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "val_iou", "val_kaggle_score", "val_pooled_ap50"}}
 	num := func(v float64) string { return strconv.FormatFloat(v, 'g', 7, 64) }
 	for _, e := range h {
 		row := []string{strconv.Itoa(e.Epoch), num(e.Rate), strconv.FormatFloat(e.Seconds, 'f', 1, 64)}
@@ -137,7 +137,7 @@ func writeHistory(w io.Writer, h []Epoch) error {
 			row = append(row, num(v))
 		}
 		if v := e.Val; v != nil {
-			for _, x := range []float64{v.Loss, v.Accuracy, v.Precision, v.Recall, v.F1, v.IoU, v.AP, v.AP50} {
+			for _, x := range []float64{v.Loss, v.Accuracy, v.Precision, v.Recall, v.F1, v.IoU, v.KaggleScore, v.PooledAP50} {
 				row = append(row, num(x))
 			}
 		} else {

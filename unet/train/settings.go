@@ -173,6 +173,9 @@ func (s *Setting) Set(c *Config, text string) (err error) {
 		want = "true or false"
 	case *string:
 		*p = text
+		if now, ok := formerMonitors[text]; ok && s.Name == "monitor" {
+			return fmt.Errorf("monitor %q: it is %s now", text, now)
+		}
 	case *[]string:
 		*p = strings.Split(text, ",")
 	case *augment.Policy:

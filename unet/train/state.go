@@ -30,8 +30,8 @@ var monitored = []struct {
 	{"val_accuracy", func(e Epoch) float64 { return e.Val.Accuracy }},
 	{"val_f1", func(e Epoch) float64 { return e.Val.F1 }},
 	{"val_iou", func(e Epoch) float64 { return e.Val.IoU }},
-	{"val_ap", func(e Epoch) float64 { return e.Val.AP }},
-	{"val_ap50", func(e Epoch) float64 { return e.Val.AP50 }},
+	{"val_kaggle_score", func(e Epoch) float64 { return e.Val.KaggleScore }},
+	{"val_pooled_ap50", func(e Epoch) float64 { return e.Val.PooledAP50 }},
 }
 
 // Monitors lists the scores that may decide which epoch is best.
@@ -52,6 +52,9 @@ func (e Epoch) Monitored(name string) (float64, error) {
 	}
 	return 0, fmt.Errorf("unknown monitor %q: choose from %s", name, strings.Join(Monitors(), ", "))
 }
+
+// formerMonitors are the names of scores in older versions.
+var formerMonitors = map[string]string{"val_ap": "val_kaggle_score", "val_ap50": "val_pooled_ap50"}
 
 // state is what a checkpoint holds besides weights and Adam's moments; with
 // them it continues a run to the same bits.
@@ -86,6 +89,9 @@ func (s *state) settings() (Config, error) {
 		return Config{}, fmt.Errorf("damaged settings: %w", err)
 	}
 	c := old.Config
+	if now, ok := formerMonitors[c.Monitor]; ok {
+		c.Monitor = now
+	}
 	if !old.RestoreBest || c.Schedule == "plateau" && old.PlateauFactor != plateauFactor ||
 		old.Mode != "" && (old.Mode == "min") != c.lowestIsBest() {
 		return c, errors.New("an older version began the run with settings that there are no more (mode, plateau_factor or restore_best)")

@@ -176,7 +176,7 @@ func (o *SweepOptions) remark(variants int, observer Observer) {
 	if slices.Contains(names, "threshold") {
 		observer.Warn("val_loss, which ranks the variants, is the same at any threshold: put `monitor: val_f1` in a --config file")
 	} else if slices.Contains(names, "loss") {
-		observer.Note("val_loss, which ranks the variants, is the binary cross-entropy whatever the loss; compare val_f1 and val_ap, too")
+		observer.Note("val_loss, which ranks the variants, is the binary cross-entropy whatever the loss; compare val_f1 and val_kaggle_score, too")
 	}
 }
 
@@ -202,7 +202,7 @@ func (o *SweepOptions) table(list []Variant) (*report.Table, error) {
 	for _, n := range o.names() {
 		t.Columns = append(t.Columns, report.Column{Name: n})
 	}
-	scores := slices.DeleteFunc([]string{"val_loss", "val_accuracy", "val_f1", "val_ap"}, func(s string) bool { return s == o.Base.Monitor })
+	scores := slices.DeleteFunc([]string{"val_loss", "val_accuracy", "val_f1", "val_kaggle_score"}, func(s string) bool { return s == o.Base.Monitor })
 	scores = slices.Insert(scores, 0, o.Base.Monitor)
 	for _, n := range append(slices.Clone(scores), "best_epoch", "epochs", "parameters", "seconds") {
 		t.Columns = append(t.Columns, report.Column{Name: n, Numeric: true})

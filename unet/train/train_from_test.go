@@ -25,7 +25,7 @@ func TestStartStays(t *testing.T) {
 		monitor  string
 		minDelta float64
 		stays    bool
-	}{{"val_ap", 0.5, true}, {"val_loss", 0, false}} {
+	}{{"val_kaggle_score", 0.5, true}, {"val_loss", 0, false}} {
 		tr := trainer(t, t.TempDir())
 		tr.From = start
 		tr.Config.Monitor, tr.Config.MinDelta = k.monitor, k.minDelta

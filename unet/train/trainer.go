@@ -438,7 +438,7 @@ func (t *Trainer) describe(m *unet.Model, e Epoch) {
 	if e.Val != nil {
 		tr.Metrics = map[string]float64{
 			"loss": e.Val.Loss, "accuracy": e.Val.Accuracy, "f1": e.Val.F1, "iou": e.Val.IoU,
-			"ap": e.Val.AP, "ap50": e.Val.AP50,
+			"kaggle_score": e.Val.KaggleScore, "pooled_ap50": e.Val.PooledAP50,
 		}
 	}
 }

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 
 	"unet/unet"
 	"unet/unet/instance"
@@ -16,14 +17,30 @@ type Scores struct {
 	Recall    float64 `json:"recall"`
 	F1        float64 `json:"f1"` // equals Dice
 	IoU       float64 `json:"iou"`
-	// AP is the mean over images of the mean average precision of nuclei at
-	// IoU 0.50:0.05:0.95 (the Kaggle score), AP50 that at 0.5 with counts
-	// pooled over images.
-	AP   float64 `json:"ap"`
-	AP50 float64 `json:"ap50"`
+	// KaggleScore is the mean over images of the mean average precision of
+	// nuclei at IoU 0.50:0.05:0.95, PooledAP50 the average precision at 0.5 of
+	// counts pooled over images.
+	KaggleScore float64 `json:"kaggle_score"`
+	PooledAP50  float64 `json:"pooled_ap50"`
 }
 
-// pixelScores fills in the pixel figures from summed counts.
+// UnmarshalJSON reads the names of older versions, too, ap and ap50.
+func (s *Scores) UnmarshalJSON(text []byte) error {
+	type plain Scores
+	var old struct {
+		plain
+		AP   float64 `json:"ap"`
+		AP50 float64 `json:"ap50"`
+	}
+	if err := json.Unmarshal(text, &old); err != nil {
+		return err
+	}
+	*s = Scores(old.plain)
+	s.KaggleScore, s.PooledAP50 = s.KaggleScore+old.AP, s.PooledAP50+old.AP50 // one of two is 0
+	return nil
+}
+
+// pixels fills in the scores of pixels from summed counts.
 func (s *Scores) pixels(p metrics.Pixels) {
 	s.Accuracy, s.Precision, s.Recall = p.Accuracy(), p.Precision(), p.Recall()
 	s.F1, s.IoU = p.F1(), p.IoU()
@@ -55,6 +72,6 @@ func validate(ctx context.Context, p *unet.Predictor, images *Images) (Scores, e
 	}
 	s.pixels(curve.At(card.Threshold))
 	s.Loss = bce / n
-	s.AP, s.AP50 = agg.Score(), agg.Pooled()[0].AP
+	s.KaggleScore, s.PooledAP50 = agg.Score(), agg.Pooled()[0].AP
 	return s, nil
 }

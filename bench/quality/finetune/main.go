@@ -61,7 +61,7 @@ func run(dir, preset string, cases []string) error {
 		return err
 	}
 	b := &bench{work: work, preset: preset, program: unet}
-	fmt.Println("| case | images | training | model | AP at IoU 0.5 | mean AP 0.5-0.9 | Kaggle score | merged | missed | invented |\n|---|--:|--:|---|--:|--:|--:|--:|--:|--:|")
+	fmt.Println("| case | images | training | model | PooledAP50 | MeanAP .5:.9 | KaggleScore | merged | missed | invented |\n|---|--:|--:|---|--:|--:|--:|--:|--:|--:|")
 	for _, name := range cases {
 		own, unseen, err := choose(set, name)
 		if err != nil {

@@ -64,12 +64,12 @@ func run(dir string) error {
 			kinds(results[i])
 		}
 	}
-	fmt.Println("\n| model | val AP at 0.5 | val mean AP 0.5-0.9 | val Kaggle score | test AP at 0.5 | test mean AP 0.5-0.9 | test Kaggle score |\n|---|--:|--:|--:|--:|--:|--:|")
+	fmt.Println("\n| model | val PooledAP50 | val MeanAP .5:.9 | val KaggleScore | test PooledAP50 | test MeanAP .5:.9 | test KaggleScore |\n|---|--:|--:|--:|--:|--:|--:|")
 	for i, w := range ways {
 		fmt.Printf("| %s |", w.label)
 		for _, s := range results[i].Splits {
 			n := s.All.Nuclei
-			fmt.Printf(" %.3f | %.3f | %.3f |", n.Pooled[0].AP, n.MeanAP90, n.Kaggle)
+			fmt.Printf(" %.3f | %.3f | %.3f |", n.PooledAP50, n.MeanAP90, n.KaggleScore)
 		}
 		fmt.Println()
 	}
@@ -91,12 +91,12 @@ func score(e *core.Engine, set *dataset.Set, w way) (*evaluate.Evaluation, error
 
 // kinds prints the scores of every kind of image, and how nuclei go wrong.
 func kinds(r *evaluate.Evaluation) {
-	fmt.Println("| split | kind | images | nuclei | Dice | AP at IoU 0.5, pooled | AP at 0.5, per image | mean AP 0.5-0.9, pooled | mean AP 0.5-0.95, pooled | Kaggle score | PQ |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+	fmt.Println("| split | kind | images | nuclei | Dice | PooledAP50 | ImageAP50 | MeanAP .5:.9 | MeanAP | KaggleScore | PQ |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, s := range r.Splits {
 		for _, k := range append(s.Kinds, s.All) {
 			n := k.Nuclei
 			fmt.Printf("| %s | %s | %d | %d | %.3f | %.3f | %.3f | %.3f | %.3f | %.3f | %.3f |\n", s.Name, k.Name, k.Images, n.Truth,
-				k.Pixels.Dice, n.Pooled[0].AP, n.PerImage[0].AP, n.MeanAP90, n.MeanAP, n.Kaggle, n.PQ)
+				k.Pixels.Dice, n.PooledAP50, n.ImageAP50, n.MeanAP90, n.MeanAP, n.KaggleScore, n.PQ)
 		}
 	}
 	fmt.Println("\n| split | nuclei | matched | merged | missed | inexact | split | invented |\n|---|--:|--:|--:|--:|--:|--:|--:|")
