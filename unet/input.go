@@ -39,6 +39,8 @@ func (in Input) Range(samples []float32, img *imageio.Image) (lo, hi float64) {
 		switch {
 		case img.Float:
 			hi = 1
+		case img.Bits == 1:
+			hi = 1
 		case img.Bits <= 8:
 			hi = 255
 		case img.Bits <= 16:

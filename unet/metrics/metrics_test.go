@@ -334,19 +334,22 @@ func TestAggregateByHand(t *testing.T) {
 	}
 }
 
-// TestErrorsByHand draws one scene of each kind of error.
-func TestErrorsByHand(t *testing.T) {
-	draw := func(rows ...string) *imageio.Labels {
-		l := imageio.NewLabels(len(rows[0]), len(rows))
-		for y, row := range rows {
-			for x, c := range row {
-				if c != '.' {
-					l.ID[y*l.W+x] = uint32(c - 'a' + 1)
-				}
+// draw reads a label image: a is nucleus 1, b is 2, and so on; a dot is
+// background.
+func draw(rows ...string) *imageio.Labels {
+	l := imageio.NewLabels(len(rows[0]), len(rows))
+	for y, row := range rows {
+		for x, c := range row {
+			if c != '.' {
+				l.ID[y*l.W+x] = uint32(c - 'a' + 1)
 			}
 		}
-		return l
 	}
+	return l
+}
+
+// TestErrorsByHand draws one scene of each kind of error.
+func TestErrorsByHand(t *testing.T) {
 	truth := draw(
 		"aaaa..bbbb..cccc......dddddddd..eeee....gggghh..iiiiiiiiiijj",
 		"aaaa..bbbb..cccc......dddddddd..eeee....gggghh..iiiiiiiiiijj",
@@ -384,6 +387,72 @@ func TestErrorsByHand(t *testing.T) {
 		if v != Missed || len(gotP) != 0 {
 			t.Errorf("nucleus %d is %v without predictions", id, v)
 		}
+	}
+}
+
+// TestHalfIsNotMost: one nucleus covers another when it holds more than half of
+// its pixels. Half is not more.
+func TestHalfIsNotMost(t *testing.T) {
+	for _, c := range []struct {
+		name, truth, pred string
+		wantT, wantP      map[uint32]Outcome
+	}{
+		{"a prediction over half of two nuclei merges none", "aaaabbbb....", "..aaaa......",
+			map[uint32]Outcome{1: Missed, 2: Missed}, map[uint32]Outcome{1: Invented}},
+		{"and over more than half of both, it does", "aaabbb......", ".aaaa.......",
+			map[uint32]Outcome{1: Merged, 2: Merged}, map[uint32]Outcome{1: Merged}},
+		{"two predictions half of which lie in a nucleus do not split it", "..aaaa......", "aaaabbbb....",
+			map[uint32]Outcome{1: Missed}, map[uint32]Outcome{1: Invented, 2: Invented}},
+		{"and with more than half of both, they do", ".aaaa.......", "aaabbb......",
+			map[uint32]Outcome{1: Split}, map[uint32]Outcome{1: Split, 2: Split}},
+		{"half of each other is no inexact outline", "aaaa........", "..aaaa......",
+			map[uint32]Outcome{1: Missed}, map[uint32]Outcome{1: Invented}},
+		{"most of a nucleus is", "aaa.........", ".aaaa.......",
+			map[uint32]Outcome{1: Inexact}, map[uint32]Outcome{1: Inexact}},
+		{"most of a prediction is", ".aaaa.......", "aaa.........",
+			map[uint32]Outcome{1: Inexact}, map[uint32]Outcome{1: Inexact}},
+	} {
+		o, err := Compare(draw(c.truth), draw(c.pred))
+		if err != nil {
+			t.Fatal(err)
+		}
+		gotT, gotP := o.Errors(0.9)
+		if diff := cmp.Diff([]map[uint32]Outcome{c.wantT, c.wantP}, []map[uint32]Outcome{gotT, gotP}); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
+
+// TestAJIByHand: every true nucleus takes the prediction of largest IoU (Kumar
+// et al. 2017, algorithm 1), here b of the two that overlap a, and the pixels of
+// predictions that none takes count as union.
+func TestAJIByHand(t *testing.T) {
+	r, err := Match(draw("aaaaaaaa...dd"), draw("abbbbb..cc..."), Taus())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const inter, union = 5, 8 + 2 /* d, missed */ + 1 /* a */ + 2 /* c */
+	if r.Inter != inter || r.Union != union || r.AJI() != float64(inter)/union {
+		t.Errorf("AJI %d/%d = %v, want %d/%d", r.Inter, r.Union, r.AJI(), inter, union)
+	}
+}
+
+// TestBestIsTheLowest: among thresholds of equal F1 the lowest is best, as its
+// mask is the largest that scores so.
+func TestBestIsTheLowest(t *testing.T) {
+	var c Curve
+	c.Add([]float32{0.25, 0.75}, &imageio.Labels{W: 2, H: 1, ID: []uint32{0, 1}})
+	if b := c.Best(); b.Threshold != 0.25 || b.F1() != 1 {
+		t.Errorf("best is %v with F1 %v, want 0.25 with 1", b.Threshold, b.F1())
+	}
+}
+
+// TestCrossEntropyByHand: -log of the probability of what is true, of at least
+// 1e-7, so that one wrong pixel of certainty does not make the sum infinite.
+func TestCrossEntropyByHand(t *testing.T) {
+	got := CrossEntropy([]float32{0.5, 0.25, 0, 1}, &imageio.Labels{W: 4, H: 1, ID: []uint32{1, 0, 3, 0}})
+	if want := -math.Log(0.5) - math.Log(0.75) - 2*math.Log(1e-7); math.Abs(got-want) > 1e-9 {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 
