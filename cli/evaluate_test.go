@@ -165,8 +165,8 @@ func TestEvaluateNotes(t *testing.T) {
 	model := brightnessModel(t, unet.Nuclei)
 	a := evaluateJSON(t, small, "--model", model, "--split", "test")
 	b := evaluateJSON(t, small, "--model", model, "--split", "test", "--tta")
-	if x, y := a.Results.Splits[0].All.Pixels.F1, b.Results.Splits[0].All.Pixels.F1; math.Abs(x-y) > 1e-3 || !b.Results.Flips {
-		t.Errorf("F1 %v without and %v with flips", x, y)
+	if x, y := a.Results.Splits[0].All.Pixels.F1, b.Results.Splits[0].All.Pixels.F1; math.Abs(x-y) > 1e-3 || !b.Results.TTA {
+		t.Errorf("F1 %v without and %v with TTA", x, y)
 	}
 }
 

@@ -40,12 +40,6 @@ func precision(c *cli.Context, m *unet.Model) (string, error) {
 	}
 }
 
-// setPrecision readies p for a precision that the function precision returned.
-func setPrecision(c *cli.Context, e *core.Engine, p *unet.Predictor, precision string) {
-	p.BFloat16 = precision == precisionBFloat16
-	warnPrecision(c, e, precision)
-}
-
 // warnPrecision tells of a precision that e is slow at.
 func warnPrecision(c *cli.Context, e *core.Engine, precision string) {
 	if precision == precisionBFloat16 && !e.FastBFloat16() {

@@ -13,14 +13,14 @@ import (
 // Predictor computes the maps of images. It keeps the programs of the image
 // sizes it met; they share memory, as much as the largest needs. Its methods may
 // be called from several goroutines, whose computations take turns; to compute
-// images side by side, give each goroutine one of its own from Beside, on an
+// images side by side, give each goroutine one of its own from Fork, on an
 // engine of one thread.
 type Predictor struct {
 	engine *core.Engine
 	model  *Model
-	// Flips averages over the image and its three mirror images (test-time
+	// TTA averages over the image and its three mirror images (test-time
 	// augmentation), at four times the cost.
-	Flips bool
+	TTA bool
 	// BFloat16 multiplies bfloat16 numbers instead of float32; to be set before
 	// the first image. See core.Options.
 	BFloat16 bool
@@ -67,20 +67,20 @@ func NewPredictor(e *core.Engine, m *Model) *Predictor {
 		whole: wholePixels, tileW: tileWidth, tileH: tileHeight}
 }
 
-// Beside returns a predictor like p on another engine, to compute images side by
+// Fork returns a predictor like p on another engine, to compute images side by
 // side. It has p's packed weights, if the instruction set is the same, and memory
 // of its own, which Close releases.
-func (p *Predictor) Beside(e *core.Engine) *Predictor {
+func (p *Predictor) Fork(e *core.Engine) *Predictor {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q := p.On(e)
+	q := p.WithEngine(e)
 	q.memory = &memory{nets: map[shape]*Network{}, shared: p.shared.Fork()}
 	return q
 }
 
-// On returns a predictor like p on another engine. It has p's memory, so that the
+// WithEngine returns a predictor like p on another engine. It has p's memory, so that the
 // two take turns; closing one closes both.
-func (p *Predictor) On(e *core.Engine) *Predictor {
+func (p *Predictor) WithEngine(e *core.Engine) *Predictor {
 	q := *p
 	q.engine = e
 	return &q

@@ -72,16 +72,16 @@ func TestSharedMemory(t *testing.T) {
 	}
 }
 
-// TestBeside has predictors compute images side by side, with common weights, and
+// TestFork has predictors compute images side by side, with common weights, and
 // in turns, with common memory, before and after the weights change and some of
 // them are closed. The maps must be those of one predictor by itself.
-func TestBeside(t *testing.T) {
+func TestFork(t *testing.T) {
 	m := smallModel(t)
 	p := NewPredictor(newEngine(t, "", 2), m)
 	defer p.Close()
-	all := []*Predictor{p, p.On(newEngine(t, "", 1)), p.Beside(newEngine(t, "", 1)), p.Beside(newEngine(t, "", 2))}
+	all := []*Predictor{p, p.WithEngine(newEngine(t, "", 1)), p.Fork(newEngine(t, "", 1)), p.Fork(newEngine(t, "", 2))}
 	if isas := core.ISAs(); len(isas) > 1 {
-		all = append(all, p.Beside(newEngine(t, isas[len(isas)-2], 1)))
+		all = append(all, p.Fork(newEngine(t, isas[len(isas)-2], 1)))
 	}
 	images := []*imageio.Image{randomImage(40, 30, 3), randomImage(96, 80, 3), randomImage(64, 64, 3)}
 	for round := range 3 {

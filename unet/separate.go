@@ -11,8 +11,5 @@ func (c Card) Separate(m instance.Maps) *imageio.Labels {
 	if c.Kind == Paper {
 		p.Foreground = c.Threshold
 	}
-	return instance.Segment(m, p)
+	return instance.Separate(m, p)
 }
-
-// Segment returns the nuclei of maps from Maps.
-func (p *Predictor) Segment(m instance.Maps) *imageio.Labels { return p.model.Card.Separate(m) }

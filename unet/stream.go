@@ -266,7 +266,7 @@ func (p *Predictor) tile(ctx context.Context, in *imageio.Image, x, y cut) ([]fl
 	channels := p.model.Card.Arch.Channels
 	input := net.prog.Data(net.input)
 	fillTile(input, in, channels, x, y)
-	if !p.Flips {
+	if !p.TTA {
 		return net.maps.Prob(), net.prog.Run(ctx, core.Forward)
 	}
 	// Tiles are mirrored with their padding, so that the result does not

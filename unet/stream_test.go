@@ -67,7 +67,7 @@ func TestBandsEqualWhole(t *testing.T) {
 	ctx := context.Background()
 	for _, k := range []struct {
 		depth, w, h, c, tileW, tileH int
-		flips                        bool
+		tta                          bool
 	}{
 		{2, 333, 517, 1, 256, 192, false},
 		{2, 517, 200, 3, 192, 256, true},
@@ -76,7 +76,7 @@ func TestBandsEqualWhole(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("depth %d, %dx%dx%d", k.depth, k.w, k.h, k.c), func(t *testing.T) {
 			p := testPredictor(t, k.depth)
-			p.Flips = k.flips
+			p.TTA = k.tta
 			img := blobs(k.w, k.h, k.c, 7)
 			untiled, err := p.Maps(ctx, img)
 			if err != nil {
@@ -97,7 +97,7 @@ func TestBandsEqualWhole(t *testing.T) {
 			sorted := slices.Clone(foreground)
 			slices.Sort(sorted)
 			p.model.Card.Instance.Foreground = float64(sorted[len(sorted)/2])
-			want := p.Segment(whole)
+			want := p.model.Card.Separate(whole)
 			wantNuclei := instance.Measure(want, img)
 
 			levels, err := p.model.Card.Input.Levels(ctx, rowsOf(img))

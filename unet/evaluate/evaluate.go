@@ -27,7 +27,7 @@ type Evaluation struct {
 	// Threshold and Instance are the model's, as used.
 	Threshold float64         `json:"threshold"`
 	Instance  instance.Params `json:"instance"`
-	Flips     bool            `json:"tta"`
+	TTA       bool            `json:"tta"`
 	Splits    []SplitScores   `json:"splits"`
 }
 
@@ -189,7 +189,7 @@ type ImageScores struct {
 // image is scored at the size the set has it.
 func Score(ctx context.Context, p *unet.Predictor, set *dataset.Set, o ScoreOptions) (*Evaluation, error) {
 	card := p.Model().Card
-	ev := &Evaluation{Threshold: card.Threshold, Instance: card.Instance, Flips: p.Flips}
+	ev := &Evaluation{Threshold: card.Threshold, Instance: card.Instance, TTA: p.TTA}
 	total, before := 0, 0
 	for _, name := range o.Splits {
 		n := len(set.Split(name))

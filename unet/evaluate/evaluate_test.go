@@ -142,7 +142,7 @@ func TestEvaluate(t *testing.T) {
 				t.Errorf("%s: pixels %+v, want %+v", v.ID, v.Pixels.Pixels, px)
 			}
 			sum.Merge(px)
-			r, err := metrics.Match(sample.Labels, instance.Segment(maps, m.Card.Instance), metrics.Taus())
+			r, err := metrics.Match(sample.Labels, instance.Separate(maps, m.Card.Instance), metrics.Taus())
 			if err != nil {
 				t.Fatal(err)
 			}

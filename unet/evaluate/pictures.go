@@ -95,7 +95,7 @@ func picture(ctx context.Context, p *unet.Predictor, set *dataset.Set, im *Image
 	if err != nil {
 		return report.Sample{}, fmt.Errorf("%s: %w", s.ID, err)
 	}
-	pred := p.Segment(m)
+	pred := p.Model().Card.Separate(m)
 	out := report.Sample{Name: report.ShortName(s.ID), Kind: s.Kind, Image: s.Image, Truth: s.Labels, Pred: pred, Prob: m.Plane(instance.Foreground),
 		Scores: []report.Score{{Name: "Dice", Value: im.Pixels.Dice}, {Name: "MeanAP", Value: im.MeanAP}, {Name: "AP50", Value: im.AP50}}}
 	if p.Model().Card.Kind != unet.Paper {

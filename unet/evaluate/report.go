@@ -129,7 +129,7 @@ func (r *Report) evaluation() *report.Evaluation {
 			{Name: "set", Value: fmt.Sprintf("%s, made from %s, split seed %d", r.Set.Dir, r.Set.Source, r.Set.Seed)},
 			{Name: "mask threshold", Value: fmt.Sprintf("%s (highest F1 on %s: %s at %s)", short(ev.Threshold), m.Name, four(m.Best.F1), short(m.Best.Threshold))},
 			{Name: "nuclei", Value: ParamsText(r.Model.Kind, ev.Instance)},
-			{Name: "test-time flips", Value: map[bool]string{true: "yes", false: "no"}[ev.Flips]},
+			{Name: "test-time augmentation", Value: map[bool]string{true: "yes", false: "no"}[ev.TTA]},
 		},
 	}
 	if u := r.Tuning; u != nil {

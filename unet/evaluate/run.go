@@ -97,7 +97,7 @@ type EvaluatedSet struct {
 func Run(ctx context.Context, o Options, observer Observer) (*Report, error) {
 	p := unet.NewPredictor(o.Engine, o.Model)
 	defer p.Close()
-	p.Flips, p.BFloat16 = o.TTA, o.BFloat16
+	p.TTA, p.BFloat16 = o.TTA, o.BFloat16
 	if o.Out != "" {
 		if err := os.MkdirAll(o.Out, 0o777); err != nil {
 			return nil, err

@@ -73,7 +73,7 @@ func TestConfidenceOfMaps(t *testing.T) {
 	p := DefaultParams()
 	p.Confidence = Calibration{0.3, 1, 1, 1, 0.5, -0.5, -1}
 	img := imageio.NewImage(40, 30, 1)
-	l := Segment(m, p)
+	l := Separate(m, p)
 	nuclei := Measure(l, img)
 	if len(nuclei) != 3 {
 		t.Fatalf("%d nuclei", len(nuclei))

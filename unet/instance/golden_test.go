@@ -9,7 +9,7 @@ import (
 )
 
 // exactScene draws cones, touching or not, whose values are whole 256ths: the
-// arithmetic of Segment is exact on them, on every machine.
+// arithmetic of Separate is exact on them, on every machine.
 func exactScene(w, h, n int) Maps {
 	rng := rand.New(rand.NewPCG(3, 5))
 	m := NewMaps(w, h, Foreground, Border, Distance)
@@ -37,9 +37,9 @@ func exactScene(w, h, n int) Maps {
 	return m
 }
 
-// TestSegmentGolden: labels stay those of the release, to the bit. The
+// TestSeparateGolden: labels stay those of the release, to the bit. The
 // settings of models are tuned with them.
-func TestSegmentGolden(t *testing.T) {
+func TestSeparateGolden(t *testing.T) {
 	full := exactScene(517, 389, 260)
 	noBorder := full.without(Border)
 	foreground := noBorder.without(Distance)
@@ -60,7 +60,7 @@ func TestSegmentGolden(t *testing.T) {
 		{"foreground", foreground, p, "59 nuclei, 48ea29e90251d5b1"},
 		{"noise", noise(rand.New(rand.NewPCG(7, 7)), 201, 143), rough, "2865 nuclei, 5e39e3c5a5d09f21"},
 	} {
-		l := Segment(k.m, k.p)
+		l := Separate(k.m, k.p)
 		h := fnv.New64a()
 		binary.Write(h, binary.LittleEndian, l.ID)
 		if got := fmt.Sprintf("%d nuclei, %016x", l.Max(), h.Sum64()); got != k.want {

@@ -11,7 +11,7 @@ import (
 // bands of rows from top to bottom; label rows leave as soon as every nucleus
 // in them is complete. A connected piece of foreground is flooded when its
 // last row has arrived, so labels, numbers and measurements are exactly those
-// of Segment and Measure on the whole image, whatever the height of the bands.
+// of Separate and Measure on the whole image, whatever the height of the bands.
 //
 // Only a piece of foreground taller than MaxRows is cut: those of its nuclei
 // that end above the last quarter of the rows held are decided with what is

@@ -72,7 +72,7 @@ func TestStreamEqualsWholeImage(t *testing.T) {
 	for range 200 {
 		m, p := randomMaps(rng, 1+rng.IntN(60), 1+rng.IntN(90)), randomParams(rng)
 		img := randomImage(rng, m.W, m.H, 1+rng.IntN(2))
-		want := Segment(m, p)
+		want := Separate(m, p)
 		got, nuclei, s := stream(t, rng, m, img, p, 0, 20)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("labels %dx%d %+v: (-whole +stream)\n%s", m.W, m.H, p, diff)
@@ -92,7 +92,7 @@ func TestStreamBoundedMemory(t *testing.T) {
 	m := scene(rng, 140, 800, 830, 6, 10)
 	p := DefaultParams()
 	img := randomImage(rng, m.W, m.H, 1)
-	want := Segment(m, p)
+	want := Separate(m, p)
 	got, nuclei, s := stream(t, rng, m, img, p, 100, 50)
 	if s.Cuts() == 0 {
 		t.Fatal("the cluster was not cut: the test tests nothing")

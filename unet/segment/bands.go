@@ -157,7 +157,7 @@ func (r *run) estimateLarge(ctx context.Context, p *plane, levels unet.Levels) (
 		if err != nil {
 			return 0, 1, err
 		}
-		part := areas(instance.Segment(m, params))
+		part := areas(instance.Separate(m, params))
 		all = append(all, r.withSmaller(part, m, params)...)
 		found = append(found, part...)
 	}

@@ -21,7 +21,7 @@ func (s *Segmenter) compute(ctx context.Context, p *plane, scale float64, maps m
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Maps: m, Scale: scale, Labels: instance.Segment(m, s.paramsAt(scale))}
+	r := &Result{Maps: m, Scale: scale, Labels: instance.Separate(m, s.paramsAt(scale))}
 	measured := *p.measured
 	measured.PixelSize = s.pixelSize(p.info)
 	r.Nuclei = instance.Measure(r.Labels, &measured)
@@ -70,7 +70,7 @@ func (s *Segmenter) rescale(ctx context.Context, r *Result, maps mapper) error {
 	if err != nil {
 		return err
 	}
-	again := instance.Segment(m, s.paramsAt(scale))
+	again := instance.Separate(m, s.paramsAt(scale))
 	if d := usualCount(areas(again)); d > r.Estimate*agree || d < r.Estimate/agree {
 		// Noise has grains of any size.
 		r.Notes = append(r.Notes, fmt.Sprintf("scaled by %.3g the nuclei of %.1f pixels are %.1f: native scale", scale, r.Estimate, d))

@@ -39,7 +39,7 @@ func (s *Segmenter) withSmaller(found []int, m instance.Maps, params instance.Pa
 		return found
 	}
 	params.MinArea = min(params.MinArea, smallest)
-	return areas(instance.Segment(m, params))
+	return areas(instance.Separate(m, params))
 }
 
 // estimate returns the usual diameter of the nuclei found at native scale, 0 if
@@ -124,7 +124,7 @@ func (s *Segmenter) larger(ctx context.Context, r *Result, maps mapper) (diamete
 	if err != nil {
 		return 0, err
 	}
-	nuclei := instance.Measure(instance.Segment(m, s.paramsAt(farScale)), nil)
+	nuclei := instance.Measure(instance.Separate(m, s.paramsAt(farScale)), nil)
 	far, _ := inOnePiece(nuclei)
 	if far < wholeGain*near || float64(far) < farShare*float64(m.W*m.H) {
 		return 0, nil

@@ -54,9 +54,9 @@ func (p *pool) open() error {
 		if err != nil {
 			return err
 		}
-		lane := p.s.predictor.On(e) // rests while all threads are at work: no memory of its own
+		lane := p.s.predictor.WithEngine(e) // rests while all threads are at work: no memory of its own
 		if i > 0 {
-			lane = p.s.predictor.Beside(e)
+			lane = p.s.predictor.Fork(e)
 		}
 		p.engines, p.lanes = append(p.engines, e), append(p.lanes, lane)
 		p.idle <- lane

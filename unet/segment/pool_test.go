@@ -63,7 +63,7 @@ func TestPool(t *testing.T) {
 		if (got != s.predictor) != c.beside {
 			t.Errorf("%s: beside others: %v", c.name, got != s.predictor)
 		}
-		if c.beside && !got.Flips {
+		if c.beside && !got.TTA {
 			t.Errorf("%s: the lane does not mirror", c.name)
 		}
 		if n := len(lent.lanes); n != c.lanes {

@@ -232,7 +232,7 @@ func (r *run) finish(ctx context.Context, p *plane, scale float64, res *result, 
 		}
 		mine = false
 		if p.last { // by all threads, as they become free
-			m, err := r.maps(ctx, by.On(r.engine), p, scale)
+			m, err := r.maps(ctx, by.WithEngine(r.engine), p, scale)
 			waited += r.wait(share)
 			giveBack()
 			return m, err

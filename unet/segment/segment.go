@@ -82,7 +82,7 @@ func New(e *core.Engine, m *unet.Model, o Options) (*Segmenter, error) {
 		s.memory = DefaultMemory()
 	}
 	s.predictor = unet.NewPredictor(e, m)
-	s.predictor.Flips, s.predictor.BFloat16 = o.TTA, o.BFloat16
+	s.predictor.TTA, s.predictor.BFloat16 = o.TTA, o.BFloat16
 	return s, nil
 }
 

@@ -61,7 +61,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	labels := predictor.Segment(maps)
+	labels := model.Card.Separate(maps)
 	fmt.Printf("a label image of %d x %d pixels\n", labels.W, labels.H)
 	// Output:
 	// trained for 2 epochs

@@ -6,9 +6,8 @@ import (
 	"log"
 
 	"unet/core"
-	"unet/unet"
 	"unet/unet/imageio"
-	"unet/unet/instance"
+	"unet/unet/segment"
 	"unet/unet/weights"
 )
 
@@ -24,16 +23,18 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer model.Params.Free()
-	predictor := unet.NewPredictor(engine, model)
-	defer predictor.Close()
-
-	img := twoDiscs() // or imageio.Read("nuclei.tif")
-	maps, err := predictor.Maps(context.Background(), img)
+	segmenter, err := segment.New(engine, model, segment.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	nuclei := instance.Measure(predictor.Segment(maps), img)
-	fmt.Println(len(nuclei), "nuclei")
+	defer segmenter.Close()
+
+	img := twoDiscs() // or imageio.Read("nuclei.tif")
+	found, err := segmenter.Image(context.Background(), img)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(found.Nuclei), "nuclei")
 	// Output: 2 nuclei
 }
 

@@ -114,7 +114,7 @@ func segmentAll(t *testing.T, isa string, samples []*dataset.Sample) ([]*imageio
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := p.Segment(maps)
+		l := p.Model().Card.Separate(maps)
 		r, err := metrics.Match(s.Labels, l, metrics.Taus())
 		if err != nil {
 			t.Fatal(err)

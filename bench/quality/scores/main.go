@@ -32,7 +32,7 @@ func main() {
 // way is a model and how it predicts.
 type way struct {
 	label, model string
-	flips        bool
+	tta          bool
 	bfloat16     bool
 }
 
@@ -52,7 +52,7 @@ func run(dir string) error {
 	ways := []way{
 		{label: "paper, resized to 128x128", model: unet.Paper},
 		plain,
-		{label: "nuclei, `--tta`", model: weights.DefaultName, flips: true},
+		{label: "nuclei, `--tta`", model: weights.DefaultName, tta: true},
 		{label: "nuclei, `--precision bfloat16`", model: weights.DefaultName, bfloat16: true},
 	}
 	results := make([]*evaluate.Evaluation, len(ways))
@@ -85,7 +85,7 @@ func score(e *core.Engine, set *dataset.Set, w way) (*evaluate.Evaluation, error
 	defer m.Params.Free()
 	p := unet.NewPredictor(e, m)
 	defer p.Close()
-	p.Flips, p.BFloat16 = w.flips, w.bfloat16
+	p.TTA, p.BFloat16 = w.tta, w.bfloat16
 	return evaluate.Score(context.Background(), p, set, evaluate.ScoreOptions{Splits: []string{dataset.Val, dataset.Test}})
 }
 

@@ -102,7 +102,7 @@ func run(args []string, formats, modelFile string, rounds int) error {
 			return err
 		}
 		defer one.Close()
-		p := b.predictor.Beside(one)
+		p := b.predictor.Fork(one)
 		defer p.Close()
 		b.single = append(b.single, p)
 	}
@@ -209,7 +209,7 @@ func (b *bench) parts(card unet.Card, args []string, images []*imageio.Image) er
 	}{
 		{"read", func() (err error) { raw, err = read(args); return err }},
 		{"separate nuclei", each(func(i int) error {
-			labels = append(labels, instance.Segment(maps[i], card.Instance))
+			labels = append(labels, instance.Separate(maps[i], card.Instance))
 			return nil
 		})},
 		{"measure", each(func(i int) error {
@@ -266,7 +266,7 @@ func (b *bench) large(card unet.Card, rounds int) error {
 			return err
 		}
 		p, err := measure(func() error {
-			nuclei = len(instance.Measure(instance.Segment(maps, card.Instance), raw))
+			nuclei = len(instance.Measure(instance.Separate(maps, card.Instance), raw))
 			return nil
 		})
 		if err != nil {

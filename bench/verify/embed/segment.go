@@ -13,14 +13,15 @@ import (
 	"unet/unet"
 	"unet/unet/imageio"
 	"unet/unet/instance"
+	"unet/unet/segment"
 	"unet/unet/weights"
 )
 
 // segmenter finds nuclei with the built-in model. Its methods may be called by
 // several goroutines: computations take turns.
 type segmenter struct {
-	model     *unet.Model
-	predictor *unet.Predictor
+	model *unet.Model
+	*segment.Segmenter
 }
 
 func newSegmenter(engine *core.Engine) (*segmenter, error) {
@@ -28,22 +29,26 @@ func newSegmenter(engine *core.Engine) (*segmenter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &segmenter{model: model, predictor: unet.NewPredictor(engine, model)}, nil
+	s, err := segment.New(engine, model, segment.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return &segmenter{model, s}, nil
 }
 
 // Close frees memory that Go's collector does not see.
 func (s *segmenter) Close() {
-	s.predictor.Close()
+	s.Segmenter.Close()
 	s.model.Params.Free()
 }
 
 // Nuclei returns the nuclei of an image, measured.
 func (s *segmenter) Nuclei(ctx context.Context, img *imageio.Image) ([]instance.Nucleus, error) {
-	maps, err := s.predictor.Maps(ctx, img)
+	found, err := s.Image(ctx, img)
 	if err != nil {
 		return nil, err
 	}
-	return instance.Measure(s.predictor.Segment(maps), img), nil
+	return found.Nuclei, nil
 }
 
 // largest is the size of an image, as a file, that is taken over HTTP.

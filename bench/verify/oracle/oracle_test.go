@@ -288,7 +288,7 @@ func threshold(m *imageio.Image) *imageio.Labels {
 		}
 		maps.Pix[i] = f
 	}
-	return instance.Segment(maps, instance.Params{Foreground: 0.3, MinArea: 8, FillHoles: true})
+	return instance.Separate(maps, instance.Params{Foreground: 0.3, MinArea: 8, FillHoles: true})
 }
 
 func dump(t *testing.T, dir string, samples []sample) {

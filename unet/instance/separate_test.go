@@ -56,7 +56,7 @@ func noise(rng *rand.Rand, w, h int) Maps {
 	return m
 }
 
-// reference is Segment written for the reader: every step by its definition.
+// reference is Separate written for the reader: every step by its definition.
 func reference(m Maps, p Params) *imageio.Labels {
 	w, h := m.W, m.H
 	foreground, border, distance := m.Plane(Foreground), m.Plane(Border), m.Plane(Distance)
@@ -260,14 +260,14 @@ func randomMaps(rng *rand.Rand, w, h int) Maps {
 	return m
 }
 
-func TestSegmentEqualsReference(t *testing.T) {
+func TestSeparateEqualsReference(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	nuclei := 0
 	for range 120 {
 		m, p := randomMaps(rng, 1+rng.IntN(24), 1+rng.IntN(24)), randomParams(rng)
-		got, want := Segment(m, p), reference(m, p)
+		got, want := Separate(m, p), reference(m, p)
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("%dx%d %+v: (-reference +Segment)\n%s", m.W, m.H, p, diff)
+			t.Fatalf("%dx%d %+v: (-reference +Separate)\n%s", m.W, m.H, p, diff)
 		}
 		nuclei += int(got.Max())
 	}
@@ -288,7 +288,7 @@ func TestTouchingDiscsAreSplit(t *testing.T) {
 			}
 		}
 	}
-	l := Segment(m, DefaultParams())
+	l := Separate(m, DefaultParams())
 	if l.Max() != 2 {
 		t.Fatalf("two overlapping discs gave %d nuclei, want 2", l.Max())
 	}
@@ -300,12 +300,12 @@ func TestTouchingDiscsAreSplit(t *testing.T) {
 			}
 		}
 	}
-	if l := Segment(m.without(Distance), DefaultParams()); l.Max() != 1 {
+	if l := Separate(m.without(Distance), DefaultParams()); l.Max() != 1 {
 		t.Errorf("without a distance map: %d nuclei, want the 1 component", l.Max())
 	}
 }
 
-func TestSegmentTakesAnyNumbers(t *testing.T) {
+func TestSeparateTakesAnyNumbers(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	values := []float32{nan, inf, -inf, 2, -1, 0, 1, 0.6}
 	rng := rand.New(rand.NewPCG(17, 18))
@@ -314,7 +314,7 @@ func TestSegmentTakesAnyNumbers(t *testing.T) {
 		m.Pix[i] = values[rng.IntN(len(values))]
 	}
 	foreground := m.Plane(Foreground)
-	l := Segment(m, Params{Foreground: 0.5, Border: 1})
+	l := Separate(m, Params{Foreground: 0.5, Border: 1})
 	for i, id := range l.ID {
 		if (id != 0) != (foreground[i] > 0.5) {
 			t.Fatalf("pixel %d of foreground %v is in nucleus %d", i, foreground[i], id)
@@ -322,7 +322,7 @@ func TestSegmentTakesAnyNumbers(t *testing.T) {
 	}
 	for _, size := range [][2]int{{0, 0}, {0, 5}, {5, 0}, {1, 1}} {
 		n := size[0] * size[1]
-		if l := Segment(Maps{W: size[0], H: size[1], Names: []string{Foreground}, Pix: foreground[:n]}, DefaultParams()); len(l.ID) != n {
+		if l := Separate(Maps{W: size[0], H: size[1], Names: []string{Foreground}, Pix: foreground[:n]}, DefaultParams()); len(l.ID) != n {
 			t.Errorf("%v: %d pixels", size, len(l.ID))
 		}
 	}
@@ -337,7 +337,7 @@ func TestNucleiThatMeetAtACorner(t *testing.T) {
 		0, 0, 1, 1,
 	}}
 	want := []uint32{1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 2, 2, 0, 0, 2, 2}
-	if diff := cmp.Diff(want, Segment(m, Params{Foreground: 0.5, Seed: 0.3}).ID); diff != "" {
+	if diff := cmp.Diff(want, Separate(m, Params{Foreground: 0.5, Seed: 0.3}).ID); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -353,17 +353,17 @@ func TestParamsValidate(t *testing.T) {
 	}
 }
 
-func BenchmarkSegment(b *testing.B) {
+func BenchmarkSeparate(b *testing.B) {
 	m := scene(rand.New(rand.NewPCG(3, 4)), 1024, 1024, 500, 10, 18)
 	var l *imageio.Labels
 	for b.Loop() {
-		l = Segment(m, DefaultParams())
+		l = Separate(m, DefaultParams())
 	}
 	b.ReportMetric(float64(l.Max()), "nuclei")
 }
 
 func BenchmarkMeasure(b *testing.B) {
-	l := Segment(scene(rand.New(rand.NewPCG(3, 4)), 1024, 1024, 500, 10, 18), DefaultParams())
+	l := Separate(scene(rand.New(rand.NewPCG(3, 4)), 1024, 1024, 500, 10, 18), DefaultParams())
 	img := imageio.NewImage(1024, 1024, 1)
 	for b.Loop() {
 		Measure(l, img)

@@ -38,7 +38,7 @@ func (m Maps) Plane(name string) []float32 {
 	return m.Pix[i*n : (i+1)*n : (i+1)*n]
 }
 
-// Params are the thresholds of Segment. They are tuned on validation images
+// Params are the thresholds of Separate. They are tuned on validation images
 // and stored in the model file; DefaultParams gives values that work untuned.
 type Params struct {
 	// Foreground: a pixel may belong to a nucleus when its foreground
@@ -83,7 +83,7 @@ func (p Params) Validate() error {
 	return nil
 }
 
-// Segment separates the nuclei of one image: peaks of the landscape
+// Separate tells the nuclei of one image apart: peaks of the landscape
 // distance*(1-border) of sufficient height and prominence (h-maxima) start a
 // nucleus each, and a marker-controlled watershed floods the foreground from
 // them. Without a distance map the foreground probability takes its place;
@@ -94,7 +94,7 @@ func (p Params) Validate() error {
 // The method is Meyer's flooding with a bucket queue (F. Meyer, "Color image
 // segmentation", 1992) on the landscape in 255 levels; prominence is the
 // dynamics of M. Grimaud (1992), found in one union-find sweep.
-func Segment(m Maps, p Params) *imageio.Labels {
+func Separate(m Maps, p Params) *imageio.Labels {
 	f := newField(m.W, m.H)
 	f.setLevels(0, m, p)
 	n := f.flood(p, 0)

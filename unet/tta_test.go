@@ -7,9 +7,9 @@ import (
 	"unet/unet/imageio"
 )
 
-// TestFlipsSymmetric says that with flips the maps of a mirror image are the
+// TestTTASymmetric says that with test-time augmentation the maps of a mirror image are the
 // mirror images of the maps, which a network alone does not give.
-func TestFlipsSymmetric(t *testing.T) {
+func TestTTASymmetric(t *testing.T) {
 	p := NewPredictor(newEngine(t, "", 2), smallModel(t))
 	defer p.Close()
 	img := randomImage(44, 36, 3)
@@ -28,7 +28,7 @@ func TestFlipsSymmetric(t *testing.T) {
 	if d := difference(); d < 1e-4 {
 		t.Fatalf("the network alone is symmetric (%v): the test says nothing", d)
 	}
-	p.Flips = true
+	p.TTA = true
 	if d := difference(); d > 1e-6 {
 		t.Errorf("maps of mirror images differ by %v", d)
 	}
