@@ -93,7 +93,7 @@ func modelInfo(c *cli.Context) error {
 	t.printf("thresholds mask %.4g; nuclei: foreground %g, seed %g, prominence %g, border %g, at least %d pixels\n",
 		card.Threshold, p.Foreground, p.Seed, p.Prominence, p.Border, p.MinArea)
 	tr := card.Training
-	t.printf("trained    %s, %d images, %d epochs, %d steps, kernels %s\n", tr.Date, tr.Images, tr.Epochs, tr.Steps, tr.ISA)
+	t.printf("trained    %s, %s, %s, %s, kernels %s\n", tr.Date, count(tr.Images, "image"), count(tr.Epochs, "epoch"), count(tr.Steps, "step"), tr.ISA)
 	t.printf("data       %s\nlicence    %s\n", tr.Data, tr.License)
 	for _, k := range slices.Sorted(maps.Keys(tr.Metrics)) {
 		t.printf("val %-12s %.4f\n", cmp.Or(formerScores[k], k), tr.Metrics[k])

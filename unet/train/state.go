@@ -8,6 +8,7 @@ import (
 
 	"unet/core"
 	"unet/unet"
+	"unet/unet/metrics"
 )
 
 // Epoch is one line of the history of a run.
@@ -165,21 +166,7 @@ func loadCheckpoint(path string) (*unet.Model, *state, error) {
 }
 
 func (t *tally) scores() Scores {
-	var s Scores
-	s.Loss = t.Loss / float64(max(t.Batches, 1))
-	n := t.TP + t.FP + t.FN + t.TN
-	s.Accuracy = (t.TP + t.TN) / max(n, 1)
-	s.Precision = ratio(t.TP, t.TP+t.FP)
-	s.Recall = ratio(t.TP, t.TP+t.FN)
-	s.F1 = ratio(2*t.TP, 2*t.TP+t.FP+t.FN)
-	s.IoU = ratio(t.TP, t.TP+t.FP+t.FN)
+	s := Scores{Loss: t.Loss / float64(max(t.Batches, 1))}
+	s.pixels(metrics.Pixels{TP: int64(t.TP), FP: int64(t.FP), FN: int64(t.FN), TN: int64(t.TN)})
 	return s
-}
-
-// ratio is 1 for nothing of nothing.
-func ratio(a, b float64) float64 {
-	if b == 0 {
-		return 1
-	}
-	return a / b
 }

@@ -1,0 +1,231 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"unet/core"
+	"unet/unet"
+)
+
+// epoch trains one epoch, or the rest of it, and validates.
+func (t *Trainer) epoch(ctx context.Context) error {
+	s, c := t.state, t.Config
+	start := time.Now()
+	saved := start
+	feedCtx, stop := context.WithCancel(ctx)
+	ready, free := t.feed.run(feedCtx, s.Epoch, s.Step, t.Engine.Threads())
+	defer func() {
+		stop()
+		for range ready { // let the feeder end
+		}
+	}()
+	total := c.Epochs * t.feed.steps
+	for s.Step < t.feed.steps {
+		b, ok := <-ready
+		if !ok || ctx.Err() != nil {
+			return t.interrupted(ctx)
+		}
+		copy(t.net.Input(), b.input)
+		copy(t.net.Targets(), b.targets)
+		copy(t.net.Weights(), b.weights)
+		free <- b
+		done := s.Epoch*t.feed.steps + s.Step
+		t.adam.Rate = s.Factor * c.rate(done, total)
+		t.net.SetSeed(uint64(done)<<8 ^ c.Seed)
+		undo := statistics(t.model)
+		if err := t.net.Run(ctx, core.Forward, core.Backward); err != nil {
+			undo() // the step is done again on resuming
+			return t.interrupted(ctx)
+		}
+		norm := t.adam.GradNorm(t.Engine, t.model.Params)
+		results := t.net.Results()
+		loss := 0.0
+		for _, r := range results {
+			loss += r.Loss
+		}
+		if !finite(norm) || !finite(loss) {
+			return ErrDiverged
+		}
+		t.adam.Update(t.Engine, t.model.Params, norm)
+		s.Partial.add(results)
+		s.Step, s.Updates = s.Step+1, t.adam.Step
+		t.Observer.Progress(Progress{Done: done + 1, Total: total, Epoch: s.Epoch + 1, Loss: s.Partial.Loss / float64(s.Partial.Batches)})
+		if t.Every > 0 && time.Since(saved) > t.Every && s.Step < t.feed.steps {
+			if err := t.save(); err != nil {
+				return err
+			}
+			saved = time.Now()
+		}
+	}
+	return t.endEpoch(ctx, start)
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// interrupted saves the state and returns why ctx ended.
+func (t *Trainer) interrupted(ctx context.Context) error {
+	if err := t.save(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+func (t *Trainer) save() error {
+	if err := saveCheckpoint(t.model, t.path(CheckpointFile), t.state); err != nil {
+		return fmt.Errorf("saving the checkpoint: %w", err)
+	}
+	return nil
+}
+
+// endEpoch validates, decides on best and stop, and saves.
+func (t *Trainer) endEpoch(ctx context.Context, start time.Time) error {
+	s, c := t.state, t.Config
+	e := Epoch{Epoch: s.Epoch + 1, Train: s.Partial.scores(),
+		Rate: s.Factor * c.rate((s.Epoch+1)*t.feed.steps-1, c.Epochs*t.feed.steps)} // of the last step, which an earlier run may have done
+	last := e.Epoch == c.Epochs
+	if e.Epoch%c.ValidateEvery == 0 || last {
+		v, err := t.validate(ctx, c.EMA > 0)
+		if err != nil {
+			return err
+		}
+		e.Val = &v
+	}
+	e.Seconds = time.Since(start).Seconds()
+	s.History = append(s.History, e)
+	s.Epoch, s.Step, s.Partial = e.Epoch, 0, tally{}
+	if e.Val != nil {
+		if err := t.judge(e); err != nil {
+			return err
+		}
+	}
+	if s.Epoch >= c.Epochs {
+		s.Finished = true
+	}
+	if err := t.save(); err != nil {
+		return err
+	}
+	t.Observer.EpochDone(s.History, s.BestEpoch)
+	return nil
+}
+
+// validate scores the weights, or their average, on the validation images. If
+// ctx ends, the state is saved as it is, and resuming validates again.
+func (t *Trainer) validate(ctx context.Context, average bool) (Scores, error) {
+	t.model.CopyTo(t.valCopy, average)
+	t.val.Repack()
+	v, err := validate(ctx, t.val, t.Val)
+	if err != nil && ctx.Err() != nil {
+		err = t.interrupted(ctx)
+	}
+	return v, err
+}
+
+// judgeStart scores From as the one to beat. Figures of training, which it has
+// none of, cannot compare it.
+func (t *Trainer) judgeStart(ctx context.Context) error {
+	s := t.state
+	if t.From == nil || s.Updates > 0 || s.Start != nil || strings.HasPrefix(t.Config.Monitor, "train_") {
+		return nil
+	}
+	v, err := t.validate(ctx, false)
+	if err != nil {
+		return err
+	}
+	if s.Best, err = (Epoch{Val: &v}).Monitored(t.Config.Monitor); err != nil {
+		return err
+	}
+	s.Start = &v
+	return t.From.Save(t.path(BestFile), false)
+}
+
+// plateauFactor is what the learning rate is multiplied by on a plateau.
+const plateauFactor = 0.5
+
+// judge compares a validated epoch with the best.
+func (t *Trainer) judge(e Epoch) error {
+	s, c := t.state, t.Config
+	v, err := e.Monitored(c.Monitor)
+	if err != nil {
+		return err
+	}
+	better := v > s.Best+c.MinDelta
+	if c.lowestIsBest() {
+		better = v < s.Best-c.MinDelta
+	}
+	if better {
+		s.Best, s.BestEpoch, s.Waited = v, e.Epoch, 0
+		t.describe(t.valCopy, e)
+		return t.valCopy.Save(t.path(BestFile), false)
+	}
+	s.Waited++
+	since := e.Epoch - s.BestEpoch
+	if c.Schedule == "plateau" && c.PlateauPatience > 0 && s.Waited%c.PlateauPatience == 0 {
+		s.Factor *= plateauFactor
+	}
+	if c.Patience > 0 && since >= c.Patience {
+		s.Finished = true
+	}
+	return nil
+}
+
+// describe enters the facts of an epoch in a model's card.
+func (t *Trainer) describe(m *unet.Model, e Epoch) {
+	tr := &m.Card.Training
+	tr.ISA, tr.Images, tr.Epochs, tr.Steps = t.Engine.ISA(), t.Train.Len(), e.Epoch, t.state.Updates
+	tr.Settings = t.config
+	if e.Val != nil {
+		tr.Metrics = map[string]float64{
+			"loss": e.Val.Loss, "accuracy": e.Val.Accuracy, "f1": e.Val.F1, "iou": e.Val.IoU,
+			"kaggle_score": e.Val.KaggleScore, "pooled_ap50": e.Val.PooledAP50,
+		}
+	}
+}
+
+// rollBack returns to the last checkpoint with half the learning rate, once.
+func (t *Trainer) rollBack() error {
+	const advice = "lower --lr, or check the images with `unet inspect`"
+	if t.state.RolledBack {
+		return fmt.Errorf("%w again at epoch %d: %s", ErrDiverged, t.state.Epoch+1, advice)
+	}
+	m, s, err := loadCheckpoint(t.path(CheckpointFile))
+	if err != nil {
+		return fmt.Errorf("%w in the first epoch: %s", ErrDiverged, advice)
+	}
+	copyState(m, t.model)
+	m.Params.Free()
+	s.Factor, s.RolledBack = s.Factor/2, true
+	t.state, t.adam.Step = s, s.Updates
+	t.Observer.Warn(fmt.Sprintf("loss or gradients became infinite; back to epoch %d step %d with half the learning rate", s.Epoch+1, s.Step))
+	return t.save()
+}
+
+// statistics remembers the running statistics, all that a step changes before
+// its update, and returns a function that restores them.
+func statistics(m *unet.Model) (restore func()) {
+	saved := map[string][]float32{}
+	for _, q := range m.Params.All() {
+		if q.Grad == nil {
+			saved[q.Name] = slices.Clone(q.Value)
+		}
+	}
+	return func() {
+		for name, values := range saved {
+			copy(m.Params.Get(name).Value, values)
+		}
+	}
+}
+
+// copyState copies values, moments and averages.
+func copyState(from, to *unet.Model) {
+	from.CopyTo(to, false)
+	am, av, ema := from.Params.State()
+	bm, bv, bema := to.Params.State()
+	copy(bm, am)
+	copy(bv, av)
+	copy(bema, ema)
+}
