@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -38,5 +39,23 @@ func TestWriteFileKeepsOldOnFailure(t *testing.T) {
 	}
 	if err := WriteFile(filepath.Join(dir, "no", "a"), func(io.Writer) error { return nil }); err == nil {
 		t.Fatal("missing folder accepted")
+	}
+}
+
+// TestLongNames: a name as long as file systems allow can be written.
+func TestLongNames(t *testing.T) {
+	for _, name := range []string{strings.Repeat("a", 255), strings.Repeat("a", 216), strings.Repeat("核", 85), strings.Repeat("é", 100) + ".labels.tif", "a"} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, "x"); return err }); err != nil {
+			t.Error(err)
+		}
+		if b, err := os.ReadFile(path); err != nil || string(b) != "x" {
+			t.Error(err)
+		}
+		if len(name) > 101 {
+			if f, err := os.CreateTemp(t.TempDir(), temporaryPattern(name)); err != nil || len(filepath.Base(f.Name())) > len(name) {
+				t.Errorf("%v %v", f, err)
+			}
+		}
 	}
 }

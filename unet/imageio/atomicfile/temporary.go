@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // What is being written has a name of its own, .NAME.NUMBER.unet.tmp, until it
@@ -39,7 +40,7 @@ func createTemporary(path string, folder bool) (*temporary, error) {
 	if _, again := swept.LoadOrStore(key, true); !again {
 		removeStale(dir)
 	}
-	pattern := "." + base + ".*" + temporarySuffix
+	pattern := temporaryPattern(base)
 	for range 100 {
 		name, err := newName(dir, pattern, folder)
 		if err != nil {
@@ -106,4 +107,17 @@ func (t *temporary) release() {
 		return
 	}
 	t.remove()
+}
+
+// temporaryPattern is the name of the temporary file of base, * for a number. It
+// is no longer than base where that is long: file systems bound names.
+func temporaryPattern(base string) string {
+	const more = len("..") + len("0123456789") + len(temporarySuffix)
+	if keep := len(base) - more; keep > 80 {
+		for keep > 0 && !utf8.RuneStart(base[keep]) {
+			keep--
+		}
+		base = base[:keep]
+	}
+	return "." + base + ".*" + temporarySuffix
 }
