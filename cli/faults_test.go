@@ -127,7 +127,7 @@ func TestPermissions(t *testing.T) {
 	mustRun(t, exitOK, "prepare", u.at("images.zip"), "--out", u.at("set"), "--size", "native", "--quiet")
 	writeImage(t, u.at("good.png"), discs(64, 48, threeDiscs...))
 	writeImage(t, u.at("secret.png"), discs(64, 48, threeDiscs...))
-	writeImage(t, u.at("labels.tif"), discs(64, 48, threeDiscs...))
+	writeImage(t, u.at("labels.tif"), numbered(64, 48, threeDiscs...))
 	for name, from := range map[string]string{"model.safetensors": brightnessModel(t, unet.Nuclei), "secret.safetensors": brightnessModel(t, unet.Nuclei)} {
 		b, err := os.ReadFile(from)
 		if err != nil {

@@ -40,6 +40,9 @@ func pageFlags() []cli.Flag {
 		&cli.StringFlag{Name: "channel", Value: "all", Usage: "`CHANNELS` of the images by number from 0 or name", Category: category},
 		&cli.StringFlag{Name: "z", Value: "all", Usage: "`SLICE` from 0", Category: category},
 		&cli.StringFlag{Name: "t", Value: "all", Usage: "`TIME` from 0", Category: category},
+		&cli.StringFlag{Name: "well", Value: "all", Usage: "`WELL` of a plate, such as B03", Category: category},
+		&cli.StringFlag{Name: "field", Value: "all", Usage: "`FIELD` of a well from 0", Category: category},
+		levelFlag(category),
 	}
 }
 
@@ -178,7 +181,7 @@ func readLabelPlane(name string, choice segment.Choice) (*imageio.Labels, imagei
 	if len(f.Planes) == 1 { // the options are for the images
 		choice = segment.Choice{}
 	}
-	choice.Channel = segment.All
+	choice.Channel, choice.Level = segment.All, 0
 	jobs, _, err := choice.Planes(f)
 	if err != nil {
 		return nil, imageio.PixelSize{}, err

@@ -233,7 +233,7 @@ func badFiles(t *testing.T) string {
 	}
 	writeImage(t, at("good.png"), discs(64, 48, threeDiscs...))
 	writeImage(t, at("wide.png"), discs(80, 48, threeDiscs...))
-	writeImage(t, at("labels.tif"), discs(64, 48, threeDiscs...))
+	writeImage(t, at("labels.tif"), numbered(64, 48, threeDiscs...))
 	png := read("good.png")
 	write("cut.png", png[:len(png)/2])
 	write("huge.png", hugePNG(png))
@@ -392,7 +392,7 @@ func TestLostOutput(t *testing.T) {
 		t.Skip("there is no /dev/full here")
 	}
 	dir := t.TempDir()
-	writeImage(t, filepath.Join(dir, "labels.tif"), discs(64, 48, threeDiscs...))
+	writeImage(t, filepath.Join(dir, "labels.tif"), numbered(64, 48, threeDiscs...))
 	for _, args := range [][]string{{"info"}, {"info", "--json"}, {"version"}, {"licenses"}, {"measure", filepath.Join(dir, "labels.tif")}} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {

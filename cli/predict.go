@@ -23,7 +23,8 @@ func predictCommand() *cli.Command {
 		Usage:     "segment images",
 		UsageText: "unet predict IMAGE... --out DIR [options]",
 		Description: "IMAGE is a file (PNG, JPEG, BMP, GIF, WebP, TIFF, OME-TIFF, ImageJ stack), an\n" +
-			"OME-Zarr folder, a folder of them (with all below it) or a quoted pattern. For\n" +
+			"OME-Zarr folder or plate, a slide, a folder of them (with all below it) or a quoted\n" +
+			"pattern. For\n" +
 			"a/b.tif of a folder the results are DIR/a/b.labels.tif and so on; DIR/summary.csv\n" +
 			"has a line per image and DIR/manifest.json all facts about the run.\n\n" +
 			"Formats: labels (label image, TIFF), overlay (picture with outlines), csv\n" +
@@ -43,9 +44,12 @@ func predictCommand() *cli.Command {
 			&cli.BoolFlag{Name: "tta", Usage: "average over mirror images: better, 4 times slower", Category: run},
 			precisionFlag(run),
 			&cli.StringFlag{Name: "page", Value: "all", Usage: "`PAGES` from 0, such as 2 or 0,3-5", Category: planes},
-			&cli.StringFlag{Name: "channel", Usage: "`CHANNELS` by number from 0 or name (default: the nuclear stain if one is named so, else all)", Category: planes},
+			&cli.StringFlag{Name: "channel", Usage: "`CHANNELS` by number from 0 or name, also red, green or blue of a colour image (default: the nuclear stain if one is named so, else all)", Category: planes},
 			&cli.StringFlag{Name: "z", Value: "all", Usage: "`SLICES` from 0", Category: planes},
 			&cli.StringFlag{Name: "t", Value: "all", Usage: "`TIMES` from 0", Category: planes},
+			&cli.StringFlag{Name: "well", Value: "all", Usage: "`WELLS` of a plate, such as B03", Category: planes},
+			&cli.StringFlag{Name: "field", Value: "all", Usage: "`FIELDS` of wells from 0", Category: planes},
+			levelFlag(planes),
 			&cli.StringFlag{Name: "diameter", Value: "auto", Usage: "`SIZE` of nuclei in pixels, or as 12um; auto: as found, scaled and computed again if far from those of training; native: no scaling", Category: scale},
 			pixelSizeFlag(scale),
 			&cli.Float64Flag{Name: "threshold", Usage: "`PROBABILITY` above which a pixel is a nucleus'", DefaultText: "the model's", Category: nuclei},
@@ -183,12 +187,20 @@ func resultFormats(text string, m *unet.Model) (list []string, err error) {
 
 // planesFlags reads which planes of a file are meant.
 func planesFlags(c *cli.Context) (ch segment.Choice, err error) {
-	for name, s := range map[string]*segment.Selection{"page": &ch.Page, "channel": &ch.Channel, "z": &ch.Z, "t": &ch.T} {
-		if *s, err = segment.ParseSelection(c.String(name), name == "channel"); err != nil {
+	for name, s := range map[string]*segment.Selection{"page": &ch.Page, "channel": &ch.Channel, "z": &ch.Z, "t": &ch.T, "well": &ch.Well, "field": &ch.Field} {
+		if *s, err = segment.ParseSelection(c.String(name), name == "channel" || name == "well"); err != nil {
 			return ch, usagef("--%s %s: %v", name, c.String(name), err)
 		}
 	}
+	if ch.Level = c.Int("level"); ch.Level < 0 {
+		return ch, usagef("--level %d: not below 0", ch.Level)
+	}
 	return ch, nil
+}
+
+// levelFlag is the option that chooses a level of a pyramid.
+func levelFlag(category string) cli.Flag {
+	return &cli.IntFlag{Name: "level", Usage: "`LEVEL` of a slide or pyramid; 0 is the full resolution, each further one is smaller", Category: category}
 }
 
 // predictPrinter tells of a run as it goes on.

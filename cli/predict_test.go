@@ -86,6 +86,19 @@ func discs(w, h int, list ...disc) *imageio.Image {
 	return m
 }
 
+// numbered is a label image of discs.
+func numbered(w, h int, list ...disc) *imageio.Image {
+	m := imageio.NewImage(w, h, 1)
+	for i, d := range list {
+		for k, v := range discs(w, h, d).Pix {
+			if v > 100 {
+				m.Pix[k] = float32(i + 1)
+			}
+		}
+	}
+	return m
+}
+
 var threeDiscs = []disc{{20, 20, 5}, {50, 30, 6}, {63, 60, 5}}
 
 // writeImage writes samples of 8 bits as PNG or TIFF.

@@ -24,6 +24,10 @@ const (
 // ParsePixelSize reads a width in µm such as 0.5, or width and height, 0.5x1.
 func ParsePixelSize(s string) (PixelSize, error) { return plane.ParsePixelSize(s) }
 
+// MergedFluorescence reports whether a colour image looks like channels of
+// fluorescence merged for show.
+func MergedFluorescence(m *Image) bool { return plane.MergedFluorescence(m) }
+
 // NewImage returns a zeroed image of c channels.
 func NewImage(w, h, c int) *Image { return plane.NewImage(w, h, c) }
 

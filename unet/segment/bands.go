@@ -85,7 +85,7 @@ func (r *run) bandScale(ctx context.Context, p *plane, levels unet.Levels, rec *
 			rec.Notes = append(rec.Notes, r.scaleNote(rec.Estimate, rec.Scale))
 		}
 	}
-	w, _ := scaled(p.info, rec.Scale)
+	w, _ := r.scaled(p.info, rec.Scale)
 	rows, network, err = r.predictor.MaxRows(p.info.W, w, len(p.channels), r.memory-p.decoded)
 	if err != nil && r.diameter.auto() && rec.Scale > 1 { // nobody asked for this size
 		rec.Warnings = append(rec.Warnings, err.Error()+": native scale")
@@ -100,7 +100,7 @@ func (r *run) stream(ctx context.Context, p *plane, read unet.Rows, levels unet.
 	stream := instance.NewStream(p.info.W, r.paramsAt(out.rec.Scale), out.block)
 	stream.MaxRows, stream.PixelSize = rows, r.pixelSize(p.info)
 	all := p.rows(p.ref.Measured...)
-	w, h := scaled(p.info, out.rec.Scale)
+	w, h := r.scaled(p.info, out.rec.Scale)
 	err := r.predictor.BandsAt(ctx, read, levels, w, h, func(y int, m instance.Maps, img *imageio.Image) error {
 		measured := img
 		if len(p.ref.Measured) > 1 {

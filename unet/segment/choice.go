@@ -72,8 +72,16 @@ type PlaneRef struct {
 
 // Choice says which planes of a file are meant. Where it has several channels
 // and none is asked for, the one named like a nuclear stain is, or else every
-// one by itself.
-type Choice struct{ Page, Channel, Z, T Selection }
+// one by itself. A sample of a colour image counts as a channel when it is asked
+// for; red, green and blue together are the colour image, also of three channels
+// with other names.
+type Choice struct {
+	Page, Channel, Z, T Selection
+	// Well, such as B03, and Field are places on a plate.
+	Well, Field Selection
+	// Level is that of a pyramid; 0 is the full resolution.
+	Level int
+}
 
 // nuclearStain matches names of channels that show nuclei.
 var nuclearStain = regexp.MustCompile(`(?i)dapi|hoechst|nucle[ui]|nuclear|\bdna\b|draq|\bh2b|to-?pro|sytox|propidium`)
@@ -81,24 +89,69 @@ var nuclearStain = regexp.MustCompile(`(?i)dapi|hoechst|nucle[ui]|nuclear|\bdna\
 // maxMeasured is how many channels of one place are measured together.
 const maxMeasured = 256
 
+// colours is the choice of all samples of a colour image.
+var colours = []string{"red", "green", "blue"}
+
+// apply chooses the level, and takes colour images apart or puts them together.
+func (c Choice) apply(f *imageio.File) error {
+	if err := f.UseLevel(c.Level); err != nil {
+		return &ChoiceError{Name: f.Name, Problem: fmt.Sprintf("it has no level %d", c.Level), Has: Contents(f)}
+	}
+	if c.Channel.all() {
+		return nil
+	}
+	var wanted []string
+	for _, name := range c.Channel.names {
+		wanted = append(wanted, strings.ToLower(name))
+	}
+	slices.Sort(wanted)
+	named := slices.ContainsFunc(f.Planes, func(p imageio.PlaneInfo) bool { return slices.Contains(wanted, strings.ToLower(p.Name)) })
+	if len(c.Channel.ranges) == 0 && slices.Equal(wanted, []string{"blue", "green", "red"}) && !named {
+		f.JoinColours()
+	}
+	f.ChooseSamples(c.Channel.has)
+	return nil
+}
+
+// chosen reports whether a plane is meant. A colour image is when all its
+// samples are.
+func (c Choice) chosen(p imageio.PlaneInfo) bool {
+	channel := c.Channel.has(p.Channel, p.Name)
+	if p.C == len(colours) {
+		channel = c.Channel.has(p.Channel, colours[0]) && c.Channel.has(p.Channel+1, colours[1]) && c.Channel.has(p.Channel+2, colours[2])
+	}
+	return channel && c.Page.has(p.Page, "") && c.Z.has(p.Z, "") && c.T.has(p.T, "") && (c.Well.all() || c.Well.has(-1, p.Well)) && c.Field.has(p.Field, "")
+}
+
 // Planes lists the planes of a file that are meant; notes tell what the choice
-// left open.
+// left open. It is called once, before anything of the file is read.
 func (c Choice) Planes(f *imageio.File) (list []PlaneRef, notes []string, err error) {
-	type place struct{ series, z, t, page int }
+	if err := c.apply(f); err != nil {
+		return nil, nil, err
+	}
+	type place struct {
+		well                      string
+		field, series, z, t, page int
+	}
 	at := map[place][]int{}
 	// Channels that repeat at one place are pages of a plain stack.
-	plain := map[[4]int]bool{}
+	type channelAt struct {
+		place
+		channel int
+	}
+	plain := map[channelAt]bool{}
 	stack := false
 	for _, p := range f.Planes {
-		k := [4]int{p.Series, p.Z, p.T, p.Channel}
+		k := channelAt{place{p.Well, p.Field, p.Series, p.Z, p.T, 0}, p.Channel}
 		stack = stack || plain[k]
 		plain[k] = true
 	}
 	placeOf := func(p imageio.PlaneInfo) place {
+		k := place{p.Well, p.Field, p.Series, p.Z, p.T, 0}
 		if stack {
-			return place{p.Series, p.Z, p.T, p.Page}
+			k.page = p.Page
 		}
-		return place{p.Series, p.Z, p.T, 0}
+		return k
 	}
 	var stained []string
 	unnamed, crowded := 0, false
@@ -117,7 +170,7 @@ func (c Choice) Planes(f *imageio.File) (list []PlaneRef, notes []string, err er
 	}
 	suffix := planeSuffixes(f.Planes)
 	for i, p := range f.Planes {
-		if !c.Page.has(p.Page, "") || !c.Channel.has(p.Channel, p.Name) || !c.Z.has(p.Z, "") || !c.T.has(p.T, "") {
+		if !c.chosen(p) {
 			continue
 		}
 		group := at[placeOf(p)]
@@ -153,7 +206,7 @@ func (c Choice) Planes(f *imageio.File) (list []PlaneRef, notes []string, err er
 		list = append(list, ref)
 	}
 	if len(list) == 0 {
-		return nil, nil, &ChoiceError{Name: f.Name, Problem: "no plane is chosen by --page, --channel, --z and --t", Has: Contents(f)}
+		return nil, nil, &ChoiceError{Name: f.Name, Problem: "no plane is chosen by --page, --channel, --z, --t, --well and --field", Has: Contents(f)}
 	}
 	if crowded {
 		notes = append(notes, fmt.Sprintf("more than %d channels: intensities are measured in the segmented one only", maxMeasured))
@@ -169,10 +222,13 @@ func (c Choice) Planes(f *imageio.File) (list []PlaneRef, notes []string, err er
 
 // Contents tells what planes a file holds.
 func Contents(f *imageio.File) string {
-	var channels []string
-	var pages, z, t int
+	var channels, wells []string
+	var pages, z, t, fields int
 	for _, p := range f.Planes {
-		pages, z, t = max(pages, p.Page), max(z, p.Z), max(t, p.T)
+		pages, z, t, fields = max(pages, p.Page), max(z, p.Z), max(t, p.T), max(fields, p.Field)
+		if p.Well != "" && !slices.Contains(wells, p.Well) && len(wells) < 16 {
+			wells = append(wells, p.Well)
+		}
 		s := strconv.Itoa(p.Channel)
 		if p.Name != "" {
 			s += " (" + p.Name + ")"
@@ -181,7 +237,14 @@ func Contents(f *imageio.File) string {
 			channels = append(channels, s)
 		}
 	}
-	return fmt.Sprintf("the file has pages 0-%d, channels %s, z 0-%d, t 0-%d", pages, strings.Join(channels, ", "), z, t)
+	text := fmt.Sprintf("the file has pages 0-%d, channels %s, z 0-%d, t 0-%d", pages, strings.Join(channels, ", "), z, t)
+	if len(wells) > 0 {
+		text += fmt.Sprintf(", wells %s, fields 0-%d", strings.Join(wells, ", "), fields)
+	}
+	if f.Levels > 1 {
+		text += fmt.Sprintf(", levels 0-%d", f.Levels-1)
+	}
+	return text
 }
 
 // planeSuffixes returns a function that names the place of a plane by the axes
@@ -192,6 +255,7 @@ func planeSuffixes(all []imageio.PlaneInfo) func(imageio.PlaneInfo) string {
 		of     func(imageio.PlaneInfo) int
 		top    int
 	}{
+		{"f", func(p imageio.PlaneInfo) int { return p.Field }, 0},
 		{"s", func(p imageio.PlaneInfo) int { return p.Series }, 0},
 		{"t", func(p imageio.PlaneInfo) int { return p.T }, 0},
 		{"z", func(p imageio.PlaneInfo) int { return p.Z }, 0},
@@ -199,18 +263,25 @@ func planeSuffixes(all []imageio.PlaneInfo) func(imageio.PlaneInfo) string {
 		{"p", func(p imageio.PlaneInfo) int { return p.Page }, 0},
 	}
 	last := len(axes) - 1
-	places := map[[4]int]bool{}
+	type place struct {
+		well                         string
+		field, series, t, z, channel int
+	}
+	places := map[place]bool{}
 	pages := false // the other axes do not tell planes apart
 	for _, p := range all {
 		for i := range axes {
 			axes[i].top = max(axes[i].top, axes[i].of(p))
 		}
-		k := [4]int{p.Series, p.T, p.Z, p.Channel}
+		k := place{p.Well, p.Field, p.Series, p.T, p.Z, p.Channel}
 		pages = pages || places[k]
 		places[k] = true
 	}
 	return func(p imageio.PlaneInfo) string {
 		suffix := ""
+		if p.Well != "" {
+			suffix = "_" + p.Well
+		}
 		for i, a := range axes {
 			if a.top > 0 && (i != last || pages) {
 				suffix += fmt.Sprintf("_%s%0*d", a.letter, len(strconv.Itoa(a.top)), a.of(p))

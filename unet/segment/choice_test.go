@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -20,6 +21,35 @@ func planesFile(names []string, zs, ts int) *imageio.File {
 		}
 	}
 	return f
+}
+
+// plateFile lists the planes of two wells.
+func plateFile() *imageio.File {
+	f := &imageio.File{Name: "f"}
+	for _, w := range []struct {
+		well  string
+		field int
+	}{{"B03", 0}, {"B03", 1}, {"C12", 0}} {
+		f.Planes = append(f.Planes, imageio.PlaneInfo{Well: w.well, Field: w.field, W: 8, H: 8, C: 1})
+	}
+	return f
+}
+
+// colourFile lists one colour plane.
+func colourFile() *imageio.File {
+	return &imageio.File{Name: "f", Planes: []imageio.PlaneInfo{{W: 8, H: 8, C: 3}}}
+}
+
+// TestChoiceOfNothing: what is not there is told with what is.
+func TestChoiceOfNothing(t *testing.T) {
+	none, _ := ParseSelection("DAPI", true)
+	for _, c := range []Choice{{Well: none}, {Level: 3}, {Channel: none}} {
+		_, _, err := c.Planes(plateFile())
+		var choice *ChoiceError
+		if !errors.As(err, &choice) || !strings.Contains(choice.Hint(), "wells B03, C12") {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
 }
 
 func TestChoice(t *testing.T) {
@@ -45,11 +75,20 @@ func TestChoice(t *testing.T) {
 		{"by number", planesFile([]string{"", ""}, 3, 1), map[string]string{"channel": "1", "z": "0,2"}, []string{"_z0_c1", "_z2_c1"}, 2, ""},
 		{"pages", stack, map[string]string{"page": "2-3,11"}, []string{"_p02", "_p03", "_p11"}, 1, ""},
 		{"series", series, nil, []string{"_s0", "_s1"}, 1, ""},
+		{"a plate", plateFile(), nil, []string{"_B03_f0", "_B03_f1", "_C12_f0"}, 1, ""},
+		{"a well", plateFile(), map[string]string{"well": "b03"}, []string{"_B03_f0", "_B03_f1"}, 1, ""},
+		{"a field", plateFile(), map[string]string{"field": "1"}, []string{"_B03_f1"}, 1, ""},
+		{"a colour image", colourFile(), nil, []string{""}, 1, ""},
+		{"its blue", colourFile(), map[string]string{"channel": "blue"}, []string{"_c2"}, 1, ""},
+		{"its blue by number", colourFile(), map[string]string{"channel": "2"}, []string{"_c2"}, 1, ""},
+		{"red and blue", colourFile(), map[string]string{"channel": "red,blue"}, []string{"_c0", "_c2"}, 2, ""},
+		{"all of its colours", colourFile(), map[string]string{"channel": "red,green,blue"}, []string{""}, 1, ""},
+		{"three channels as colours", planesFile([]string{"a", "b", "c"}, 1, 1), map[string]string{"channel": "Red,Green,Blue"}, []string{""}, 1, ""},
 	} {
 		var c Choice
-		for name, s := range map[string]*Selection{"page": &c.Page, "channel": &c.Channel, "z": &c.Z, "t": &c.T} {
+		for name, s := range map[string]*Selection{"page": &c.Page, "channel": &c.Channel, "z": &c.Z, "t": &c.T, "well": &c.Well, "field": &c.Field} {
 			var err error
-			if *s, err = ParseSelection(k.options[name], name == "channel"); err != nil {
+			if *s, err = ParseSelection(k.options[name], name == "channel" || name == "well"); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -84,10 +84,10 @@ func (s *Segmenter) rescale(ctx context.Context, r *Result, maps mapper) error {
 
 // maps computes the maps of a plane with one of the predictors.
 func (s *Segmenter) maps(ctx context.Context, by *unet.Predictor, p *plane, scale float64) (instance.Maps, error) {
-	if scale == 1 {
+	w, h := s.scaled(p.info, scale)
+	if w == p.info.W && h == p.info.H {
 		return by.Maps(ctx, p.img)
 	}
-	w, h := scaled(p.info, scale)
 	heads := len(s.model.Card.Arch.Heads)
 	if bytes := int64(w) * int64(h) * int64(8*p.img.C+4*heads); bytes > s.memory/2 {
 		return instance.Maps{}, &imageio.LimitError{Name: p.name, What: fmt.Sprintf("scaled by %.3g it is %d x %d pixels", scale, w, h), Advice: "allow more with --max-memory"}

@@ -102,7 +102,12 @@ func (s *Segmenter) paramsAt(scale float64) instance.Params {
 	return p
 }
 
-// scaled is the size of a plane that the network sees.
-func scaled(p imageio.PlaneInfo, scale float64) (w, h int) {
-	return max(1, int(math.Round(float64(p.W)*scale))), max(1, int(math.Round(float64(p.H)*scale)))
+// scaled is the size of a plane that the network sees. Where the diameter is
+// given in µm, pixels that are not square are made so.
+func (s *Segmenter) scaled(p imageio.PlaneInfo, scale float64) (w, h int) {
+	x, y := scale, scale
+	if size := s.pixelSize(p); s.diameter.Micrometres > 0 && size.Known() && !size.Square() {
+		x, y = scale*size.X/size.Length(), scale*size.Y/size.Length()
+	}
+	return max(1, int(math.Round(float64(p.W)*x))), max(1, int(math.Round(float64(p.H)*y)))
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"unet/unet/imageio"
 )
 
 // Input is one image file, or OME-Zarr folder, to segment.
@@ -22,29 +24,55 @@ type Input struct {
 	// Base is where its outputs go below the output folder: Name without the
 	// extension, made unique.
 	Base string
-	Err  error // what makes it unusable already
+	// Members are other files of the same data set.
+	Members []string
+	Err     error // what makes it unusable already
 }
 
 // imageExtensions are looked for in folders. Files named one by one may have
 // any name.
-var imageExtensions = []string{".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".btf", ".tf8", ".svs", ".lsm", ".stk"}
+var imageExtensions = []string{".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".btf", ".tf2", ".tf8",
+	".svs", ".ndpi", ".qptiff", ".scn", ".bif", ".lsm", ".stk", ".companion.ome"}
 
 // Inputs lists the images that arguments name: files, folders with all below
-// them, and patterns. Folder skip is left out. Arguments that name nothing
-// become inputs with an error.
+// them, and patterns. Links are followed; folder skip is left out. Of an OME data
+// set of several files one stands for all. Arguments that name nothing become
+// inputs with an error.
 func Inputs(args []string, skip string) []Input {
-	g := gatherer{skip: absolute(skip), seen: map[string]bool{}}
+	g := gatherer{skip: absolute(skip), seen: map[string]bool{}, folders: map[string]bool{}}
 	for _, a := range args {
 		g.argument(a)
 	}
+	g.list = oneOfEachSet(g.list)
 	nameOutputs(g.list)
 	return g.list
 }
 
 type gatherer struct {
-	skip string
-	seen map[string]bool
-	list []Input
+	skip    string
+	seen    map[string]bool
+	folders map[string]bool // walked, by where they really are
+	again   bool            // a folder was met again
+	list    []Input
+}
+
+// oneOfEachSet drops the files that another one stands for: the companion file
+// of a data set, or else the first of its files.
+func oneOfEachSet(list []Input) []Input {
+	member := map[string]bool{}
+	for _, companions := range []bool{true, false} {
+		for i := range list {
+			in := &list[i]
+			if in.Err != nil || imageio.IsCompanion(in.Path) != companions || !imageio.MayHaveMembers(in.Path) || member[absolute(in.Path)] {
+				continue
+			}
+			in.Members = imageio.Members(in.Path)
+			for _, m := range in.Members {
+				member[absolute(m)] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(list, func(in Input) bool { return member[absolute(in.Path)] })
 }
 
 func (g *gatherer) argument(a string) {
@@ -89,35 +117,77 @@ func (g *gatherer) missing(name string, err error) {
 // A file found by itself, not named, needs a known extension.
 func (g *gatherer) tree(root, p string, named bool) {
 	found := len(g.list)
-	err := filepath.WalkDir(p, func(q string, d fs.DirEntry, err error) error {
-		if err != nil {
-			g.add(root, q, err)
-			return nil
+	st, err := os.Stat(p)
+	switch {
+	case err != nil:
+		g.add(root, p, err)
+	case !st.IsDir():
+		if named || isImage(p) {
+			g.add(root, p, nil)
 		}
-		if d.IsDir() {
-			switch {
-			case isZarr(q):
-				g.add(root, q, nil)
-				return fs.SkipDir
-			case q != p && strings.HasPrefix(d.Name(), "."), g.skip != "" && absolute(q) == g.skip && q != p:
-				return fs.SkipDir
-			case d.Name() == "masks" && isDir(filepath.Join(filepath.Dir(q), "images")) && q != p:
-				return fs.SkipDir // Kaggle layout: the truth, not images
-			}
-			return nil
+	case isZarr(p):
+		g.add(root, p, nil)
+	default:
+		g.again = false
+		g.folder(root, p)
+		if named && len(g.list) == found && !g.again {
+			err = &InputError{Name: p, Problem: "the folder holds no images", Advice: "known are " + strings.Join(imageExtensions, " ") + " and OME-Zarr", Err: fs.ErrNotExist}
+			g.list = append(g.list, Input{Path: p, Name: filepath.ToSlash(filepath.Base(p)), Err: err})
 		}
-		ext := strings.ToLower(filepath.Ext(q))
-		if named && q == p || slices.Contains(imageExtensions, ext) && !strings.HasPrefix(d.Name(), ".") && !isOutput(d.Name()) {
-			g.add(root, q, nil)
-		}
-		return nil
-	})
-	if err == nil && named && len(g.list) == found && isDir(p) {
-		err = &InputError{Name: p, Problem: "the folder holds no images", Advice: "known are " + strings.Join(imageExtensions, " ") + " and OME-Zarr", Err: fs.ErrNotExist}
 	}
+}
+
+// folder adds what is in a folder and below. A folder that links lead to again
+// is walked once.
+func (g *gatherer) folder(root, p string) {
+	real, err := filepath.EvalSymlinks(p)
 	if err != nil {
-		g.list = append(g.list, Input{Path: p, Name: filepath.ToSlash(filepath.Base(p)), Err: err})
+		g.add(root, p, err)
+		return
 	}
+	if real = absolute(real); g.folders[real] {
+		g.again = true
+		return
+	}
+	g.folders[real] = true
+	entries, err := os.ReadDir(p)
+	if err != nil {
+		g.add(root, p, err)
+	}
+	for _, d := range entries {
+		q := filepath.Join(p, d.Name())
+		folder := d.IsDir()
+		if d.Type()&fs.ModeSymlink != 0 {
+			st, err := os.Stat(q)
+			if err != nil {
+				if isImage(q) {
+					g.add(root, q, fmt.Errorf("%s: the link leads nowhere: %w", q, fs.ErrNotExist))
+				}
+				continue
+			}
+			folder = st.IsDir()
+		}
+		switch {
+		case !folder:
+			if isImage(q) {
+				g.add(root, q, nil)
+			}
+		case isZarr(q):
+			g.add(root, q, nil)
+		case strings.HasPrefix(d.Name(), "."), g.skip != "" && absolute(q) == g.skip:
+		case d.Name() == "masks" && isDir(filepath.Join(p, "images")): // Kaggle layout: the truth, not images
+		default:
+			g.folder(root, q)
+		}
+	}
+}
+
+// isImage reports whether a file found in a folder is taken for an image, by its
+// name.
+func isImage(p string) bool {
+	name := strings.ToLower(filepath.Base(p))
+	return slices.ContainsFunc(imageExtensions, func(ext string) bool { return strings.HasSuffix(name, ext) }) &&
+		!strings.HasPrefix(name, ".") && !isOutput(name)
 }
 
 func (g *gatherer) add(root, p string, err error) {
@@ -198,8 +268,13 @@ func nameOutputs(list []Input) {
 	}
 }
 
-// isOutput reports whether a name is one that Run gives to its results, which
-// are no images when they lie among them.
+// othersOutputs end the names, without extension, that Cellpose and ilastik give
+// to their results beside the images.
+var othersOutputs = []string{"_cp_masks", "_cp_outlines", "_cp_flows",
+	"_probabilities", "_simple segmentation", "_object identities", "_object predictions", "_uncertainty"}
+
+// isOutput reports whether a name is one that Run, or another program, gives to
+// its results, which are no images when they lie among them.
 func isOutput(name string) bool {
 	name = strings.ToLower(name)
 	for _, ext := range extensions {
@@ -207,7 +282,11 @@ func isOutput(name string) bool {
 			return true
 		}
 	}
-	return strings.HasSuffix(name, ".mask.tif") || strings.Contains(name, ".prob-") && strings.HasSuffix(name, ".tif")
+	if strings.HasSuffix(name, ".mask.tif") || strings.Contains(name, ".prob-") && strings.HasSuffix(name, ".tif") {
+		return true
+	}
+	stem := strings.TrimSuffix(name, path.Ext(name))
+	return slices.ContainsFunc(othersOutputs, func(end string) bool { return strings.HasSuffix(stem, end) })
 }
 
 // Stem is a name without its extension, .ome included.

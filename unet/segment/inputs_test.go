@@ -1,9 +1,13 @@
 package segment
 
 import (
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestNameOutputs: names of outputs are unique whatever the inputs.
@@ -27,6 +31,66 @@ func TestNameOutputs(t *testing.T) {
 	}
 	if in := list[4]; in.Base != "y" || in.Name != "y.ome.tif" || in.ID != "y" {
 		t.Errorf("%+v", in)
+	}
+}
+
+// found lists what is found below a folder that holds files, and links to be
+// made (name to target).
+func found(t *testing.T, files []string, links map[string]string, args ...string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range files {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(filepath.Base(name)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range links {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Skip(err)
+		}
+	}
+	for i, a := range args {
+		args[i] = filepath.Join(dir, a)
+	}
+	var names []string
+	for _, in := range Inputs(args, "") {
+		name := in.Name
+		if in.Err != nil {
+			name += " fails"
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// TestInputsFollowLinks: links to files and folders are followed, a circle of
+// them is walked once, and one that leads nowhere is told.
+func TestInputsFollowLinks(t *testing.T) {
+	got := found(t, []string{"real/a.png", "set/x.png", "other/b.png"},
+		map[string]string{"set/week1": "../real", "set/circle": "..", "set/gone.png": "nothing", "set/gone": "nothing", "set/b.png": "../other/b.png", "link": "real"}, "set")
+	if d := cmp.Diff([]string{"b.png", "circle/link/a.png", "circle/other/b.png", "gone.png fails", "x.png"}, got); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{"a.png"}, found(t, []string{"real/a.png"}, map[string]string{"link": "real"}, "link")); d != "" {
+		t.Error("a link as argument: ", d)
+	}
+	if got := found(t, []string{"real/a.txt"}, map[string]string{"link": "real"}, "link"); len(got) != 1 || !strings.HasSuffix(got[0], " fails") {
+		t.Errorf("a folder without images: %q", got)
+	}
+}
+
+// TestResultsAreNoImages: results, our own and of other programs, beside images
+// are not segmented; slides are found.
+func TestResultsAreNoImages(t *testing.T) {
+	got := found(t, []string{"a.png", "a_cp_masks.png", "a_cp_masks.tif", "a_seg.npy", "a_cp_outlines.png", "a.labels.tif", "a.overlay.png",
+		"a_Probabilities.tif", "a_Object Identities.tif", "masks.png", "s.ndpi", "s.qptiff", "s.scn", "s.svs", "s.txt", "probabilities.tif"}, nil, ".")
+	if d := cmp.Diff([]string{"a.png", "masks.png", "probabilities.tif", "s.ndpi", "s.qptiff", "s.scn", "s.svs"}, got); d != "" {
+		t.Error(d)
 	}
 }
 

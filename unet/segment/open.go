@@ -39,7 +39,7 @@ func (r *run) open(ctx context.Context, j *job) error {
 	if j.in.Err != nil {
 		return j.in.Err
 	}
-	sum, err := hashInput(ctx, j.in.Path)
+	sum, err := hashInput(ctx, j.in.Path, j.in.Members...)
 	if err != nil {
 		return err
 	}
@@ -72,6 +72,8 @@ func (r *run) open(ctx context.Context, j *job) error {
 			p.file, p.release = f, make(chan struct{})
 		} else if err := p.load(f); err != nil {
 			return err
+		} else if r.batch.Choice.Channel.text == "" && imageio.MergedFluorescence(p.img) {
+			notes = appendOnce(notes, "it looks like channels of fluorescence merged in one picture; --channel red, green or blue segments one of them")
 		}
 		if err := put(ctx, j.planes, p); err != nil {
 			return err
@@ -79,6 +81,9 @@ func (r *run) open(ctx context.Context, j *job) error {
 		if p.file != nil {
 			<-p.release
 		}
+	}
+	if n := len(f.Members); n > 0 {
+		notes = append(notes, fmt.Sprintf("one data set of %d files, read as one", n+1))
 	}
 	j.record.Notes = append(slices.Clone(f.Notes), notes...)
 	return nil
@@ -95,8 +100,17 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// hashInput is the SHA-256 of a file, or of all names and files of a folder.
-func hashInput(ctx context.Context, p string) (string, error) {
+// appendOnce appends text unless it is there.
+func appendOnce(list []string, text string) []string {
+	if slices.Contains(list, text) {
+		return list
+	}
+	return append(list, text)
+}
+
+// hashInput is the SHA-256 of a file and the other members of its data set, or
+// of all names and files of a folder.
+func hashInput(ctx context.Context, p string, members ...string) (string, error) {
 	h := sha256.New()
 	one := func(q string) error {
 		if err := context.Cause(ctx); err != nil {
@@ -117,6 +131,11 @@ func hashInput(ctx context.Context, p string) (string, error) {
 	}
 	if !isDir(p) {
 		err := one(p)
+		for _, m := range members {
+			if err == nil {
+				err = one(m)
+			}
+		}
 		return hex.EncodeToString(h.Sum(nil)), err
 	}
 	err := filepath.WalkDir(p, func(q string, d fs.DirEntry, err error) error {

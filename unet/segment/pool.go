@@ -76,7 +76,7 @@ func (p *pool) from(pl *plane, scale float64) (chan *unet.Predictor, error) {
 			return nil, err
 		}
 	}
-	w, h := scaled(pl.info, scale)
+	w, h := p.s.scaled(pl.info, scale)
 	if size := p.s.model.Card.Input.Size; size > 0 {
 		w, h = size, size
 	}

@@ -52,6 +52,9 @@ type Settings struct {
 	Channel    string            `json:"channel"`
 	Z          string            `json:"z"`
 	T          string            `json:"t"`
+	Well       string            `json:"well,omitempty"`
+	Field      string            `json:"field,omitempty"`
+	Level      int               `json:"level,omitempty"`
 	Diameter   string            `json:"diameter"`
 	PixelSize  imageio.PixelSize `json:"pixel_size,omitzero"`
 	TTA        bool              `json:"tta"`

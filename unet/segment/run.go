@@ -284,9 +284,17 @@ func (r *run) planeRecord(p *plane) PlaneRecord {
 // settings records what decides the results.
 func (r *run) settings() Settings {
 	c := r.batch.Choice
-	return Settings{Formats: r.batch.Formats, Page: c.Page.text, Channel: c.Channel.text, Z: c.Z.text, T: c.T.text,
+	return Settings{Formats: r.batch.Formats, Page: c.Page.text, Channel: c.Channel.text, Z: c.Z.text, T: c.T.text, Well: unlessAll(c.Well), Field: unlessAll(c.Field), Level: c.Level,
 		Diameter: r.diameter.String(), PixelSize: r.options.PixelSize, TTA: r.options.TTA, Precision: r.precision(),
 		Threshold: r.threshold, Instance: r.params, MinAreaSet: r.options.MinArea != nil}
+}
+
+// unlessAll is a selection's text, "" for all.
+func unlessAll(s Selection) string {
+	if s.all() {
+		return ""
+	}
+	return s.text
 }
 
 // precision names the numbers that are multiplied.

@@ -196,5 +196,8 @@ func (f *File) Note(format string, args ...any) {
 
 // String names the plane's place for messages: "page 3, channel 1, z 2, t 0".
 func (p Info) String() string {
+	if p.Well != "" {
+		return fmt.Sprintf("well %s, field %d, page %d, channel %d, z %d, t %d", p.Well, p.Field, p.Page, p.Channel, p.Z, p.T)
+	}
 	return fmt.Sprintf("page %d, channel %d, z %d, t %d", p.Page, p.Channel, p.Z, p.T)
 }

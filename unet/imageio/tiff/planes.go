@@ -254,7 +254,7 @@ func (s *tiffSource) plain(size plane.PixelSize) error {
 		}
 	}
 	if reduced > 0 {
-		s.out.Note("%s of the image (pyramid levels or thumbnails) left out", counted(reduced, "smaller version", "smaller versions"))
+		s.out.Note("left out: %s of the image", counted(reduced, "smaller version", "smaller versions"))
 	}
 	return nil
 }

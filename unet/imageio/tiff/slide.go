@@ -87,10 +87,10 @@ func (s *tiffSource) pyramid(levels [][]levelPage) error {
 		used += len(l)
 	}
 	if n := len(s.pages) - used; n > 0 {
-		s.out.Note("%s no level of the image (thumbnail, label, overview) and left out", counted(n, "page is", "pages are"))
+		s.out.Note("left out: %s no level of the image (thumbnail, label, overview)", counted(n, "page that is", "pages that are"))
 	}
-	if n := len(levels) - 1; n > 0 {
-		s.out.Note("%s of the image (pyramid levels) left out", counted(n, "smaller version", "smaller versions"))
+	if n := len(levels); n > 1 {
+		s.out.Note("of %d levels the full resolution is read", n)
 	}
 	return nil
 }

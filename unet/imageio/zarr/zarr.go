@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"unet/unet/imageio/chunk"
 	"unet/unet/imageio/plane"
@@ -113,7 +114,7 @@ func (s *zarrSource) open(dir string) error {
 	case attrs.Plate != nil:
 		return s.plate(dir, attrs)
 	case attrs.Well != nil:
-		return s.well(dir, filepath.Base(filepath.Dir(s.out.Name))+filepath.Base(s.out.Name), attrs)
+		return s.well(dir, wellName(filepath.Base(filepath.Dir(s.out.Name))+filepath.Base(s.out.Name)), attrs)
 	case len(attrs.Labels) > 0:
 		return hint("a group of label images", attrs.Labels[0])
 	}
@@ -209,7 +210,7 @@ func (s *zarrSource) plate(dir string, attrs zarrAttributes) error {
 		if well.Well == nil {
 			return s.bad("the well %q says nothing about images (no \"well\")", w.Path)
 		}
-		if err := s.well(sub, strings.ReplaceAll(w.Path, "/", ""), well); err != nil {
+		if err := s.well(sub, wellName(w.Path), well); err != nil {
 			return err
 		}
 	}
@@ -220,6 +221,16 @@ func (s *zarrSource) plate(dir string, attrs zarrAttributes) error {
 		return s.bad("the plate holds no images")
 	}
 	return nil
+}
+
+// wellName is the name of a well by its path: letters and digits.
+func wellName(p string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return r
+		}
+		return -1
+	}, p)
 }
 
 // absent reports whether a folder is not there.
