@@ -89,11 +89,11 @@ func (t *Trainer) endEpoch(ctx context.Context, start time.Time) error {
 		Rate: s.Factor * c.rate((s.Epoch+1)*t.feed.steps-1, c.Epochs*t.feed.steps)} // of the last step, which an earlier run may have done
 	last := e.Epoch == c.Epochs
 	if e.Epoch%c.ValidateEvery == 0 || last {
-		v, err := t.validate(ctx, c.EMA > 0)
+		v, foreground, err := t.validate(ctx, c.EMA > 0)
 		if err != nil {
 			return err
 		}
-		e.Val = &v
+		e.Val, e.Foreground = &v, foreground
 	}
 	e.Seconds = time.Since(start).Seconds()
 	s.History = append(s.History, e)
@@ -115,14 +115,14 @@ func (t *Trainer) endEpoch(ctx context.Context, start time.Time) error {
 
 // validate scores the weights, or their average, on the validation images. If
 // ctx ends, the state is saved as it is, and resuming validates again.
-func (t *Trainer) validate(ctx context.Context, average bool) (Scores, error) {
+func (t *Trainer) validate(ctx context.Context, average bool) (Scores, float64, error) {
 	t.model.CopyTo(t.valCopy, average)
 	t.val.Repack()
-	v, err := validate(ctx, t.val, t.Val)
+	v, foreground, err := validate(ctx, t.val, t.Val, t.From != nil)
 	if err != nil && ctx.Err() != nil {
 		err = t.interrupted(ctx)
 	}
-	return v, err
+	return v, foreground, err
 }
 
 // judgeStart scores From as the one to beat. Figures of training, which it has
@@ -132,7 +132,7 @@ func (t *Trainer) judgeStart(ctx context.Context) error {
 	if t.From == nil || s.Updates > 0 || s.Start != nil || strings.HasPrefix(t.Config.Monitor, "train_") {
 		return nil
 	}
-	v, err := t.validate(ctx, false)
+	v, _, err := t.validate(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -160,6 +160,9 @@ func (t *Trainer) judge(e Epoch) error {
 	if better {
 		s.Best, s.BestEpoch, s.Waited = v, e.Epoch, 0
 		t.describe(t.valCopy, e)
+		if e.Foreground > 0 {
+			t.valCopy.Card.Instance.Foreground = e.Foreground
+		}
 		return t.valCopy.Save(t.path(BestFile), false)
 	}
 	s.Waited++

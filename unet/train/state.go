@@ -18,6 +18,9 @@ type Epoch struct {
 	Train   Scores  `json:"train"` // over the epoch's batches, as they came
 	Val     *Scores `json:"val,omitempty"`
 	Seconds float64 `json:"seconds"`
+	// Foreground is the threshold of nuclei that Val is at where it was chosen
+	// on those images, as for fine-tuning; 0: the model's.
+	Foreground float64 `json:"foreground,omitempty"`
 }
 
 // monitored are the scores that may decide which epoch is best.

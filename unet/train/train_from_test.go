@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+
 	"unet/unet"
 )
 
@@ -39,7 +40,7 @@ func TestStartStays(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := unet.NewPredictor(tr.Engine, start)
-		want, err := validate(context.Background(), p, tr.Val)
+		want, _, err := validate(context.Background(), p, tr.Val, true)
 		p.Close()
 		if err != nil {
 			t.Fatal(err)
@@ -55,5 +56,37 @@ func TestStartStays(t *testing.T) {
 			t.Errorf("%s: the start is the result: %v, best epoch %d", k.monitor, same, r.BestEpoch)
 		}
 		r.Model.Params.Free()
+	}
+}
+
+// TestOwnThreshold: weights are judged at the threshold that suits them, the
+// model's unless another is clearly better.
+func TestOwnThreshold(t *testing.T) {
+	needsKernels(t)
+	tr := trainer(t, t.TempDir())
+	tr.Config.Epochs, tr.Config.Steps = 1, 60
+	r, err := tr.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Model.Params.Free()
+	score := func(foreground float64, own bool) (Scores, float64) {
+		r.Model.Card.Instance.Foreground = foreground
+		r.Model.Card.Instance.Seed = 0
+		p := unet.NewPredictor(tr.Engine, r.Model)
+		defer p.Close()
+		s, threshold, err := validate(t.Context(), p, tr.Val, own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, threshold
+	}
+	none, _ := score(1, false) // nothing is above it
+	own, threshold := score(1, true)
+	if none.KaggleScore > own.KaggleScore-ownGain || threshold == 0 {
+		t.Errorf("%.4f at a hopeless threshold, %.4f at its own, %g", none.KaggleScore, own.KaggleScore, threshold)
+	}
+	if again, kept := score(threshold, true); kept != 0 || again.KaggleScore != own.KaggleScore {
+		t.Errorf("%.4f at %g, which was best", again.KaggleScore, kept)
 	}
 }

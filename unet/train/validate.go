@@ -46,32 +46,56 @@ func (s *Scores) pixels(p metrics.Pixels) {
 	s.F1, s.IoU = p.F1(), p.IoU()
 }
 
+// ownThresholds are tried for the foreground of nuclei beside a model's own.
+var ownThresholds = []float64{0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8}
+
+// ownGain is how much better another threshold than the model's must be: less
+// is noise on the few images of a fine-tuning.
+const ownGain = 0.005
+
 // validate predicts whole images and scores them. The loss is the mean binary
-// cross-entropy of the foreground.
-func validate(ctx context.Context, p *unet.Predictor, images *Images) (Scores, error) {
+// cross-entropy of the foreground. With own, nuclei are scored at the foreground
+// threshold that suits the weights best, which is returned, 0 for the model's:
+// new weights would look worse than they are at that of those they began from.
+func validate(ctx context.Context, p *unet.Predictor, images *Images, own bool) (s Scores, foreground float64, err error) {
 	card := p.Model().Card
-	var s Scores
+	thresholds := []float64{card.Instance.Foreground}
+	if own && card.Kind != unet.Paper {
+		thresholds = append(thresholds, ownThresholds...)
+	}
 	var curve metrics.Curve
-	var agg metrics.Aggregate
+	agg := make([]metrics.Aggregate, len(thresholds))
 	var bce, n float64
 	taus := metrics.Taus()
 	for i, item := range images.items {
 		m, err := p.NormalisedMaps(ctx, item.Image, item.Image.W, item.Image.H)
 		if err != nil {
-			return s, err
+			return s, 0, err
 		}
-		foreground, truth := m.Plane(instance.Foreground), images.samples[i].Labels
-		curve.Add(foreground, truth)
-		bce += metrics.CrossEntropy(foreground, truth)
-		n += float64(len(foreground))
-		o, err := metrics.Compare(truth, card.Separate(m))
-		if err != nil {
-			return s, err
+		prob, truth := m.Plane(instance.Foreground), images.samples[i].Labels
+		curve.Add(prob, truth)
+		bce += metrics.CrossEntropy(prob, truth)
+		n += float64(len(prob))
+		for k, threshold := range thresholds {
+			card.Instance.Foreground = threshold
+			o, err := metrics.Compare(truth, card.Separate(m))
+			if err != nil {
+				return s, 0, err
+			}
+			agg[k].Add(o.Result(taus))
 		}
-		agg.Add(o.Result(taus))
 	}
 	s.pixels(curve.At(card.Threshold))
 	s.Loss = bce / n
-	s.KaggleScore, s.PooledAP50 = agg.Score(), agg.Pooled()[0].AP
-	return s, nil
+	best := 0
+	for k := range agg {
+		if gain := agg[k].Score() - agg[best].Score(); gain > 0 && (best > 0 || gain > ownGain) {
+			best = k
+		}
+	}
+	if best > 0 {
+		foreground = thresholds[best]
+	}
+	s.KaggleScore, s.PooledAP50 = agg[best].Score(), agg[best].Pooled()[0].AP
+	return s, foreground, nil
 }
