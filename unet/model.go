@@ -45,6 +45,8 @@ type Card struct {
 	Threshold float64 `json:"threshold"`
 	// Instance holds the parameters that turn maps into nuclei.
 	Instance instance.Params `json:"instance"`
+	// Former are the thresholds before tuning.
+	Former instance.Params `json:"former_instance,omitzero"`
 	// Diameter is the range (10th, 50th, 90th percentile) of nucleus
 	// diameters seen in training, in pixels; zero: not recorded.
 	Diameter [3]float64 `json:"diameter"`

@@ -160,8 +160,11 @@ func (r *Report) tune(ctx context.Context, p *unet.Predictor, o Options, observe
 	if r.Tuning.Uncalibrated {
 		observer.Warn(fmt.Sprintf("confidence was not fitted: %v", instance.ErrUncalibrated))
 	}
-	if n := r.Tuning.Images; n < 5 {
-		observer.Warn(fmt.Sprintf("thresholds chosen on so few images (%d) may not suit others: prepare the set with more for val", n))
+	switch n := r.Tuning.Images; {
+	case r.Tuning.Kept:
+		observer.Warn(fmt.Sprintf("the thresholds of nuclei stay: on %d images, those that suit all but one are no better on that one", n))
+	case n < fewImages:
+		observer.Note(fmt.Sprintf("thresholds chosen on few images (%d): each agreed with what the others chose", n))
 	}
 	return nil
 }

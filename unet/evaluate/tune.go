@@ -27,6 +27,9 @@ type Tuning struct {
 	Before    instance.Params `json:"instance_before"`
 	After     instance.Params `json:"instance_after"`
 	Objective Change          `json:"objective"`
+	// Kept says that the parameters of nuclei stayed as they were: on so few images, what
+	// suits all but one was no better on that one.
+	Kept bool `json:"kept,omitempty"`
 	// Uncalibrated says that the images hold too few right or wrong nuclei to
 	// fit their confidence to; the model then keeps what it had.
 	Uncalibrated bool `json:"uncalibrated,omitempty"`
@@ -103,6 +106,18 @@ func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, split string
 		return nil, err
 	}
 	r.Trials = t.trials
+	if len(t.images) < fewImages {
+		better, err := t.leaveOneOut(ctx, old.Instance)
+		if err != nil {
+			return nil, err
+		}
+		if !better {
+			r.Kept, r.After = true, old.Instance
+			if r.Objective.After, err = t.score(ctx, old.Instance); err != nil {
+				return nil, err
+			}
+		}
+	}
 	switch c, err := t.calibrate(r.After, set, indices); {
 	case errors.Is(err, instance.ErrUncalibrated):
 		r.Uncalibrated = true
@@ -111,8 +126,43 @@ func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, split string
 	default:
 		r.After.Confidence = c
 	}
-	p.Model().Card.Threshold, p.Model().Card.Instance = best.Threshold, r.After
+	card := &p.Model().Card
+	card.Former, card.Threshold, card.Instance = old.Instance, best.Threshold, r.After
 	return r, nil
+}
+
+// fewImages are too few to choose thresholds on without asking each of them
+// what the others' choice is worth.
+const fewImages = 10
+
+// leaveOneOut reports whether thresholds chosen on all images but one are, on
+// average, better on that one than those before.
+func (t *tuner) leaveOneOut(ctx context.Context, before instance.Params) (bool, error) {
+	gain := 0.0
+	for i := range t.images {
+		rest := slices.Delete(slices.Clone(t.images), i, i+1)
+		if len(rest) == 0 {
+			return false, nil
+		}
+		of := func(images []tuneImage) *tuner {
+			return &tuner{card: t.card, threads: t.threads, images: images, seen: map[instance.Params]float64{}}
+		}
+		chosen, _, err := of(rest).search(ctx, before)
+		if err != nil {
+			return false, err
+		}
+		one := of(t.images[i : i+1])
+		after, err := one.score(ctx, chosen)
+		if err != nil {
+			return false, err
+		}
+		score, err := one.score(ctx, before)
+		if err != nil {
+			return false, err
+		}
+		gain += after - score
+	}
+	return gain > minGain*float64(len(t.images)), nil
 }
 
 // thin leaves out images, evenly, when all would need too much memory.
