@@ -37,24 +37,24 @@ func predictCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the results", Category: run},
 			&cli.StringFlag{Name: "model", Usage: "model `FILE` (default: the built-in model)", Category: run},
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "comma-separated `LIST` of " + strings.Join(segment.Formats, ", ") + " (default: labels,overlay,csv; mask,prob,overlay for a paper model)", Category: run},
-			&cli.StringFlag{Name: "from-file", Usage: "take further images from `LIST`, one per line, or - for standard input", Category: run},
-			&cli.BoolFlag{Name: "skip-existing", Usage: "leave out images that an earlier run with the same settings has done", Category: run},
-			&cli.IntFlag{Name: "jobs", Usage: "images read, computed and written at the same time", DefaultText: "one for each thread, as memory allows", Category: run},
-			&cli.StringFlag{Name: "max-memory", Usage: "`SIZE` such as 2GiB; images that need more are done in bands (default: half of what is free)", Category: run},
-			&cli.BoolFlag{Name: "tta", Usage: "average over mirror images: better, 4 times slower", Category: run},
+			&cli.StringFlag{Name: "from-file", Usage: "read more image names from `LIST`, one per line, or from standard input if it is -", Category: run},
+			&cli.BoolFlag{Name: "skip-existing", Usage: "skip images that an earlier run with the same settings has done", Category: run},
+			&cli.IntFlag{Name: "jobs", Usage: "`NUMBER` of images read, computed and written at the same time", DefaultText: "one for each thread, as memory allows", Category: run},
+			&cli.StringFlag{Name: "max-memory", Usage: "use at most `SIZE`, such as 2GiB; images that need more are segmented in bands (default: half of the free memory)", Category: run},
+			&cli.BoolFlag{Name: "tta", Usage: "test-time augmentation: average over mirrored images; more accurate, 4 times slower", Category: run},
 			precisionFlag(run),
-			&cli.StringFlag{Name: "page", Value: "all", Usage: "`PAGES` from 0, such as 2 or 0,3-5", Category: planes},
-			&cli.StringFlag{Name: "channel", Usage: "`CHANNELS` by number from 0 or name, also red, green or blue of a colour image (default: the nuclear stain if one is named so, else all)", Category: planes},
-			&cli.StringFlag{Name: "z", Value: "all", Usage: "`SLICES` from 0", Category: planes},
-			&cli.StringFlag{Name: "t", Value: "all", Usage: "`TIMES` from 0", Category: planes},
+			&cli.StringFlag{Name: "page", Value: "all", Usage: "`PAGES` counted from 0, such as 2 or 0,3-5", Category: planes},
+			&cli.StringFlag{Name: "channel", Usage: "`CHANNELS` by name, by number from 0, or red, green or blue of a colour image (default: the one named like a nuclear stain, else each by itself)", Category: planes},
+			&cli.StringFlag{Name: "z", Value: "all", Usage: "`SLICES` counted from 0", Category: planes},
+			&cli.StringFlag{Name: "t", Value: "all", Usage: "time `POINTS` counted from 0", Category: planes},
 			&cli.StringFlag{Name: "well", Value: "all", Usage: "`WELLS` of a plate, such as B03", Category: planes},
-			&cli.StringFlag{Name: "field", Value: "all", Usage: "`FIELDS` of wells from 0", Category: planes},
+			&cli.StringFlag{Name: "field", Value: "all", Usage: "`FIELDS` of wells, counted from 0", Category: planes},
 			levelFlag(planes),
-			&cli.StringFlag{Name: "diameter", Value: "auto", Usage: "`SIZE` of nuclei in pixels, or as 12um; auto: as found, scaled and computed again if far from those of training; native: no scaling", Category: scale},
+			&cli.StringFlag{Name: "diameter", Value: "auto", Usage: "`SIZE` of the nuclei in pixels, or as 12um; auto: measured, and images whose nuclei are much larger or smaller than the training data are rescaled; native: no scaling", Category: scale},
 			pixelSizeFlag(scale),
-			&cli.Float64Flag{Name: "threshold", Usage: "`PROBABILITY` above which a pixel is a nucleus'", DefaultText: "the model's", Category: nuclei},
-			&cli.IntFlag{Name: "min-area", Usage: "smallest nucleus in `PIXELS` of the image", DefaultText: "the model's", Category: nuclei},
-			&cli.BoolFlag{Name: "remove-edge", Usage: "drop nuclei that the image's edge cuts", Category: nuclei},
+			&cli.Float64Flag{Name: "threshold", Usage: "foreground `PROBABILITY` above which a pixel belongs to a nucleus", DefaultText: "the model's", Category: nuclei},
+			&cli.IntFlag{Name: "min-area", Usage: "drop nuclei of fewer `PIXELS` of the image", DefaultText: "the model's", Category: nuclei},
+			&cli.BoolFlag{Name: "remove-edge", Usage: "drop nuclei cut by the edge of the image", Category: nuclei},
 		},
 		Action: predict,
 	}
@@ -201,91 +201,6 @@ func planesFlags(c *cli.Context) (ch segment.Choice, err error) {
 // levelFlag is the option that chooses a level of a pyramid.
 func levelFlag(category string) cli.Flag {
 	return &cli.IntFlag{Name: "level", Usage: "`LEVEL` of a slide or pyramid; 0 is the full resolution, each further one is smaller", Category: category}
-}
-
-// predictPrinter tells of a run as it goes on.
-type predictPrinter struct {
-	t     *terminal
-	image string // that the progress is of
-	p     *progress
-}
-
-// Progress implements segment.Observer.
-func (o *predictPrinter) Progress(p segment.Progress) {
-	what, unit, note := "segmenting", "images", p.Last
-	if p.Image != "" {
-		what, unit, note = p.Image, "rows", plural(p.Nuclei, "nucleus", "nuclei")
-	}
-	if o.p == nil || o.image != p.Image {
-		o.image, o.p = p.Image, o.t.progress(what, unit, p.Total, 0)
-	}
-	o.p.skipped = p.Kept
-	o.p.update(p.Done, note)
-}
-
-// Note implements segment.Observer.
-func (o *predictPrinter) Note(text string) { o.t.notef("%s", oneRow(text)) }
-
-// Warn implements segment.Observer.
-func (o *predictPrinter) Warn(text string) { o.t.warnf("%s", text) }
-
-// mostShown is how many images are printed one by one.
-const mostShown = 20
-
-// printSummary prints the result and returns the error it amounts to.
-func printSummary(t *terminal, s *segment.Summary, out string) error {
-	switch {
-	case t.json:
-		if err := t.writeJSON(s); err != nil {
-			return err
-		}
-	case s.Failed == 0 || len(s.Images) > 1:
-		shown := 0
-		for _, im := range s.Images {
-			for i := range im.Planes {
-				if shown++; shown <= mostShown {
-					t.printf("%s\n", planeLine(im, &im.Planes[i]))
-				}
-			}
-		}
-		if shown > mostShown {
-			t.printf("... and %d more\n", shown-mostShown)
-		}
-		t.printf("%s\n", strings.Join(totals(s, out), ", "))
-	}
-	switch {
-	case s.Failed == 0:
-		return nil
-	case len(s.Images) == 1:
-		return s.Images[0].Err
-	}
-	return &partialErr{s.Failed, len(s.Images)}
-}
-
-func planeLine(im *segment.ImageRecord, p *segment.PlaneRecord) string {
-	line := im.Name + p.Suffix + ": " + plural(p.Nuclei, "nucleus", "nuclei")
-	if p.Nuclei > 0 {
-		line += fmt.Sprintf(", median diameter %.1f px", p.Diameter)
-	}
-	if p.Scale != 1 {
-		line += fmt.Sprintf(", scaled by %.3g", p.Scale)
-	}
-	if im.Status == segment.Skipped {
-		line += " (kept)"
-	}
-	return oneRow(line)
-}
-
-// totals says how a run went.
-func totals(s *segment.Summary, out string) []string {
-	list := []string{plural(s.Nuclei, "nucleus", "nuclei") + " in " + plural(s.Planes, "image", "images")}
-	if s.Skipped > 0 {
-		list = append(list, fmt.Sprintf("%d kept from before", s.Skipped))
-	}
-	if s.Failed > 0 {
-		list = append(list, fmt.Sprintf("%d failed", s.Failed))
-	}
-	return append(list, fmt.Sprintf("%.1f s", s.Seconds), "results in "+out)
 }
 
 // parseSize reads a number of bytes such as 2GiB or 500MB.

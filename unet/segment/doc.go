@@ -14,7 +14,8 @@
 //
 // Segmenter.Image runs the middle three on an image in memory. Segmenter.Run
 // runs all of them on many files: read ahead, computed side by side, written
-// behind (run.go). Planes too large for memory go through the same stages in
+// behind (run.go joins the stages, dispatch.go starts planes, collect.go takes
+// them in, in order). Planes too large for memory go through the same stages in
 // bands of rows (bands.go).
 //
 // Nothing here prints: what a user should hear on the way goes to an Observer,

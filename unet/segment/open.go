@@ -52,7 +52,7 @@ func (r *run) open(ctx context.Context, j *job) error {
 	}
 	decoded := imageio.RasterBytes(j.in.Path)
 	if decoded > r.memory/2 {
-		return &imageio.LimitError{Name: j.in.Path, What: fmt.Sprintf("its format is decoded as a whole, which takes %d MiB, and --max-memory is %d MiB", decoded>>20, r.memory>>20),
+		return &imageio.LimitError{Name: j.in.Path, What: fmt.Sprintf("its format is decoded as a whole, which takes %s, and --max-memory is %s", sizeText(decoded), sizeText(r.memory)),
 			Advice: "allow more with --max-memory, or store it as a tiled TIFF, which is read in pieces"}
 	}
 	f, err := imageio.Open(j.in.Path)
