@@ -18,6 +18,7 @@ func commands() []*cli.Command {
 		importCommand(),
 		sweepCommand(),
 		sampleCommand(),
+		pluginsCommand(),
 		demoCommand(),
 		infoCommand(),
 		versionCommand(),

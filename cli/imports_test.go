@@ -78,6 +78,8 @@ func allowed(from, to string) bool {
 			to == "unet/unet/report" || below(to, "unet/unet/imageio")
 	case from == "unet/unet/weights":
 		return to == "unet/unet"
+	case from == "unet/unet/plugins":
+		return to == "unet/unet" || to == "unet/unet/imageio/atomicfile"
 	case from == "unet/unet/onnx":
 		return to == "unet/unet" || to == "unet/core" || to == "unet/unet/instance" || below(to, "unet/unet/imageio")
 	case from == "unet/cli":

@@ -1,0 +1,24 @@
+import ij.IJ;
+import ij.ImageJ;
+import ij.ImagePlus;
+import ij.measure.ResultsTable;
+import ij.plugin.frame.RoiManager;
+
+/** Opens an image in ImageJ, runs a macro on it, and says what the ROI Manager and the table hold. */
+public class RunMacro {
+    public static void main(String[] args) {
+        System.out.println("ImageJ " + IJ.getVersion() + ", Java " + System.getProperty("java.version"));
+        new ImageJ(ImageJ.NO_SHOW);
+        ImagePlus image = IJ.openImage(args[0]);
+        image.show();
+        String error = IJ.runMacroFile(args[1], args[2]);
+        RoiManager regions = RoiManager.getInstance();
+        ResultsTable table = ResultsTable.getResultsTable("Nuclei of " + image.getTitle());
+        if (regions == null || table == null) {
+            System.out.println("no regions or no table: " + error);
+            System.exit(1);
+        }
+        System.out.println(regions.getCount() + " regions and " + table.size() + " rows");
+        System.exit(0);
+    }
+}

@@ -1,0 +1,35 @@
+"""Runs the napari plugin in a real napari without a screen.
+
+    QT_QPA_PLATFORM=offscreen UNET_PROGRAM=unet python check_napari.py IMAGE NUCLEI LABELS.tif DIR
+"""
+
+import sys
+from pathlib import Path
+
+import napari
+import npe2
+import numpy as np
+import tifffile
+from napari_unet._files import read_labels
+from napari_unet._widget import UNetWidget
+
+image, nuclei, labels, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+print("napari", napari.__version__, "npe2", npe2.__version__, "numpy", np.__version__)
+manager = npe2.PluginManager.instance()
+manager.discover()
+assert "napari-unet" in manager, "napari does not find the plugin"
+assert list(manager.iter_compatible_readers(labels)), "no reader"
+assert np.array_equal(read_labels(labels), tifffile.imread(labels)), "the reader reads other labels than tifffile"
+viewer = napari.Viewer(show=False)
+pixels = tifffile.imread(image)
+viewer.add_image(pixels, name="field", rgb=pixels.ndim == 3)
+widget = UNetWidget(viewer)
+widget.segment()
+layer = viewer.layers["field nuclei"]
+assert layer.data.max() == nuclei, (layer.data.max(), nuclei, widget.status.text())
+layer.data[layer.data == 1] = 0  # a correction
+widget.save(folder)
+assert np.array_equal(tifffile.imread(Path(folder) / "field.labels.tif"), layer.data)
+assert np.array_equal(tifffile.imread(Path(folder) / "field.tif"), pixels)
+viewer.close()
+print(f"{nuclei} nuclei, as unet predict; corrections saved")

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"unet/unet/plugins"
+	"unet/unet/report"
+
+	"github.com/urfave/cli/v2"
+)
+
+func pluginsCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "plugins",
+		Usage: "write out what other programs need to call unet",
+		UsageText: "unet plugins list\n" +
+			"unet plugins install NAME [--into DIR]",
+		Description: "Small macros, scripts and modules for Fiji and ImageJ, QuPath, napari, CellProfiler,\n" +
+			"Nextflow, Snakemake, Galaxy, BILAYERS, Docker and Apptainer. They call this program\n" +
+			"and need no network.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "into", Usage: "`DIR` to write to", DefaultText: "unet-NAME"},
+		},
+		Action: pluginsAction,
+	}
+}
+
+func pluginsAction(c *cli.Context) error {
+	t := term(c)
+	args := c.Args().Slice()
+	switch {
+	case len(args) == 1 && args[0] == "list":
+		if t.json {
+			return t.writeJSON(plugins.List())
+		}
+		tab := &report.Table{Columns: []report.Column{{Name: "name"}, {Name: "for"}, {Name: "what"}}}
+		for _, p := range plugins.List() {
+			tab.Add(p.Name, p.For, p.Does)
+		}
+		return t.table(tab)
+	case len(args) == 2 && args[0] == "install":
+		return installPlugin(c, args[1])
+	}
+	return usagef("say `list`, or `install` and the name of a plugin")
+}
+
+func installPlugin(c *cli.Context, name string) error {
+	t := term(c)
+	p, ok := plugins.Find(name)
+	if !ok {
+		var names []string
+		for _, p := range plugins.List() {
+			names = append(names, p.Name)
+		}
+		return withHint(usagef("there is no plugin %q", name), "there are "+strings.Join(names, ", "))
+	}
+	dir := c.String("into")
+	if dir == "" {
+		dir = "unet-" + name
+	}
+	files, err := p.Install(filepath.Clean(dir))
+	if err != nil {
+		return err
+	}
+	if t.json {
+		return t.writeJSON(struct {
+			plugins.Plugin
+			Files []string `json:"files"`
+		}{p, files})
+	}
+	for _, f := range files {
+		t.printf("%s written\n", f)
+	}
+	t.printf("%s\n", fmt.Sprintf("%s: %s", p.For, p.Use))
+	return nil
+}

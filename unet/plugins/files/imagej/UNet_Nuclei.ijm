@@ -1,0 +1,84 @@
+// Nuclei by unet @VERSION@: active image -> ROI Manager and a table.
+//
+// Put this file into the folder "plugins" of Fiji or ImageJ and restart: the
+// menu Plugins has "UNet Nuclei". The program `unet` is looked for in the
+// folder of this file, then where the system looks for programs; another place
+// is given in the dialog and remembered. Nothing leaves this computer.
+//
+// Without a window: ImageJ -macro UNet_Nuclei.ijm "unet=/path/unet diameter=auto"
+// takes the active image and asks nothing.
+
+program = call("ij.Prefs.get", "unet.program", "unet");
+local = getDirectory("plugins") + "unet";
+if (program == "unet" && File.exists(local)) program = local;
+diameter = "auto";
+edge = false;
+options = getArgument();
+if (nImages == 0) exit("unet: open an image first");
+
+if (options == "") {
+    Dialog.create("UNet Nuclei");
+    Dialog.addString("Program", program, 40);
+    Dialog.addString("Diameter (auto, native, or pixels)", diameter);
+    Dialog.addCheckbox("Drop nuclei at the edge", edge);
+    Dialog.show();
+    program = Dialog.getString();
+    diameter = Dialog.getString();
+    edge = Dialog.getCheckbox();
+    call("ij.Prefs.set", "unet.program", program);
+} else {
+    program = valueOf(options, "unet", program);
+    diameter = valueOf(options, "diameter", diameter);
+    word = valueOf(options, "edge", "keep");
+    if (word == "drop") edge = true;
+}
+
+// The image goes to a file of its own: it may have been edited, or be one of
+// several slices.
+folder = getDirectory("temp") + "unet-" + floor(getTime()) + File.separator;
+File.makeDirectory(folder);
+image = getTitle();
+file = folder + "image.tif";
+id = getImageID();
+selected = selectionType();
+run("Select None");
+if (nSlices > 1) {
+    setBatchMode(true);
+    run("Duplicate...", "title=unet-slice");
+    saveAs("Tiff", file);
+    close();
+    selectImage(id);
+    setBatchMode(false);
+} else {
+    run("Duplicate...", "title=unet-slice");
+    saveAs("Tiff", file);
+    close();
+    selectImage(id);
+}
+if (selected != -1) run("Restore Selection");
+
+out = folder + "out";
+if (edge)
+    said = exec(program, "predict", file, "--out", out, "--format", "roi,csv", "--diameter", diameter, "--quiet", "--remove-edge");
+else
+    said = exec(program, "predict", file, "--out", out, "--format", "roi,csv", "--diameter", diameter, "--quiet");
+rois = out + File.separator + "image.rois.zip";
+table = out + File.separator + "image.nuclei.csv";
+if (!File.exists(table)) exit("unet failed (" + program + "): " + said);
+if (File.exists(rois)) {
+    roiManager("reset");
+    roiManager("open", rois);
+    if (options == "") roiManager("show all");
+}
+Table.open(table);
+Table.rename("image.nuclei.csv", "Nuclei of " + image);
+print("unet: " + roiManager("count") + " nuclei in " + image);
+File.delete(file);
+
+// valueOf is the value of key in "a=1 b=2".
+function valueOf(text, key, missing) {
+    parts = split(text, " ");
+    for (i = 0; i < parts.length; i++)
+        if (startsWith(parts[i], key + "=")) return substring(parts[i], lengthOf(key) + 1);
+    return missing;
+}
