@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"unet/unet/formats"
@@ -24,7 +27,8 @@ func convertCommand() *cli.Command {
 		Description: "Formats go by extension: .tif and .png label images, .zip ImageJ regions (.roi is\n" +
 			"read only), .geojson GeoJSON (QuPath), .json COCO (GeoJSON is recognised on\n" +
 			"reading), .csv run lengths (Kaggle). Regions and run lengths do not say how large\n" +
-			"the image is: give --size or --image. Several INs become one COCO file or\n" +
+			"the image is: give --size or --image. Of QuPath's cells the nucleus counts, and\n" +
+			"regions that hold detections are no nuclei. Several INs become one COCO file or\n" +
 			"run-length table; a COCO file or table of several images becomes label images in\n" +
 			"OUT if that is a folder, or --name chooses one. Where nuclei overlap, the earlier\n" +
 			"keeps the pixel.",
@@ -33,6 +37,7 @@ func convertCommand() *cli.Command {
 			&cli.StringFlag{Name: "image", Usage: "`FILE` of the image, for its size"},
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the image in a COCO file or run-length table"},
 			&cli.StringFlag{Name: "page", Value: "all", Usage: "`PAGE` of a label file, from 0"},
+			&cli.IntFlag{Name: "z", Value: -1, Usage: "`SLICE` of a stack, from 0, of a label file or of regions", DefaultText: "the only one"},
 			pixelSizeFlag(""),
 		},
 		Action: convert,
@@ -54,7 +59,7 @@ func convert(c *cli.Context) error {
 	}
 	args := c.Args().Slice()
 	out, ins := args[len(args)-1], args[:len(args)-1]
-	r := &reader{t: t, name: c.String("name")}
+	r := &reader{t: t, name: c.String("name"), z: max(c.Int("z"), -1)}
 	var err error
 	if r.pixelSize, err = pixelSize(c); err != nil {
 		return err
@@ -64,6 +69,11 @@ func convert(c *cli.Context) error {
 	}
 	if r.page.Page, err = segment.ParseSelection(c.String("page"), false); err != nil {
 		return usagef("--page %s: %v", c.String("page"), err)
+	}
+	if r.z >= 0 {
+		if r.page.Z, err = segment.ParseSelection(strconv.Itoa(r.z), false); err != nil {
+			return usagef("--z %d: %v", r.z, err)
+		}
 	}
 	st, err := os.Stat(out)
 	folder := err == nil && st.IsDir() || strings.HasSuffix(out, "/") || strings.HasSuffix(out, string(filepath.Separator))
@@ -165,6 +175,9 @@ func convert(c *cli.Context) error {
 
 // nucleiFormat is the format that a file name stands for.
 func nucleiFormat(name string) (string, error) {
+	if strings.HasSuffix(strings.ToLower(name), ".geojson.gz") {
+		return segment.GeoJSON, nil
+	}
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".tif", ".tiff", ".png":
 		return segment.Labels, nil
@@ -209,6 +222,7 @@ type reader struct {
 	w, h      int
 	name      string // of the image wanted, "" for all
 	page      segment.Choice
+	z         int // slice of a stack, -1 for the only one
 	pixelSize imageio.PixelSize
 	overlap   int
 }
@@ -236,24 +250,14 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		return err
 	}
 	defer f.Close()
-	if format == segment.ROI {
-		st, err := f.Stat()
-		if err != nil {
-			return err
-		}
-		if r.w == 0 {
-			return withHint(usagef("%s does not say how large the image is", in), "add --size WxH or --image FILE")
-		}
-		l, overlap, err := formats.ReadROI(f, st.Size(), r.w, r.h)
-		if err != nil {
-			return inputf("is it the file you meant, and whole?", "%s: %w", in, err)
-		}
-		r.overlaps(in, name, overlap)
-		return put(labelled{name, l, r.pixelSize})
-	}
 	list, err := readEncoded(f, format)
 	if err != nil {
 		return inputf("is it the file you meant, and whole?", "%s: %w", in, err)
+	}
+	for i := range list {
+		if err := list[i].Slice(r.z); err != nil {
+			return withHint(usagef("%s: %v", in, err), "choose a slice with --z, from 0")
+		}
 	}
 	if r.name != "" {
 		i := slices.IndexFunc(list, func(e formats.Encoded) bool { return e.Name == r.name })
@@ -270,11 +274,11 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		if w == 0 && e.W == 0 {
 			return withHint(usagef("%s does not say how large the image is", in), "add --size WxH or --image FILE")
 		}
-		l, overlap, err := e.Labels(w, h)
+		l, lost, err := e.Labels(w, h)
 		if err != nil {
 			return inputf("is it the file you meant, and whole?", "%s: %w", in, err)
 		}
-		r.overlaps(in, e.Name, overlap)
+		r.tell(in, &e, lost)
 		if err := put(labelled{e.Name, l, r.pixelSize}); err != nil {
 			return err
 		}
@@ -282,33 +286,57 @@ func (r *reader) read(in string, put func(labelled) error) error {
 	return nil
 }
 
-func (r *reader) overlaps(in, name string, n int) {
-	r.overlap += n
-	if n > 0 {
-		r.t.warnf("%s, image %s: nuclei overlap in %s; the earlier keeps each", in, name, plural(n, "pixel", "pixels"))
+// tell says what of a file is not in the result.
+func (r *reader) tell(in string, e *formats.Encoded, lost formats.Lost) {
+	r.overlap += lost.Overlap
+	for _, n := range e.Notes {
+		r.t.notef("%s: %s", in, n)
+	}
+	if lost.Overlap > 0 {
+		r.t.warnf("%s, image %s: nuclei overlap in %s; the earlier keeps each", in, e.Name, plural(lost.Overlap, "pixel", "pixels"))
+	}
+	if lost.Outside > 0 {
+		r.t.warnf("%s, image %s: %s outside the image and left out; is it the right image?", in, e.Name, plural(lost.Outside, "nucleus lies", "nuclei lie"))
+	}
+	if lost.Hidden > 0 {
+		r.t.warnf("%s, image %s: %s wholly under others or smaller than a pixel and left out", in, e.Name, plural(lost.Hidden, "nucleus lies", "nuclei lie"))
 	}
 }
 
-// readEncoded reads JSON or a table; .json may hold COCO or GeoJSON.
+// readEncoded reads regions, JSON or a table. .json may hold COCO or GeoJSON, and
+// .zip regions or GeoJSON.
 func readEncoded(f *os.File, format string) ([]formats.Encoded, error) {
 	if format == segment.RLE {
 		return formats.ReadRLE(f)
 	}
-	list, err := []formats.Encoded(nil), error(nil)
-	if format == segment.COCO {
-		if list, err = formats.ReadCOCO(f); err == nil {
-			return list, nil
-		}
-		if _, serr := f.Seek(0, io.SeekStart); serr != nil {
-			return nil, serr
-		}
-	}
-	e, gerr := formats.ReadGeoJSON(f)
-	if gerr != nil {
+	var first error
+	switch format {
+	case segment.ROI:
+		st, err := f.Stat()
 		if err != nil {
 			return nil, err
 		}
-		return nil, gerr
+		e, err := formats.ReadROI(f, st.Size())
+		if err == nil {
+			return []formats.Encoded{*e}, nil
+		}
+		if !errors.Is(err, formats.ErrNoROI) {
+			return nil, err
+		}
+		first = err
+	case segment.COCO:
+		list, err := formats.ReadCOCO(f)
+		if err == nil {
+			return list, nil
+		}
+		first = err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	e, err := formats.ReadGeoJSON(f)
+	if err != nil {
+		return nil, cmp.Or(first, err)
 	}
 	return []formats.Encoded{*e}, nil
 }

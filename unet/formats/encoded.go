@@ -15,10 +15,12 @@ const (
 	maxInput     = 1 << 30 // bytes read from one file
 	maxPixels    = 1 << 28 // pixels of a label image made from a file
 	maxCrossings = 1 << 28 // rows crossed by all polygons of one image
+	maxSlice     = 1 << 20 // of a stack
 	maxOverlap   = 16      // how many times over nuclei may cover an image
 )
 
-// Encoded is one image's nuclei as read from a table or JSON file.
+// Encoded is one image's nuclei as read from a table, an archive of regions or a
+// JSON file.
 type Encoded struct {
 	// Name is the image's name in the file.
 	Name string
@@ -26,7 +28,9 @@ type Encoded struct {
 	W, H int
 	// Usage is the column of that name in Kaggle's solution files
 	// ("Public", "Private", "Ignored"), else "".
-	Usage   string
+	Usage string
+	// Notes say what of the file is no nucleus.
+	Notes   []string
 	objects []object
 }
 
@@ -35,30 +39,95 @@ type Encoded struct {
 type object struct {
 	pairs    []int
 	polygons [][][]instance.Point
+	slice    int // of a stack, from 1; 0 for all of them
 }
 
 // Len is the number of nuclei.
 func (e *Encoded) Len() int { return len(e.objects) }
 
+// note adds a note about n things, if there are any.
+func (e *Encoded) note(n int, one, many string) {
+	switch n {
+	case 0:
+	case 1:
+		e.Notes = append(e.Notes, "1 "+one)
+	default:
+		e.Notes = append(e.Notes, fmt.Sprintf("%d %s", n, many))
+	}
+}
+
+// SliceError says that nuclei lie on several slices of a stack, and none or
+// another was chosen.
+type SliceError struct {
+	Slices []int // from 0
+	Chosen int   // -1 for none
+}
+
+func (e *SliceError) Error() string {
+	list := fmt.Sprint(e.Slices[0])
+	if n := len(e.Slices); n > 1 {
+		list = fmt.Sprintf("%d to %d", e.Slices[0], e.Slices[n-1])
+	}
+	if e.Chosen >= 0 {
+		return fmt.Sprintf("there is nothing on slice %d; its nuclei lie on slices %s", e.Chosen, list)
+	}
+	return fmt.Sprintf("its nuclei lie on %d slices of a stack, %s", len(e.Slices), list)
+}
+
+// Hint says what to do about it.
+func (e *SliceError) Hint() string { return "choose a slice with --z, from 0" }
+
+// Slice keeps the nuclei of slice z, from 0, and those that belong to all. With
+// z below 0 it fails if they lie on several.
+func (e *Encoded) Slice(z int) error {
+	var on []int
+	for _, o := range e.objects {
+		if o.slice > 0 && !slices.Contains(on, o.slice-1) {
+			on = append(on, o.slice-1)
+		}
+	}
+	slices.Sort(on)
+	switch {
+	case z < 0 && len(on) > 1, z >= 0 && len(on) > 0 && !slices.Contains(on, z):
+		return &SliceError{Slices: on, Chosen: max(z, -1)}
+	case z >= 0:
+		e.objects = slices.DeleteFunc(e.objects, func(o object) bool { return o.slice > 0 && o.slice != z+1 })
+	}
+	return nil
+}
+
+// Lost counts what drawing nuclei could not show.
+type Lost struct {
+	// Overlap is the pixels of nuclei that earlier ones kept.
+	Overlap int
+	// Outside is the nuclei that lie outside the image.
+	Outside int
+	// Hidden is the nuclei that lie wholly under earlier ones, or are smaller
+	// than a pixel.
+	Hidden int
+}
+
 // Labels draws the nuclei, numbered from 1 in the order of the file, into an
 // image of w x h pixels; 0 x 0 means the size the file gives. Where nuclei
-// overlap the earlier keeps the pixel; overlap is the number of pixels lost.
-func (e *Encoded) Labels(w, h int) (l *imageio.Labels, overlap int, err error) {
+// overlap the earlier keeps the pixel.
+func (e *Encoded) Labels(w, h int) (*imageio.Labels, Lost, error) {
 	if w == 0 && h == 0 {
 		w, h = e.W, e.H
 	}
 	if w <= 0 || h <= 0 {
-		return nil, 0, fmt.Errorf("image %q: its size is not known; give the image or a label image of its size", e.Name)
+		return nil, Lost{}, fmt.Errorf("image %q: its size is not known; give the image or a label image of its size", e.Name)
 	}
 	if e.W > 0 && e.H > 0 && (e.W != w || e.H != h) {
-		return nil, 0, fmt.Errorf("image %q: outlined on %d x %d pixels, but the image has %d x %d", e.Name, e.W, e.H, w, h)
+		return nil, Lost{}, fmt.Errorf("image %q: outlined on %d x %d pixels, but the image has %d x %d", e.Name, e.W, e.H, w, h)
 	}
 	if w > maxPixels/h {
-		return nil, 0, fmt.Errorf("image %q: %d x %d pixels are more than the limit of %d", e.Name, w, h, maxPixels)
+		return nil, Lost{}, fmt.Errorf("image %q: %d x %d pixels are more than the limit of %d", e.Name, w, h, maxPixels)
 	}
 	c := newCanvas(w, h)
+	var lost Lost
 	for i, o := range e.objects {
 		id := uint32(i + 1)
+		before := c.given
 		err := c.fillPairs(id, o.pairs)
 		for _, p := range o.polygons {
 			if err == nil {
@@ -66,10 +135,34 @@ func (e *Encoded) Labels(w, h int) (l *imageio.Labels, overlap int, err error) {
 			}
 		}
 		if err != nil {
-			return nil, 0, fmt.Errorf("image %q, nucleus %d: %w", e.Name, id, err)
+			return nil, Lost{}, fmt.Errorf("image %q, nucleus %d: %w", e.Name, id, err)
+		}
+		if c.given == before {
+			if o.outside(w, h) {
+				lost.Outside++
+			} else {
+				lost.Hidden++
+			}
 		}
 	}
-	return c.l, c.overlap, nil
+	lost.Overlap = c.overlap
+	return c.l, lost, nil
+}
+
+// outside reports whether all points of a shape lie outside of an image.
+func (o *object) outside(w, h int) bool {
+	if len(o.polygons) == 0 {
+		return false
+	}
+	x0, y0, x1, y1 := math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)
+	for _, p := range o.polygons {
+		for _, ring := range p {
+			for _, q := range ring {
+				x0, y0, x1, y1 = min(x0, q.X), min(y0, q.Y), max(x1, q.X), max(y1, q.Y)
+			}
+		}
+	}
+	return x1 <= 0 || y1 <= 0 || x0 >= float64(w) || y0 >= float64(h)
 }
 
 // canvas is a label image under construction from shapes. The earlier of two
@@ -78,6 +171,8 @@ type canvas struct {
 	l *imageio.Labels
 	// overlap counts the pixels refused to later nuclei.
 	overlap int
+	// given counts the pixels that nuclei got.
+	given int
 	// drawn counts all pixels given to nuclei, once more for every time.
 	drawn int
 	// crossings counts the rows crossed by edges of polygons.
@@ -99,6 +194,7 @@ func (c *canvas) put(i int, id uint32) {
 	c.drawn++
 	if v := c.l.ID[i]; v == 0 {
 		c.l.ID[i] = id
+		c.given++
 	} else if v != id {
 		c.overlap++
 	}

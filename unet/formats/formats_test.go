@@ -49,32 +49,36 @@ func compact(l *imageio.Labels) *imageio.Labels {
 type format struct {
 	name  string
 	write func(*bytes.Buffer) Writer
-	read  func([]byte, int, int) (*imageio.Labels, int, error)
+	read  func([]byte, int, int) (*imageio.Labels, Lost, error)
 }
 
 var codecs = []format{
-	{"roi", func(b *bytes.Buffer) Writer { return NewROI(b) }, func(b []byte, w, h int) (*imageio.Labels, int, error) {
-		return ReadROI(bytes.NewReader(b), int64(len(b)), w, h)
-	}},
-	{"geojson", func(b *bytes.Buffer) Writer { return NewGeoJSON(b) }, func(b []byte, w, h int) (*imageio.Labels, int, error) {
-		e, err := ReadGeoJSON(bytes.NewReader(b))
+	{"roi", func(b *bytes.Buffer) Writer { return NewROI(b) }, func(b []byte, w, h int) (*imageio.Labels, Lost, error) {
+		e, err := ReadROI(bytes.NewReader(b), int64(len(b)))
 		if err != nil {
-			return nil, 0, err
+			return nil, Lost{}, err
 		}
 		return e.Labels(w, h)
 	}},
-	{"coco", func(b *bytes.Buffer) Writer { return NewCOCO(b) }, func(b []byte, w, h int) (*imageio.Labels, int, error) {
+	{"geojson", func(b *bytes.Buffer) Writer { return NewGeoJSON(b) }, func(b []byte, w, h int) (*imageio.Labels, Lost, error) {
+		e, err := ReadGeoJSON(bytes.NewReader(b))
+		if err != nil {
+			return nil, Lost{}, err
+		}
+		return e.Labels(w, h)
+	}},
+	{"coco", func(b *bytes.Buffer) Writer { return NewCOCO(b) }, func(b []byte, w, h int) (*imageio.Labels, Lost, error) {
 		return single(ReadCOCO(bytes.NewReader(b)))(w, h)
 	}},
-	{"rle", func(b *bytes.Buffer) Writer { return NewRLE(b) }, func(b []byte, w, h int) (*imageio.Labels, int, error) {
+	{"rle", func(b *bytes.Buffer) Writer { return NewRLE(b) }, func(b []byte, w, h int) (*imageio.Labels, Lost, error) {
 		return single(ReadRLE(bytes.NewReader(b)))(w, h)
 	}},
 }
 
-func single(e []Encoded, err error) func(w, h int) (*imageio.Labels, int, error) {
-	return func(w, h int) (*imageio.Labels, int, error) {
+func single(e []Encoded, err error) func(w, h int) (*imageio.Labels, Lost, error) {
+	return func(w, h int) (*imageio.Labels, Lost, error) {
 		if err != nil {
-			return nil, 0, err
+			return nil, Lost{}, err
 		}
 		if len(e) != 1 {
 			panic("want one image")
@@ -93,12 +97,12 @@ func TestFormatsReadBackWhatTheyWrite(t *testing.T) {
 				if err := WriteAll(f.write(&b), Source{Name: "a", W: l.W, H: l.H}, instance.Measure(l, nil)); err != nil {
 					t.Fatal(err)
 				}
-				got, overlap, err := f.read(b.Bytes(), l.W, l.H)
+				got, lost, err := f.read(b.Bytes(), l.W, l.H)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff(compact(l), got); diff != "" || overlap != 0 {
-					t.Fatalf("overlap %d (-written +read)\n%s", overlap, diff)
+				if diff := cmp.Diff(compact(l), got); diff != "" || lost != (Lost{}) {
+					t.Fatalf("lost %+v (-written +read)\n%s", lost, diff)
 				}
 			}
 		})
@@ -231,9 +235,9 @@ func TestOverlappingPolygonsAreBounded(t *testing.T) {
 		t.Errorf("one nucleus of many equal parts: error %v", err)
 	}
 	e.objects = e.objects[:3]
-	l, overlap, err := e.Labels(9, 9)
-	if err != nil || overlap != 2*81 || l.Max() != 1 {
-		t.Errorf("overlap %d, largest %d, %v; want 162 pixels lost to the first", overlap, l.Max(), err)
+	l, lost, err := e.Labels(9, 9)
+	if err != nil || lost != (Lost{Overlap: 2 * 81, Hidden: 2}) || l.Max() != 1 {
+		t.Errorf("lost %+v, largest %d, %v; want 162 pixels lost to the first", lost, l.Max(), err)
 	}
 }
 
@@ -329,7 +333,11 @@ func TestROIKinds(t *testing.T) {
 	copy(b, "Iout")
 	b[roiAtType] = roiOval
 	b[roiAtBounds+1], b[roiAtBounds+3], b[roiAtBounds+5], b[roiAtBounds+7] = 5, 3, 25, 43
-	l, _, err := ReadROI(bytes.NewReader(b), int64(len(b)), 50, 30)
+	e, err := ReadROI(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, _, err := e.Labels(50, 30)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +346,7 @@ func TestROIKinds(t *testing.T) {
 		t.Errorf("oval drawn as %+v", n)
 	}
 	b[roiAtType] = 3 // line
-	if _, _, err := ReadROI(bytes.NewReader(b), int64(len(b)), 50, 30); err == nil || !strings.Contains(err.Error(), "encloses no area") {
+	if _, err := ReadROI(bytes.NewReader(b), int64(len(b))); err == nil || !strings.Contains(err.Error(), "encloses no area") {
 		t.Errorf("line region: %v", err)
 	}
 }

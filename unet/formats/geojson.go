@@ -2,9 +2,7 @@ package formats
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -63,16 +61,16 @@ func (g *geoJSON) Write(n *instance.Nucleus) error {
 	b = strconv.AppendUint(b, uint64(n.ID), 10)
 	b = append(b, `","classification":{"name":"Nucleus","color":[255,0,0]},"measurements":{`...)
 	number := func(name string, v float64) {
+		// JSON has no NaN, and QuPath takes no null; such an intensity comes
+		// from the image.
+		if v-v != 0 {
+			return
+		}
 		if b[len(b)-1] != '{' {
 			b = append(b, ',')
 		}
 		key, _ := json.Marshal(name)
 		b = append(append(b, key...), ':')
-		// JSON has no NaN; such an intensity comes from the image.
-		if v-v != 0 {
-			b = append(b, "null"...)
-			return
-		}
 		b = strconv.AppendFloat(b, v, 'g', 10, 64)
 	}
 	if n.Confidence > 0 {
@@ -141,89 +139,4 @@ func appendRing(b []byte, ring []instance.Point) []byte {
 		b = append(b, ']')
 	}
 	return append(b, ']')
-}
-
-// feature is what is read of a GeoJSON object.
-type feature struct {
-	Type     string    `json:"type"`
-	Features []feature `json:"features"`
-	Geometry *geometry `json:"geometry"`
-}
-
-type geometry struct {
-	Type        string          `json:"type"`
-	Coordinates json.RawMessage `json:"coordinates"`
-}
-
-// ReadGeoJSON reads the polygons of a GeoJSON file: a FeatureCollection, an
-// array of features or a single one, as QuPath and others export. Every
-// feature is one nucleus. Features that enclose no area are an error, as are
-// files above 1 GiB. The result has no name and no size.
-func ReadGeoJSON(r io.Reader) (*Encoded, error) {
-	data, err := io.ReadAll(limited(r))
-	if err != nil {
-		return nil, fmt.Errorf("GeoJSON: %w", err)
-	}
-	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
-	var top feature
-	if len(data) > 0 && data[0] == '[' {
-		err = json.Unmarshal(data, &top.Features)
-	} else {
-		err = json.Unmarshal(data, &top)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("GeoJSON: %w", err)
-	}
-	features := top.Features
-	switch {
-	case top.Type == "Feature":
-		features = []feature{top}
-	case top.Type != "" && top.Type != "FeatureCollection":
-		return nil, fmt.Errorf("GeoJSON: a %q at the top; want a FeatureCollection", top.Type)
-	case top.Type == "" && features == nil:
-		return nil, errors.New("GeoJSON: no features in it")
-	}
-	e := &Encoded{}
-	for i, f := range features {
-		polygons, err := f.Geometry.polygons()
-		if err != nil {
-			return nil, fmt.Errorf("GeoJSON, feature %d: %w", i+1, err)
-		}
-		e.objects = append(e.objects, object{polygons: polygons})
-	}
-	return e, nil
-}
-
-func (g *geometry) polygons() ([][][]instance.Point, error) {
-	if g == nil {
-		return nil, errors.New("it has no geometry")
-	}
-	var numbers [][][][]float64
-	var err error
-	switch g.Type {
-	case "Polygon":
-		numbers = make([][][][]float64, 1)
-		err = json.Unmarshal(g.Coordinates, &numbers[0])
-	case "MultiPolygon":
-		err = json.Unmarshal(g.Coordinates, &numbers)
-	default:
-		return nil, fmt.Errorf("its geometry is a %q; only Polygon and MultiPolygon outline nuclei", g.Type)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("its coordinates: %w", err)
-	}
-	out := make([][][]instance.Point, len(numbers))
-	for i, p := range numbers {
-		for _, r := range p {
-			ring := make([]instance.Point, len(r))
-			for k, xy := range r {
-				if len(xy) < 2 {
-					return nil, errors.New("a position has fewer than two numbers")
-				}
-				ring[k] = instance.Point{X: xy[0], Y: xy[1]}
-			}
-			out[i] = append(out[i], ring)
-		}
-	}
-	return out, nil
 }

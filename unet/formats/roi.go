@@ -8,10 +8,10 @@ import (
 	"io"
 	"math"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf16"
 
-	"unet/unet/imageio"
 	"unet/unet/instance"
 )
 
@@ -36,10 +36,13 @@ const (
 	roiAtHeader2   = 60
 	roiSubpixel    = 128
 	roiAtName      = 16 // in the second header: offset and length
+	roiAtSlice     = 8  // in the second header
 	roiHeader2Size = 64
 
 	shapeMove  = 0
 	shapeLine  = 1
+	shapeQuad  = 2 // as many further points as the number says
+	shapeCubic = 3
 	shapeClose = 4
 
 	// ImageJ stores bounds in 16 bits and takes values whose signed form
@@ -144,52 +147,55 @@ func encodeROI(n *instance.Nucleus, name string) []byte {
 	return b
 }
 
-// ReadROI draws the regions of an ImageJ ROI archive of size bytes, or of a
-// single .roi file, into a label image of w x h pixels, numbered from 1 in the
-// order of the archive. Read are polygon, freehand, traced, composite,
-// rectangle and oval regions; other kinds (lines, points, text) enclose no
-// pixels and are an error. overlap is the number of pixels of later regions
-// that earlier ones kept. Limits: 64 MiB per region, 4 million regions.
-func ReadROI(r io.ReaderAt, size int64, w, h int) (l *imageio.Labels, overlap int, err error) {
-	if w <= 0 || h <= 0 || w > maxPixels/h {
-		return nil, 0, fmt.Errorf("ROI archive: cannot draw into %d x %d pixels (limit %d in all)", w, h, maxPixels)
-	}
-	c := newCanvas(w, h)
+// ReadROI reads the regions of an ImageJ ROI archive of size bytes, or of a
+// single .roi file, in the order of the archive. Read are polygon, freehand,
+// traced, composite, rectangle and oval regions; other kinds (lines, points,
+// text) enclose no pixels and are an error. What macOS adds to archives is
+// passed over. Limits: 64 MiB per region, 4 million regions. The result has no
+// name and no size.
+func ReadROI(r io.ReaderAt, size int64) (*Encoded, error) {
+	e := &Encoded{}
 	head := make([]byte, 4)
 	if _, err := r.ReadAt(head, 0); err == nil && string(head) == "Iout" {
 		data, err := io.ReadAll(io.LimitReader(io.NewSectionReader(r, 0, size), roiMaxFile))
 		if err == nil {
-			err = c.drawROI(1, data)
+			err = e.addROI(data)
 		}
 		if err != nil {
-			return nil, 0, fmt.Errorf("ROI file: %w", err)
+			return nil, fmt.Errorf("ROI file: %w", err)
 		}
-		return c.l, c.overlap, nil
+		return e, nil
 	}
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return nil, 0, fmt.Errorf("ROI archive: %w", err)
+		return nil, fmt.Errorf("ROI archive: %w", err)
 	}
 	if len(z.File) > roiMaxFiles {
-		return nil, 0, fmt.Errorf("ROI archive: %d entries, more than the limit of %d", len(z.File), roiMaxFiles)
+		return nil, fmt.Errorf("ROI archive: %d entries, more than the limit of %d", len(z.File), roiMaxFiles)
 	}
-	id := uint32(0)
+	others := 0
 	for _, f := range z.File {
-		if !strings.EqualFold(path.Ext(f.Name), ".roi") {
+		if macOS(f.Name) || strings.HasSuffix(f.Name, "/") {
 			continue
 		}
-		id++
-		if err := c.drawEntry(id, f); err != nil {
-			return nil, 0, fmt.Errorf("ROI archive, %q: %w", f.Name, err)
+		if !strings.EqualFold(path.Ext(f.Name), ".roi") {
+			others++
+			continue
+		}
+		if err := e.addEntry(f); err != nil {
+			return nil, fmt.Errorf("ROI archive, %q: %w", f.Name, err)
 		}
 	}
-	if id == 0 && len(z.File) > 0 {
-		return nil, 0, errors.New("ROI archive: no .roi file in it")
+	if len(e.objects) == 0 && others > 0 {
+		return nil, ErrNoROI
 	}
-	return c.l, c.overlap, nil
+	return e, nil
 }
 
-func (c *canvas) drawEntry(id uint32, f *zip.File) error {
+// ErrNoROI says that an archive holds other files than regions.
+var ErrNoROI = errors.New("ROI archive: no .roi file in it")
+
+func (e *Encoded) addEntry(f *zip.File) error {
 	if f.UncompressedSize64 > roiMaxFile {
 		return fmt.Errorf("%d bytes, more than the limit of %d", f.UncompressedSize64, roiMaxFile)
 	}
@@ -202,15 +208,36 @@ func (c *canvas) drawEntry(id uint32, f *zip.File) error {
 	if err != nil {
 		return err
 	}
-	return c.drawROI(id, data)
+	return e.addROI(data)
+}
+
+// addROI adds the region of a .roi file. Regions of hyperstacks name a slice in
+// the second header, those of other stacks a position, both from 1; 0 is all.
+func (e *Encoded) addROI(b []byte) error {
+	rings, err := roiRings(b)
+	if err != nil {
+		return err
+	}
+	be := binary.BigEndian
+	z := int(be.Uint32(b[roiAtPosition:]))
+	if at := int64(be.Uint32(b[roiAtHeader2:])); at >= roiHeader && at+roiAtSlice+4 <= int64(len(b)) {
+		if slice := int(be.Uint32(b[at+roiAtSlice:])); slice > 0 {
+			z = slice
+		}
+	}
+	if z < 0 || z > maxSlice {
+		z = 0
+	}
+	e.objects = append(e.objects, object{polygons: [][][]instance.Point{rings}, slice: z})
+	return nil
 }
 
 var errShortROI = errors.New("the region ends too early")
 
-// drawROI draws one .roi file.
-func (c *canvas) drawROI(id uint32, b []byte) error {
+// roiRings returns the outline of a .roi file.
+func roiRings(b []byte) ([][]instance.Point, error) {
 	if len(b) < roiHeader || string(b[:4]) != "Iout" {
-		return errors.New("not an ImageJ region")
+		return nil, errors.New("not an ImageJ region")
 	}
 	be := binary.BigEndian
 	var box [4]float64 // top, left, bottom, right
@@ -224,18 +251,14 @@ func (c *canvas) drawROI(id uint32, b []byte) error {
 	top, left, bottom, right := box[0], box[1], box[2], box[3]
 	if n := int(be.Uint32(b[roiAtShape:])); n > 0 {
 		if n > (len(b)-roiHeader)/4 {
-			return errShortROI
+			return nil, errShortROI
 		}
-		rings, err := shapeRings(b[roiHeader:][:4*n])
-		if err != nil {
-			return err
-		}
-		return c.fillPolygon(id, rings)
+		return shapeRings(b[roiHeader:][:4*n])
 	}
 	subpixel := be.Uint16(b[roiAtOptions:])&roiSubpixel != 0
 	switch kind := b[roiAtType]; kind {
 	case roiRect:
-		return c.fillPolygon(id, [][]instance.Point{{{X: left, Y: top}, {X: right, Y: top}, {X: right, Y: bottom}, {X: left, Y: bottom}}})
+		return [][]instance.Point{{{X: left, Y: top}, {X: right, Y: top}, {X: right, Y: bottom}, {X: left, Y: bottom}}}, nil
 	case roiOval:
 		// A polygon of the ellipse's chords would lose pixels; 720
 		// corners err by less than a thousandth of its radius.
@@ -244,7 +267,7 @@ func (c *canvas) drawROI(id uint32, b []byte) error {
 			s, co := math.Sincos(2 * math.Pi * float64(i) / float64(len(ring)))
 			ring[i] = instance.Point{X: (left+right)/2 + (right-left)/2*co, Y: (top+bottom)/2 + (bottom-top)/2*s}
 		}
-		return c.fillPolygon(id, [][]instance.Point{ring})
+		return [][]instance.Point{ring}, nil
 	case roiPolygon, roiFreehand, roiTraced:
 		n := int(be.Uint16(b[roiAtN:]))
 		if n == 0 {
@@ -255,7 +278,7 @@ func (c *canvas) drawROI(id uint32, b []byte) error {
 			need = 12
 		}
 		if n > (len(b)-roiHeader)/need {
-			return errShortROI
+			return nil, errShortROI
 		}
 		xs, ys := b[roiHeader:], b[roiHeader+2*n:]
 		ring := make([]instance.Point, n)
@@ -268,9 +291,9 @@ func (c *canvas) drawROI(id uint32, b []byte) error {
 				ring[i] = instance.Point{X: float64(math.Float32frombits(be.Uint32(xs[4*i:]))), Y: float64(math.Float32frombits(be.Uint32(ys[4*i:])))}
 			}
 		}
-		return c.fillPolygon(id, [][]instance.Point{ring})
+		return [][]instance.Point{ring}, nil
 	default:
-		return fmt.Errorf("region of kind %d encloses no area; save areas only (polygon, freehand, traced, rectangle, oval, composite)", kind)
+		return nil, fmt.Errorf("region of kind %d encloses no area; save areas only (polygon, freehand, traced, rectangle, oval, composite)", kind)
 	}
 }
 
@@ -279,6 +302,7 @@ func (c *canvas) drawROI(id uint32, b []byte) error {
 func shapeRings(b []byte) ([][]instance.Point, error) {
 	var rings [][]instance.Point
 	at := func(i int) float64 { return float64(math.Float32frombits(binary.BigEndian.Uint32(b[4*i:]))) }
+	point := func(i int) instance.Point { return instance.Point{X: at(i), Y: at(i + 1)} }
 	n := len(b) / 4
 	for i := 0; i < n; {
 		switch kind := at(i); kind {
@@ -292,11 +316,44 @@ func shapeRings(b []byte) ([][]instance.Point, error) {
 			last := len(rings) - 1
 			rings[last] = append(rings[last], instance.Point{X: at(i + 1), Y: at(i + 2)})
 			i += 3
+		case shapeQuad, shapeCubic:
+			controls := int(kind)
+			if i+1+2*controls > n {
+				return nil, errShortROI
+			}
+			if len(rings) == 0 || len(rings[len(rings)-1]) == 0 {
+				return nil, errors.New("a curve begins nowhere")
+			}
+			ring := &rings[len(rings)-1]
+			curve := []instance.Point{(*ring)[len(*ring)-1]}
+			for k := range controls {
+				curve = append(curve, point(i+1+2*k))
+			}
+			*ring = append(*ring, flatten(curve)...)
+			i += 1 + 2*controls
 		case shapeClose:
 			i++
 		default:
-			return nil, fmt.Errorf("path segment of kind %v; only straight ones are read", kind)
+			return nil, fmt.Errorf("path segment of kind %v", kind)
 		}
 	}
 	return rings, nil
+}
+
+// flatten returns points along a Bézier curve, without the first (de Casteljau).
+func flatten(curve []instance.Point) []instance.Point {
+	const steps = 16
+	var out []instance.Point
+	for i := 1; i <= steps; i++ {
+		t := float64(i) / steps
+		p := slices.Clone(curve)
+		for n := len(p) - 1; n > 0; n-- {
+			for k := range n {
+				p[k].X += t * (p[k+1].X - p[k].X)
+				p[k].Y += t * (p[k+1].Y - p[k].Y)
+			}
+		}
+		out = append(out, p[0])
+	}
+	return out
 }
