@@ -36,6 +36,8 @@ func TestSegmentCountsAsPredict(t *testing.T) {
 		images[fmt.Sprintf("%d.png", i)] = discs(200, 190, list...)
 	}
 	images["none.png"] = discs(40, 50)
+	gray := images["1.png"]
+	images["rgb.png"] = &imageio.Image{W: gray.W, H: gray.H, C: 3, Bits: gray.Bits, Pix: slices.Concat(gray.Pix, gray.Pix, gray.Pix)}
 	area := 60
 	for _, k := range []struct {
 		options segment.Options

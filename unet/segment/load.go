@@ -44,7 +44,6 @@ func (p *plane) load(f *imageio.File) error {
 		return err
 	}
 	p.img = img.Gray()
-	p.img.Bits, p.img.Float, p.img.PixelSize = img.Bits, img.Float, img.PixelSize
 	if len(p.ref.Measured) < 2 {
 		p.measured = p.img
 		if p.img.C == 1 {

@@ -67,9 +67,9 @@ func (r *run) writeShare(p PlaneRef, decoded int64) int64 {
 	return min(1+(r.planeBytes(p)+decoded)/share, writesPerJob)
 }
 
-// planeBytes is the memory that a plane takes on its way through the run.
-func (r *run) planeBytes(p PlaneRef) int64 {
-	heads := len(r.model.Card.Arch.Heads)
+// planeBytes is the memory that a plane takes on its way.
+func (s *Segmenter) planeBytes(p PlaneRef) int64 {
+	heads := len(s.model.Card.Arch.Heads)
 	return int64(p.Info.W)*int64(p.Info.H)*int64(4*heads+40) + 8*p.samples()
 }
 

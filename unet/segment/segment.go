@@ -111,10 +111,14 @@ type Result struct {
 
 // Image finds the nuclei of one image of 1, 3 or 4 channels, as Run does in a
 // file that holds nothing else: the same nuclei, to the pixel, of every image
-// that Run does not do in bands.
+// that Run does not do in bands. An image that would take more than
+// Options.Memory is refused with an *imageio.LimitError.
 func (s *Segmenter) Image(ctx context.Context, img *imageio.Image) (*Result, error) {
 	img = img.Gray()
 	p := &plane{name: "image", info: imageio.PlaneInfo{W: img.W, H: img.H, C: img.C, PixelSize: img.PixelSize}, img: img, measured: img}
+	if bytes := s.planeBytes(PlaneRef{Info: p.info}); bytes > s.memory {
+		return nil, &imageio.LimitError{Name: p.name, What: fmt.Sprintf("%d x %d pixels take %s, and %s are allowed", img.W, img.H, sizeText(bytes), sizeText(s.memory))}
+	}
 	scale, err := s.givenScale(p)
 	if err != nil {
 		return nil, err
