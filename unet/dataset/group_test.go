@@ -58,6 +58,10 @@ func TestOverlapsAndDuplicates(t *testing.T) {
 	mirrored := imageio.NewImage(128, 128, 1)
 	turned := imageio.NewImage(128, 128, 1)
 	brighter := imageio.NewImage(128, 128, 1)
+	recompressed := imageio.NewImage(128, 128, 1) // noise as of a lossy file
+	for i, v := range a.Pix {
+		recompressed.Pix[i] = v + float32(5*rng.NormFloat64())
+	}
 	for y := range 128 {
 		for x := range 128 {
 			v := a.Pix[y*128+x]
@@ -65,6 +69,9 @@ func TestOverlapsAndDuplicates(t *testing.T) {
 			turned.Pix[x*128+127-y] = v
 			brighter.Pix[y*128+x] = 1.3*v + 4
 		}
+	}
+	if h, g := lookOf(a, "d").hashes[0], lookOf(recompressed, "e").hashes[0]; h == g {
+		t.Error("noise does not change the hash: the test tests little")
 	}
 	for _, c := range []struct {
 		name string
@@ -77,6 +84,7 @@ func TestOverlapsAndDuplicates(t *testing.T) {
 		{"mirrored", lookOf(mirrored, "e"), relNear},
 		{"turned", lookOf(turned, "e"), relNear},
 		{"other levels", lookOf(brighter, "e"), relNear},
+		{"noisy", lookOf(recompressed, "e"), relNear},
 		{"another field", lookOf(other, "e"), ""},
 	} {
 		got := ""

@@ -88,6 +88,17 @@ func TestOverlapGoesToTheSmaller(t *testing.T) {
 	}
 }
 
+// Of two masks of equal size the earlier keeps what they share, so that the
+// result does not depend on more than the order of names.
+func TestOverlapOfEqualsStays(t *testing.T) {
+	m, _ := sourceOf(t, zentry{name: "a/images/a.png", data: noisePNG(t, 32, 32, 1)},
+		zentry{name: "a/masks/1.png", data: maskPNG(t, 32, 32, image.Rect(2, 2, 12, 12))},
+		zentry{name: "a/masks/2.png", data: maskPNG(t, 32, 32, image.Rect(8, 2, 18, 12))}).Read(0)
+	if n := areas(m.Labels, 3); n[1] != 100 || n[2] != 60 {
+		t.Errorf("areas %v, want 100 of the first and 60 of the second", n[1:])
+	}
+}
+
 // A label image keeps its numbers' order; one with a single value is a binary
 // mask, whose parts are numbered.
 func TestLabelImages(t *testing.T) {

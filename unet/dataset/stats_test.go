@@ -62,6 +62,13 @@ func TestResizeLabels(t *testing.T) {
 	if undraw(l) != "12\n34\n" {
 		t.Errorf("\n%s", undraw(l))
 	}
+	// Each pixel takes the label at its centre.
+	if l := resizeLabels(drawn("123456"), 3, 1); undraw(l) != "246\n" {
+		t.Errorf("every second: %s", undraw(l))
+	}
+	if l := resizeLabels(drawn("12345"), 2, 1); undraw(l) != "24\n" {
+		t.Errorf("two of five: %s", undraw(l))
+	}
 	if l = resizeLabels(l, 3, 3); undraw(l) != "122\n344\n344\n" && undraw(l) != "112\n112\n334\n" {
 		t.Errorf("\n%s", undraw(l))
 	}
@@ -79,6 +86,10 @@ func TestToPicture(t *testing.T) {
 	copy(m.Pix, []float32{-1, 1})
 	if p, scaled := toPicture(m); !scaled || p.At(0, 0) != grayAt(0) || p.At(1, 0) != grayAt(65535) {
 		t.Errorf("float: %v %v", p.At(0, 0), p.At(1, 0))
+	}
+	copy(m.Pix, []float32{2, 4}) // the darkest is black, wherever the samples begin
+	if p, _ := toPicture(m); p.At(0, 0) != grayAt(0) || p.At(1, 0) != grayAt(65535) {
+		t.Errorf("float from 2 to 4: %v %v", p.At(0, 0), p.At(1, 0))
 	}
 	c := imageio.NewImage(1, 1, 3)
 	c.Bits = 16

@@ -3,6 +3,7 @@ package formats
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -290,6 +291,81 @@ func TestTables(t *testing.T) {
 		if len(sum[name]) != 1 || sum[name][0] != want {
 			t.Errorf("summary %s is %v, want %s", name, sum[name], want)
 		}
+	}
+}
+
+// TestUnits: measurements are in the unit that their name says. The nucleus has
+// 4 x 4 pixels: its border through pixel centres is 12 pixels long, and its largest
+// diameter goes, as scikit-image's, between the midpoints of sides of two pixels.
+func TestUnits(t *testing.T) {
+	l := imageio.NewLabels(8, 8)
+	for at := range l.ID {
+		if x, y := at%8, at/8; x >= 1 && x < 5 && y >= 2 && y < 6 {
+			l.ID[at] = 1
+		}
+	}
+	for _, c := range []struct {
+		name string
+		size imageio.PixelSize
+		want map[string]float64
+	}{
+		{"unknown size", imageio.PixelSize{}, map[string]float64{
+			"Area px^2": 16, "Perimeter px": 12, "Max diameter px": math.Hypot(4, 3)}},
+		{"square pixels", imageio.PixelSize{X: 0.5, Y: 0.5}, map[string]float64{
+			"Area px^2": 16, "Area µm^2": 4, "Perimeter px": 12, "Perimeter µm": 6, "Max diameter µm": math.Hypot(2, 1.5)}},
+		{"pixels twice as high", imageio.PixelSize{X: 0.5, Y: 1}, map[string]float64{
+			"Area px^2": 16, "Area µm^2": 8, "Perimeter px": 12, "Perimeter µm": 9, "Max diameter µm": math.Hypot(1.5, 4)}},
+	} {
+		var b bytes.Buffer
+		if err := WriteAll(NewGeoJSON(&b), Source{Name: "a.tif", W: 8, H: 8, PixelSize: c.size}, instance.Measure(l, nil)); err != nil {
+			t.Fatal(err)
+		}
+		var file struct {
+			Features []struct {
+				Properties struct{ Measurements map[string]float64 }
+			}
+		}
+		if err := json.Unmarshal(b.Bytes(), &file); err != nil || len(file.Features) != 1 {
+			t.Fatalf("%s: %v in %s", c.name, err, &b)
+		}
+		got := file.Features[0].Properties.Measurements
+		for name, v := range got {
+			want, ok := c.want[name]
+			if unit := strings.Contains(name, "px") || strings.Contains(name, "µm"); unit && (!ok || math.Abs(v-want) > 1e-9) {
+				t.Errorf("%s: %s is %v, want %v", c.name, name, v, want)
+			}
+			delete(c.want, name)
+		}
+		if len(c.want) > 0 {
+			t.Errorf("%s: %v are missing", c.name, c.want)
+		}
+	}
+}
+
+// TestCOCOBoxes: a box is x, y, width and height (the COCO data format), which
+// are not its corners.
+func TestCOCOBoxes(t *testing.T) {
+	l := imageio.NewLabels(9, 7)
+	for y := 2; y < 5; y++ {
+		for x := 3; x < 8; x++ {
+			l.ID[y*l.W+x] = 1
+		}
+	}
+	var b bytes.Buffer
+	if err := WriteAll(NewCOCO(&b), Source{Name: "a.tif", W: 9, H: 7}, instance.Measure(l, nil)); err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Annotations []struct {
+			BBox [4]float64
+			Area float64
+		}
+	}
+	if err := json.Unmarshal(b.Bytes(), &file); err != nil || len(file.Annotations) != 1 {
+		t.Fatalf("%v in %s", err, &b)
+	}
+	if a := file.Annotations[0]; a.BBox != [4]float64{3, 2, 5, 3} || a.Area != 15 {
+		t.Errorf("box %v of area %v, want [3 2 5 3] of 15", a.BBox, a.Area)
 	}
 }
 

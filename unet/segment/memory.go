@@ -2,6 +2,7 @@ package segment
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"strconv"
@@ -12,9 +13,13 @@ import (
 
 // DefaultMemory is half of the memory that is free, in bytes, where the system
 // tells, or 4 GiB.
-func DefaultMemory() int64 {
+func DefaultMemory() int64 { return max(freeMemory(os.DirFS("/"))/2, 512<<20) }
+
+// freeMemory is what the system tells, or the container that the program runs
+// in, whichever is less; root is the root of the file system.
+func freeMemory(root fs.FS) int64 {
 	free := int64(8 << 30)
-	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
+	if b, err := fs.ReadFile(root, "proc/meminfo"); err == nil {
 		for line := range strings.Lines(string(b)) {
 			var kb int64
 			if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); n == 1 {
@@ -22,8 +27,8 @@ func DefaultMemory() int64 {
 			}
 		}
 	}
-	for _, name := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		if b, err := os.ReadFile(name); err == nil {
+	for _, name := range []string{"sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		if b, err := fs.ReadFile(root, name); err == nil {
 			if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil {
 				free = min(free, n)
 			}
@@ -32,7 +37,7 @@ func DefaultMemory() int64 {
 	if runtime.GOARCH == "386" || runtime.GOARCH == "arm" {
 		free = min(free, 2<<30)
 	}
-	return max(free/2, 512<<20)
+	return free
 }
 
 // The memory that every job has at least, and their largest number, where the

@@ -22,7 +22,7 @@ const (
 	killed     verdict = "killed"
 	survived   verdict = "SURVIVED"
 	equivalent verdict = "equivalent"
-	stale      verdict = "STALE" // the code has moved
+	stale      verdict = "STALE" // the code has moved or changed
 )
 
 // longest is how long the tests of a mutation may take: a fault that makes a
@@ -88,7 +88,10 @@ func (b *bench) judge(m *mutation) (verdict, error) {
 	v := survived
 	for _, t := range m.tests {
 		noticed, err := b.notices(t[0], t[1:], overlay)
-		if err != nil {
+		if errors.Is(err, errBuild) {
+			fmt.Fprintf(os.Stderr, "mutate: %s: %s: %v\n", m.file, m.reason, err)
+			return stale, nil
+		} else if err != nil {
 			return "", err
 		}
 		if noticed {
@@ -161,13 +164,15 @@ func (b *bench) overlay(m *mutation, faulty string) (string, error) {
 	return name, os.WriteFile(name, data, 0o644)
 }
 
+var errBuild = errors.New("does not compile")
+
 // notices builds the tests of a package with the fault in it and reports
 // whether one of them fails, or never ends.
 func (b *bench) notices(pkg string, flags []string, overlay string) (bool, error) {
 	program := filepath.Join(b.work, "tests")
 	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", program, pkg)
 	if out, err := build.CombinedOutput(); err != nil {
-		return false, fmt.Errorf("does not compile: %w\n%s", err, out)
+		return false, fmt.Errorf("%w: %w\n%s", errBuild, err, out)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
