@@ -191,11 +191,11 @@ func isImage(p string) bool {
 }
 
 func (g *gatherer) add(root, p string, err error) {
-	if key := absolute(p); g.seen[key] {
+	key := absolute(p)
+	if g.seen[key] {
 		return
-	} else {
-		g.seen[key] = true
 	}
+	g.seen[key] = true
 	name, rerr := filepath.Rel(root, p)
 	if rerr != nil || strings.HasPrefix(name, "..") {
 		name = filepath.Base(p)

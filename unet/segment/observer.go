@@ -27,6 +27,11 @@ type Progress struct {
 // Quiet is an Observer that hears nothing.
 type Quiet struct{}
 
+// Progress implements Observer.
 func (Quiet) Progress(Progress) {}
-func (Quiet) Note(string)       {}
-func (Quiet) Warn(string)       {}
+
+// Note implements Observer.
+func (Quiet) Note(string) {}
+
+// Warn implements Observer.
+func (Quiet) Warn(string) {}
