@@ -35,3 +35,30 @@ func TestResamplingByRows(t *testing.T) {
 		}
 	}
 }
+
+// TestResampleByHand: pixel centres are at half-integers. Growing interpolates
+// between them; shrinking weighs all samples by a triangle as wide as two results.
+func TestResampleByHand(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		in, want []float32
+	}{
+		{"twice as large", []float32{0, 4}, []float32{0, 1, 3, 4}},
+		{"three times", []float32{0, 3, 6}, []float32{0, 0, 1, 2, 3, 4, 5, 6, 6}},
+		// Weights 1/4 3/4 3/4 1/4 about the centre of two, 3 3 1 (of 7) at the ends.
+		{"half", []float32{7, 0, 0, 0, 0, 14}, []float32{3, 0, 6}},
+		{"half, every sample counts", []float32{0, 0, 0, 8, 0, 0, 0, 0}, []float32{0, 3, 1, 0}},
+	} {
+		got := Resample(&Image{W: len(c.in), H: 1, C: 1, Pix: c.in}, len(c.want), 1)
+		for i := range got.Pix {
+			if d := got.Pix[i] - c.want[i]; d > 1e-5 || d < -1e-5 {
+				t.Errorf("%s: %v, want %v", c.name, got.Pix, c.want)
+				break
+			}
+		}
+	}
+	size := Resample(&Image{W: 4, H: 2, C: 1, Pix: make([]float32, 8), PixelSize: PixelSize{X: 0.5, Y: 0.25}}, 2, 4).PixelSize
+	if size.X != 1 || size.Y != 0.125 {
+		t.Errorf("pixels of 0.5 x 0.25 µm become %v", size)
+	}
+}

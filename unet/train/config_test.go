@@ -1,6 +1,9 @@
 package train
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 // TestWarmup: a training shorter than its warm-up still reaches its rate.
 func TestWarmup(t *testing.T) {
@@ -11,6 +14,13 @@ func TestWarmup(t *testing.T) {
 	}{{0, 4000, 1. / 400}, {199, 4000, 0.5}, {400, 4000, 1}, {0, 30, 0.1}, {9, 30, 1}, {29, 30, 1}, {0, 1, 1}} {
 		if got := c.rate(k.step, k.total); got != k.want {
 			t.Errorf("rate of step %d of %d is %v, want %v", k.step, k.total, got, k.want)
+		}
+	}
+	// A cosine falls from the whole rate over half of it to a hundredth.
+	c = Config{LearningRate: 2, Schedule: "cosine"}
+	for step, want := range map[int]float64{0: 2, 250: 0.01*2 + 0.99*(1+math.Sqrt2/2), 500: 1.01, 1000: 0.02} {
+		if got := c.rate(step, 1000); math.Abs(got-want) > 1e-12 {
+			t.Errorf("cosine: rate of step %d of 1000 is %v, want %v", step, got, want)
 		}
 	}
 	c, err := NucleiConfig("quick")

@@ -297,7 +297,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-func TestResumeRefusesOtherSettings(t *testing.T) {
+func TestResumeRefusesOthers(t *testing.T) {
 	dir := t.TempDir()
 	tr := trainer(t, dir)
 	tr.Config.Epochs = 1
@@ -306,11 +306,18 @@ func TestResumeRefusesOtherSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Model.Params.Free()
-	tr = trainer(t, dir)
-	tr.Resume = true
-	var e *unet.ModelError
-	if _, err := tr.Run(context.Background()); !errors.As(err, &e) {
-		t.Errorf("error %v", err)
+	for name, change := range map[string]func(*Trainer){
+		"other settings": func(tr *Trainer) { tr.Config.Batch++ },
+		"more epochs":    func(tr *Trainer) { tr.Config.Epochs = 4 },
+		"other images":   func(tr *Trainer) { tr.DataHash = "y" },
+	} {
+		tr := trainer(t, dir)
+		tr.Resume, tr.Config.Epochs = true, 1
+		change(tr)
+		var e *unet.ModelError
+		if _, err := tr.Run(context.Background()); !errors.As(err, &e) {
+			t.Errorf("%s: error %v", name, err)
+		}
 	}
 }
 
@@ -352,11 +359,14 @@ func TestDivergence(t *testing.T) {
 	if !errors.Is(err, ErrDiverged) || warned != 1 {
 		t.Fatalf("error %v after %d warnings", err, warned)
 	}
-	m, _, err := loadCheckpoint(filepath.Join(dir, CheckpointFile))
+	m, s, err := loadCheckpoint(filepath.Join(dir, CheckpointFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Params.Free()
+	if s.Factor != 0.5 {
+		t.Errorf("rolled back with %v times the learning rate, want half", s.Factor)
+	}
 	for _, q := range m.Params.All() {
 		for _, v := range q.Value {
 			if v-v != 0 {
