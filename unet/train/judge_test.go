@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"unet/unet"
+	"unet/unet/dataset"
+	"unet/unet/dataset/augment"
 	"unet/unet/instance"
 	"unet/unet/metrics"
 )
@@ -127,5 +129,30 @@ func TestValidateThreshold(t *testing.T) {
 	}
 	if len(recall) < 2 {
 		t.Error("the threshold makes no difference: the test tests little")
+	}
+}
+
+// TestDropoutNeverRepeats: with the same patches and weights in every epoch, the
+// loss of an epoch is that of another but for dropout, which draws anew.
+func TestDropoutNeverRepeats(t *testing.T) {
+	needsKernels(t)
+	for _, dropout := range []float64{0, 0.5} {
+		tr := trainer(t, t.TempDir())
+		c := &tr.Config
+		c.Arch.Dropout, c.Augment, c.Scenes = dropout, augment.Policy{Size: 64}, 0
+		c.LearningRate, c.WeightDecay, c.Warmup, c.Epochs, c.Steps, c.Batch = 1e-30, 0, 0, 2, 1, 2
+		images := []*dataset.Sample{blank("a", "full", true), blank("b", "full", true)}
+		var err error
+		if tr.Train, err = NewImages(c.Input, images); err != nil {
+			t.Fatal(err)
+		}
+		r, err := tr.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Model.Params.Free()
+		if same := r.History[0].Train.Loss == r.History[1].Train.Loss; same != (dropout == 0) {
+			t.Errorf("dropout %v: losses %v and %v", dropout, r.History[0].Train.Loss, r.History[1].Train.Loss)
+		}
 	}
 }
