@@ -166,6 +166,28 @@ func testConv(t *testing.T, op, pack csrc.Op, bounds convBounds) {
 	}, op, pack)
 }
 
+// TestPoolOfTasks: the pool is that of dst also at heights at which equal parts
+// have an odd number of rows, so that no task may end within a pooling window. The
+// width is such that tasks have some 34 rows (csrc/conv3x3_tmpl.h).
+func TestPoolOfTasks(t *testing.T) {
+	for _, k := range []struct{ conv, pack csrc.Op }{{csrc.OpConv3x3, csrc.OpPackConv3x3}, {csrc.OpWino43, csrc.OpPackWino43}} {
+		checkOps(t, func(c *check) {
+			for _, h := range []int{37, 69} {
+				d := ref.Dims{N: 1, IC: 3, OC: 16, H: h, W: 60}
+				x, y := c.tensor(1, d.IC, d.H, d.W, c.coarse(d.IC*d.H*d.W)), c.tensor(1, d.OC, d.H, d.W, nil)
+				pool := c.tensor(1, d.OC, d.H/2, d.W/2, nil)
+				args := csrc.Conv3x3{Src: x.ptr(), Weight: c.packed(k.pack, c.normal(d.OC*d.IC*9), nil, d.OC, d.IC, false),
+					Dst: y.ptr(), Pool: pool.ptr(), SrcImage: x.image, DstImage: y.image, PoolImage: pool.image,
+					N: 1, H: int32(d.H), W: int32(d.W), ICB: 1, OCB: 1}
+				c.exec(k.conv, unsafe.Pointer(&args))
+				want := make([]float32, d.OC*(d.H/2)*(d.W/2))
+				ref.Pool(ref.Dims{N: 1, IC: d.OC, H: d.H, W: d.W}, want, c.nchw(y), ref.Act{})
+				c.near("pool", c.nchw(pool), want, exactly)
+			}
+		}, k.conv, k.pack)
+	}
+}
+
 func TestConv3x3Dgrad(t *testing.T) { testDgrad(t, csrc.OpConv3x3, csrc.OpPackConv3x3, convBound) }
 func TestWino43Dgrad(t *testing.T)  { testDgrad(t, csrc.OpWino43, csrc.OpPackWino43, winoBound) }
 func TestWino43CompactDgrad(t *testing.T) {
