@@ -27,10 +27,11 @@ func predictCommand() *cli.Command {
 			"pattern. For\n" +
 			"a/b.tif of a folder the results are DIR/a/b.labels.tif and so on; DIR/summary.csv\n" +
 			"has a line per image and DIR/manifest.json all facts about the run.\n\n" +
-			"Formats: labels (label image, TIFF), overlay (picture with outlines), csv\n" +
-			"(measurements), mask (PNG), prob (probability maps, float TIFF), roi (ImageJ),\n" +
-			"geojson (QuPath); and of all images together coco (COCO JSON) and rle-csv (Kaggle\n" +
-			"submission).\n\n" +
+			"Formats: labels (label image, TIFF), zarr (label image, OME-Zarr with a pyramid; in\n" +
+			"IMAGE.zarr/labels/nuclei where DIR is the folder of an OME-Zarr image), overlay\n" +
+			"(picture with outlines), csv (measurements), mask (PNG), prob (probability maps,\n" +
+			"float TIFF), roi (ImageJ), geojson (QuPath); and of all images together coco (COCO\n" +
+			"JSON) and rle-csv (Kaggle submission).\n\n" +
 			"An image that cannot be read does not stop the others (exit status 3). A run that\n" +
 			"was cut off goes on with --skip-existing.",
 		Flags: []cli.Flag{

@@ -175,7 +175,7 @@ func TestPredictFormats(t *testing.T) {
 	if !strings.Contains(stdout, "cells.png: 3 nuclei") {
 		t.Errorf("output %q", stdout)
 	}
-	want := []string{"cells.geojson", "cells.labels.tif", "cells.mask.png", "cells.nuclei.csv", "cells.overlay.png", "cells.prob.tif",
+	want := []string{"cells.geojson", "cells.labels.tif", "cells.labels.zarr/.zattrs", "cells.labels.zarr/.zgroup", "cells.labels.zarr/0/.zarray", "cells.labels.zarr/0/0/0", "cells.mask.png", "cells.nuclei.csv", "cells.overlay.png", "cells.prob.tif",
 		"cells.rois.zip", "coco.json", "manifest.json", "submission.csv", "summary.csv"}
 	if d := cmp.Diff(want, tree(t, out)); d != "" {
 		t.Fatal(d)
@@ -183,6 +183,14 @@ func TestPredictFormats(t *testing.T) {
 	labels, err := imageio.ReadLabels(filepath.Join(out, "cells.labels.tif"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	again, err := imageio.Open(filepath.Join(out, "cells.labels.zarr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if l, err := again.ReadLabels(0); err != nil || !slices.Equal(l.ID, labels.ID) || again.Planes[0].PixelSize.X != 0.5 {
+		t.Errorf("OME-Zarr: %v, %+v", err, again.Planes)
 	}
 	for i, d := range threeDiscs {
 		if id := labels.ID[d.y*64+d.x]; id != uint32(i+1) {
@@ -228,7 +236,7 @@ func TestPredictFormats(t *testing.T) {
 	if err := json.Unmarshal(b, &m); err != nil {
 		t.Fatal(err)
 	}
-	if m.Done != 1 || m.Nuclei != 3 || len(m.Model.SHA256) != 64 || len(m.Images[0].SHA256) != 64 || len(m.Images[0].Planes[0].Outputs) != 7 || m.Interrupted {
+	if m.Done != 1 || m.Nuclei != 3 || len(m.Model.SHA256) != 64 || len(m.Images[0].SHA256) != 64 || len(m.Images[0].Planes[0].Outputs) != 8 || m.Interrupted {
 		t.Errorf("manifest %s", b)
 	}
 	f, _ := os.ReadFile(filepath.Join(out, "cells.labels.tif"))

@@ -4,6 +4,7 @@ import (
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/imageio/tiff"
+	"unet/unet/imageio/zarr"
 	"unet/unet/instance"
 	"unet/unet/report"
 )
@@ -17,6 +18,7 @@ type bandFiles struct {
 	src formats.Source
 
 	labels, mask *tiff.Writer
+	zarr         *zarr.LabelWriter
 	maps         map[string]*tiff.Writer
 	pictures     []*tiff.Writer // all of these
 	tables       []*nucleiFile
@@ -40,6 +42,12 @@ func (o *bandFiles) create() (err error) {
 		if o.labels, err = o.picture(extensions[Labels], tiff.Options{Bits: 32}); err != nil {
 			return err
 		}
+	}
+	if r.has(Zarr) {
+		if o.zarr, err = r.createZarr(o.p, o.rec.Scale); err != nil {
+			return err
+		}
+		o.rec.Outputs = append(o.rec.Outputs, r.zarrName(o.p))
 	}
 	if r.has(Mask) {
 		if o.mask, err = o.picture(".mask.tif", tiff.Options{Bits: 8}); err != nil {
@@ -138,6 +146,11 @@ func (o *bandFiles) block(b instance.Block) error {
 			return err
 		}
 	}
+	if o.zarr != nil {
+		if err := o.zarr.WriteLabels(b.Labels.ID); err != nil {
+			return err
+		}
+	}
 	if o.step > 0 {
 		thin(o.shown.ID, b.Labels.ID, b.Labels.W, b.Y, o.step)
 	}
@@ -178,6 +191,11 @@ func (o *bandFiles) commit() error {
 			return err
 		}
 	}
+	if o.zarr != nil {
+		if err := o.zarr.Close(); err != nil {
+			return err
+		}
+	}
 	if o.step > 0 {
 		m, err := report.Overlay(o.small, o.shown, report.OverlayOptions{})
 		if err != nil {
@@ -201,6 +219,9 @@ func (o *bandFiles) commit() error {
 func (o *bandFiles) abort() {
 	for _, f := range o.pictures {
 		f.Abort()
+	}
+	if o.zarr != nil {
+		o.zarr.Abort()
 	}
 	for _, t := range o.tables {
 		t.abort()

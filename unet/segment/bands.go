@@ -11,6 +11,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/imageio"
+	"unet/unet/imageio/zarr"
 	"unet/unet/instance"
 )
 
@@ -86,11 +87,15 @@ func (r *run) bandScale(ctx context.Context, p *plane, levels unet.Levels, rec *
 		}
 	}
 	w, _ := r.scaled(p.info, rec.Scale)
-	rows, network, err = r.predictor.MaxRows(p.info.W, w, len(p.channels), r.memory-p.decoded)
+	memory := r.memory - p.decoded
+	if r.has(Zarr) {
+		memory -= zarr.LabelBytes(p.info.W)
+	}
+	rows, network, err = r.predictor.MaxRows(p.info.W, w, len(p.channels), memory)
 	if err != nil && r.diameter.auto() && rec.Scale > 1 { // nobody asked for this size
 		rec.Warnings = append(rec.Warnings, err.Error()+": native scale")
 		rec.Scale = 1
-		rows, network, err = r.predictor.MaxRows(p.info.W, p.info.W, len(p.channels), r.memory-p.decoded)
+		rows, network, err = r.predictor.MaxRows(p.info.W, p.info.W, len(p.channels), memory)
 	}
 	return rows, network, err
 }

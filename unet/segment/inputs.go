@@ -173,7 +173,9 @@ func (g *gatherer) folder(root, p string) {
 				g.add(root, q, nil)
 			}
 		case isZarr(q):
-			g.add(root, q, nil)
+			if !isOutput(d.Name()) {
+				g.add(root, q, nil)
+			}
 		case strings.HasPrefix(d.Name(), "."), g.skip != "" && absolute(q) == g.skip:
 		case d.Name() == "masks" && isDir(filepath.Join(p, "images")): // Kaggle layout: the truth, not images
 		default:

@@ -67,7 +67,7 @@ const maxManifest = 1 << 30
 func (r *run) readEarlier() map[string]*ImageRecord {
 	name := filepath.Join(r.batch.Out, ManifestFile)
 	st, err := os.Stat(name)
-	if err != nil || !st.Mode().IsRegular() {
+	if err != nil || !st.Mode().IsRegular() && !(st.IsDir() && strings.Contains(name, ".zarr")) {
 		return nil // nothing to go on with
 	}
 	if st.Size() > maxManifest {
@@ -109,7 +109,7 @@ func (r *run) stands(in *Input, e *ImageRecord) bool {
 			if !strings.HasPrefix(name, in.Base+p.Suffix+".") || !filepath.IsLocal(name) {
 				return false // other inputs have changed its name
 			}
-			if st, err := os.Stat(under(r.batch.Out, name)); err != nil || !st.Mode().IsRegular() {
+			if st, err := os.Stat(under(r.batch.Out, name)); err != nil || !st.Mode().IsRegular() && !(st.IsDir() && strings.Contains(name, ".zarr")) {
 				return false
 			}
 		}

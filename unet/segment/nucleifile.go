@@ -20,15 +20,16 @@ const (
 	COCO    = "coco"
 	RLE     = "rle-csv"
 	CSV     = "csv"
+	Zarr    = "zarr"
 )
 
 // Formats lists the formats of results.
-var Formats = []string{Labels, Mask, Prob, Overlay, ROI, GeoJSON, COCO, RLE, CSV}
+var Formats = []string{Labels, Mask, Prob, Overlay, ROI, GeoJSON, COCO, RLE, CSV, Zarr}
 
 // extensions of the outputs of one plane.
 var extensions = map[string]string{
 	Labels: ".labels.tif", Mask: ".mask.png", Prob: ".prob.tif", Overlay: ".overlay.png",
-	ROI: ".rois.zip", GeoJSON: ".geojson", CSV: ".nuclei.csv",
+	ROI: ".rois.zip", GeoJSON: ".geojson", CSV: ".nuclei.csv", Zarr: ".labels.zarr",
 }
 
 // Files of a batch.

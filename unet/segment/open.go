@@ -139,10 +139,13 @@ func hashInput(ctx context.Context, p string, members ...string) (string, error)
 		return hex.EncodeToString(h.Sum(nil)), err
 	}
 	err := filepath.WalkDir(p, func(q string, d fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(p, q)
+		if err == nil && d.IsDir() && rel == "labels" {
+			return fs.SkipDir // of an OME-Zarr image, which the results may go into
+		}
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
-		rel, _ := filepath.Rel(p, q)
 		io.WriteString(h, filepath.ToSlash(rel)+"\x00")
 		return one(q)
 	})

@@ -5,11 +5,13 @@ import (
 	"image"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"unet/unet"
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/imageio/tiff"
+	"unet/unet/imageio/zarr"
 	"unet/unet/instance"
 	"unet/unet/report"
 )
@@ -24,10 +26,14 @@ func (r *run) write(p *plane, found *Result) (outputs []string, err error) {
 		if !ok {
 			continue // a file of the batch
 		}
-		if err := r.writeFormat(p, found, format, p.base()+ext); err != nil {
+		name := p.base() + ext
+		if format == Zarr {
+			name = r.zarrName(p)
+		}
+		if err := r.writeFormat(p, found, format, name); err != nil {
 			return nil, err
 		}
-		outputs = append(outputs, p.base()+ext)
+		outputs = append(outputs, name)
 	}
 	return outputs, nil
 }
@@ -40,6 +46,16 @@ func (r *run) writeFormat(p *plane, found *Result, format, name string) error {
 	case Labels:
 		options.Bits = max(16, imageio.LabelBits(found.Labels.Max()))
 		return imageio.WriteLabels(file, found.Labels, options)
+	case Zarr:
+		w, err := r.createZarr(p, found.Scale)
+		if err != nil {
+			return err
+		}
+		defer w.Abort()
+		if err := w.WriteLabels(found.Labels.ID); err != nil {
+			return err
+		}
+		return w.Close()
 	case Mask:
 		return imageio.WritePNG(file, r.mask(found.Labels, found.Maps))
 	case Prob:
@@ -61,6 +77,29 @@ func (r *run) writeFormat(p *plane, found *Result, format, name string) error {
 		return err
 	}
 	return f.finish()
+}
+
+// zarrName is where the OME-Zarr label image of a plane goes: into the image
+// itself where results go beside an OME-Zarr image of one plane, else into a
+// store of its own.
+func (r *run) zarrName(p *plane) string {
+	store := p.base() + ".zarr"
+	if a, err := os.Stat(under(r.batch.Out, store)); err == nil && a.IsDir() {
+		if b, err := os.Stat(p.in.Path); err == nil && os.SameFile(a, b) {
+			return store + "/labels/nuclei"
+		}
+	}
+	return p.base() + extensions[Zarr]
+}
+
+// createZarr starts the OME-Zarr label image of a plane.
+func (r *run) createZarr(p *plane, scale float64) (*zarr.LabelWriter, error) {
+	o := zarr.LabelOptions{W: p.info.W, H: p.info.H, PixelSize: r.pixelSize(p.info), Attributes: json.RawMessage(r.description(p, scale))}
+	name := r.zarrName(p)
+	if image, label, ok := strings.Cut(name, ".zarr/labels/"); ok {
+		return zarr.CreateLabelsIn(under(r.batch.Out, image+".zarr"), label, o)
+	}
+	return zarr.CreateLabels(under(r.batch.Out, name), o)
 }
 
 // mask is 255 inside nuclei. A paper model's mask is its map above the

@@ -320,11 +320,20 @@ func (s *zarrSource) image5d(dir string, version int, attrs zarrAttributes) erro
 		ome = attrs.Version
 	}
 	s.out.Format = strings.TrimSpace("OME-Zarr " + ome)
+	axes, err := s.axes(m.Axes)
+	if err != nil {
+		return err
+	}
+	return s.add(a, axes, pixelSize(axes, level.Scale, m.Scale), attrs)
+}
+
+// axes reads the axes of an image.
+func (s *zarrSource) axes(list []json.RawMessage) ([]zarrAxis, error) {
 	var axes []zarrAxis
-	for _, raw := range m.Axes {
+	for _, raw := range list {
 		var axis zarrAxis
 		if json.Unmarshal(raw, &axis.Name) != nil && json.Unmarshal(raw, &axis) != nil {
-			return s.bad("axis %s", clip(raw))
+			return nil, s.bad("axis %s", clip(raw))
 		}
 		axes = append(axes, axis)
 	}
@@ -333,7 +342,7 @@ func (s *zarrSource) image5d(dir string, version int, attrs zarrAttributes) erro
 			axes = append(axes, zarrAxis{Name: string(c)})
 		}
 	}
-	return s.add(a, axes, pixelSize(axes, level.Scale, m.Scale), attrs)
+	return axes, nil
 }
 
 // pixelSize is that of the axes' scale; a level without one has none.
