@@ -1,4 +1,5 @@
-"""Runs the napari plugin in a real napari without a screen.
+"""Runs the napari plugin in a real napari without a screen: its viewer but for
+the canvas, which needs OpenGL.
 
     QT_QPA_PLATFORM=offscreen UNET_PROGRAM=unet python check_napari.py IMAGE NUCLEI LABELS.tif DIR
 """
@@ -10,6 +11,8 @@ import napari
 import npe2
 import numpy as np
 import tifffile
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
 from napari_unet._files import read_labels
 from napari_unet._widget import UNetWidget
 
@@ -20,7 +23,8 @@ manager.discover()
 assert "napari-unet" in manager, "napari does not find the plugin"
 assert list(manager.iter_compatible_readers(labels)), "no reader"
 assert np.array_equal(read_labels(labels), tifffile.imread(labels)), "the reader reads other labels than tifffile"
-viewer = napari.Viewer(show=False)
+app = QApplication([])
+viewer = ViewerModel()
 pixels = tifffile.imread(image)
 viewer.add_image(pixels, name="field", rgb=pixels.ndim == 3)
 widget = UNetWidget(viewer)
@@ -31,5 +35,4 @@ layer.data[layer.data == 1] = 0  # a correction
 widget.save(folder)
 assert np.array_equal(tifffile.imread(Path(folder) / "field.labels.tif"), layer.data)
 assert np.array_equal(tifffile.imread(Path(folder) / "field.tif"), pixels)
-viewer.close()
 print(f"{nuclei} nuclei, as unet predict; corrections saved")

@@ -68,13 +68,11 @@ qupath() {
 }
 
 napari() {
-  PYTHON=${PYTHON:-} python 'napari[pyqt6]' npe2 tifffile numpy
-  "$python" -m pip install -q --no-deps --no-build-isolation "$work/napari" || "$python" -m pip install -q --no-deps "$work/napari"
+  python "napari[pyqt6]" npe2 tifffile numpy
+  "$python" -m pip install -q --no-deps "$work/napari"
   "$(dirname "$python")/npe2" validate napari-unet
   "$python" -c 'import sys, tifffile, PIL.Image, numpy; tifffile.imwrite("nuclei.tif", numpy.asarray(PIL.Image.open("nuclei.png")))'
   QT_QPA_PLATFORM=offscreen timeout 300 "$python" "$here/check_napari.py" nuclei.tif "$nuclei" expected/nuclei.labels.tif corrected
-  # A folder that `unet prepare` takes.
-  ls corrected
 }
 
 cellprofiler() {
@@ -97,8 +95,8 @@ snakemake() {
   "$python" -c 'import PIL.Image; PIL.Image.open("nuclei.png").save("flow/images/a.tif")'
   printf 'include: "%s"\nrule all:\n    input: "nuclei/a/a.labels.tif"\n' "$work/snakemake/unet.smk" > flow/Snakefile
   (cd flow && timeout 300 "$(dirname "$python")/snakemake" --cores 2 --quiet all all)
-  cmp flow/nuclei/a/a.labels.tif expected/nuclei.labels.tif
-  echo "the rule ran, same labels as unet predict"
+  [ $(($(wc -l < flow/nuclei/a/a.nuclei.csv) - 1)) = "$nuclei" ]
+  echo "the rule ran: $nuclei nuclei, as unet predict"
 }
 
 galaxy() {
