@@ -126,6 +126,9 @@ func packageText(card unet.Card) string {
 	fmt.Fprintf(&b, " and returns the maps %s.\n\n", strings.Join(card.Arch.Heads, ", "))
 	if in.Normalise == "percentile" {
 		fmt.Fprintf(&b, "Images are normalised so that percentile %g becomes 0 and percentile %g becomes 1, over all channels.\n", in.Low, in.High)
+		if in.Outliers > 0 {
+			b.WriteString("unet itself also bounds the upper level where a few saturated pixels lie far above the\nrest; the specification has no such step, so that maps of such images differ.\n")
+		}
 	} else {
 		b.WriteString("Samples are divided by the largest value of their type; the package does so for 8 bits.\n")
 	}

@@ -3,6 +3,7 @@ package onnx
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -149,14 +150,22 @@ func TestMisfits(t *testing.T) {
 			n := node(p, "bottom.conv1")
 			n.attributes = append(n.attributes, integers("strides", 2, 2))
 		}, "strides"},
-		"average pool":      {func(p *modelProto) { node(p, "enc0.pool").op = "AveragePool" }, `"enc0.pool" (AveragePool): the network here has no such layer`},
-		"pool of 3":         {func(p *modelProto) { node(p, "enc0.pool").attributes[0].ints = []int64{3, 3} }, "2 x 2 is possible"},
-		"leaky":             {func(p *modelProto) { node(p, "enc0.relu1").op = "LeakyRelu" }, `"enc0.relu1" (LeakyRelu)`},
-		"no ReLU":           {func(p *modelProto) { node(p, "enc0.relu1").op = "Identity" }, "no ReLU follows"},
-		"other domain":      {func(p *modelProto) { node(p, "enc0.relu1").domain = "com.example" }, "domain"},
-		"no skip":           {func(p *modelProto) { node(p, "dec0.cat").inputs[1] = "enc0.relu1" }, "it pools another layer"},
-		"three joined":      {func(p *modelProto) { n := node(p, "dec0.cat"); n.inputs = append(n.inputs, n.inputs[1]) }, "weights of shape"},
-		"joined twice":      {func(p *modelProto) { n := node(p, "dec0.cat"); n.inputs[0] = n.inputs[1] }, "neither of its inputs"},
+		"average pool": {func(p *modelProto) { node(p, "enc0.pool").op = "AveragePool" }, `"enc0.pool" (AveragePool): the network here has no such layer`},
+		"pool of 3":    {func(p *modelProto) { node(p, "enc0.pool").attributes[0].ints = []int64{3, 3} }, "2 x 2 is possible"},
+		"leaky":        {func(p *modelProto) { node(p, "enc0.relu1").op = "LeakyRelu" }, `"enc0.relu1" (LeakyRelu)`},
+		"no ReLU":      {func(p *modelProto) { node(p, "enc0.relu1").op = "Identity" }, "no ReLU follows"},
+		"other domain": {func(p *modelProto) { node(p, "enc0.relu1").domain = "com.example" }, "domain"},
+		"no skip":      {func(p *modelProto) { node(p, "dec0.cat").inputs[1] = "enc0.relu1" }, "it pools another layer"},
+		"three joined": {func(p *modelProto) { n := node(p, "dec0.cat"); n.inputs = append(n.inputs, n.inputs[1]) }, "weights of shape"},
+		"joined twice": {func(p *modelProto) { n := node(p, "dec0.cat"); n.inputs[0] = n.inputs[1] }, "neither of its inputs"},
+		"joined for ever": {func(p *modelProto) {
+			x := "enc0.relu2"
+			for i := range 40 {
+				out := fmt.Sprint("twice", i)
+				p.graph.nodes = append(p.graph.nodes, &nodeProto{op: "Concat", inputs: []string{x, x}, outputs: []string{out}, attributes: []*attributeProto{integer("axis", 1)}})
+				x = out
+			}
+		}, "larger than any here"},
 		"joined across":     {func(p *modelProto) { node(p, "dec0.cat").attributes[0].i = 3 }, "axis 3"},
 		"tanh":              {func(p *modelProto) { node(p, "padded.foreground").op = "Tanh" }, "(Tanh)"},
 		"logits":            {func(p *modelProto) { node(p, "padded.foreground").op = "Identity" }, "not a probability"},

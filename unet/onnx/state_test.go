@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,15 @@ import (
 
 // writeState writes bare tensors as safetensors, by name as other programs do.
 func writeState(t *testing.T, list map[string]unet.Tensor) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "weights.safetensors")
+	if err := os.WriteFile(file, stateBytes(t, list), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func stateBytes(t testing.TB, list map[string]unet.Tensor) []byte {
 	t.Helper()
 	header, data := map[string]any{}, []byte{}
 	for name, q := range list {
@@ -31,12 +41,7 @@ func writeState(t *testing.T, list map[string]unet.Tensor) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "weights.safetensors")
-	b := append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
-	if err := os.WriteFile(file, append(b, data...), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return file
+	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), data...)
 }
 
 // A scheme names block b of the network (enc0..., bottom, dec0...), its
@@ -217,4 +222,21 @@ func TestReadStateRefuses(t *testing.T) {
 			t.Errorf("%s: error %q, want %q", name, err, c.want)
 		}
 	}
+}
+
+// FuzzState: no bytes make reading bare weights panic.
+func FuzzState(f *testing.F) {
+	arch := unet.Arch{Channels: 1, Depth: 1, Width: 16, Norm: "batch", Heads: []string{"foreground"}}
+	for _, name := range []string{"attributes", "keras"} {
+		f.Add(stateBytes(f, stateOf(model(f, arch), schemes[name], name == "keras", false)))
+	}
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		tensors, err := unet.ReadTensors(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			return
+		}
+		if s, err := newState(tensors); err == nil {
+			_, _ = s.network(arch, true)
+		}
+	})
 }
