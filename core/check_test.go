@@ -157,7 +157,7 @@ func (c *check) exec(op csrc.Op, args unsafe.Pointer) {
 	n := c.tasks(op, args)
 	var scratch *guarded
 	switch op {
-	case csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43Reduce, csrc.OpWgradFirstReduce, csrc.OpTConvWgradReduce:
+	case csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43Reduce, csrc.OpWgradFirstReduce, csrc.OpWgrad1x1Reduce, csrc.OpTConvWgradReduce:
 		// their scratch is the size of `partial`
 	default:
 		if s := c.backend.scratch(op, args); s > 0 {

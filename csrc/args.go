@@ -18,6 +18,10 @@ const (
 	OpPackConv3x3
 	OpPackWino43
 	OpPackFirst
+	OpPackConv1x1
+	OpConv1x1
+	OpWgrad1x1
+	OpWgrad1x1Reduce
 	OpPackTConv
 	OpTConv
 	OpTConvDgrad
@@ -25,6 +29,11 @@ const (
 	OpTConvWgradReduce
 	OpPool
 	OpPoolBwd
+	OpUpsample
+	OpUpsampleBwd
+	OpAdd
+	OpAddBwd
+	OpInterleave
 	OpBNStats
 	OpBNSums
 	OpBNBwd
@@ -32,6 +41,8 @@ const (
 	OpHeadBwd
 	OpLossFwd
 	OpLossBwd
+	OpGate
+	OpGateBwd
 	OpAdam
 	OpSumSq
 	OpQWino43
@@ -50,6 +61,7 @@ type Act struct {
 	Scale *float32
 	Shift *float32
 	Lo    *float32
+	Image int64
 }
 
 // Conv3x3 mirrors struct un_conv3x3.
@@ -77,6 +89,27 @@ type Conv3x3 struct {
 	OCB       int32
 	ReLU      int32
 	Compact   int32
+	Add       int32
+}
+
+// Conv1x1 mirrors struct un_conv1x1.
+type Conv1x1 struct {
+	Src      *float32
+	Act      Act
+	Weight   *float32
+	Bias     *float32
+	Dst      *float32
+	Stats    *float32
+	Counts   *int32
+	SrcImage int64
+	DstImage int64
+	N        int32
+	H        int32
+	W        int32
+	ICB      int32
+	OCB      int32
+	ReLU     int32
+	Add      int32
 }
 
 // First mirrors struct un_first.
@@ -172,24 +205,90 @@ type Pool struct {
 	CB        int32
 }
 
+// Upsample mirrors struct un_upsample.
+type Upsample struct {
+	Src      *float32
+	Act      Act
+	Dst      *float32
+	DDst     *float32
+	DSrc     *float32
+	SrcImage int64
+	DstImage int64
+	N        int32
+	H        int32
+	W        int32
+	CB       int32
+}
+
+// Add mirrors struct un_add.
+type Add struct {
+	X         *float32
+	Y         *float32
+	XAct      Act
+	YAct      Act
+	Dst       *float32
+	DDst      *float32
+	DX        *float32
+	DY        *float32
+	XImage    int64
+	YImage    int64
+	DstImage  int64
+	DDstImage int64
+	N         int32
+	H         int32
+	W         int32
+	CB        int32
+}
+
+// Interleave mirrors struct un_interleave.
+type Interleave struct {
+	Src      *float32
+	Dst      *float32
+	DstImage int64
+	N        int32
+	H        int32
+	W        int32
+	C        int32
+}
+
+// Gate mirrors struct un_gate.
+type Gate struct {
+	Src       *float32
+	Act       Act
+	Z         *float32
+	Dst       *float32
+	DDst      *float32
+	DSrc      *float32
+	DZ        *float32
+	SrcImage  int64
+	DstImage  int64
+	DSrcImage int64
+	DDstImage int64
+	N         int32
+	H         int32
+	W         int32
+	CB        int32
+}
+
 // BN mirrors struct un_bn.
 type BN struct {
-	Y       *float32
-	Act     Act
-	DA      *float32
-	Mean    *float32
-	Sums    *float32
-	Stats   *float32
-	Counts  *int32
-	CA      *float32
-	CY      *float32
-	C0      *float32
-	YImage  int64
-	DAImage int64
-	N       int32
-	H       int32
-	W       int32
-	CB      int32
+	Y          *float32
+	Act        Act
+	DA         *float32
+	Mean       *float32
+	Sums       *float32
+	Stats      *float32
+	Counts     *int32
+	CA         *float32
+	CY         *float32
+	C0         *float32
+	YImage     int64
+	DAImage    int64
+	ParamImage int64
+	N          int32
+	H          int32
+	W          int32
+	CB         int32
 }
 
 // Head mirrors struct un_head.

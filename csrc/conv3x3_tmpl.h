@@ -52,12 +52,12 @@ static int64_t UN(conv3x3_scratch)(const void *args)
     return (int64_t)nib * (s.rows + 2) * (a->w + 2) * 16;
 }
 
-/* Copies act(src) of one channel block, rows y0-1 .. y0+rows of an h x w
- * image, to dst [rows+2][w+2][16]; pixels outside the image are zero. */
-static void UN(load_rows)(float *dst, const float *src, const struct un_act *act, int b,
+/* Copies act(src) of one channel block, rows y0-1 .. y0+rows of image i of h x w,
+ * to dst [rows+2][w+2][16]; pixels outside the image are zero. */
+static void UN(load_rows)(float *dst, const float *src, const struct un_act *act, int i, int b,
                           int h, int w, int y0, int rows)
 {
-    const un_actv av = un_act_load(act, b);
+    const un_actv av = un_act_load(act, i, b);
     for (int y = y0 - 1; y <= y0 + rows; y++) {
         if (y < 0 || y >= h) {
             for (int x = 0; x < w + 2; x++, dst += 16)
@@ -83,7 +83,7 @@ typedef struct {
     int64_t pitch, plane;    /* floats from row to row and block to block of x */
     int64_t dst_plane;       /* of dst */
     const float *w, *bias;   /* bias: NULL for zero */
-    int nib, first, last, relu;
+    int nib, first, last, relu, add;
 } un_conv_pass;
 
 /* px pixels x ob output blocks; x is the pixel up and left of the first. */
@@ -94,7 +94,9 @@ UN_INLINE void UN(conv_tile)(const int px, const int ob, const un_conv_pass *c,
     for (int o = 0; o < ob; o++) {
         const v16 b = c->bias ? v16_load(c->bias + 16 * o) : v16_zero();
         for (int p = 0; p < px; p++)
-            acc[p][o] = c->first ? b : v16_load(dst + o * c->dst_plane + 16 * p);
+            acc[p][o] = c->first && !c->add ? b : v16_load(dst + o * c->dst_plane + 16 * p);
+        for (int p = 0; c->first && c->add && p < px; p++)
+            acc[p][o] = v16_add(acc[p][o], b);
     }
     const float *w = c->w;
     for (int ib = 0; ib < c->nib; ib++, x += c->plane)
@@ -176,12 +178,10 @@ static void UN(conv_stats)(const float *y, int64_t np, float *k_out, float *s_ou
     v16_store(q_out, v16_add(q0, q1));
 }
 
-/* The two sums of un_conv3x3.gate_y for one task and output block. */
-static void UN(conv_gate)(const float *dst, const float *y, const struct un_act *gate,
-                          const float *mean, int b, int64_t np, float *s_out, float *q_out)
+/* The two sums of un_conv3x3.gate_y for one task and block, whose mean is m. */
+static void UN(conv_gate)(const float *dst, const float *y, un_actv av, v16 m, int64_t np,
+                          float *s_out, float *q_out)
 {
-    const un_actv av = un_act_load(gate, b);
-    const v16 m = v16_load(mean + 16 * b);
     v16 s = v16_zero(), q = v16_zero();
     for (int64_t p = 0; p < np; p++) {
         const v16 yv = v16_load(y + 16 * p);
@@ -220,7 +220,7 @@ static void UN(conv3x3)(const void *args, int32_t t0, int32_t t1, float *scratch
         const int b1 = b0 + s.chunk * V16_COLS < a->ocb ? b0 + s.chunk * V16_COLS : a->ocb;
         float *dst = a->dst + i * a->dst_image + (int64_t)y0 * w * 16;
 
-        un_conv_pass c = { .pitch = (int64_t)(w + 2) * 16, .dst_plane = hw16, .relu = a->relu };
+        un_conv_pass c = { .pitch = (int64_t)(w + 2) * 16, .dst_plane = hw16, .relu = a->relu, .add = a->add };
         c.plane = (s.rows + 2) * c.pitch;
         for (int ib = 0; ib < a->icb; ib += V16_CONV_BLOCKS) {
             c.nib = a->icb - ib < V16_CONV_BLOCKS ? a->icb - ib : V16_CONV_BLOCKS;
@@ -228,7 +228,7 @@ static void UN(conv3x3)(const void *args, int32_t t0, int32_t t1, float *scratch
             c.last = ib + c.nib == a->icb;
             for (int k = 0; k < c.nib; k++)
                 UN(load_rows)(scratch + k * c.plane, a->src + i * a->src_image + (ib + k) * hw16,
-                              &a->act, ib + k, a->h, w, y0, rows);
+                              &a->act, i, ib + k, a->h, w, y0, rows);
             for (int b = b0; b < b1; b += V16_COLS) {
                 const int ob = b1 - b < V16_COLS ? b1 - b : V16_COLS;
                 c.w = a->weight + ((int64_t)b * a->icb + (int64_t)ib * ob) * 9 * 256;
@@ -262,8 +262,8 @@ static void UN(conv3x3)(const void *args, int32_t t0, int32_t t1, float *scratch
             float *out = a->sums + (int64_t)part * s.chunks * 2 * ch;
             const float *y = a->gate_y + i * a->gate_image + (int64_t)y0 * w * 16;
             for (int b = b0; b < b1; b++)
-                UN(conv_gate)(dst + b * hw16, y + b * hw16, &a->gate, a->gate_mean, b, np,
-                              out + 16 * b, out + ch + 16 * b);
+                UN(conv_gate)(dst + b * hw16, y + b * hw16, un_act_load(&a->gate, i, b),
+                              v16_load(a->gate_mean + 16 * b), np, out + 16 * b, out + ch + 16 * b);
             if (chunk)
                 for (int64_t k = 0; k < 2 * ch; k += 16)
                     v16_store(a->sums + t * 2 * ch + k, v16_zero());

@@ -9,7 +9,7 @@ static int32_t UN(head_tasks)(const void *args)
 
 /* np pixels to k maps; k is a constant where this is inlined, which keeps the
  * sums in registers. */
-static inline void UN(head_maps)(const struct un_head *a, const float *src, float *logits,
+static inline void UN(head_maps)(const struct un_head *a, int i, const float *src, float *logits,
                                  int64_t np, const int k)
 {
     const int64_t hw = (int64_t)a->h * a->w;
@@ -18,7 +18,7 @@ static inline void UN(head_maps)(const struct un_head *a, const float *src, floa
         for (int j = 0; j < k; j++)
             acc[j] = v16_zero();
         for (int b = 0; b < a->cb; b++) {
-            const v16 v = un_act_apply(un_act_load(&a->act, b), v16_load(src + (b * hw + p) * 16));
+            const v16 v = un_act_apply(un_act_load(&a->act, i, b), v16_load(src + (b * hw + p) * 16));
             for (int j = 0; j < k; j++)
                 acc[j] = v16_fma(v, v16_load(a->weight + (j * a->cb + b) * 16), acc[j]);
         }
@@ -38,10 +38,10 @@ static void UN(head)(const void *args, int32_t t0, int32_t t1, float *scratch)
         const float *src = a->src + i * a->src_image + p0 * 16;
         float *logits = a->logits + (int64_t)i * a->k * a->h * a->w + p0;
         switch (a->k) {
-        case 1: UN(head_maps)(a, src, logits, np, 1); break;
-        case 2: UN(head_maps)(a, src, logits, np, 2); break;
-        case 3: UN(head_maps)(a, src, logits, np, 3); break;
-        default: UN(head_maps)(a, src, logits, np, a->k);
+        case 1: UN(head_maps)(a, i, src, logits, np, 1); break;
+        case 2: UN(head_maps)(a, i, src, logits, np, 2); break;
+        case 3: UN(head_maps)(a, i, src, logits, np, 3); break;
+        default: UN(head_maps)(a, i, src, logits, np, a->k);
         }
     }
 }
@@ -60,7 +60,7 @@ static void UN(head_bwd)(const void *args, int32_t t0, int32_t t1, float *scratc
         for (int b = 0; b < a->cb; b++) {
             const float *src = a->src + i * a->src_image + (b * hw + p0) * 16;
             float *ds = a->d_src + i * a->d_src_image + (b * hw + p0) * 16;
-            const un_actv act = un_act_load(&a->act, b);
+            const un_actv act = un_act_load(&a->act, i, b);
             v16 dw[8];
             for (int k = 0; k < a->k; k++)
                 dw[k] = v16_zero();

@@ -13,7 +13,8 @@
  *
  * An activation that still awaits its batch-norm and ReLU is read through
  * struct un_act: a = max(scale*x + shift, lo) with one value per channel
- * (lo = 0 for ReLU, -FLT_MAX for none), so it is never stored normalised.
+ * (lo = 0 for ReLU, -FLT_MAX for none), so it is never stored normalised. With
+ * group norm every image has values of its own, `image` floats after the last's.
  *
  * Every operation is a struct that is the whole truth about it, and a kernel:
  * tasks(args) says into how many independent tasks the operation falls, a
@@ -29,13 +30,15 @@
 
 struct un_act {
     const float *scale, *shift, *lo; /* [cb*16] each; scale == NULL: a = x */
+    int64_t image;                   /* 0: the same for all images */
 };
 
 /* 3x3 convolution, stride 1, zero padding 1 (the padding is of a, after act).
  * Used forward and, with weights packed for it, as data gradient.
  * weight: packed by UN_PACK_CONV3X3 (direct) or UN_PACK_WINO43 (Winograd);
  *   for Winograd with `compact` set by UN_PACK_CONV3X3 too.
- * dst = conv(act(src)) + bias, then max(dst, 0) if relu.
+ * dst = conv(act(src)) + bias, plus what dst held if `add` (the other branch of a
+ *   residual block), then max(dst, 0) if relu.
  * pool: if not NULL, the 2x2 max-pool of dst (floor(h/2) x floor(w/2)).
  * stats: if not NULL, per task t and channel, [tasks][3][ocb*16]: a pivot k,
  *   sum(y-k), sum((y-k)^2) over the task's pixels. Task t covers
@@ -56,7 +59,20 @@ struct un_conv3x3 {
     const float *gate_mean;
     float *sums;
     int64_t src_image, dst_image, pool_image, gate_image;
-    int32_t n, h, w, icb, ocb, relu, compact;
+    int32_t n, h, w, icb, ocb, relu, compact, add;
+};
+
+/* 1x1 convolution: dst = conv(act(src)) + bias, then max(dst, 0) if relu. With
+ * `add`, for gradients, dst += conv(act(src)). weight: packed by UN_PACK_CONV1X1.
+ * stats and counts as in un_conv3x3. */
+struct un_conv1x1 {
+    const float *src;
+    struct un_act act;
+    const float *weight, *bias;
+    float *dst, *stats;
+    int32_t *counts;
+    int64_t src_image, dst_image;
+    int32_t n, h, w, icb, ocb, relu, add;
 };
 
 /* First layer: src is planar, [n][ic][h][w] with 1 <= ic <= 4.
@@ -74,7 +90,8 @@ struct un_first {
  * disjoint parts of `partial` (partial_size floats, see `scratch` of the
  * matching REDUCE op). Phase 2 (..._REDUCE): sums the partials in a fixed
  * order and writes dw in OIHW [oc][ic][3][3] (overwrites).
- * For UN_WGRAD_FIRST src is planar [n][ic][h][w]; src_image is ignored. */
+ * For UN_WGRAD_FIRST src is planar [n][ic][h][w]; src_image is ignored.
+ * UN_WGRAD1X1 is that of the 1x1 convolution: dw [oc][ic]. */
 struct un_wgrad3x3 {
     const float *src;
     struct un_act act;
@@ -133,11 +150,59 @@ struct un_pool {
     int32_t n, h, w, cb;
 };
 
-/* Backward through a = act(y), act being batch-norm and ReLU.
+/* Enlarging by nearest neighbour: dst, 2h x 2w, is act(src) with every pixel four
+ * times. UN_UPSAMPLE_BWD: d_src is the sum of each four of d_dst (overwritten). */
+struct un_upsample {
+    const float *src;
+    struct un_act act;
+    float *dst;
+    const float *d_dst;
+    float *d_src;
+    int64_t src_image, dst_image; /* of d_src and d_dst, too */
+    int32_t n, h, w, cb;
+};
+
+/* The end of a residual block: dst = max(x_act(x) + y_act(y), 0).
+ * UN_ADD_BWD: d_x = d_y = dst > 0 ? d_dst : 0, laid out as x and y. */
+struct un_add {
+    const float *x, *y;
+    struct un_act x_act, y_act;
+    float *dst;
+    const float *d_dst;
+    float *d_x, *d_y;
+    int64_t x_image, y_image, dst_image, d_dst_image;
+    int32_t n, h, w, cb;
+};
+
+/* dst, one block of 16 channels, is the planar src [n][c][h*w], c <= 16. */
+struct un_interleave {
+    const float *src;
+    float *dst;
+    int64_t dst_image;
+    int32_t n, h, w, c;
+};
+
+/* The product of an attention gate: dst = act(src) * sigmoid(z), z [n][h*w].
+ * UN_GATE_BWD: d_src = d_dst*sigmoid(z), the gradient of act(src) (overwritten),
+ * and d_z = sigmoid'(z) * the sum over channels of d_dst*act(src). */
+struct un_gate {
+    const float *src;
+    struct un_act act;
+    const float *z;
+    float *dst;
+    const float *d_dst;
+    float *d_src, *d_z;
+    int64_t src_image, dst_image, d_src_image, d_dst_image;
+    int32_t n, h, w, cb;
+};
+
+/* Backward through a = act(y), act being batch-norm or group norm, and ReLU.
  * dz = a > lo ? da : 0.
  * UN_BN_SUMS: sums[tasks][2][cb*16] = sum(dz), sum(dz*(y-mean)).
  * UN_BN_BWD: in place, da = ca*dz + cy*y + c0 (coefficients per channel).
- * UN_BN_STATS: stats[tasks][3][cb*16] of y as in un_conv3x3, with counts. */
+ * UN_BN_STATS: stats[tasks][3][cb*16] of y as in un_conv3x3, with counts.
+ * Tasks go through the images in order, as many for each. The values of mean, ca,
+ * cy and c0 of an image are param_image floats after the last's. */
 struct un_bn {
     const float *y;
     struct un_act act;
@@ -146,7 +211,7 @@ struct un_bn {
     float *sums, *stats;
     int32_t *counts;
     const float *ca, *cy, *c0;
-    int64_t y_image, da_image;
+    int64_t y_image, da_image, param_image;
     int32_t n, h, w, cb;
 };
 
@@ -267,6 +332,10 @@ struct un_range {
     X(PACK_CONV3X3, pack_conv3x3, pack_conv3x3_tasks, no_scratch)                                       \
     X(PACK_WINO43, pack_wino43, pack_wino43_tasks, no_scratch)                                          \
     X(PACK_FIRST, pack_first, pack_first_tasks, no_scratch)                                             \
+    X(PACK_CONV1X1, pack_conv1x1, pack_conv1x1_tasks, no_scratch)                                       \
+    X(CONV1X1, conv1x1, conv1x1_tasks, conv1x1_scratch)                                                 \
+    X(WGRAD1X1, wgrad1x1, wgrad1x1_tasks, wgrad1x1_scratch)                                             \
+    X(WGRAD1X1_REDUCE, wgrad1x1_reduce, wgrad1x1_reduce_tasks, wgrad1x1_reduce_scratch)                 \
     X(PACK_TCONV, pack_tconv, pack_tconv_tasks, no_scratch)                                             \
     X(TCONV, tconv, tconv_tasks, tconv_scratch)                                                         \
     X(TCONV_DGRAD, tconv_dgrad, tconv_dgrad_tasks, no_scratch)                                          \
@@ -274,6 +343,11 @@ struct un_range {
     X(TCONV_WGRAD_REDUCE, tconv_wgrad_reduce, tconv_wgrad_reduce_tasks, tconv_wgrad_reduce_scratch)     \
     X(POOL, pool, pool_tasks, no_scratch)                                                               \
     X(POOL_BWD, pool_bwd, pool_tasks, no_scratch)                                                       \
+    X(UPSAMPLE, upsample, upsample_tasks, no_scratch)                                                   \
+    X(UPSAMPLE_BWD, upsample_bwd, upsample_tasks, no_scratch)                                           \
+    X(ADD, add, add_tasks, no_scratch)                                                                  \
+    X(ADD_BWD, add_bwd, add_tasks, no_scratch)                                                          \
+    X(INTERLEAVE, interleave, interleave_tasks, no_scratch)                                             \
     X(BN_STATS, bn_stats, bn_tasks, no_scratch)                                                         \
     X(BN_SUMS, bn_sums, bn_tasks, no_scratch)                                                           \
     X(BN_BWD, bn_bwd, bn_tasks, no_scratch)                                                             \
@@ -281,6 +355,8 @@ struct un_range {
     X(HEAD_BWD, head_bwd, head_tasks, no_scratch)                                                       \
     X(LOSS_FWD, loss_fwd, loss_tasks, no_scratch)                                                       \
     X(LOSS_BWD, loss_bwd, loss_tasks, no_scratch)                                                       \
+    X(GATE, gate, gate_tasks, no_scratch)                                                               \
+    X(GATE_BWD, gate_bwd, gate_tasks, no_scratch)                                                       \
     X(ADAM, adam, adam_tasks, no_scratch)                                                               \
     X(SUMSQ, sumsq, adam_tasks, no_scratch)                                                             \
     X(QWINO43, qwino43, wino43_tasks, qwino43_scratch)                                                  \

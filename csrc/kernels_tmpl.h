@@ -21,15 +21,15 @@
  * it would run out of registers. */
 #define UN_STEP __asm__ volatile("" ::: "memory")
 
-/* The activation of channel block b, ready to apply; see struct un_act. */
+/* The activation of channel block b of image i, ready to apply; see struct un_act. */
 typedef struct { v16 scale, shift, lo; } un_actv;
 
-static inline un_actv un_act_load(const struct un_act *act, int b)
+static inline un_actv un_act_load(const struct un_act *act, int i, int b)
 {
     if (!act->scale)
         return (un_actv){ v16_set1(1.0f), v16_zero(), v16_set1(-3.402823466e38f) };
-    return (un_actv){ v16_load(act->scale + 16 * b), v16_load(act->shift + 16 * b),
-                      v16_load(act->lo + 16 * b) };
+    const int64_t at = i * act->image + 16 * b;
+    return (un_actv){ v16_load(act->scale + at), v16_load(act->shift + at), v16_load(act->lo + at) };
 }
 
 static inline v16 un_act_apply(un_actv a, v16 x)
@@ -71,14 +71,18 @@ static inline int64_t UN(no_scratch)(const void *args) { (void)args; return 0; }
 #include "wgrad_wino43_tmpl.h"
 #include "conv3x3_tmpl.h"
 #include "wgrad3x3_tmpl.h"
+#include "conv1x1_tmpl.h"
 #include "first_tmpl.h"
 #include "wgrad_first_tmpl.h"
 #include "tconv_tmpl.h"
 #include "qtconv_tmpl.h"
 #include "pool_tmpl.h"
+#include "upsample_tmpl.h"
+#include "add_tmpl.h"
 #include "bn_tmpl.h"
 #include "head_tmpl.h"
 #include "loss_tmpl.h"
+#include "gate_tmpl.h"
 #include "adam_tmpl.h"
 #include "peak_tmpl.h"
 

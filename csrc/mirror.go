@@ -23,7 +23,7 @@ var words = map[string]string{
 }
 
 // initials are the parts written in capitals, besides single letters.
-var initials = strings.Fields("icb ocb ic oc cb dy dw db da ca cy c0 dz bce bc2 ema l1 bn")
+var initials = strings.Fields("icb ocb ic oc cb dx dy dw db da ca cy c0 dz bce bc2 ema l1 bn")
 
 // name returns the Go name of a C one.
 func name(c string) string {

@@ -35,7 +35,7 @@ static void UN(pool)(const void *args, int32_t t0, int32_t t1, float *scratch)
     for (int t = t0; t < t1; t++) {
         int i, b, y0, y1;
         UN(pool_task)(a, &s, t, &i, &b, &y0, &y1);
-        const un_actv act = un_act_load(&a->act, b);
+        const un_actv act = un_act_load(&a->act, i, b);
         const float *src = a->src + i * a->src_image + (int64_t)b * a->h * a->w * 16;
         float *dst = a->dst + i * a->dst_image + ((int64_t)b * s.h2 + y0) * s.w2 * 16;
         for (int y = y0; y < y1; y++) {
@@ -60,7 +60,7 @@ static void UN(pool_bwd)(const void *args, int32_t t0, int32_t t1, float *scratc
     for (int t = t0; t < t1; t++) {
         int i, b, y0, y1;
         UN(pool_task)(a, &s, t, &i, &b, &y0, &y1);
-        const un_actv act = un_act_load(&a->act, b);
+        const un_actv act = un_act_load(&a->act, i, b);
         const float *src = a->src + i * a->src_image + (int64_t)b * a->h * a->w * 16;
         const float *dd = a->d_dst + i * a->d_dst_image + ((int64_t)b * s.h2 + y0) * s.w2 * 16;
         float *ds = a->d_src + i * a->d_src_image + (int64_t)b * a->h * a->w * 16;

@@ -33,7 +33,7 @@ static void UN(qtconv)(const void *args, int32_t t0, int32_t t1, float *scratch)
         const int b1 = (chunk + 1) * s.chunk < a->ocb ? (chunk + 1) * s.chunk : a->ocb;
         const int64_t np = (int64_t)(y1 - y0) * w;
         for (int b = 0; b < a->icb; b++) {
-            const un_actv act = un_act_load(&a->act, b);
+            const un_actv act = un_act_load(&a->act, i, b);
             const float *src = a->src + i * a->src_image + b * hw16 + (int64_t)y0 * w * 16;
             for (int64_t p = 0; p < np; p++)
                 UN(quantise)(x + (b * np + p) * 16, un_act_apply(act, v16_load(src + p * 16)), q->a_scale + 16 * b);

@@ -37,7 +37,7 @@ static void UN(range)(const void *args, int32_t t0, int32_t t1, float *scratch)
         if (!a->tiles) {
             v16 m = v16_load(most);
             for (int i = 0; i < a->n; i++)
-                m = UN(range_of)(m, a->src + i * a->src_image + b * hw * 16, hw, un_act_load(&a->act, b));
+                m = UN(range_of)(m, a->src + i * a->src_image + b * hw * 16, hw, un_act_load(&a->act, i, b));
             v16_store(most, m);
             continue;
         }
@@ -48,7 +48,7 @@ static void UN(range)(const void *args, int32_t t0, int32_t t1, float *scratch)
             UN(wino43_input)(a->src, a->src_image, &a->act, a->h, a->w, &p, tile, nt, b, 1, scratch, ring);
             for (int xi = 0; xi < 36; xi++) {
                 float *m = most + (int64_t)xi * a->cb * 16;
-                v16_store(m, UN(range_of)(v16_load(m), scratch + xi * p.v_xi, nt, un_act_load(&none, 0)));
+                v16_store(m, UN(range_of)(v16_load(m), scratch + xi * p.v_xi, nt, un_act_load(&none, 0, 0)));
             }
         }
     }

@@ -14,12 +14,17 @@ var (
 	_ [C.UN_OPS]byte                       = [Ops]byte{}
 	_ [C.sizeof_struct_un_act]byte         = [unsafe.Sizeof(Act{})]byte{}
 	_ [C.sizeof_struct_un_conv3x3]byte     = [unsafe.Sizeof(Conv3x3{})]byte{}
+	_ [C.sizeof_struct_un_conv1x1]byte     = [unsafe.Sizeof(Conv1x1{})]byte{}
 	_ [C.sizeof_struct_un_first]byte       = [unsafe.Sizeof(First{})]byte{}
 	_ [C.sizeof_struct_un_wgrad3x3]byte    = [unsafe.Sizeof(Wgrad3x3{})]byte{}
 	_ [C.sizeof_struct_un_pack]byte        = [unsafe.Sizeof(Pack{})]byte{}
 	_ [C.sizeof_struct_un_tconv]byte       = [unsafe.Sizeof(TConv{})]byte{}
 	_ [C.sizeof_struct_un_tconv_wgrad]byte = [unsafe.Sizeof(TConvWgrad{})]byte{}
 	_ [C.sizeof_struct_un_pool]byte        = [unsafe.Sizeof(Pool{})]byte{}
+	_ [C.sizeof_struct_un_upsample]byte    = [unsafe.Sizeof(Upsample{})]byte{}
+	_ [C.sizeof_struct_un_add]byte         = [unsafe.Sizeof(Add{})]byte{}
+	_ [C.sizeof_struct_un_interleave]byte  = [unsafe.Sizeof(Interleave{})]byte{}
+	_ [C.sizeof_struct_un_gate]byte        = [unsafe.Sizeof(Gate{})]byte{}
 	_ [C.sizeof_struct_un_bn]byte          = [unsafe.Sizeof(BN{})]byte{}
 	_ [C.sizeof_struct_un_head]byte        = [unsafe.Sizeof(Head{})]byte{}
 	_ [C.sizeof_struct_un_loss]byte        = [unsafe.Sizeof(Loss{})]byte{}

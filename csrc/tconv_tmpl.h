@@ -141,7 +141,7 @@ UN_INLINE void UN(tconv_as)(const int bf, const void *args, int32_t t0, int32_t 
         if (bf || a->act.scale) {
             const int64_t np = (int64_t)(y1 - y0) * w;
             for (int b = 0; b < a->icb; b++) {
-                const un_actv act = un_act_load(&a->act, b);
+                const un_actv act = un_act_load(&a->act, i, b);
                 for (int64_t p = 0; p < np; p++) {
                     const v16 x = un_act_apply(act, v16_load(src + b * hw16 + p * 16));
                     if (bf)
@@ -390,9 +390,9 @@ static void UN(tconv_wgrad)(const void *args, int32_t t0, int32_t t1, float *scr
             };
             const float *dy = a->dy + l0 / h * a->dy_image + 4 * ob * hw16 + l0 % h * 2 * row;
             for (int b = b0; b < b1; b++) {
-                const un_actv act = un_act_load(&a->act, b);
                 float *x = scratch;
                 for (int64_t l = l0; l < l0 + rows; l++) {
+                    const un_actv act = un_act_load(&a->act, (int)(l / h), b);
                     const float *src = a->src + l / h * a->src_image + b * hw16 + l % h * w * 16;
                     for (int p = 0; p < w; p++, x += 16)
                         v16_store(x, un_act_apply(act, v16_load(src + 16 * p)));

@@ -140,7 +140,7 @@ static void UN(wgrad3x3)(const void *args, int32_t t0, int32_t t1, float *scratc
             v.dy = a->dy + i * a->dy_image + b * hw16 + (int64_t)y0 * a->w * 16;
             for (int k = 0; k < v.images; k++)
                 UN(load_rows)(scratch + k * v.x_image, a->src + (i + k) * a->src_image + ib * hw16,
-                              &a->act, ib, a->h, a->w, y0, v.rows);
+                              &a->act, i + k, ib, a->h, a->w, y0, v.rows);
             for (int ky = 0; ky < 3; ky++) {
                 if (ob == 1)
                     for (int c = 0; c < 16; c += V16_WGRAD_IC1)

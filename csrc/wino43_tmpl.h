@@ -167,9 +167,9 @@ UN_INLINE void UN(wino43_input_to)(const int kind, const float *src, int64_t ima
 {
     const int64_t row = (int64_t)w * 16;
     for (int b = 0; b < nb; b++) {
-        const un_actv av = un_act_load(act, b0 + b);
         int64_t at = b * p->v_b;
         int tx = t0 % p->tw, ty = t0 / p->tw % p->th, i = t0 / (p->tw * p->th), fresh = 1;
+        un_actv av = un_act_load(act, i, b0 + b);
         for (int t = 0; t < nt; t++, at += 16) {
             const int y0 = 4 * ty - 1, x0 = 4 * tx - 1;
             const float *s = src + i * image + ((int64_t)(b0 + b) * h + y0) * row + (int64_t)x0 * 16;
@@ -208,8 +208,11 @@ UN_INLINE void UN(wino43_input_to)(const int kind, const float *src, int64_t ima
             fresh = 0;
             if (++tx == p->tw) {
                 tx = 0, fresh = 1;
-                if (++ty == p->th)
+                if (++ty == p->th) {
                     ty = 0, i++;
+                    if (act->image && t + 1 < nt)
+                        av = un_act_load(act, i, b0 + b);
+                }
             }
         }
     }
@@ -226,12 +229,20 @@ static void UN(wino43_input)(const float *src, int64_t image, const struct un_ac
  * are in the image. sum = { k, sum, sum of squares } or { -, sum dz, sum
  * dz*(y-mean) }. */
 UN_INLINE void
-UN(wino43_emit)(const struct un_conv3x3 *a, const v16 *y, const int vy, const int vx,
+UN(wino43_emit)(const struct un_conv3x3 *a, v16 *y, const int vy, const int vx,
                 int i, int b, int y0, int x0, un_actv gate, v16 mean, v16 *sum)
 {
     const int64_t row = (int64_t)a->w * 16;
     const int64_t at = ((int64_t)b * a->h + y0) * row + (int64_t)x0 * 16;
     float *dst = a->dst + i * a->dst_image + at;
+    if (a->add) {
+        const v16 floor = v16_set1(a->relu ? 0.0f : -3.402823466e38f);
+        UN_UNROLL(4)
+        for (int r = 0; r < vy; r++)
+            UN_UNROLL(4)
+            for (int c = 0; c < vx; c++)
+                y[4 * r + c] = v16_max(v16_add(y[4 * r + c], v16_load(dst + r * row + 16 * c)), floor);
+    }
     UN_UNROLL(4)
     for (int r = 0; r < vy; r++)
         UN_UNROLL(4)
@@ -287,7 +298,7 @@ UN_INLINE void UN(wino43_output_of)(const struct un_conv3x3 *a, const un_wino43 
                                     int t0, int nt, int b, const float *m, const float *scale)
 {
     const v16 bias = a->bias ? v16_load(a->bias + 16 * b) : v16_zero();
-    const v16 floor = a->relu ? v16_zero() : v16_set1(-3.402823466e38f);
+    const v16 floor = a->relu && !a->add ? v16_zero() : v16_set1(-3.402823466e38f);
     un_actv gate = { v16_zero(), v16_zero(), v16_zero() };
     v16 mean = v16_zero(), sum[3] = { v16_zero(), v16_zero(), v16_zero() };
     float *save = NULL; /* where sum lives between the blocks of a range */
@@ -298,7 +309,7 @@ UN_INLINE void UN(wino43_output_of)(const struct un_conv3x3 *a, const un_wino43 
     } else if (a->gate_y) {
         nsave = 2;
         save = a->sums + ((int64_t)range * 2 * a->ocb + b) * 16;
-        gate = un_act_load(&a->gate, b);
+        gate = un_act_load(&a->gate, 0, b);
         mean = v16_load(a->gate_mean + 16 * b);
     }
     if (!start)

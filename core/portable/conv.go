@@ -22,9 +22,10 @@ func conv3x3(op csrc.Op, a *csrc.Conv3x3, t int) {
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(h1 - h0), W: int(a.W)}
 	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, h0, h1)
 	dst := make([]float32, d.OC*d.H*d.W)
-	conv(d, dst, src, activation(a.Act, icb), floats(a.Weight, d.OC*d.IC*9), bias(a.Bias, d.OC), a.ReLU != 0)
+	conv(d, dst, src, activation(a.Act, i, icb), floats(a.Weight, d.OC*d.IC*9), bias(a.Bias, d.OC), a.ReLU != 0 && a.Add == 0)
 	d.H = int(y1 - y0)
 	dst = rows(dst, d.OC, int(h1-h0), d.W, int(y0-h0), d.H)
+	addTo(a, dst, i, y0, y1)
 	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
 
 	d.IC = d.OC // what follows reads dst
@@ -32,10 +33,21 @@ func conv3x3(op csrc.Op, a *csrc.Conv3x3, t int) {
 	if a.GateY != nil {
 		y := unpack(offset(a.GateY, int64(i)*a.GateImage), 0, 1, 0, ocb, a.H, a.W, y0, y1)
 		sums := floats(offset(a.Sums, int64(t*2*d.OC)), 2*d.OC)
-		ref.BNSums(d, sums[:d.OC], sums[d.OC:], y, activation(a.Gate, ocb), dst, floats(a.GateMean, d.OC))
+		ref.BNSums(d, sums[:d.OC], sums[d.OC:], y, activation(a.Gate, i, ocb), dst, floats(a.GateMean, d.OC))
 	} else if a.Stats != nil {
 		statistics(d, a.Stats, a.Counts, t, dst)
 	}
+}
+
+// addTo adds what the output held to rows y0..y1-1 of it, if that is asked for.
+func addTo(a *csrc.Conv3x3, dst []float32, i int, y0, y1 int32) {
+	if a.Add == 0 {
+		return
+	}
+	for k, v := range unpack(offset(a.Dst, int64(i)*a.DstImage), 0, 1, 0, int(a.OCB), a.H, a.W, y0, y1) {
+		dst[k] += v
+	}
+	rectify(dst, a.ReLU)
 }
 
 // poolInto writes the max-pool of rows y0..y1-1 of the convolution's output,
@@ -66,12 +78,12 @@ func bias(p *float32, n int) []float32 {
 }
 
 // wgrad writes the rows of dw of output block t into partial, which is laid
-// out as dw. src has c >= a.IC channels.
-func wgrad(a *csrc.Wgrad3x3, src []float32, act ref.Act, c, t int) {
+// out as dw. src, activated, has c >= a.IC channels.
+func wgrad(a *csrc.Wgrad3x3, src []float32, c, t int) {
 	d := ref.Dims{N: int(a.N), IC: c, OC: 16, H: int(a.H), W: int(a.W)}
 	dy := unpack(a.DY, a.DYImage, a.N, t, t+1, a.H, a.W, 0, a.H)
 	dw := make([]float32, d.OC*d.IC*9)
-	ref.Conv3x3Wgrad(d, dw, src, act, dy)
+	ref.Conv3x3Wgrad(d, dw, src, ref.Act{}, dy)
 	ic := int(a.IC)
 	for o := 16 * t; o < min(16*t+16, int(a.OC)); o++ {
 		copy(floats(offset(a.Partial, int64(o*ic*9)), ic*9), dw[(o-16*t)*c*9:])
@@ -135,7 +147,7 @@ func btconv(a *csrc.TConv, t int) {
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(y1 - y0), W: int(a.W)}
 	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, y0, y1)
 	dst := make([]float32, d.OC*4*d.H*d.W)
-	ref.BTConv2x2(d, dst, src, activation(a.Act, icb), floats(a.Weight, d.IC*d.OC*4), bias(a.Bias, d.OC))
+	ref.BTConv2x2(d, dst, src, activation(a.Act, i, icb), floats(a.Weight, d.IC*d.OC*4), bias(a.Bias, d.OC))
 	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
 }
 
@@ -154,10 +166,10 @@ func tconvDgrad(a *csrc.TConv, t int) {
 func tconvWgrad(a *csrc.TConvWgrad, t int) {
 	ic, oc, icb := int(a.IC), int(a.OC), blocks(a.IC)
 	d := ref.Dims{N: int(a.N), IC: icb * 16, OC: 16, H: int(a.H), W: int(a.W)}
-	src := unpack(a.Src, a.SrcImage, a.N, 0, icb, a.H, a.W, 0, a.H)
+	src := activated(a.Act, unpack(a.Src, a.SrcImage, a.N, 0, icb, a.H, a.W, 0, a.H), d)
 	dy := unpack(a.DY, a.DYImage, a.N, t, t+1, 2*a.H, 2*a.W, 0, 2*a.H)
 	dw, db := make([]float32, d.IC*d.OC*4), make([]float32, d.OC)
-	ref.TConv2x2Wgrad(d, dw, db, src, activation(a.Act, icb), dy)
+	ref.TConv2x2Wgrad(d, dw, db, src, ref.Act{}, dy)
 	partial := floats(a.Partial, ic*oc*4+oc)
 	n := min(16, oc-16*t)
 	for i := range ic {

@@ -16,7 +16,8 @@ type act struct {
 	scale, shift, lo [16]float32
 }
 
-func actOf(a csrc.Act, b int) act {
+// actOf is that of block b of image i.
+func actOf(a csrc.Act, i, b int) act {
 	if a.Scale == nil {
 		v := act{none: true}
 		for l := range 16 {
@@ -24,7 +25,7 @@ func actOf(a csrc.Act, b int) act {
 		}
 		return v
 	}
-	at := int64(16 * b)
+	at := int64(i)*a.Image + int64(16*b)
 	return act{scale: *vector(offset(a.Scale, at)), shift: *vector(offset(a.Shift, at)), lo: *vector(offset(a.Lo, at))}
 }
 
@@ -124,7 +125,7 @@ func tconv(a *csrc.TConv, t int, scratch *float32) {
 			copy(x[k*w*16:], src)
 			continue
 		}
-		act := actOf(a.Act, k)
+		act := actOf(a.Act, i, k)
 		for p := range w {
 			act.apply((*[16]float32)(x[(k*w+p)*16:]), (*[16]float32)(src[p*16:]))
 		}
@@ -172,7 +173,7 @@ func head(a *csrc.Head, t int) {
 	sums := make([][16]float32, maps)
 	acts := make([]act, cb)
 	for b := range acts {
-		acts[b] = actOf(a.Act, b)
+		acts[b] = actOf(a.Act, i, b)
 	}
 	src := floats(offset(a.Src, int64(i)*a.SrcImage), cb*h*w*16)
 	logits := floats(offset(a.Logits, int64(i*maps)*int64(h*w)), maps*h*w)

@@ -29,7 +29,7 @@ func Tasks(op csrc.Op, args unsafe.Pointer) int {
 	case csrc.OpFirst:
 		a := (*csrc.First)(args)
 		return int(a.N) * up(int(a.H), firstRows(a))
-	case csrc.OpWgrad3x3, csrc.OpWgradWino43, csrc.OpWgradFirst:
+	case csrc.OpWgrad3x3, csrc.OpWgradWino43, csrc.OpWgradFirst, csrc.OpWgrad1x1:
 		return blocks((*csrc.Wgrad3x3)(args).OC)
 	case csrc.OpTConv:
 		a := (*csrc.TConv)(args)
@@ -45,6 +45,21 @@ func Tasks(op csrc.Op, args unsafe.Pointer) int {
 		return int(a.N) * bands(a.H)
 	case csrc.OpTConvWgrad:
 		return blocks((*csrc.TConvWgrad)(args).OC)
+	case csrc.OpConv1x1:
+		a := (*csrc.Conv1x1)(args)
+		return int(a.N) * bands(a.H)
+	case csrc.OpUpsample, csrc.OpUpsampleBwd:
+		a := (*csrc.Upsample)(args)
+		return int(a.N) * bands(a.H)
+	case csrc.OpAdd, csrc.OpAddBwd:
+		a := (*csrc.Add)(args)
+		return int(a.N) * bands(a.H)
+	case csrc.OpInterleave:
+		a := (*csrc.Interleave)(args)
+		return int(a.N) * bands(a.H)
+	case csrc.OpGate, csrc.OpGateBwd:
+		a := (*csrc.Gate)(args)
+		return int(a.N) * bands(a.H)
 	case csrc.OpPool, csrc.OpPoolBwd:
 		a := (*csrc.Pool)(args)
 		return int(a.N * a.CB)
@@ -81,6 +96,9 @@ func Scratch(op csrc.Op, args unsafe.Pointer) int {
 	case csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43Reduce, csrc.OpWgradFirstReduce:
 		a := (*csrc.Wgrad3x3)(args)
 		return int(a.OC * a.IC * 9)
+	case csrc.OpWgrad1x1Reduce:
+		a := (*csrc.Wgrad3x3)(args)
+		return int(a.OC * a.IC)
 	case csrc.OpTConvWgradReduce:
 		a := (*csrc.TConvWgrad)(args)
 		return int(a.OC*a.IC*4 + a.OC)
@@ -102,11 +120,29 @@ func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32) {
 			first((*csrc.First)(args), t)
 		case csrc.OpWgrad3x3, csrc.OpWgradWino43:
 			a := (*csrc.Wgrad3x3)(args)
+			d := ref.Dims{N: int(a.N), IC: blocks(a.IC) * 16, H: int(a.H), W: int(a.W)}
 			src := unpack(a.Src, a.SrcImage, a.N, 0, blocks(a.IC), a.H, a.W, 0, a.H)
-			wgrad(a, src, activation(a.Act, blocks(a.IC)), blocks(a.IC)*16, t)
+			wgrad(a, activated(a.Act, src, d), d.IC, t)
+		case csrc.OpWgrad1x1:
+			wgrad1x1((*csrc.Wgrad3x3)(args), t)
+		case csrc.OpWgrad1x1Reduce:
+			a := (*csrc.Wgrad3x3)(args)
+			copy(floats(a.DW, int(a.OC*a.IC)), floats(a.Partial, int(a.OC*a.IC)))
+		case csrc.OpConv1x1:
+			conv1x1((*csrc.Conv1x1)(args), t)
+		case csrc.OpPackConv1x1:
+			packConv1x1((*csrc.Pack)(args))
+		case csrc.OpUpsample, csrc.OpUpsampleBwd:
+			upsample(op, (*csrc.Upsample)(args), t)
+		case csrc.OpAdd, csrc.OpAddBwd:
+			add(op, (*csrc.Add)(args), t)
+		case csrc.OpInterleave:
+			interleave((*csrc.Interleave)(args), t)
+		case csrc.OpGate, csrc.OpGateBwd:
+			gate(op, (*csrc.Gate)(args), t)
 		case csrc.OpWgradFirst:
 			a := (*csrc.Wgrad3x3)(args)
-			wgrad(a, floats(a.Src, int(a.N*a.IC*a.H*a.W)), ref.Act{}, int(a.IC), t)
+			wgrad(a, floats(a.Src, int(a.N*a.IC*a.H*a.W)), int(a.IC), t)
 		case csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43Reduce, csrc.OpWgradFirstReduce:
 			a := (*csrc.Wgrad3x3)(args)
 			size := int(a.OC * a.IC * 9)
@@ -204,17 +240,32 @@ func packTo(p *float32, src []float32, b0, b1 int, h, w, y0, y1 int32) {
 	}
 }
 
-func activation(a csrc.Act, cb int) ref.Act {
+// activation is that of image i, of cb channel blocks.
+func activation(a csrc.Act, i, cb int) ref.Act {
 	if a.Scale == nil {
 		return ref.Act{}
 	}
-	return ref.Act{Scale: floats(a.Scale, cb*16), Shift: floats(a.Shift, cb*16), Lo: floats(a.Lo, cb*16)}
+	of := func(p *float32) []float32 { return floats(offset(p, int64(i)*a.Image), cb*16) }
+	return ref.Act{Scale: of(a.Scale), Shift: of(a.Shift), Lo: of(a.Lo)}
+}
+
+// activated is a(src) of d.N images of d.IC channels.
+func activated(a csrc.Act, src []float32, d ref.Dims) []float32 {
+	if a.Scale == nil {
+		return src
+	}
+	dst := make([]float32, len(src))
+	n := len(src) / d.N
+	for i := range d.N {
+		activation(a, i, d.IC/16).Apply(dst[i*n:][:n], src[i*n:][:n], 1, d.IC, d.H*d.W)
+	}
+	return dst
 }
 
 func pool(op csrc.Op, a *csrc.Pool, t int) {
 	i, b := int64(t/int(a.CB)), t%int(a.CB)
 	d := ref.Dims{N: 1, IC: 16, H: int(a.H), W: int(a.W)}
-	act := activation(a.Act, int(a.CB)).Of(b*16, b*16+16)
+	act := activation(a.Act, int(i), int(a.CB)).Of(b*16, b*16+16)
 	src := unpack(offset(a.Src, i*a.SrcImage), 0, 1, b, b+1, a.H, a.W, 0, a.H)
 	h2, w2 := a.H/2, a.W/2
 	if op == csrc.OpPool {
@@ -243,10 +294,11 @@ func batchNorm(op csrc.Op, a *csrc.BN, t int) {
 	da := unpack(at, 0, 1, 0, cb, a.H, a.W, y0, y1)
 	if op == csrc.OpBNSums {
 		sums := floats(offset(a.Sums, int64(t*2*c)), 2*c)
-		ref.BNSums(d, sums[:c], sums[c:], y, activation(a.Act, cb), da, floats(a.Mean, c))
+		ref.BNSums(d, sums[:c], sums[c:], y, activation(a.Act, i, cb), da, floats(offset(a.Mean, int64(i)*a.ParamImage), c))
 		return
 	}
-	ref.BNBwd(d, da, y, activation(a.Act, cb), floats(a.CA, c), floats(a.CY, c), floats(a.C0, c))
+	param := func(p *float32) []float32 { return floats(offset(p, int64(i)*a.ParamImage), c) }
+	ref.BNBwd(d, da, y, activation(a.Act, i, cb), param(a.CA), param(a.CY), param(a.C0))
 	packTo(at, da, 0, cb, a.H, a.W, y0, y1)
 }
 
@@ -270,7 +322,7 @@ func headBwd(a *csrc.Head, t int) {
 		copy(maps[o*size:], floats(offset(a.DLogits, (int64(i*k+o)*int64(a.H)+int64(y0))*int64(a.W)), size))
 	}
 	dsrc, dw, db := make([]float32, c*size), make([]float32, k*c), make([]float32, k)
-	ref.HeadBwd(d, dsrc, dw, db, src, activation(a.Act, cb), floats(a.Weight, k*c), maps)
+	ref.HeadBwd(d, dsrc, dw, db, src, activation(a.Act, i, cb), floats(a.Weight, k*c), maps)
 	packTo(offset(a.DSrc, int64(i)*a.DSrcImage), dsrc, 0, cb, a.H, a.W, y0, y1)
 	partial := floats(offset(a.Partial, int64(t*k*(c+16))), k*(c+16))
 	clear(partial)

@@ -23,10 +23,11 @@ func qwino43(q *csrc.QWino43, t int) {
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(h1 - h0), W: int(a.W)}
 	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, h0, h1)
 	dst := make([]float32, d.OC*d.H*d.W)
-	ref.QConv3x3(d, dst, src, activation(a.Act, icb), int8s(q.Packed, 36*d.OC*d.IC), floats(q.VScale, 36*d.IC),
-		floats(q.MScale, 36*d.OC), bias(a.Bias, d.OC), a.ReLU != 0)
+	ref.QConv3x3(d, dst, src, activation(a.Act, i, icb), int8s(q.Packed, 36*d.OC*d.IC), floats(q.VScale, 36*d.IC),
+		floats(q.MScale, 36*d.OC), bias(a.Bias, d.OC), a.ReLU != 0 && a.Add == 0)
 	d.H = int(y1 - y0)
 	dst = rows(dst, d.OC, int(h1-h0), d.W, int(y0-h0), d.H)
+	addTo(a, dst, i, y0, y1)
 	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
 	d.IC = d.OC
 	poolInto(a, d, dst, i, y0, y1)
@@ -39,7 +40,7 @@ func qtconv(q *csrc.QTConv, t int) {
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(y1 - y0), W: int(a.W)}
 	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, y0, y1)
 	dst := make([]float32, d.OC*4*d.H*d.W)
-	ref.QTConv2x2(d, dst, src, activation(a.Act, icb), int8s(q.Packed, 4*d.OC*d.IC), floats(q.AScale, d.IC),
+	ref.QTConv2x2(d, dst, src, activation(a.Act, i, icb), int8s(q.Packed, 4*d.OC*d.IC), floats(q.AScale, d.IC),
 		floats(q.MScale, 4*d.OC), bias(a.Bias, d.OC))
 	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, 2*a.H, 2*a.W, 2*y0, 2*y1)
 }
@@ -48,6 +49,10 @@ func qtconv(q *csrc.QTConv, t int) {
 func ranges(a *csrc.Range, b int) {
 	d := ref.Dims{N: int(a.N), IC: 16, H: int(a.H), W: int(a.W)}
 	src := unpack(a.Src, a.SrcImage, a.N, b, b+1, a.H, a.W, 0, a.H)
+	for i := range d.N { // each with its activation
+		of, n := src[i*16*d.H*d.W:][:16*d.H*d.W], d.H*d.W
+		activation(a.Act, i, int(a.CB)).Of(b*16, b*16+16).Apply(of, of, 1, 16, n)
+	}
 	taps := 1
 	if a.Tiles != 0 {
 		taps = 36
@@ -56,7 +61,7 @@ func ranges(a *csrc.Range, b int) {
 	for xi := range taps {
 		copy(most[xi*16:][:16], floats(offset(a.Most, int64((xi*int(a.CB)+b)*16)), 16))
 	}
-	ref.Range(d, most, src, activation(a.Act, int(a.CB)).Of(b*16, b*16+16))
+	ref.Range(d, most, src, ref.Act{})
 	for xi := range taps {
 		copy(floats(offset(a.Most, int64((xi*int(a.CB)+b)*16)), 16), most[xi*16:][:16])
 	}

@@ -164,10 +164,10 @@ type column [6][16]float32
 // columns in common with its left neighbour.
 func winoTransform(a *csrc.Conv3x3, p *winoPlan, t, n, b int, v []float32) {
 	h, w := int(a.H), int(a.W)
-	act := actOf(a.Act, b)
 	var ring [6]column
 	col := [6]*column{&ring[0], &ring[1], &ring[2], &ring[3], &ring[4], &ring[5]}
 	tx, ty, i := p.place(t)
+	act := actOf(a.Act, i, b)
 	from := 0
 	for at := range n {
 		image := floats(offset(a.Src, int64(i)*a.SrcImage+int64(b*h*w*16)), h*w*16)
@@ -189,7 +189,9 @@ func winoTransform(a *csrc.Conv3x3, p *winoPlan, t, n, b int, v []float32) {
 			tx, from = 0, 0
 			if ty++; ty == p.th {
 				ty = 0
-				i++
+				if i++; at+1 < n {
+					act = actOf(a.Act, i, b)
+				}
 			}
 		}
 	}
@@ -227,7 +229,7 @@ func winoEmit(a *csrc.Conv3x3, p *winoPlan, span, t, n, o int, m []float32) {
 		bias = *vector(offset(a.Bias, int64(16*o)))
 	}
 	low := float32(-math.MaxFloat32)
-	if a.ReLU != 0 {
+	if a.ReLU != 0 && a.Add == 0 {
 		low = 0
 	}
 	start := t == span*p.span
@@ -243,7 +245,7 @@ func winoEmit(a *csrc.Conv3x3, p *winoPlan, span, t, n, o int, m []float32) {
 	var gate act
 	var mean *[16]float32
 	if a.GateY != nil {
-		gate, mean = actOf(a.Gate, o), vector(offset(a.GateMean, int64(16*o)))
+		gate, mean = actOf(a.Gate, 0, o), vector(offset(a.GateMean, int64(16*o)))
 	}
 	tx, ty, i := p.place(t)
 	for at := range n {
@@ -258,7 +260,14 @@ func winoEmit(a *csrc.Conv3x3, p *winoPlan, span, t, n, o int, m []float32) {
 		for r := range vy {
 			dst := floats(offset(a.Dst, int64(i)*a.DstImage+int64((pixel+r*w)*16)), vx*16)
 			for c := range vx {
-				*(*[16]float32)(dst[16*c:]) = y[r][c]
+				to := (*[16]float32)(dst[16*c:])
+				for l := 0; a.Add != 0 && l < 16; l++ {
+					y[r][c][l] += to[l]
+				}
+				if a.Add != 0 {
+					rectify(y[r][c][:], a.ReLU)
+				}
+				*to = y[r][c]
 			}
 		}
 		if a.Stats != nil {

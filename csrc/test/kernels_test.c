@@ -775,6 +775,159 @@ static void test_qwino43(void)
         }
 }
 
+static void test_conv1x1(void)
+{
+    const dims d = random_dims();
+    const tensor src = input(d.n, d.ic, d.h, d.w), dst = output(d.n, d.oc, d.h, d.w);
+    const float *w = planar((int64_t)d.oc * d.ic);
+    struct un_pack pack = { .src = w, .dst = vectors((int64_t)src.cb * dst.cb * 256), .oc = d.oc, .ic = d.ic };
+    run(UN_PACK_CONV1X1, &pack, 0);
+    struct un_conv1x1 a = {
+        .src = src.p, .act = activation(d.ic), .weight = pack.dst, .bias = padded(d.oc), .dst = dst.p,
+        .src_image = src.image, .dst_image = dst.image, .n = d.n, .h = d.h, .w = d.w,
+        .icb = src.cb, .ocb = dst.cb, .relu = (int)rnd(2),
+    };
+    const int tasks = table[UN_CONV1X1].tasks(&a);
+    a.stats = vectors((int64_t)tasks * 3 * dst.cb * 16);
+    a.counts = guarded((size_t)tasks * 4, 4);
+    run(UN_CONV1X1, &a, 0);
+    EACH(dst, i, o, y, x) {
+        double sum = a.bias[o], mag = fabs(sum);
+        for (int c = 0; c < d.ic && o < d.oc; c++) {
+            const double v = w[o * d.ic + c] * value(&src, &a.act, i, c, y, x);
+            sum += v;
+            mag += fabs(v);
+        }
+        near(*at(&dst, i, o, y, x), a.relu && sum < 0 ? 0 : sum, 4 * EPS * mag, "dst", i, o, y, x);
+    }
+    check_stats(&dst, a.stats, a.counts, tasks);
+}
+
+static void test_wgrad1x1(void)
+{
+    const dims d = random_dims();
+    const tensor src = input(d.n, d.ic, d.h, d.w), dy = input(d.n, d.oc, d.h, d.w);
+    struct un_wgrad3x3 a = {
+        .src = src.p, .act = activation(d.ic), .dy = dy.p, .dw = planar((int64_t)d.oc * d.ic),
+        .src_image = src.image, .dy_image = dy.image, .n = d.n, .h = d.h, .w = d.w, .ic = d.ic, .oc = d.oc,
+    };
+    a.partial = vectors(table[UN_WGRAD1X1_REDUCE].scratch(&a));
+    run(UN_WGRAD1X1, &a, 0);
+    run(UN_WGRAD1X1_REDUCE, &a, 1);
+    for (int o = 0; o < d.oc; o++)
+        for (int c = 0; c < d.ic; c++) {
+            double sum = 0, mag = 0;
+            for (int i = 0; i < d.n; i++)
+                for (int p = 0; p < d.h * d.w; p++) {
+                    const double v = value(&src, &a.act, i, c, p / d.w, p % d.w) * *at(&dy, i, o, p / d.w, p % d.w);
+                    sum += v;
+                    mag += fabs(v);
+                }
+            near(a.dw[o * d.ic + c], sum, 4 * EPS * mag, "dw", o, c, 0, 0);
+        }
+}
+
+static void test_add(void)
+{
+    const dims d = random_dims();
+    const tensor x = input(d.n, d.ic, d.h, d.w), dst = output(d.n, d.ic, d.h, d.w), dd = input(d.n, d.ic, d.h, d.w);
+    struct un_add a = {
+        .x = x.p, .y = x.p, .x_act = activation(d.ic), .y_act = activation(d.ic), .dst = dst.p, .d_dst = dd.p,
+        .x_image = x.image, .y_image = x.image, .dst_image = dst.image,
+        .d_dst_image = dd.image, .n = d.n, .h = d.h, .w = d.w, .cb = x.cb,
+    };
+    run(UN_ADD, &a, 0);
+    const tensor dx = output(d.n, d.ic, d.h, d.w), dy = output(d.n, d.ic, d.h, d.w);
+    a.d_x = dx.p, a.d_y = dy.p, a.x_image = dx.image, a.y_image = dy.image;
+    run(UN_ADD_BWD, &a, 0);
+    EACH(dst, i, c, y, k) {
+        const double v = act(&a.x_act, c, *at(&x, i, c, y, k)) + act(&a.y_act, c, *at(&x, i, c, y, k));
+        near(*at(&dst, i, c, y, k), v > 0 ? v : 0, 0, "dst", i, c, y, k);
+        near(*at(&dx, i, c, y, k), v > 0 ? *at(&dd, i, c, y, k) : 0, 0, "dx", i, c, y, k);
+        near(*at(&dy, i, c, y, k), *at(&dx, i, c, y, k), 0, "dy", i, c, y, k);
+    }
+}
+
+static void test_upsample(void)
+{
+    const dims d = random_dims();
+    const tensor src = input(d.n, d.ic, d.h, d.w), dst = output(d.n, d.ic, 2 * d.h, 2 * d.w);
+    struct un_upsample a = {
+        .src = src.p, .act = activation(d.ic), .dst = dst.p, .src_image = src.image, .dst_image = dst.image,
+        .n = d.n, .h = d.h, .w = d.w, .cb = src.cb,
+    };
+    run(UN_UPSAMPLE, &a, 0);
+    EACH(dst, i, c, y, x) near(*at(&dst, i, c, y, x), value(&src, &a.act, i, c, y / 2, x / 2), 0, "dst", i, c, y, x);
+    const tensor ds = output(d.n, d.ic, d.h, d.w);
+    a.d_dst = dst.p, a.d_src = ds.p, a.src_image = ds.image;
+    run(UN_UPSAMPLE_BWD, &a, 0);
+    EACH(ds, i, c, y, x) near(*at(&ds, i, c, y, x), 4 * *at(&dst, i, c, 2 * y, 2 * x), 0, "d_src", i, c, y, x);
+}
+
+static void test_interleave(void)
+{
+    dims d = random_dims();
+    d.ic = 1 + (int)rnd(4);
+    const tensor dst = output(d.n, d.ic, d.h, d.w);
+    struct un_interleave a = {
+        .src = planar((int64_t)d.n * d.ic * d.h * d.w), .dst = dst.p, .dst_image = dst.image,
+        .n = d.n, .h = d.h, .w = d.w, .c = d.ic,
+    };
+    run(UN_INTERLEAVE, &a, 0);
+    EACH(dst, i, c, y, x)
+        near(*at(&dst, i, c, y, x), c < d.ic ? a.src[((i * d.ic + c) * d.h + y) * d.w + x] : 0, 0, "dst", i, c, y, x);
+}
+
+static void test_gate(void)
+{
+    const dims d = random_dims();
+    const tensor src = input(d.n, d.ic, d.h, d.w), dst = output(d.n, d.ic, d.h, d.w);
+    const tensor dd = input(d.n, d.ic, d.h, d.w), ds = output(d.n, d.ic, d.h, d.w);
+    const int64_t pixels = (int64_t)d.n * d.h * d.w;
+    struct un_gate a = {
+        .src = src.p, .act = activation(d.ic), .z = planar(pixels), .dst = dst.p, .d_dst = dd.p, .d_src = ds.p,
+        .d_z = planar(pixels), .src_image = src.image, .dst_image = dst.image, .d_src_image = ds.image,
+        .d_dst_image = dd.image, .n = d.n, .h = d.h, .w = d.w, .cb = src.cb,
+    };
+    run(UN_GATE, &a, 0);
+    run(UN_GATE_BWD, &a, 0);
+    EACH(dst, i, c, y, x) {
+        const double g = 1 / (1 + exp(-a.z[((int64_t)i * d.h + y) * d.w + x])), v = value(&src, &a.act, i, c, y, x);
+        near(*at(&dst, i, c, y, x), g * v, 8 * EPS * fabs(v), "dst", i, c, y, x);
+        near(*at(&ds, i, c, y, x), g * *at(&dd, i, c, y, x), 8 * EPS * 2, "d_src", i, c, y, x);
+    }
+    for (int64_t p = 0; p < pixels; p++) {
+        const int i = (int)(p / (d.h * d.w)), y = (int)(p / d.w % d.h), x = (int)(p % d.w);
+        const double g = 1 / (1 + exp(-a.z[p]));
+        double sum = 0, mag = 0;
+        for (int c = 0; c < d.ic; c++) {
+            const double v = value(&src, &a.act, i, c, y, x) * *at(&dd, i, c, y, x);
+            sum += v;
+            mag += fabs(v);
+        }
+        near(a.d_z[p], sum * g * (1 - g), 16 * EPS * mag, "d_z", i, 0, y, x);
+    }
+}
+
+static void test_range(void)
+{
+    const dims d = random_dims();
+    const tensor src = input(d.n, d.ic, d.h, d.w);
+    struct un_range a = {
+        .src = src.p, .act = activation(d.ic), .most = vectors(36 * 16 * (int64_t)src.cb), .src_image = src.image,
+        .n = d.n, .h = d.h, .w = d.w, .cb = src.cb, .tiles = (int)rnd(2),
+    };
+    memset(a.most, 0, sizeof(float) * 36 * 16 * (size_t)src.cb);
+    run(UN_RANGE, &a, 0);
+    for (int c = 0; c < d.ic && !a.tiles; c++) {
+        double most = 0;
+        for (int i = 0; i < d.n; i++)
+            for (int p = 0; p < d.h * d.w; p++)
+                most = fmax(most, fabs(value(&src, &a.act, i, c, p / d.w, p % d.w)));
+        near(a.most[c], most, 0, "most", c, 0, 0, 0);
+    }
+}
+
 static const struct { const char *name; void (*test)(void); } tests[] = {
     { "conv3x3", test_conv3x3 }, { "wino43", test_wino43 }, { "first", test_first }, { "wgrad3x3", test_wgrad3x3 },
     { "wgrad_wino43", test_wgrad_wino43 }, { "wgrad_first", test_wgrad_first }, { "tconv", test_tconv },
@@ -782,6 +935,8 @@ static const struct { const char *name; void (*test)(void); } tests[] = {
     { "head", test_head }, { "loss", test_loss }, { "adam", test_adam },
     { "qwino43", test_qwino43 }, { "qtconv", test_qtconv },
     { "bwino43", test_bwino43 }, { "btconv", test_btconv },
+    { "conv1x1", test_conv1x1 }, { "wgrad1x1", test_wgrad1x1 }, { "add", test_add }, { "upsample", test_upsample },
+    { "interleave", test_interleave }, { "gate", test_gate }, { "range", test_range },
 };
 
 static int supported(enum un_isa isa)
