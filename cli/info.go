@@ -82,7 +82,11 @@ func modelInfo(c *cli.Context) error {
 	card := m.Card
 	t.printf("model      %s (%s)\n", card.Name, card.Kind)
 	t.printf("sha256     %s\n", m.SHA256)
-	t.printf("network    depth %d, width %d, %d parameters, maps %s\n", card.Arch.Depth, card.Arch.Width,
+	variant := ""
+	for _, v := range card.Arch.Variant() {
+		variant += ", " + v
+	}
+	t.printf("network    depth %d, width %d%s, %d parameters, maps %s\n", card.Arch.Depth, card.Arch.Width, variant,
 		m.Params.Count(), strings.Join(card.Arch.Heads, ", "))
 	if card.Input.Size > 0 {
 		t.printf("input      resized to %d x %d\n", card.Input.Size, card.Input.Size)

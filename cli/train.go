@@ -67,6 +67,9 @@ func settingFlags() []cli.Flag {
 
 func settingFlag(name, value string) cli.Flag {
 	s := train.FindSetting(name)
+	if s.Switch() {
+		return &cli.BoolFlag{Name: name, Category: s.Category, Usage: s.Usage, DisableDefaultText: true}
+	}
 	return &cli.StringFlag{Name: name, Category: s.Category, Usage: s.Usage, DefaultText: value}
 }
 

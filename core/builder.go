@@ -18,10 +18,14 @@ type Builder struct {
 	training  bool
 	direct    bool // never use Winograd
 	bfloat16  bool
+	group     bool // see Options.GroupNorm
 	recompute bool
 	ranges    map[string][]float32
 	tape      []func()
 	written   map[place]*writer // which convolution wrote a tensor
+	// declaring: parameters are declared, nothing is built; see NewDeclarer.
+	declaring bool
+	layers    []Quantisable
 }
 
 // place identifies a tensor: its memory and first channel block.
@@ -43,6 +47,10 @@ type Options struct {
 	Batch    int  // images
 	Training bool // build the backward phase, use batch statistics
 	Direct   bool // direct convolution everywhere, to check Winograd against
+	// GroupNorm normalises each image by itself, in groups of 16 channels (Wu &
+	// He 2018), where batch-norm takes statistics of the batch, or in inference
+	// the running ones.
+	GroupNorm bool
 	// BFloat16 multiplies bfloat16 numbers in inference; see bfloat16.go.
 	BFloat16 bool
 	// Recompute has the backward pass compute most activations a second time, with
@@ -62,13 +70,45 @@ type Options struct {
 func NewBuilder(e *Engine, p *Params, o Options) *Builder {
 	return &Builder{
 		prog: &Program{engine: e, shared: o.Shared}, params: p, n: o.Batch, training: o.Training,
-		direct: o.Direct, bfloat16: o.BFloat16 && !o.Training, recompute: o.Recompute && o.Training,
+		direct: o.Direct, group: o.GroupNorm, bfloat16: o.BFloat16 && !o.Training, recompute: o.Recompute && o.Training,
 		ranges: o.Ranges, written: map[place]*writer{},
 	}
 }
 
+// NewDeclarer returns a builder that declares the parameters of the layers it is
+// given instead of building a program, so that one description of a network
+// serves for both. What it returns is good for shapes only.
+func NewDeclarer(p *Params, o Options) *Builder {
+	return &Builder{params: p, declaring: true, group: o.GroupNorm}
+}
+
+// Quantisable is a layer that may compute with 8-bit products.
+type Quantisable struct {
+	Name   string
+	C, H   int  // channels and height of its input
+	Double bool // a transposed convolution
+}
+
+// Quantisable lists the declared layers that may compute with 8-bit products, in
+// the order they run: all 3x3 and transposed convolutions but the first.
+func (b *Builder) Quantisable() []Quantisable { return b.layers }
+
+// folded reports whether normalisations become part of the weights.
+func (b *Builder) folded() bool { return !b.training && !b.group }
+
+// acts is the number of images that have activations of their own, or 1.
+func (b *Builder) acts() int {
+	if b.group {
+		return b.n
+	}
+	return 1
+}
+
 // Input declares a planar input of c channels.
 func (b *Builder) Input(c, h, w int) Planar {
+	if b.declaring {
+		return Planar{C: c, H: h, W: w}
+	}
 	buf := b.prog.buffer("input", b.n*c*h*w)
 	buf.liveIn, buf.liveOut = true, b.training
 	return Planar{C: c, H: h, W: w, buf: buf}
@@ -78,19 +118,48 @@ func (b *Builder) Input(c, h, w int) Planar {
 // by layers as a whole or in slices.
 func (b *Builder) Tensor(name string, c, h, w int) Tensor {
 	r := &root{name: name, cb: c / block, h: h, w: w}
+	t := Tensor{C: c, H: h, W: w, root: r}
+	if b.declaring {
+		return t
+	}
 	r.data = b.prog.buffer(name, b.n*int(r.image()))
 	if b.training {
 		r.grad = b.prog.buffer(name+".grad", b.n*int(r.image()))
-		r.act = b.prog.buffer(name+".act", 3*c)
-		r.act.keep()
-		b.prog.init = append(b.prog.init, func() {
-			act := b.prog.slice(r.act)
+	}
+	if b.folded() {
+		return t
+	}
+	r.act = b.prog.buffer(name+".act", 3*c*b.acts())
+	none := func() {
+		for act := b.prog.slice(r.act)[:3*c*b.acts()]; len(act) > 0; act = act[3*c:] {
 			for i := range c {
 				act[i], act[c+i], act[2*c+i] = 1, 0, noClamp
 			}
-		})
+		}
 	}
-	return Tensor{C: c, H: h, W: w, root: r}
+	if b.training {
+		r.act.keep()
+		b.prog.init = append(b.prog.init, none)
+	} else { // other programs may have used the memory
+		b.prog.fn(Forward, name+".act", none, r.act)
+	}
+	return t
+}
+
+// Interleave adds the planar input as a tensor of 16 channels, those it has not
+// being 0. No gradient reaches it.
+func (b *Builder) Interleave(name string, in Planar) Tensor {
+	r := &root{name: name, cb: 1, h: in.H, w: in.W}
+	out := Tensor{C: block, H: in.H, W: in.W, root: r}
+	if b.declaring {
+		return out
+	}
+	r.data = b.prog.buffer(name, b.n*int(r.image()))
+	args := &csrc.Interleave{N: int32(b.n), H: int32(in.H), W: int32(in.W), C: int32(in.C), DstImage: r.image()}
+	b.prog.op(Forward, csrc.OpInterleave, unsafe.Pointer(args), name)
+	b.prog.bind(&args.Src, in.buf, 0)
+	b.bindData(&args.Dst, out)
+	return out
 }
 
 // bindAct makes act of the newest step read t's pending activation.
@@ -99,6 +168,9 @@ func (b *Builder) bindAct(act *csrc.Act, t Tensor) {
 		return
 	}
 	c := t.root.cb * block
+	if b.group {
+		act.Image = int64(3 * c)
+	}
 	b.prog.bind(&act.Scale, t.root.act, t.at*block)
 	b.prog.bind(&act.Shift, t.root.act, c+t.at*block)
 	b.prog.bind(&act.Lo, t.root.act, 2*c+t.at*block)
@@ -184,7 +256,10 @@ func (b *Builder) pack(phase Phase, op csrc.Op, name string, oc, ic, flip, size 
 // Pool adds a 2x2 max-pool of in.
 func (b *Builder) Pool(name string, in Tensor) Tensor {
 	out := b.Tensor(name, in.C, in.H/2, in.W/2)
-	if w := b.written[place{in.root, in.at}]; !b.training && w != nil && w.args != nil && w.layer.oc == in.C {
+	if b.declaring {
+		return out
+	}
+	if w := b.written[place{in.root, in.at}]; b.folded() && w != nil && w.args != nil && w.layer.oc == in.C {
 		// Nothing is pending: the convolution that writes in can pool it too.
 		w.args.PoolImage = out.root.image()
 		w.op.to(&w.args.Pool, out.root.data, out.offset(), 0)

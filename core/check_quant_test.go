@@ -177,14 +177,20 @@ func TestReducedPrecisionIsNearFloat(t *testing.T) {
 			for i := range in {
 				in[i] = rng.Float32()
 			}
+			network := func(b *Builder, size int) (Planar, *Maps) {
+				x := b.Input(1, size, size)
+				a, c := b.Tensor("a", 32, size, size), b.Tensor("c", 32, size, size)
+				u := b.Tensor("u", 16, 2*size, 2*size)
+				b.FirstConv(Layer{Conv: "first"}, x, a)
+				b.Conv(Layer{Conv: "conv", Norm: "norm"}, a, c)
+				b.TConv("up", c, u)
+				return x, b.Head("head", u, 1)
+			}
 			ranges := map[string][]float32{}
 			weights := map[string][]float32{}
 			run := func(o Options, quantised bool) []float32 {
 				p := NewParams()
-				DeclareConv(p, "first", "", 1, 32)
-				DeclareConv(p, "conv", "norm", 32, 32)
-				DeclareTConv(p, "up", 32, 16)
-				DeclareHead(p, "head", 16, 1)
+				network(NewDeclarer(p, Options{}), size)
 				if quantised {
 					DeclareConvRange(p, "conv", 32)
 					DeclareTConvRange(p, "up", 32)
@@ -212,13 +218,7 @@ func TestReducedPrecisionIsNearFloat(t *testing.T) {
 					}
 				}
 				b := NewBuilder(e, p, o)
-				x := b.Input(1, size, size)
-				a, c := b.Tensor("a", 32, size, size), b.Tensor("c", 32, size, size)
-				u := b.Tensor("u", 16, 2*size, 2*size)
-				b.FirstConv("first", "", x, a)
-				b.Conv("conv", "norm", a, c)
-				b.TConv("up", c, u)
-				m := b.Head("head", u, 1)
+				x, m := network(b, size)
 				m.Sigmoid()
 				prog, err := b.Build()
 				if err != nil {

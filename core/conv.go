@@ -7,70 +7,84 @@ import (
 	"unet/csrc"
 )
 
-// Epsilon and Momentum of batch-norm: running = (1-Momentum)*running +
+// Epsilon of batch-norm and group norm, and Momentum of batch-norm: running = (1-Momentum)*running +
 // Momentum*batch, the variance of the batch taken unbiased, as in PyTorch.
 const (
 	Epsilon  = 1e-5
 	Momentum = 0.1
 )
 
-// DeclareConv declares the parameters of a 3x3 convolution followed by
-// batch-norm (norm names it) or, where norm is "", by a bias.
-func DeclareConv(p *Params, conv, norm string, ic, oc int) {
-	p.Weight(conv+".weight", oc, ic, 3, 3)
-	if norm == "" {
-		p.Plain(conv+".bias", oc)
+// Layer names a convolution and says what follows it.
+type Layer struct {
+	Conv   string // names its weights
+	Norm   string // names its normalisation; "": it has a bias instead
+	Linear bool   // no ReLU follows
+}
+
+// declareConv declares the parameters of a convolution with kernels of k x k.
+func (b *Builder) declareConv(l Layer, k, ic, oc int) {
+	p := b.params
+	p.Weight(l.Conv+".weight", oc, ic, k, k)
+	if l.Norm == "" {
+		p.Plain(l.Conv+".bias", oc)
 		return
 	}
-	p.Plain(norm+".weight", oc)
-	p.Plain(norm+".bias", oc)
-	p.Statistic(norm+".running_mean", oc)
-	p.Statistic(norm+".running_var", oc)
+	p.Plain(l.Norm+".weight", oc)
+	p.Plain(l.Norm+".bias", oc)
+	if !b.group {
+		p.Statistic(l.Norm+".running_mean", oc)
+		p.Statistic(l.Norm+".running_var", oc)
+	}
 }
 
-// layer is a 3x3 convolution with batch-norm (or bias) and ReLU being built.
+// layer is a convolution with its normalisation (or bias) and ReLU being built.
 type layer struct {
-	b          *Builder
-	conv, norm string
-	ic, oc     int
-	out        Tensor
-	tasks      int // of the statistics or sums
-	stats      *buffer
-	counts     *buffer
-	mean       *buffer // batch mean, then 1/sqrt(var+eps), of each channel
-	scale      *buffer // inference: folded batch-norm
-	bias       *buffer
-	flops      float64
-	sums       *buffer // set when another step computes the batch-norm sums
-	sumTasks   int
+	Layer
+	b        *Builder
+	ic, oc   int
+	out      Tensor
+	tasks    int // of the statistics or sums
+	stats    *buffer
+	counts   *buffer
+	mean     *buffer // of each channel the mean, then 1/sqrt(var+eps), for each of Builder.acts
+	scale    *buffer // folded normalisation
+	bias     *buffer
+	flops    float64
+	sums     *buffer // set when another step computes the sums of normalisation
+	sumTasks int
 }
 
-func (b *Builder) newLayer(conv, norm string, ic int, out Tensor) *layer {
-	l := &layer{b: b, conv: conv, norm: norm, ic: ic, oc: out.C, out: out}
-	l.flops = 2 * 9 * float64(b.n*ic*out.C*out.H*out.W)
-	if b.training {
-		l.mean = b.prog.buffer(conv+".mean", 2*l.oc)
-		l.mean.keep()
+func (b *Builder) newLayer(spec Layer, taps, ic int, out Tensor) *layer {
+	l := &layer{Layer: spec, b: b, ic: ic, oc: out.C, out: out}
+	l.flops = 2 * float64(taps*b.n*ic*out.C*out.H*out.W)
+	if !l.folded() {
+		l.mean = b.prog.buffer(l.Conv+".mean", 2*l.oc*b.acts())
+		if b.training {
+			l.mean.keep()
+		}
 		return l
 	}
-	l.scale = b.prog.weights(conv+".scale", l.oc)
-	l.bias = b.prog.weights(conv+".bias", l.oc)
-	b.prog.fn(Pack, conv+".fold", l.fold, l.scale, l.bias)
+	l.scale = b.prog.weights(l.Conv+".scale", l.oc)
+	l.bias = b.prog.weights(l.Conv+".bias", l.oc)
+	b.prog.fn(Pack, l.Conv+".fold", l.fold, l.scale, l.bias)
 	return l
 }
+
+// folded reports whether the layer's kernel does all of it.
+func (l *layer) folded() bool { return l.b.folded() || !l.b.training && l.Norm == "" }
 
 // fold turns running statistics into a scale of the weights and a bias.
 func (l *layer) fold() {
 	p := l.b.params
 	scale, bias := l.b.prog.slice(l.scale), l.b.prog.slice(l.bias)
-	if l.norm == "" {
-		for i, v := range p.must(l.conv + ".bias").Value {
+	if l.Norm == "" {
+		for i, v := range p.must(l.Conv + ".bias").Value {
 			scale[i], bias[i] = 1, v
 		}
 		return
 	}
-	gamma, beta := p.must(l.norm+".weight").Value, p.must(l.norm+".bias").Value
-	mean, variance := p.must(l.norm+".running_mean").Value, p.must(l.norm+".running_var").Value
+	gamma, beta := p.must(l.Norm+".weight").Value, p.must(l.Norm+".bias").Value
+	mean, variance := p.must(l.Norm+".running_mean").Value, p.must(l.Norm+".running_var").Value
 	for i := range l.oc {
 		s := float64(gamma[i]) / math.Sqrt(float64(variance[i])+Epsilon)
 		scale[i] = float32(s)
@@ -78,17 +92,25 @@ func (l *layer) fold() {
 	}
 }
 
-// Conv adds a 3x3 convolution of in with batch-norm (or bias, where norm is
-// "") and ReLU, written to out.
-func (b *Builder) Conv(conv, norm string, in, out Tensor) {
-	l := b.newLayer(conv, norm, in.C, out)
+// Conv adds a 3x3 convolution of in with its normalisation (or bias) and ReLU,
+// written to out.
+func (b *Builder) Conv(spec Layer, in, out Tensor) { b.conv(spec, in, out, 0) }
+
+// conv is Conv; with add, in inference only, what out holds is added before ReLU.
+func (b *Builder) conv(spec Layer, in, out Tensor, add int32) {
+	if b.declaring {
+		b.declareConv(spec, 3, in.C, out.C)
+		b.layers = append(b.layers, Quantisable{Name: spec.Conv, C: in.C, H: in.H})
+		return
+	}
+	conv, l := spec.Conv, b.newLayer(spec, 9, in.C, out)
 	b.observe(conv, in, winoTaps)
 	if r := b.quantised(conv); r != nil && winogradFits(in.H, in.W) {
-		b.quantConv(l, in, out, r)
+		b.quantConv(l, in, out, r, add)
 		return
 	}
 	args := &csrc.Conv3x3{
-		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()),
+		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()), Add: add,
 		SrcImage: in.root.image(), DstImage: out.root.image(),
 	}
 	algo := b.algorithm(in.H, in.W, in.C, out.C)
@@ -102,11 +124,10 @@ func (b *Builder) Conv(conv, norm string, in, out Tensor) {
 	b.bindAct(&args.Act, in)
 	b.prog.bind(&args.Weight, weight, 0)
 	b.bindData(&args.Dst, out)
+	l.finish(&args.Bias, &args.Stats, &args.Counts)
 	if !b.training {
-		b.prog.bind(&args.Bias, l.bias, 0)
 		return
 	}
-	l.normalise(&args.Stats, &args.Counts)
 	b.recomputable(in.root, out, func() {
 		args := &csrc.Conv3x3{
 			N: args.N, H: args.H, W: args.W, ICB: args.ICB, OCB: args.OCB,
@@ -145,7 +166,7 @@ func (b *Builder) Conv(conv, norm string, in, out Tensor) {
 		b.bindGrad(&args.Src, out)
 		b.prog.bind(&args.Weight, flipped, 0)
 		b.bindGrad(&args.Dst, in)
-		if w := b.written[place{in.root, in.at}]; w != nil && w.layer.oc == in.root.cb*block {
+		if w := b.written[place{in.root, in.at}]; w != nil && !b.group && w.layer.oc == in.root.cb*block {
 			// in is one convolution's output and this its whole gradient: take
 			// the sums that its batch-norm needs on the way.
 			w.layer.gate(args, dg.conv)
@@ -155,8 +176,12 @@ func (b *Builder) Conv(conv, norm string, in, out Tensor) {
 }
 
 // FirstConv is Conv for the planar input of the network, of 1 to 4 channels.
-func (b *Builder) FirstConv(conv, norm string, in Planar, out Tensor) {
-	l := b.newLayer(conv, norm, in.C, out)
+func (b *Builder) FirstConv(spec Layer, in Planar, out Tensor) {
+	if b.declaring {
+		b.declareConv(spec, 3, in.C, out.C)
+		return
+	}
+	conv, l := spec.Conv, b.newLayer(spec, 9, in.C, out)
 	args := &csrc.First{
 		N: int32(b.n), IC: int32(in.C), H: int32(in.H), W: int32(in.W), OCB: int32(out.cb()),
 		DstImage: out.root.image(),
@@ -169,11 +194,10 @@ func (b *Builder) FirstConv(conv, norm string, in Planar, out Tensor) {
 	b.prog.bind(&args.Src, in.buf, 0)
 	b.prog.bind(&args.Weight, weight, 0)
 	b.bindData(&args.Dst, out)
+	l.finish(&args.Bias, &args.Stats, &args.Counts)
 	if !b.training {
-		b.prog.bind(&args.Bias, l.bias, 0)
 		return
 	}
-	l.normalise(&args.Stats, &args.Counts)
 	b.recomputable(nil, out, func() {
 		args := &csrc.First{N: args.N, IC: args.IC, H: args.H, W: args.W, OCB: args.OCB, DstImage: args.DstImage}
 		weight := b.pack(Backward, csrc.OpPackFirst, conv+".weight", l.oc, l.ic, 0, 9*in.C*out.C, nil)
@@ -196,74 +220,113 @@ func (b *Builder) FirstConv(conv, norm string, in Planar, out Tensor) {
 
 // prepare sizes the statistics of the convolution about to be added.
 func (l *layer) prepare(op csrc.Op, args unsafe.Pointer, relu *int32) {
-	if !l.b.training {
-		*relu = 1
-		return
-	}
-	if l.norm != "" {
-		l.tasks = l.b.prog.engine.backend.tasks(op, args)
-		l.stats = l.b.prog.buffer(l.conv+".stats", l.tasks*3*l.oc)
-		l.counts = l.b.prog.buffer(l.conv+".counts", l.tasks)
+	switch {
+	case l.folded():
+		*relu = l.clamp()
+	case l.Norm != "" && !l.b.group:
+		l.statisticsOf(l.b.prog.engine.backend.tasks(op, args))
 	}
 }
 
-// normalise adds the step from the statistics of the convolution just added to
-// the pending activation of its output.
-func (l *layer) normalise(stats **float32, counts **int32) {
+// clamp is 1 where a ReLU follows.
+func (l *layer) clamp() int32 {
+	if l.Linear {
+		return 0
+	}
+	return 1
+}
+
+func (l *layer) statisticsOf(tasks int) {
+	l.tasks = tasks
+	l.stats = l.b.prog.buffer(l.Conv+".stats", tasks*3*l.oc)
+	l.counts = l.b.prog.buffer(l.Conv+".counts", tasks)
+}
+
+// finish adds what follows the convolution just added: its bias where that is
+// all, or the step from statistics to the pending activation of its output.
+func (l *layer) finish(bias, stats **float32, counts **int32) {
 	prog, act := l.b.prog, l.out.root.act
-	if l.norm == "" {
-		prog.fn(Forward, l.conv+".bias", func() {
-			scale, shift, lo := l.act()
-			copy(shift, l.b.params.must(l.conv+".bias").Value)
-			for i := range scale {
-				scale[i], lo[i] = 1, 0
+	switch {
+	case l.folded():
+		prog.bind(bias, l.bias, 0)
+	case l.Norm == "":
+		prog.fn(Forward, l.Conv+".bias", func() {
+			for i := range l.b.acts() {
+				scale, shift, lo := l.act(i)
+				copy(shift, l.b.params.must(l.Conv+".bias").Value)
+				for c := range scale {
+					scale[c], lo[c] = 1, l.floor()
+				}
 			}
 		}, act)
-		return
+	case l.b.group:
+		l.groupStatistics()
+	default:
+		prog.bind(stats, l.stats, 0)
+		prog.bindInt(counts, l.counts)
+		prog.fn(Forward, l.Norm, l.batchNorm, l.stats, l.counts, act, l.mean)
 	}
-	prog.bind(stats, l.stats, 0)
-	prog.bindInt(counts, l.counts)
-	prog.fn(Forward, l.norm, l.statistics, l.stats, l.counts, act, l.mean)
 }
 
-// act returns the pending activation of the layer's output.
-func (l *layer) act() (scale, shift, lo []float32) {
-	all, c := l.b.prog.slice(l.out.root.act), l.out.root.cb*block
-	from := l.out.at * block
+// act returns the pending activation of the layer's output for image i.
+func (l *layer) act(i int) (scale, shift, lo []float32) {
+	c := l.out.root.cb * block
+	all, from := l.b.prog.slice(l.out.root.act)[3*c*i:], l.out.at*block
 	return all[from:][:l.oc], all[c+from:][:l.oc], all[2*c+from:][:l.oc]
 }
 
-// statistics merges the per-task sums (Chan et al. 1983, in float64 and in
-// task order) into mean and variance, and sets activation and running values.
-func (l *layer) statistics() {
-	p, c := l.b.params, l.oc
+// floor is the least value of the layer's output.
+func (l *layer) floor() float32 {
+	if l.Linear {
+		return noClamp
+	}
+	return 0
+}
+
+// moments are the number of values, their mean, and the sum of squared distances
+// from it, merged as Chan et al. (1983) do.
+type moments struct{ n, mean, m2 float64 }
+
+func (m *moments) merge(n, mean, m2 float64) {
+	d := mean - m.mean
+	m.m2 += m2 + d*d*m.n*n/(m.n+n)
+	m.mean += d * n / (m.n + n)
+	m.n += n
+}
+
+// measured merges the sums of channel c over tasks t0..t1-1, in order.
+func (l *layer) measured(t0, t1, c int) (m moments) {
 	stats, counts := l.b.prog.slice(l.stats), int32s(l.b.prog.slice(l.counts))
-	mean, inv := l.b.prog.slice(l.mean)[:c], l.b.prog.slice(l.mean)[c:2*c]
-	gamma, beta := p.must(l.norm+".weight").Value, p.must(l.norm+".bias").Value
-	rm, rv := p.must(l.norm+".running_mean").Value, p.must(l.norm+".running_var").Value
-	scale, shift, lo := l.act()
-	for i := range c {
-		var n, mu, m2 float64
-		for t := range l.tasks {
-			k, s, q := stats[3*t*c+i], stats[(3*t+1)*c+i], stats[(3*t+2)*c+i]
-			nt := float64(counts[t])
-			if nt == 0 { // another task has taken this one's pixels along
-				continue
-			}
-			mt := float64(s) / nt // relative to the pivot
-			d := float64(k) + mt - mu
-			m2 += float64(q) - float64(s)*mt + d*d*n*nt/(n+nt)
-			mu += d * nt / (n + nt)
-			n += nt
+	for t := t0; t < t1; t++ {
+		k, s, q := stats[3*t*l.oc+c], stats[(3*t+1)*l.oc+c], stats[(3*t+2)*l.oc+c]
+		n := float64(counts[t])
+		if n == 0 { // another task has taken this one's pixels along
+			continue
 		}
-		variance := max(m2/n, 0)
+		mt := float64(s) / n // relative to the pivot
+		m.merge(n, float64(k)+mt, float64(q)-float64(s)*mt)
+	}
+	return m
+}
+
+// batchNorm turns the statistics of the batch into mean and variance, and sets
+// activation and running values.
+func (l *layer) batchNorm() {
+	p, c := l.b.params, l.oc
+	mean, inv := l.b.prog.slice(l.mean)[:c], l.b.prog.slice(l.mean)[c:2*c]
+	gamma, beta := p.must(l.Norm+".weight").Value, p.must(l.Norm+".bias").Value
+	rm, rv := p.must(l.Norm+".running_mean").Value, p.must(l.Norm+".running_var").Value
+	scale, shift, lo := l.act(0)
+	for i := range c {
+		m := l.measured(0, l.tasks, i)
+		variance := max(m.m2/m.n, 0)
 		is := 1 / math.Sqrt(variance+Epsilon)
-		mean[i], inv[i] = float32(mu), float32(is)
+		mean[i], inv[i] = float32(m.mean), float32(is)
 		scale[i] = float32(float64(gamma[i]) * is)
-		shift[i] = float32(float64(beta[i]) - mu*float64(gamma[i])*is)
-		lo[i] = 0
-		rm[i] += float32(Momentum * (mu - float64(rm[i])))
-		rv[i] += float32(Momentum * (variance*n/max(n-1, 1) - float64(rv[i])))
+		shift[i] = float32(float64(beta[i]) - m.mean*float64(gamma[i])*is)
+		lo[i] = l.floor()
+		rm[i] += float32(Momentum * (m.mean - float64(rm[i])))
+		rv[i] += float32(Momentum * (variance*m.n/max(m.n-1, 1) - float64(rv[i])))
 	}
 }
 
@@ -273,40 +336,48 @@ func (l *layer) gate(args *csrc.Conv3x3, op csrc.Op) {
 	b := l.b
 	args.GateImage = l.out.root.image()
 	l.sumTasks = b.prog.engine.backend.tasks(op, unsafe.Pointer(args))
-	l.sums = b.prog.buffer(l.conv+".sums", l.sumTasks*2*l.oc)
+	l.sums = b.prog.buffer(l.Conv+".sums", l.sumTasks*2*l.oc)
 	b.bindData(&args.GateY, l.out)
 	b.bindAct(&args.Gate, l.out)
 	b.prog.bind(&args.GateMean, l.mean, 0)
 	b.prog.bind(&args.Sums, l.sums, 0)
 }
 
-// backward adds the backward pass through ReLU and batch-norm: the gradient of the
-// activated output becomes, in place, that of the convolution's result.
+// backward adds the backward pass through ReLU and normalisation: the gradient of
+// the activated output becomes, in place, that of the convolution's result.
 func (l *layer) backward() {
 	b, out := l.b, l.out
-	newArgs := func() *csrc.BN {
-		return &csrc.BN{
+	newArgs := func(perImage int) *csrc.BN {
+		args := &csrc.BN{
 			N: int32(b.n), H: int32(out.H), W: int32(out.W), CB: int32(out.cb()),
 			YImage: out.root.image(), DAImage: out.root.image(),
 		}
+		if b.group {
+			args.ParamImage = int64(perImage)
+		}
+		return args
 	}
-	args := newArgs()
+	args := newArgs(2 * l.oc)
 	if l.sums == nil {
 		l.sumTasks = b.prog.engine.backend.tasks(csrc.OpBNSums, unsafe.Pointer(args))
-		l.sums = b.prog.buffer(l.conv+".sums", l.sumTasks*2*l.oc)
-		b.prog.op(Backward, csrc.OpBNSums, unsafe.Pointer(args), l.conv+".bn_sums")
+		l.sums = b.prog.buffer(l.Conv+".sums", l.sumTasks*2*l.oc)
+		b.prog.op(Backward, csrc.OpBNSums, unsafe.Pointer(args), l.Conv+".bn_sums")
 		b.bindData(&args.Y, out)
 		b.bindAct(&args.Act, out)
 		b.bindGrad(&args.DA, out)
 		b.prog.bind(&args.Mean, l.mean, 0)
 		b.prog.bind(&args.Sums, l.sums, 0)
 	}
-	coef := b.prog.buffer(l.conv+".coef", 3*l.oc)
-	b.prog.fn(Backward, l.conv+".bn_coef", func() { l.coefficients(b.prog.slice(l.sums), l.sumTasks, b.prog.slice(coef)) },
+	coef := b.prog.buffer(l.Conv+".coef", 3*l.oc*b.acts())
+	coefficients := l.coefficients
+	if b.group {
+		coefficients = l.groupCoefficients
+	}
+	b.prog.fn(Backward, l.Conv+".bn_coef", func() { coefficients(b.prog.slice(l.sums), b.prog.slice(coef)) },
 		l.sums, coef, l.mean)
 
-	args = newArgs()
-	b.prog.op(Backward, csrc.OpBNBwd, unsafe.Pointer(args), l.conv+".bn_bwd")
+	args = newArgs(3 * l.oc)
+	b.prog.op(Backward, csrc.OpBNBwd, unsafe.Pointer(args), l.Conv+".bn_bwd")
 	b.bindData(&args.Y, out)
 	b.bindAct(&args.Act, out)
 	b.bindGrad(&args.DA, out)
@@ -315,33 +386,32 @@ func (l *layer) backward() {
 	b.prog.bind(&args.C0, coef, 2*l.oc)
 }
 
+// summed adds up both sums of channel c over tasks t0..t1-1.
+func (l *layer) summed(sums []float32, t0, t1, c int) (s, q float64) {
+	for t := t0; t < t1; t++ {
+		s += float64(sums[2*t*l.oc+c])
+		q += float64(sums[(2*t+1)*l.oc+c])
+	}
+	return s, q
+}
+
 // coefficients computes dy = ca*dz + cy*y + c0 of the batch-norm gradient
 // (Ioffe & Szegedy 2015) and the gradients of scale and shift (or bias).
-func (l *layer) coefficients(sums []float32, tasks int, coef []float32) {
+func (l *layer) coefficients(sums, coef []float32) {
 	p, c := l.b.params, l.oc
 	n := float64(l.b.n * l.out.H * l.out.W)
 	mean, inv := l.b.prog.slice(l.mean)[:c], l.b.prog.slice(l.mean)[c:2*c]
-	var gamma, dGamma, dBeta []float32
-	if l.norm == "" {
-		dBeta = p.must(l.conv + ".bias").Grad
-	} else {
-		gamma = p.must(l.norm + ".weight").Value
-		dGamma, dBeta = p.must(l.norm+".weight").Grad, p.must(l.norm+".bias").Grad
-	}
 	for i := range c {
-		var s, q float64
-		for t := range tasks {
-			s += float64(sums[2*t*c+i])
-			q += float64(sums[(2*t+1)*c+i])
-		}
-		dBeta[i] = float32(s)
-		if gamma == nil {
+		s, q := l.summed(sums, 0, l.sumTasks, i)
+		if l.Norm == "" {
+			p.must(l.Conv + ".bias").Grad[i] = float32(s)
 			coef[i], coef[c+i], coef[2*c+i] = 1, 0, 0
 			continue
 		}
+		p.must(l.Norm + ".bias").Grad[i] = float32(s)
 		is := float64(inv[i])
-		dGamma[i] = float32(q * is)
-		ca := float64(gamma[i]) * is
+		p.must(l.Norm + ".weight").Grad[i] = float32(q * is)
+		ca := float64(p.must(l.Norm + ".weight").Value[i]) * is
 		cy := -ca * is * is * q / n
 		coef[i], coef[c+i] = float32(ca), float32(cy)
 		coef[2*c+i] = float32(-ca*s/n - cy*float64(mean[i]))
@@ -352,15 +422,15 @@ func (l *layer) coefficients(sums []float32, tasks int, coef []float32) {
 // function it returns adds the second, which waits for a next step.
 func (l *layer) wgrad(op, reduce csrc.Op, args *csrc.Wgrad3x3, src func()) (second func()) {
 	b := l.b
-	partial := b.prog.buffer(l.conv+".partial", b.prog.engine.backend.scratch(reduce, unsafe.Pointer(args)))
-	args.DW = b.params.gradPtr(l.conv + ".weight")
-	s := b.prog.op(Backward, op, unsafe.Pointer(args), l.conv+".wgrad")
+	partial := b.prog.buffer(l.Conv+".partial", b.prog.engine.backend.scratch(reduce, unsafe.Pointer(args)))
+	args.DW = b.params.gradPtr(l.Conv + ".weight")
+	s := b.prog.op(Backward, op, unsafe.Pointer(args), l.Conv+".wgrad")
 	s.flops = l.flops
 	src()
 	b.bindGrad(&args.DY, l.out)
 	b.prog.bind(&args.Partial, partial, 0)
 	return func() {
-		b.prog.later(reduce, unsafe.Pointer(args), l.conv+".wgrad_reduce")
+		b.prog.later(reduce, unsafe.Pointer(args), l.Conv+".wgrad_reduce")
 		b.prog.use(partial)
 	}
 }

@@ -6,15 +6,15 @@ import (
 	"unet/csrc"
 )
 
-// DeclareTConv declares the parameters of a 2x2 transposed convolution.
-func DeclareTConv(p *Params, name string, ic, oc int) {
-	p.Weight(name+".weight", ic, oc, 2, 2)
-	p.Plain(name+".bias", oc)
-}
-
 // TConv adds a 2x2 transposed convolution of stride 2 with bias, from in to
 // out, which is twice as wide and high.
 func (b *Builder) TConv(name string, in, out Tensor) {
+	if b.declaring {
+		b.params.Weight(name+".weight", in.C, out.C, 2, 2)
+		b.params.Plain(name+".bias", out.C)
+		b.layers = append(b.layers, Quantisable{Name: name, C: in.C, H: in.H, Double: true})
+		return
+	}
 	bias, phase := b.prog.weights(name+".bias", out.C), Pack
 	if b.training {
 		phase = Forward
@@ -75,19 +75,35 @@ func (b *Builder) TConv(name string, in, out Tensor) {
 	})
 }
 
-// DeclareHead declares the parameters of a 1x1 convolution to k maps.
-func DeclareHead(p *Params, name string, ic, k int) {
+func declareHead(p *Params, name string, ic, k int) {
 	p.Weight(name+".weight", k, ic, 1, 1)
 	p.Plain(name+".bias", k)
 }
 
 // Head adds a 1x1 convolution with bias from in to k <= 8 planar maps.
 func (b *Builder) Head(name string, in Tensor, k int) *Maps {
+	if b.declaring {
+		declareHead(b.params, name, in.C, k)
+		return nil
+	}
 	hw := in.H * in.W
 	m := &Maps{K: k, N: b.n, H: in.H, W: in.W, b: b}
 	m.logits = b.prog.buffer("logits", b.n*k*hw)
 	m.prob = b.prog.buffer("prob", b.n*k*hw)
 	m.logits.liveOut, m.prob.liveOut = true, true
+	if b.training {
+		m.dLogits = b.prog.buffer("logits.grad", b.n*k*hw)
+		m.dLogits.keep()
+	}
+	b.maps(name, in, k, m.logits, m.dLogits)
+	// The backward pass begins here: nothing would be gained by recomputing.
+	b.tape = append(b.tape, func() { b.keep(in.root) })
+	return m
+}
+
+// maps adds the 1x1 convolution of Head, to planes in logits, and in training the
+// backward pass from their gradient.
+func (b *Builder) maps(name string, in Tensor, k int, logits, dLogits *buffer) {
 	newArgs := func() *csrc.Head {
 		return &csrc.Head{
 			N: int32(b.n), H: int32(in.H), W: int32(in.W), CB: int32(in.cb()), K: int32(k),
@@ -96,17 +112,15 @@ func (b *Builder) Head(name string, in Tensor, k int) *Maps {
 	}
 	args := newArgs()
 	s := b.prog.op(Forward, csrc.OpHead, unsafe.Pointer(args), name)
-	s.flops = 2 * float64(b.n*k*in.C*hw)
+	s.flops = 2 * float64(b.n*k*in.C*in.H*in.W)
 	b.bindData(&args.Src, in)
 	b.bindAct(&args.Act, in)
-	b.prog.bind(&args.Logits, m.logits, 0)
+	b.prog.bind(&args.Logits, logits, 0)
 	if !b.training {
-		return m
+		return
 	}
-	m.dLogits = b.prog.buffer("logits.grad", b.n*k*hw)
-	m.dLogits.keep()
 	b.tape = append(b.tape, func() {
-		b.keep(in.root) // the backward pass begins here: nothing would be gained
+		b.need(in.root)
 		args := newArgs()
 		args.DSrcImage = in.root.image()
 		tasks := b.prog.engine.backend.tasks(csrc.OpHeadBwd, unsafe.Pointer(args))
@@ -115,7 +129,7 @@ func (b *Builder) Head(name string, in Tensor, k int) *Maps {
 		b.prog.op(Backward, csrc.OpHeadBwd, unsafe.Pointer(args), name+".bwd")
 		b.bindData(&args.Src, in)
 		b.bindAct(&args.Act, in)
-		b.prog.bind(&args.DLogits, m.dLogits, 0)
+		b.prog.bind(&args.DLogits, dLogits, 0)
 		b.bindGrad(&args.DSrc, in)
 		b.prog.bind(&args.Partial, partial, 0)
 		b.prog.fn(Backward, name+".bwd_reduce", func() {
@@ -136,7 +150,6 @@ func (b *Builder) Head(name string, in Tensor, k int) *Maps {
 			}
 		}, partial)
 	})
-	return m
 }
 
 // Dropout zeroes elements of t with probability rate and scales the others by

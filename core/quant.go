@@ -120,19 +120,19 @@ func (q *quantisation) run() {
 }
 
 // quantConv adds the convolution of layer l with 8-bit products.
-func (b *Builder) quantConv(l *layer, in, out Tensor, ranges *Param) {
-	weights := b.params.must(l.conv + ".weight")
-	q := b.quantise(l.conv, ranges, winoTaps, in.C, out.C, func(c, o int, w []float64) {
+func (b *Builder) quantConv(l *layer, in, out Tensor, ranges *Param, add int32) {
+	weights := b.params.must(l.Conv + ".weight")
+	q := b.quantise(l.Conv, ranges, winoTaps, in.C, out.C, func(c, o int, w []float64) {
 		scale := float64(b.prog.slice(l.scale)[o])
 		for i, u := range winogradWeights([9]float32(weights.Value[(o*in.C+c)*9:])) {
 			w[i] = u * scale
 		}
 	})
 	args := &csrc.QWino43{Conv: csrc.Conv3x3{
-		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()), ReLU: 1,
+		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()), ReLU: l.clamp(), Add: add,
 		SrcImage: in.root.image(), DstImage: out.root.image(),
 	}}
-	s := b.prog.op(Forward, csrc.OpQWino43, unsafe.Pointer(args), l.conv)
+	s := b.prog.op(Forward, csrc.OpQWino43, unsafe.Pointer(args), l.Conv)
 	s.flops = l.flops
 	b.written[place{out.root, out.at}] = &writer{l, s, &args.Conv}
 	b.bindData(&args.Conv.Src, in)

@@ -11,9 +11,14 @@ func TestPackedOnce(t *testing.T) {
 	}
 	defer e.Close()
 	p := NewParams()
-	DeclareConv(p, "first", "", 1, 16)
-	DeclareConv(p, "conv", "norm", 16, 16)
-	DeclareHead(p, "head", 16, 1)
+	network := func(b *Builder, size int) (Planar, *Maps) {
+		x := b.Input(1, size, size)
+		a, c := b.Tensor("a", 16, size, size), b.Tensor("c", 16, size, size)
+		b.FirstConv(Layer{Conv: "first"}, x, a)
+		b.Conv(Layer{Conv: "conv", Norm: "norm"}, a, c)
+		return x, b.Head("head", c, 1)
+	}
+	network(NewDeclarer(p, Options{}), 1)
 	if err := p.Alloc(false); err != nil {
 		t.Fatal(err)
 	}
@@ -29,11 +34,8 @@ func TestPackedOnce(t *testing.T) {
 	defer two.Free()
 	run := func(s *Shared, size int, direct bool) {
 		b := NewBuilder(e, p, Options{Batch: 1, Shared: s, Direct: direct})
-		x := b.Input(1, size, size)
-		a, c := b.Tensor("a", 16, size, size), b.Tensor("c", 16, size, size)
-		b.FirstConv("first", "", x, a)
-		b.Conv("conv", "norm", a, c)
-		b.Head("head", c, 1).Sigmoid()
+		_, m := network(b, size)
+		m.Sigmoid()
 		prog, err := b.Build()
 		if err != nil {
 			t.Fatal(err)

@@ -8,26 +8,35 @@
 package unet
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"unet/core"
 	"unet/unet/instance"
 )
 
-// Arch describes a network (Ronneberger et al. 2015): Depth levels of two 3x3
-// convolutions with batch-norm and ReLU and a 2x2 max-pool, a bottom level,
-// and as many levels back up through 2x2 transposed convolutions and skip
-// concatenation. Level l has Width<<l channels.
+// Arch describes a network (Ronneberger et al. 2015): Depth levels of a Block and
+// a 2x2 max-pool, a block at the bottom, and as many levels back up, each
+// enlarging by Up, concatenating the skip connection and ending in a Block.
+// Level l has Width<<l channels.
 type Arch struct {
-	Channels int      `json:"channels"` // of the input, 1..4
-	Depth    int      `json:"depth"`
-	Width    int      `json:"width"`   // multiple of 16
-	Norm     string   `json:"norm"`    // "batch" or "none"
-	Dropout  float64  `json:"dropout"` // after every pool, training only
-	Heads    []string `json:"heads"`   // names of the output maps
+	Channels int `json:"channels"` // of the input, 1..4
+	Depth    int `json:"depth"`
+	Width    int `json:"width"` // multiple of 16
+	// Block, Up: a name of the tables in blocks.go; "" is plain, transposed.
+	Block string `json:"block,omitempty"`
+	Up    string `json:"up,omitempty"`
+	// Attention puts an additive gate on every skip connection (Oktay et al. 2018).
+	Attention bool `json:"attention,omitempty"`
+	// Norm is "batch", "none" or "group". Group norm takes statistics of the image
+	// it is shown: of one that is computed in tiles, those of each tile.
+	Norm    string   `json:"norm"`
+	Dropout float64  `json:"dropout"` // after every pool, training only
+	Heads   []string `json:"heads"`   // names of the output maps
 }
 
 // The maps a network may be trained to predict.
@@ -48,8 +57,12 @@ func (a Arch) Check() error {
 		return fmt.Errorf("network of width %d: choose a multiple of 16 up to 256 (a narrower one would be no faster)", a.Width)
 	case a.Width<<a.Depth > 4096:
 		return fmt.Errorf("network of width %d and depth %d has %d channels at the bottom: at most 4096", a.Width, a.Depth, a.Width<<a.Depth)
-	case a.Norm != "batch" && a.Norm != "none":
-		return fmt.Errorf("unknown norm %q: batch or none", a.Norm)
+	case !slices.Contains(Norms, a.Norm):
+		return fmt.Errorf("unknown norm %q: %s", a.Norm, strings.Join(Norms, ", "))
+	case blocks[a.Block] == nil:
+		return fmt.Errorf("unknown block %q: %s", a.Block, strings.Join(Blocks(), ", "))
+	case ups[a.Up].add == nil:
+		return fmt.Errorf("unknown up %q: %s", a.Up, strings.Join(Ups(), ", "))
 	case !(a.Dropout >= 0 && a.Dropout < 1):
 		return fmt.Errorf("dropout %v: from 0 to below 1", a.Dropout)
 	case len(a.Heads) < 1 || len(a.Heads) > 3 || a.Heads[0] != HeadForeground:
@@ -66,7 +79,8 @@ func (a Arch) Check() error {
 // Fits reports whether the weights of network a fit network b.
 func (a Arch) Fits(b Arch) bool {
 	return a.Channels == b.Channels && a.Depth == b.Depth && a.Width == b.Width && a.Norm == b.Norm &&
-		len(a.Heads) == len(b.Heads)
+		cmp.Or(a.Block, plain) == cmp.Or(b.Block, plain) && cmp.Or(a.Up, transposed) == cmp.Or(b.Up, transposed) &&
+		a.Attention == b.Attention && len(a.Heads) == len(b.Heads)
 }
 
 // Multiple is what image sides are padded to a multiple of.
@@ -77,83 +91,56 @@ func (a Arch) Multiple() int { return 1 << a.Depth }
 func (a Arch) Halo() int {
 	r := 0
 	for l := range a.Depth {
-		r += 2<<l + 2<<l + 1<<l // two convolutions down, two up, pool and transposed convolution
+		r += 2<<l + 2<<l + 1<<l // a block down, one up, pool and transposed convolution
+		r += ups[a.Up].radius << l
 	}
 	return r + 2<<a.Depth
 }
 
-// names of the layers at a level.
-func encName(l int) string { return fmt.Sprintf("enc%d", l) }
-func decName(l int) string { return fmt.Sprintf("dec%d", l) }
-
-func (a Arch) declare(p *core.Params) {
-	block := func(name string, ic, oc int) {
-		for i, c := range []int{ic, oc} {
-			norm := ""
-			if a.Norm == "batch" {
-				norm = fmt.Sprintf("%s.norm%d", name, i+1)
-			}
-			core.DeclareConv(p, fmt.Sprintf("%s.conv%d", name, i+1), norm, c, oc)
-		}
-	}
-	ic := a.Channels
+// describe adds the network to a builder, which declares its parameters or makes a
+// program of it. What it returns is nil while declaring.
+func (a Arch) describe(b *core.Builder, image core.Planar, seed *uint64) *core.Maps {
+	n := &net{Builder: b, arch: a}
+	block, up := blocks[a.Block], ups[a.Up].add
+	x := source{image: &image}
+	skips := make([]skip, a.Depth)
 	for l := range a.Depth {
-		block(encName(l), ic, a.Width<<l)
-		ic = a.Width << l
+		name := fmt.Sprintf("enc%d", l)
+		skips[l] = n.skip(fmt.Sprintf("dec%d", l), a.Width<<l, image.H>>l, image.W>>l)
+		block(n, name, x, skips[l].encoded)
+		pooled := b.Pool(name+".pool", skips[l].encoded)
+		b.Dropout(name+".drop", pooled, a.Dropout, seed, uint64(l)<<40)
+		x = source{Tensor: pooled}
 	}
-	block("bottom", ic, a.Width<<a.Depth)
+	y := b.Tensor("bottom.2", a.Width<<a.Depth, image.H>>a.Depth, image.W>>a.Depth)
+	block(n, "bottom", x, y)
 	for l := a.Depth - 1; l >= 0; l-- {
-		core.DeclareTConv(p, decName(l)+".up", a.Width<<(l+1), a.Width<<l)
-		block(decName(l), 2*a.Width<<l, a.Width<<l)
+		s := skips[l]
+		up(n, s.name+".up", y, s.enlarged)
+		if a.Attention {
+			b.Gate(s.name+".gate", s.gate, s.encoded, s.gated)
+		}
+		y = b.Tensor(s.name+".2", a.Width<<l, image.H>>l, image.W>>l)
+		block(n, s.name, source{Tensor: s.joined}, y)
 	}
-	core.DeclareHead(p, "head", a.Width, len(a.Heads))
+	return b.Head("head", y, len(a.Heads))
+}
+
+// declare declares the parameters of the network and returns its layers that may
+// compute with 8-bit products.
+func (a Arch) declare(p *core.Params) []core.Quantisable {
+	b := core.NewDeclarer(p, core.Options{GroupNorm: a.Norm == "group"})
+	side := a.Multiple()
+	a.describe(b, b.Input(a.Channels, side, side), nil)
+	return b.Quantisable()
 }
 
 // build makes a program for n images of h x w, multiples of a.Multiple().
 func (a Arch) build(e *core.Engine, p *core.Params, h, w int, o core.Options, losses []core.Loss) (*Network, error) {
+	o.GroupNorm = a.Norm == "group"
 	b := core.NewBuilder(e, p, o)
 	net := &Network{input: b.Input(a.Channels, h, w)}
-	conv := func(name string, i int, in, out core.Tensor) {
-		b.Conv(fmt.Sprintf("%s.conv%d", name, i), a.norm(name, i), in, out)
-	}
-	var x core.Tensor
-	cats := make([]core.Tensor, a.Depth)
-	for l := range a.Depth + 1 {
-		name, c, lh, lw := encName(l), a.Width<<l, h>>l, w>>l
-		if l == a.Depth {
-			name = "bottom"
-		}
-		mid := b.Tensor(name+".1", c, lh, lw)
-		if l == 0 {
-			b.FirstConv(name+".conv1", a.norm(name, 1), net.input, mid)
-		} else {
-			conv(name, 1, x, mid)
-		}
-		var out core.Tensor
-		if l < a.Depth {
-			// The skip connection: the encoder writes into the half of the
-			// decoder's input that the transposed convolution leaves free.
-			cats[l] = b.Tensor(decName(l)+".cat", 2*c, lh, lw)
-			out = cats[l].Slice(c, 2*c)
-		} else {
-			out = b.Tensor(name+".2", c, lh, lw)
-		}
-		conv(name, 2, mid, out)
-		x = out
-		if l < a.Depth {
-			x = b.Pool(name+".pool", out)
-			b.Dropout(name+".drop", x, a.Dropout, &net.seed, uint64(l)<<40)
-		}
-	}
-	for l := a.Depth - 1; l >= 0; l-- {
-		name, c := decName(l), a.Width<<l
-		b.TConv(name+".up", x, cats[l].Slice(0, c))
-		mid := b.Tensor(name+".1", c, h>>l, w>>l)
-		conv(name, 1, cats[l], mid)
-		x = b.Tensor(name+".2", c, h>>l, w>>l)
-		conv(name, 2, mid, x)
-	}
-	net.maps = b.Head("head", x, len(a.Heads))
+	net.maps = a.describe(b, net.input, &net.seed)
 	if o.Training {
 		net.targets = b.Input(len(a.Heads), h, w)
 		net.weights = b.Input(len(a.Heads), h, w)
@@ -164,13 +151,6 @@ func (a Arch) build(e *core.Engine, p *core.Params, h, w int, o core.Options, lo
 	var err error
 	net.prog, err = b.Build()
 	return net, err
-}
-
-func (a Arch) norm(name string, i int) string {
-	if a.Norm == "none" {
-		return ""
-	}
-	return fmt.Sprintf("%s.norm%d", name, i)
 }
 
 // initialise draws weights from a normal distribution of variance 2/fan-in

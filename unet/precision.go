@@ -1,7 +1,7 @@
 package unet
 
 import (
-	"fmt"
+	"math/bits"
 	"slices"
 
 	"unet/core"
@@ -18,23 +18,20 @@ type QuantLayer struct {
 	up       bool // transposed convolution
 }
 
-// QuantLayers lists the layers that may compute with 8-bit products in the order they run: all but the first and the head,
-// which are cheap and close to the image and the answer.
+// QuantLayers lists the layers that may compute with 8-bit products in the order
+// they run: all 3x3 and transposed convolutions but the first, which is cheap and
+// close to the image, and none of a network with group norm.
 func (a Arch) QuantLayers() []QuantLayer {
+	if a.Norm == "group" {
+		return nil
+	}
 	var list []QuantLayer
-	block := func(name string, level int, ic ...int) {
-		for i, c := range ic {
-			list = append(list, QuantLayer{fmt.Sprintf("%s.conv%d", name, 2-len(ic)+i+1), level, c, false})
+	for _, l := range a.declare(core.NewParams()) {
+		level := a.Depth + 1 - bits.Len(uint(l.H))
+		if l.Double { // counts where it leads
+			level--
 		}
-	}
-	block(encName(0), 0, a.Width)
-	for l := 1; l < a.Depth; l++ {
-		block(encName(l), l, a.Width<<(l-1), a.Width<<l)
-	}
-	block("bottom", a.Depth, a.Width<<(a.Depth-1), a.Width<<a.Depth)
-	for l := a.Depth - 1; l >= 0; l-- {
-		list = append(list, QuantLayer{decName(l) + ".up", l, a.Width << (l + 1), true})
-		block(decName(l), l, 2*a.Width<<l, a.Width<<l)
+		list = append(list, QuantLayer{l.Name, level, l.C, l.Double})
 	}
 	return list
 }

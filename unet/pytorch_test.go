@@ -11,9 +11,9 @@ import (
 )
 
 // readDump reads the tensors that bench/verify/pytorch/dump.py wrote.
-func readDump(t *testing.T) (map[string]string, map[string]tensor) {
+func readDump(t *testing.T, name string) (map[string]string, map[string]tensor) {
 	t.Helper()
-	f, err := os.Open("testdata/pytorch_small.safetensors")
+	f, err := os.Open("testdata/pytorch_" + name + ".safetensors")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,23 +51,37 @@ func (g *group) add(got, want []float32) {
 // same logits, gradients, losses, weights and running statistics. The dump
 // says how far PyTorch's own float32 strays (Adam divides by the gradient's
 // size, so where that is near zero rounding decides the direction of a step);
-// ours may stray a few times as far.
+// ours may stray a few times as far, and where training goes on as far as drift.
 func TestPyTorch(t *testing.T) {
-	meta, dump := readDump(t)
+	for name, a := range map[string]Arch{
+		"small":  Arch{Norm: "batch"}.sized(3, 2, 16, []string{HeadForeground}),
+		"blocks": Arch{Norm: "batch", Block: "residual", Up: "nearest", Attention: true}.sized(3, 1, 16, []string{HeadForeground}),
+		"group":  Arch{Norm: "group", Block: "residual", Up: "nearest", Attention: true}.sized(3, 1, 16, []string{HeadForeground}),
+	} {
+		t.Run(name, func(t *testing.T) { testPyTorch(t, name, a) })
+	}
+}
+
+// drift is how far ten steps may lead away. Adam keeps 1-beta2 as float32, 1.3e-5
+// off; so are its steps, and units near zero then switch at another step.
+var drift = map[string]float64{"losses": 5e-5, "delta": 5e-3, "running": 1e-4, "eval_logits": 5e-3}
+
+func testPyTorch(t *testing.T, name string, a Arch) {
+	meta, dump := readDump(t, name)
 	for _, isa := range core.ISAs() {
 		for _, direct := range []bool{true, false} {
 			if isa == "go" && !direct {
 				continue // the reference has one algorithm
 			}
 			t.Run(fmt.Sprintf("%s/direct=%v", isa, direct), func(t *testing.T) {
-				for name, g := range comparePyTorch(t, isa, direct, meta, dump) {
+				for name, g := range comparePyTorch(t, a, isa, direct, meta, dump) {
 					own, err := strconv.ParseFloat(meta["float32."+name], 64)
 					if err != nil {
 						t.Fatal(err)
 					}
 					r := math.Sqrt(g.d / g.n)
 					t.Logf("%-12s off by %.2g of its size, PyTorch's float32 by %.2g", name, r, own)
-					if !(r <= 4*own) {
+					if !(r <= max(4*own, drift[name])) {
 						t.Errorf("%s: off by %.2g of its size, PyTorch's float32 by %.2g", name, r, own)
 					}
 				}
@@ -76,13 +90,12 @@ func TestPyTorch(t *testing.T) {
 	}
 }
 
-func comparePyTorch(t *testing.T, isa string, direct bool, meta map[string]string, dump map[string]tensor) map[string]*group {
+func comparePyTorch(t *testing.T, a Arch, isa string, direct bool, meta map[string]string, dump map[string]tensor) map[string]*group {
 	rate, err := strconv.ParseFloat(meta["rate"], 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := newEngine(t, isa, 2)
-	a := Arch{Channels: 3, Depth: 2, Width: 16, Norm: "batch", Heads: []string{HeadForeground}}
 	m, err := NewModel(Card{Kind: Paper, Arch: a}, 1, true)
 	if err != nil {
 		t.Fatal(err)

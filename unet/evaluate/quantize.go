@@ -60,6 +60,10 @@ func Quantize(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.S
 	if m.Card.Precision != "" {
 		return nil, &unet.ModelError{Name: "model", Problem: "is quantised already", Advice: "give the model it was made from"}
 	}
+	if m.Card.Arch.Norm == "group" {
+		return nil, &unet.ModelError{Name: "model", Problem: "has group norm, which 8-bit products do not work with",
+			Advice: "quantise a model with batch-norm, or predict with --precision bfloat16"}
+	}
 	if len(set.Split(dataset.Train)) == 0 {
 		return nil, &dataset.InputError{Name: set.Dir, Problem: "has no images in the split \"train\" to measure ranges on",
 			Advice: "prepare a set with training images"}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"strings"
 
 	"unet/core"
 	"unet/unet"
@@ -29,6 +31,10 @@ const (
 // model is written with the float weights it was made from.
 func Write(w io.Writer, m *unet.Model) error {
 	card := m.Card
+	if v := card.Arch.Variant(); len(v) > 0 && !slices.Equal(v, []string{"no normalisation"}) {
+		return &unet.ModelError{Name: "model", Problem: "has " + strings.Join(v, ", ") + ", which the export does not know",
+			Advice: "export a plain U-Net with batch-norm"}
+	}
 	card.Precision, card.FloatLayers = "", nil
 	text, err := json.Marshal(card)
 	if err != nil {

@@ -63,7 +63,7 @@ type Config struct {
 func PaperConfig(size int) Config {
 	return Config{
 		Kind: unet.Paper,
-		Arch: unet.Arch{Channels: 3, Depth: 4, Width: 16, Norm: "batch", Heads: []string{unet.HeadForeground}},
+		Arch: unet.Arch{Channels: 3, Depth: 4, Width: 16, Block: "plain", Up: "transposed", Norm: "batch", Heads: []string{unet.HeadForeground}},
 		// Images of 8 bits: the range is what the paper divides by.
 		Input: unet.Input{Normalise: "range", Size: size}, Threshold: 0.5,
 		Seed: 1, Batch: 16, Epochs: 30, Augment: augment.Flips(size), Balance: 1,
@@ -92,7 +92,7 @@ func NucleiConfig(preset string) (Config, error) {
 		Kind: unet.Nuclei,
 		// As many weights as depth 4 and width 16 have, more work, and far more
 		// nuclei told apart (unet/weights/ablation.md).
-		Arch: unet.Arch{Channels: 3, Depth: 3, Width: 32, Norm: "batch",
+		Arch: unet.Arch{Channels: 3, Depth: 3, Width: 32, Block: "plain", Up: "transposed", Norm: "batch",
 			Heads: []string{unet.HeadForeground, unet.HeadBorder, unet.HeadDistance}},
 		Input: unet.Input{Normalise: "percentile", Low: 1, High: 99.8, Outliers: 2.5}, Threshold: 0.5,
 		Seed: 1, Batch: 8, Epochs: epochs, Steps: 400, Augment: policy, Balance: augment.Tempered,

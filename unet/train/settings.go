@@ -42,7 +42,13 @@ var Settings = []Setting{
 		field: func(c *Config) any { return &c.Arch.Depth }},
 	{Name: "width", Category: ofNetwork, Usage: "`CHANNELS` of the first level",
 		field: func(c *Config) any { return &c.Arch.Width }},
-	{Name: "norm", Category: ofNetwork, Usage: "`KIND` of normalisation: batch or none",
+	{Name: "block", Category: ofNetwork, Usage: "`KIND` of the convolutions of a level: " + strings.Join(unet.Blocks(), " or "),
+		field: func(c *Config) any { return &c.Arch.Block }},
+	{Name: "attention", Category: ofNetwork, Usage: "put an attention gate on every skip connection",
+		field: func(c *Config) any { return &c.Arch.Attention }},
+	{Name: "up", Category: ofNetwork, Usage: "`WAY` the decoder enlarges: " + strings.Join(unet.Ups(), " or "),
+		field: func(c *Config) any { return &c.Arch.Up }},
+	{Name: "norm", Category: ofNetwork, Usage: "`KIND` of normalisation: " + strings.Join(unet.Norms, ", "),
 		field: func(c *Config) any { return &c.Arch.Norm }},
 	{Name: "dropout", Category: ofNetwork, Usage: "`RATE` of dropout after every pooling",
 		field: func(c *Config) any { return &c.Arch.Dropout }},
@@ -152,6 +158,12 @@ func FindSetting(name string) *Setting {
 		return nil
 	}
 	return &Settings[i]
+}
+
+// Switch reports whether the setting is true or false.
+func (s *Setting) Switch() bool {
+	_, ok := s.field(&Config{}).(*bool)
+	return ok
 }
 
 // Set gives the setting of c the value written as text. Config.Check says

@@ -1,0 +1,127 @@
+package core
+
+import (
+	"unsafe"
+
+	"unet/csrc"
+)
+
+// Conv1x1 adds a 1x1 convolution of in, otherwise as Conv. Its products are of
+// float32 always. It adds to the gradient of in, which another reader of in that
+// is added later has to set.
+func (b *Builder) Conv1x1(spec Layer, in, out Tensor) { b.conv1x1(spec, in.C, in, out) }
+
+// conv1x1 is Conv1x1 for weights of ic channels, of which in may have more.
+func (b *Builder) conv1x1(spec Layer, ic int, in, out Tensor) {
+	if b.declaring {
+		b.declareConv(spec, 1, ic, out.C)
+		return
+	}
+	l := b.newLayer(spec, 1, ic, out)
+	newArgs := func(in, out Tensor) *csrc.Conv1x1 {
+		return &csrc.Conv1x1{
+			N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()),
+			SrcImage: in.root.image(), DstImage: out.root.image(),
+		}
+	}
+	args := newArgs(in, out)
+	weight := b.pack(Forward, csrc.OpPackConv1x1, l.Conv+".weight", l.oc, ic, 0, in.C*out.C, l.scale)
+	l.prepare(csrc.OpConv1x1, unsafe.Pointer(args), &args.ReLU)
+	b.prog.op(Forward, csrc.OpConv1x1, unsafe.Pointer(args), l.Conv).flops = l.flops
+	b.bindData(&args.Src, in)
+	b.bindAct(&args.Act, in)
+	b.prog.bind(&args.Weight, weight, 0)
+	b.bindData(&args.Dst, out)
+	l.finish(&args.Bias, &args.Stats, &args.Counts)
+	if !b.training {
+		return
+	}
+	b.tape = append(b.tape, func() {
+		b.need(in.root)
+		l.backward()
+		wg := &csrc.Wgrad3x3{
+			N: int32(b.n), H: int32(in.H), W: int32(in.W), IC: int32(ic), OC: int32(out.C),
+			SrcImage: in.root.image(), DYImage: out.root.image(),
+		}
+		var flipped *buffer
+		if in.root.grad != nil {
+			flipped = b.pack(Backward, csrc.OpPackConv1x1, l.Conv+".weight", l.oc, ic, 1, in.C*out.C, nil)
+		}
+		reduce := l.wgrad(csrc.OpWgrad1x1, csrc.OpWgrad1x1Reduce, wg, func() {
+			b.bindData(&wg.Src, in)
+			b.bindAct(&wg.Act, in)
+		})
+		if flipped != nil {
+			args := newArgs(out, in)
+			args.Add = 1
+			b.prog.beside(Backward, csrc.OpConv1x1, unsafe.Pointer(args), l.Conv+".dgrad").flops = l.flops
+			b.bindGrad(&args.Src, out)
+			b.prog.bind(&args.Weight, flipped, 0)
+			b.bindGrad(&args.Dst, in)
+		}
+		reduce()
+	})
+}
+
+// A residual block (He et al. 2016) ends in the sum of two branches: the last 3x3
+// convolution and the shortcut, a 1x1 convolution of the block's input.
+
+// Shortcut adds the shortcut of a block from in to out, to be handed to Residual.
+// It comes first of the block's layers, as its gradient adds to theirs.
+func (b *Builder) Shortcut(spec Layer, in, out Tensor) Tensor {
+	return b.shortcut(spec, in.C, in, out)
+}
+
+// FirstShortcut is Shortcut for the planar input of the network.
+func (b *Builder) FirstShortcut(spec Layer, in Planar, out Tensor) Tensor {
+	return b.shortcut(spec, in.C, b.Interleave(spec.Conv+".input", in), out)
+}
+
+func (b *Builder) shortcut(spec Layer, ic int, in, out Tensor) Tensor {
+	spec.Linear = true
+	// Where nothing is pending, the sum is in the other convolution's epilogue.
+	if !b.folded() {
+		out = b.Tensor(spec.Conv+".out", out.C, out.H, out.W)
+	}
+	b.conv1x1(spec, ic, in, out)
+	return out
+}
+
+// Residual adds the end of a block: out is the ReLU of a 3x3 convolution of in,
+// with its normalisation, and the shortcut.
+func (b *Builder) Residual(spec Layer, in, shortcut, out Tensor) {
+	if b.folded() {
+		b.conv(spec, in, out, 1)
+		return
+	}
+	spec.Linear = true
+	x := b.Tensor(spec.Conv+".out", out.C, out.H, out.W)
+	b.conv(spec, in, x, 0)
+	if b.declaring {
+		return
+	}
+	newArgs := func() *csrc.Add {
+		return &csrc.Add{
+			N: int32(b.n), H: int32(out.H), W: int32(out.W), CB: int32(out.cb()),
+			XImage: x.root.image(), YImage: shortcut.root.image(), DstImage: out.root.image(), DDstImage: out.root.image(),
+		}
+	}
+	args := newArgs()
+	b.prog.op(Forward, csrc.OpAdd, unsafe.Pointer(args), spec.Conv+".add")
+	b.bindData(&args.X, x)
+	b.bindAct(&args.XAct, x)
+	b.bindData(&args.Y, shortcut)
+	b.bindAct(&args.YAct, shortcut)
+	b.bindData(&args.Dst, out)
+	if !b.training {
+		return
+	}
+	b.tape = append(b.tape, func() {
+		args := newArgs()
+		b.prog.op(Backward, csrc.OpAddBwd, unsafe.Pointer(args), spec.Conv+".add_bwd")
+		b.bindData(&args.Dst, out)
+		b.bindGrad(&args.DDst, out)
+		b.bindGrad(&args.DX, x)
+		b.bindGrad(&args.DY, shortcut)
+	})
+}
