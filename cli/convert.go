@@ -13,6 +13,8 @@ import (
 
 	"unet/unet/formats"
 	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/tiff"
 	"unet/unet/instance"
 	"unet/unet/segment"
 
@@ -130,15 +132,15 @@ func convert(c *cli.Context) error {
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				return err
 			}
-			return imageio.WriteLabels(file, l.labels, imageio.TIFFOptions{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
+			return imageio.WriteLabels(file, l.labels, tiff.Options{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
 		})
 	case format == segment.Labels:
 		err = each(func(l labelled) error {
-			return imageio.WriteLabels(out, l.labels, imageio.TIFFOptions{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
+			return imageio.WriteLabels(out, l.labels, tiff.Options{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
 		})
 	default:
 		var input error // which is not one of writing
-		err = imageio.WriteFile(out, func(w io.Writer) error {
+		err = atomicfile.WriteFile(out, func(w io.Writer) error {
 			nw := segment.NewWriter(format, w)
 			if input = each(func(l labelled) error {
 				src := formats.Source{Name: l.name, W: l.labels.W, H: l.labels.H, PixelSize: l.pixelSize}

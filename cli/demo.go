@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/report"
 
 	"github.com/urfave/cli/v2"
@@ -89,7 +89,7 @@ func demo(c *cli.Context) error {
 			return err
 		}
 	}
-	if err := imageio.WriteFile(in("index.html"), page.HTML); err != nil {
+	if err := atomicfile.WriteFile(in("index.html"), page.HTML); err != nil {
 		return err
 	}
 	t.notef("")

@@ -69,7 +69,7 @@ func allowed(from, to string) bool {
 	case from == "unet/unet/report":
 		return to != "unet/unet" && to != "unet/unet/segment" && to != "unet/unet/weights" && to != "unet/unet/train" && to != "unet/unet/evaluate" && below(to, "unet/unet")
 	case from == "unet/unet":
-		return to == "unet/core" || to == "unet/unet/imageio" || to == "unet/unet/instance"
+		return to == "unet/core" || below(to, "unet/unet/imageio") || to == "unet/unet/instance"
 	case from == "unet/unet/train", from == "unet/unet/evaluate":
 		return to == "unet/core" || to == "unet/unet" || to == "unet/unet/report" || to == "unet/unet/metrics" ||
 			to == "unet/unet/formats" || below(to, "unet/unet/imageio") || to == "unet/unet/instance" || below(to, "unet/unet/dataset")

@@ -16,7 +16,7 @@ import (
 	"sync"
 
 	"unet/unet/dataset"
-	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/report"
 
 	"github.com/urfave/cli/v2"
@@ -316,7 +316,7 @@ func writeInspection(out string, r *inspectResult, in *report.Inspection) error 
 		files["sheet-"+s.Title+".png"] = func(w io.Writer) error { return report.EncodePNG(w, s.Image()) }
 	}
 	for name, write := range files {
-		if err := imageio.WriteFile(filepath.Join(out, name), write); err != nil {
+		if err := atomicfile.WriteFile(filepath.Join(out, name), write); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"unet/unet/formats"
 	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/instance"
 	"unet/unet/segment"
 
@@ -116,7 +117,7 @@ func measure(c *cli.Context) error {
 	out := c.String("out")
 	write := func(w io.Writer) error { return formats.WriteAll(formats.NewTable(w), src, nuclei) }
 	if out != "" && out != "-" {
-		if err := imageio.WriteFile(out, write); err != nil {
+		if err := atomicfile.WriteFile(out, write); err != nil {
 			return err
 		}
 	}

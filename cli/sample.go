@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"unet/unet/dataset"
-	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 
 	"github.com/urfave/cli/v2"
 )
@@ -54,7 +54,7 @@ func sample(c *cli.Context) error {
 	case r.Size < 64 || r.Size > 2048:
 		return usagef("--size %d: 64 to 2048", r.Size)
 	}
-	err := imageio.WriteFile(r.File, func(w io.Writer) error {
+	err := atomicfile.WriteFile(r.File, func(w io.Writer) error {
 		return dataset.Generate(c.Context, w, dataset.Synthesis{Count: r.Images, Size: r.Size, Seed: r.Seed, Crowded: c.Bool("crowded")})
 	})
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"io"
 	"os"
 
-	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 )
 
 // SaveCheckpoint writes a model in training, whole or not at all: its weights,
@@ -18,7 +18,7 @@ func (m *Model) SaveCheckpoint(path string, state []byte) error {
 		t.shape = []int{len(t.data)}
 		list = append(list, t)
 	}
-	return imageio.WriteFile(path, func(w io.Writer) error { return m.write(w, string(state), list) })
+	return atomicfile.WriteFile(path, func(w io.Writer) error { return m.write(w, string(state), list) })
 }
 
 const notACheckpoint = "a checkpoint is the file checkpoint.safetensors of a training run"

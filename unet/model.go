@@ -11,7 +11,7 @@ import (
 	"slices"
 
 	"unet/core"
-	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/instance"
 )
 
@@ -318,7 +318,7 @@ func (m *Model) write(w io.Writer, state string, list []tensor) error {
 
 // Save writes the model to a file, whole or not at all.
 func (m *Model) Save(path string, half bool) error {
-	return imageio.WriteFile(path, func(w io.Writer) error { return m.Write(w, half) })
+	return atomicfile.WriteFile(path, func(w io.Writer) error { return m.Write(w, half) })
 }
 
 // Clone returns a copy of the model for prediction, of the averaged weights if
@@ -387,5 +387,5 @@ func RewriteCard(path string, card Card) error {
 		return err
 	}
 	meta["unet"] = string(text)
-	return imageio.WriteFile(path, func(w io.Writer) error { return writeTensors(w, meta, list) })
+	return atomicfile.WriteFile(path, func(w io.Writer) error { return writeTensors(w, meta, list) })
 }

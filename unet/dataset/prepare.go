@@ -258,7 +258,7 @@ func digestFiles(img, lab string) (Digests, error) {
 }
 
 func writeFile(name string, b []byte) error {
-	return imageio.WriteFile(name, func(w io.Writer) error {
+	return atomicfile.WriteFile(name, func(w io.Writer) error {
 		_, err := w.Write(b)
 		return err
 	})

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -302,7 +302,7 @@ func TestStaleFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := imageio.TryLock(f); err != nil {
+	if err := atomicfile.TryLock(f); err != nil {
 		t.Skipf("no locks here: %v", err)
 	}
 	if _, err := Prepare(t.Context(), synthSource(t, 4), filepath.Join(parent, "set"), Options{}); err != nil {

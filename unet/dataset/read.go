@@ -187,7 +187,12 @@ func readLabel(it item, img *imageio.Image, r *reading) *imageio.Labels {
 		r.note(Error, it.id, f.name, "size-mismatch", "the label image has %dx%d pixels, its image %dx%d", l.W, l.H, img.W, img.H)
 		return nil
 	}
-	if n := compact(l); n == 1 {
+	doubts := l.Doubts()
+	if n := compact(l); n > 1 {
+		for _, d := range doubts {
+			r.note(Warning, it.id, f.name, "doubtful-labels", "%s", d)
+		}
+	} else if n == 1 {
 		parts := findParts(l)
 		if len(parts.list) > 1 {
 			for i := range l.ID {

@@ -134,3 +134,19 @@ func TestCompactSparse(t *testing.T) {
 		t.Errorf("%d nuclei:\n%s", n, undraw(l))
 	}
 }
+
+// TestDoubtfulLabels: a label image whose background is not 0 is told.
+func TestDoubtfulLabels(t *testing.T) {
+	lab := image.NewGray(image.Rect(0, 0, 32, 32))
+	for i := range lab.Pix {
+		lab.Pix[i] = 4
+	}
+	for x := range 8 {
+		lab.SetGray(10+x, 12, color.Gray{1})
+		lab.SetGray(10+x, 20, color.Gray{2})
+	}
+	_, fs := sourceOf(t, zentry{name: "images/a.png", data: noisePNG(t, 32, 32, 1)}, zentry{name: "labels/a.png", data: pngOf(t, lab)}).Read(0)
+	if !strings.Contains(codes(fs), "doubtful-labels") || !strings.Contains(fs[0].String(), "the number 4 covers") {
+		t.Errorf("findings %v", fs)
+	}
+}

@@ -13,7 +13,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/dataset"
-	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/metrics"
 	"unet/unet/report"
 )
@@ -99,7 +99,7 @@ func (r *Report) write(ctx context.Context, o Options, p *unet.Predictor) error 
 		files["sheet-"+s.name+".png"] = func(w io.Writer) error { return report.EncodePNG(w, img) }
 	}
 	for name, write := range files {
-		if err := imageio.WriteFile(filepath.Join(o.Out, name), write); err != nil {
+		if err := atomicfile.WriteFile(filepath.Join(o.Out, name), write); err != nil {
 			return err
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/report"
 
 	"go.yaml.in/yaml/v3"
@@ -63,7 +63,7 @@ func (r *record) end(res *Result) {
 func (r *record) path(name string) string { return filepath.Join(r.o.Out, name) }
 
 func (r *record) writeConfig() error {
-	return imageio.WriteFile(r.path(configFile), func(w io.Writer) error {
+	return atomicfile.WriteFile(r.path(configFile), func(w io.Writer) error {
 		fmt.Fprintf(w, "# All settings of this run; use with `unet train DIR --config`.\n")
 		e := yaml.NewEncoder(w)
 		defer e.Close()
@@ -95,7 +95,7 @@ func (r *record) writeFiles(status string) error {
 		"curves.png":   func(w io.Writer) error { return curves.PNG(w, 1.5) },
 		reportFile:     page.HTML,
 	} {
-		if err := imageio.WriteFile(r.path(name), f); err != nil {
+		if err := atomicfile.WriteFile(r.path(name), f); err != nil {
 			return err
 		}
 	}

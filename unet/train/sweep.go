@@ -16,7 +16,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
-	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/report"
 )
 
@@ -247,7 +247,7 @@ func (o *SweepOptions) write(s *SweepSummary) error {
 		filepath.Join(o.Out, "results.csv"):  func(w io.Writer) error { return csv.NewWriter(w).WriteAll(append([][]string{head}, s.Table.Rows...)) },
 		s.Report:                             page.HTML,
 	} {
-		if err := imageio.WriteFile(path, f); err != nil {
+		if err := atomicfile.WriteFile(path, f); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 	"unet/core"
 	"unet/unet"
-	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/instance"
 )
 
@@ -157,7 +157,7 @@ func lock(path string) (unlock func(), err error) {
 		return nil, err
 	}
 	// Where the file system knows no locks, the run goes without.
-	if err := imageio.TryLock(f); errors.Is(err, imageio.ErrLocked) {
+	if err := atomicfile.TryLock(f); errors.Is(err, atomicfile.ErrLocked) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", filepath.Dir(path), ErrBusy)
 	}

@@ -37,6 +37,7 @@ import (
 	"unet/unet"
 	"unet/unet/formats"
 	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/instance"
 	"unet/unet/report"
 	"unet/unet/weights"
@@ -224,7 +225,7 @@ func (b *bench) parts(card unet.Card, args []string, images []*imageio.Image) er
 		})},
 		{"overlay: file", each(func(i int) error { return imageio.WritePNG(file+".png", overlays[i]) })},
 		{"csv: file", each(func(i int) error {
-			return imageio.WriteFile(file+".csv", func(w io.Writer) error {
+			return atomicfile.WriteFile(file+".csv", func(w io.Writer) error {
 				return formats.WriteAll(formats.NewTable(w), formats.Source{W: images[i].W, H: images[i].H, Channels: formats.ChannelNames(raw[i])}, nuclei[i])
 			})
 		})},

@@ -22,6 +22,7 @@ import (
 
 	"unet/bench/program"
 	"unet/unet/imageio"
+	"unet/unet/imageio/tiff"
 )
 
 func main() {
@@ -152,7 +153,7 @@ func synthesise(file string, w, h int) error {
 	for i, v := range field {
 		pixels[i] = uint32(v + 12 + 10*rng.Float32())
 	}
-	f, err := imageio.CreateTIFF(file, imageio.TIFFOptions{W: w, H: h, Bits: 8, Tiled: true})
+	f, err := tiff.Create(file, tiff.Options{W: w, H: h, Bits: 8, Tiled: true})
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 
 	"unet/unet/formats"
 	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/instance"
 )
 
@@ -69,7 +70,7 @@ func redraw(jar, dir, name string, l *imageio.Labels) error {
 	}
 	nuclei := instance.Measure(l, nil)
 	archive, drawn := filepath.Join(dir, "rois.zip"), filepath.Join(dir, "drawn.tif")
-	err := imageio.WriteFile(archive, func(w io.Writer) error {
+	err := atomicfile.WriteFile(archive, func(w io.Writer) error {
 		return formats.WriteAll(formats.NewROI(w), formats.Source{Name: name, W: l.W, H: l.H}, nuclei)
 	})
 	if err != nil {

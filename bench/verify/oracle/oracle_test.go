@@ -22,6 +22,7 @@ import (
 	"unet/unet/dataset/dsb2018"
 	"unet/unet/formats"
 	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/instance"
 	"unet/unet/metrics"
 )
@@ -323,7 +324,7 @@ func export(t *testing.T, stem string, s sample) {
 	for ext, writer := range map[string]func(io.Writer) formats.Writer{
 		".zip": formats.NewROI, ".geojson": formats.NewGeoJSON, ".json": formats.NewCOCO, ".csv": formats.NewRLE,
 	} {
-		if err := imageio.WriteFile(stem+ext, func(w io.Writer) error {
+		if err := atomicfile.WriteFile(stem+ext, func(w io.Writer) error {
 			return formats.WriteAll(writer(w), src, nuclei)
 		}); err != nil {
 			t.Fatal(err)

@@ -94,3 +94,32 @@ func FuzzInflaters(f *testing.F) {
 		unblosclz(out, src)
 	})
 }
+
+// FuzzPlate covers the metadata of plates, wells and their images.
+func FuzzPlate(f *testing.F) {
+	seed := testPlate()
+	f.Add([]byte(seed[".zattrs"]), []byte(seed["B/03/.zattrs"]), []byte(seed["B/03/0/.zattrs"]), []byte(seed["B/03/0/0/.zarray"]))
+	f.Add([]byte(`{"plate": {"wells": [{"path": "B/03"}, {"path": "../x"}, {"path": "B/03"}]}}`), []byte(`{"well": {"images": [{"path": "0"}, {"path": "."}]}}`),
+		[]byte(`{"multiscales": []}`), []byte(`{}`))
+	f.Fuzz(func(t *testing.T, plate, well, image, array []byte) {
+		if len(plate)+len(well)+len(image)+len(array) > 1<<13 {
+			return
+		}
+		dir := filepath.Join(t.TempDir(), "fuzz")
+		for file, data := range map[string][]byte{".zattrs": plate, "B/03/.zattrs": well, "C/03/.zattrs": well, "B/03/0/.zattrs": image,
+			"B/03/0/0/.zarray": array, "B/03/0/1/.zarray": array, "C/03/0/.zattrs": image, "C/03/0/0/.zarray": array} {
+			file = filepath.Join(dir, file)
+			os.MkdirAll(filepath.Dir(file), 0o700)
+			os.WriteFile(file, data, 0o600)
+		}
+		file, err := Open(dir)
+		oneLine(t, err)
+		if err != nil {
+			return
+		}
+		if file.Levels > 1 {
+			oneLine(t, file.UseLevel(1))
+		}
+		readAll(t, file)
+	})
+}
