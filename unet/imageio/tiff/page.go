@@ -219,6 +219,10 @@ func (f *tiffFile) readable(p *tiffPage) error {
 	return nil
 }
 
+// jpeg2000 reports whether a compression is JPEG 2000, which common tools do not
+// read either.
+func jpeg2000(c int) bool { return compressionName(c) == "JPEG 2000" }
+
 // compressionName names the compressions that are not read; "" for the others.
 func compressionName(c int) string {
 	switch c {

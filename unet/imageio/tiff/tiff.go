@@ -112,7 +112,12 @@ func (f *tiffFile) unsupported(p *tiffPage, feature string) error {
 	if p.index > 0 {
 		feature = fmt.Sprintf("%s (page %d)", feature, p.index)
 	}
-	return &plane.UnsupportedError{Name: f.name, Format: "TIFF", Feature: feature, Advice: "re-save it from Fiji, or with \"tiffcp -c zip\" or \"bfconvert -compression zlib\""}
+	advice := "re-save it from Fiji, or with \"tiffcp -c zip\" or \"bfconvert -compression zlib\""
+	if jpeg2000(p.compression) {
+		advice = "convert it: Aperio slides with \"vips tiffsave IN.svs OUT.tif --tile --compression deflate --bigtiff\", others in Python (tifffile, imagecodecs) with " +
+			"tifffile.imwrite('OUT.tif', tifffile.imread('IN.tif'), tile=(256, 256), compression='zlib')"
+	}
+	return &plane.UnsupportedError{Name: f.name, Format: "TIFF", Feature: feature, Advice: advice}
 }
 
 // openTIFF reads the directories of a TIFF file, not its pixels.
