@@ -1,7 +1,11 @@
 package imageio
 
 import (
+	"archive/zip"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -10,8 +14,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
 	"unet/unet/imageio/plane"
 	"unet/unet/imageio/tiff"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // The programs that people open results with read what is written here. The
@@ -107,6 +114,77 @@ func checkRandom(t *testing.T, python, script, pattern string) {
 		if len(raw) != 0 {
 			t.Fatalf("%d bytes of samples of %s were not read", len(raw), path)
 		}
+	}
+}
+
+// TestRandomReferences reads some such files, kept with the SHA-256 of their
+// samples by bench/verify/testfiles/make_random.py, where no Python is at hand.
+func TestRandomReferences(t *testing.T) {
+	dir := t.TempDir()
+	z, err := zip.OpenReader(testdata("random.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	if err := os.CopyFS(dir, z); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "sums.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sums map[string]string
+	if err := json.Unmarshal(text, &sums); err != nil || len(sums) < 20 {
+		t.Fatal(len(sums), err)
+	}
+	for name, want := range sums {
+		f, err := Open(filepath.Join(dir, name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		h := sha256.New()
+		for i := range f.Planes {
+			m, err := f.ReadPlane(i)
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			binary.Write(h, binary.LittleEndian, m.Pix)
+		}
+		f.Close()
+		if got := hex.EncodeToString(h.Sum(nil)); got != want {
+			t.Errorf("%s holds other samples: %+v", name, f.Planes)
+		}
+	}
+}
+
+// TestBytesThatWereRead holds what is written against the files that tifffile and
+// ImageJ have read, so that a change shows where neither is at hand. After one,
+// let TestTifffileReadsOurs and TestImageJReadsOurs read the new files, and keep
+// the sums that this prints.
+func TestBytesThatWereRead(t *testing.T) {
+	dir := t.TempDir()
+	got := map[string]string{}
+	for name := range consumerFiles(t, dir) {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(b)
+		got[name] = hex.EncodeToString(sum[:8])
+	}
+	text, err := os.ReadFile(testdata("written.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want map[string]string
+	if err := json.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		b, _ := json.MarshalIndent(got, "", "  ")
+		t.Errorf("%s\n%s", d, b)
 	}
 }
 
