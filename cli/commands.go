@@ -23,5 +23,7 @@ func commands() []*cli.Command {
 		infoCommand(),
 		versionCommand(),
 		licensesCommand(),
+		completionCommand(),
+		manualCommand(),
 	}
 }

@@ -1,20 +1,15 @@
-// Sbom turns `go list -m -json all` on its standard input into a CycloneDX
-// 1.5 list of the modules linked into the program; bench/release/release.sh calls it.
 package main
 
 import (
-	"bufio"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"flag"
-	"fmt"
 	"io"
-	"os"
 	"strings"
 )
 
+// A CycloneDX 1.5 list of the modules linked into the program.
 type component struct {
 	Type     string           `json:"type"`
 	Ref      string           `json:"bom-ref"`
@@ -40,39 +35,26 @@ type bom struct {
 	Components []component `json:"components"`
 }
 
-func main() {
-	version := flag.String("version", "devel", "of the program")
-	linked := flag.String("linked", "", "file with the paths of the linked modules")
-	licences := flag.String("licences", "", "output of `unet licenses --json`")
-	flag.Parse()
-	if err := run(os.Stdin, os.Stdout, *version, *linked, *licences); err != nil {
-		fmt.Fprintln(os.Stderr, "sbom:", err)
-		os.Exit(1)
-	}
-}
-
-func run(in io.Reader, out io.Writer, version, linkedFile, licenceFile string) error {
-	licence, err := readLicences(licenceFile)
-	if err != nil {
+// bill writes the list: modules is the output of `go list -m -json all`, linked the
+// paths of the modules in the program, licences the output of `unet licenses --json`.
+func bill(w io.Writer, version string, modules io.Reader, linked map[string]bool, licences []byte) error {
+	var list []struct{ Module, Licence string }
+	if err := json.Unmarshal(licences, &list); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(linkedFile)
-	if err != nil {
-		return err
+	licence := map[string]string{}
+	for _, l := range list {
+		licence[l.Module] = l.Licence
 	}
-	linked := map[string]bool{}
-	for _, p := range strings.Fields(string(text)) {
-		linked[p] = true
-	}
-	b := bom{Format: "CycloneDX", Spec: "1.5", Version: 1, Components: []component{}}
 	expression := func(module string) []map[string]any {
 		if e := licence[module]; e != "" {
 			return []map[string]any{{"expression": e}}
 		}
 		return nil
 	}
+	b := bom{Format: "CycloneDX", Spec: "1.5", Version: 1, Components: []component{}}
 	b.Metadata.Component = component{Type: "application", Ref: "unet", Name: "unet", Version: version, Licenses: expression("unet")}
-	for d := json.NewDecoder(bufio.NewReader(in)); ; {
+	for d := json.NewDecoder(modules); ; {
 		var m struct {
 			Path, Version, Sum string
 			Main               bool
@@ -93,23 +75,7 @@ func run(in io.Reader, out io.Writer, version, linkedFile, licenceFile string) e
 		}
 		b.Components = append(b.Components, c)
 	}
-	e := json.NewEncoder(out)
+	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(b)
-}
-
-func readLicences(file string) (map[string]string, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	var list []struct{ Module, Licence string }
-	if err := json.Unmarshal(text, &list); err != nil {
-		return nil, err
-	}
-	m := map[string]string{}
-	for _, l := range list {
-		m[l.Module] = l.Licence
-	}
-	return m, nil
 }
