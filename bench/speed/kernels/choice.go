@@ -5,6 +5,7 @@ import (
 	"io"
 	"text/tabwriter"
 
+	"unet/core/selftest"
 	"unet/csrc"
 )
 
@@ -19,24 +20,24 @@ var (
 // chooses Winograd for a side of 8 pixels and more; a figure below 1 there, or
 // one well above 1 to the left of it, would say that it should decide otherwise.
 func choose(w io.Writer, isas string, n, count int) {
-	find := func(name string) kernel {
-		for _, k := range kernels {
-			if k.name == name {
+	find := func(name string) selftest.Kernel {
+		for _, k := range selftest.Kernels {
+			if k.Name == name {
 				return k
 			}
 		}
 		panic("no kernel " + name)
 	}
-	for _, isa := range nativeISAs() {
+	for _, isa := range selftest.ISAs() {
 		if !chosen(isas, isa.String()) {
 			continue
 		}
 		for _, pair := range [][2]string{{"conv3x3", "wino43"}, {"wgrad3x3", "wgrad_wino43"}} {
 			direct, winograd := find(pair[0]), find(pair[1])
-			if !csrc.Has(isa, winograd.op) {
+			if !csrc.Has(isa, winograd.Op) {
 				continue
 			}
-			fmt.Fprintf(w, "\n%s: time of %s over that of %s, %d images\n", isa, direct.name, winograd.name, n)
+			fmt.Fprintf(w, "\n%s: time of %s over that of %s, %d images\n", isa, direct.Name, winograd.Name, n)
 			t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 			fmt.Fprint(t, "channels\t")
 			for _, side := range choiceSides {
@@ -50,9 +51,9 @@ func choose(w io.Writer, isas string, n, count int) {
 						fmt.Fprint(t, "\t")
 						continue
 					}
-					s := shape{n: n, ic: c, oc: c, h: side, w: side}
-					d, _ := direct.time(isa, s, count)
-					v, _ := winograd.time(isa, s, count)
+					s := selftest.Shape{N: n, IC: c, OC: c, H: side, W: side}
+					d, _ := direct.Time(isa, s, count)
+					v, _ := winograd.Time(isa, s, count)
 					fmt.Fprintf(t, "%.2f\t", d.Seconds()/v.Seconds())
 				}
 				fmt.Fprintln(t)

@@ -1,52 +1,34 @@
 package main
 
 import (
-	"io"
 	"testing"
+
+	"unet/core/selftest"
 )
 
 // BenchmarkKernels times every kernel on the layers of the paper's network,
 // on every instruction set; its output is for benchstat.
 func BenchmarkKernels(b *testing.B) {
-	for _, isa := range nativeISAs() {
-		for _, k := range kernels {
+	for _, isa := range selftest.ISAs() {
+		for _, k := range selftest.Kernels {
 			for _, s := range unetShapes(1, 16, 128) {
-				if !k.fits(s) || !k.on(isa) {
+				if !k.Fits(s) || !k.On(isa) {
 					continue
 				}
-				b.Run(isa.String()+"/"+k.name+"/"+s.String(), func(b *testing.B) {
-					m := newBench(isa)
-					defer m.free()
-					k.setup(m, s)
+				b.Run(isa.String()+"/"+k.Name+"/"+s.String(), func(b *testing.B) {
+					run, free := k.Prepare(isa, s)
+					defer free()
 					for b.Loop() {
-						m.run()
+						run()
 					}
 					unit := "GFLOP/s"
-					if k.memory {
+					if k.Memory {
 						unit = "GB/s"
 					}
-					b.ReportMetric(k.work(s)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), unit)
+					b.ReportMetric(k.Work(s)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), unit)
 				})
 			}
 		}
-	}
-}
-
-// TestChecks runs the tool's checks on a few layers and sees to it that a
-// wrong result would be found.
-func TestChecks(t *testing.T) {
-	isas := nativeISAs()
-	if len(isas) == 0 {
-		t.Skip("built without cgo: no C kernels")
-	}
-	layers := []shape{{n: 2, ic: 3, oc: 16, h: 7, w: 9}, {n: 1, ic: 35, oc: 20, h: 9, w: 13}, {n: 2, ic: 20, oc: 20, h: 9, w: 7}, {n: 1, ic: 32, oc: 16, h: 5, w: 6, tconv: true}}
-	if !check(io.Discard, "", "", layers) {
-		t.Error("a kernel differs from its reference; see `go run ./bench/speed/kernels -check`")
-	}
-	strict := kernels[0]
-	strict.allowed = 0
-	if v := strict.check(isas[0], layers[1]); v.ok() || v.err == 0 {
-		t.Errorf("float32 sums should differ from float64 ones, error %g", v.err)
 	}
 }
 
@@ -57,7 +39,7 @@ func TestParseShapes(t *testing.T) {
 		}
 	}
 	got, err := parseShapes("3x16x8x9,16x32x4x4", 2)
-	if err != nil || len(got) != 2 || got[0] != (shape{n: 2, ic: 3, oc: 16, h: 8, w: 9}) {
+	if err != nil || len(got) != 2 || got[0] != (selftest.Shape{N: 2, IC: 3, OC: 16, H: 8, W: 9}) {
 		t.Errorf("parseShapes = %v, %v", got, err)
 	}
 	if n := len(unetShapes(1, 16, 128)); n != 18 {

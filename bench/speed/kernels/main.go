@@ -5,9 +5,9 @@
 // read and written) for the kernels that wait for memory.
 //
 //	go run ./bench/speed/kernels                              # the paper's network
-//	go run ./bench/speed/kernels -shape unet32 -isa avx512 -kernel conv3x3,wino43
+//	go run ./bench/speed/kernels -selftest.Shape unet32 -isa avx512 -kernel conv3x3,wino43
 //	go run ./bench/speed/kernels -choose                      # Winograd or direct?
-//	go run ./bench/speed/kernels -shape 3x16x256x256,64x64x64x64 -count 9 -onednn
+//	go run ./bench/speed/kernels -selftest.Shape 3x16x256x256,64x64x64x64 -count 9 -onednn
 //
 // Rates count the operations of the direct algorithm whatever the kernel does,
 // so Winograd may pass the peak, and the bytes a kernel cannot do without, so
@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"unet/core"
+	"unet/core/selftest"
 	"unet/csrc"
 )
 
@@ -81,17 +82,12 @@ func main() {
 
 // nativeISAs lists the instruction sets that have C kernels here, and AVX512BF16,
 // which differs from AVX512 in the kernels of bfloat16.
-func nativeISAs() []csrc.ISA {
-	var list []csrc.ISA
-	for _, i := range []csrc.ISA{csrc.AVX512, csrc.AVX2, csrc.NEON, csrc.C} {
-		if slices.Contains(core.ISAs(), i.String()) {
-			if slices.Contains(core.Variants(i.String()), csrc.AVX512BF16) {
-				list = append(list, csrc.AVX512BF16)
-			}
-			list = append(list, i)
-		}
+func kernelNames() []string {
+	var names []string
+	for _, k := range selftest.Kernels {
+		names = append(names, k.Name)
 	}
-	return list
+	return names
 }
 
 func chosen(list, name string) bool {
@@ -103,7 +99,7 @@ func validate(isas, names string, count int) error {
 		return fmt.Errorf("-count %d: need at least 1", count)
 	}
 	var have []string
-	for _, i := range nativeISAs() {
+	for _, i := range selftest.ISAs() {
 		have = append(have, i.String())
 	}
 	if len(have) == 0 {
@@ -123,10 +119,10 @@ func validate(isas, names string, count int) error {
 }
 
 // each calls f for every kernel that is wanted, there and fit for a layer.
-func each(isa csrc.ISA, names string, layers []shape, f func(k kernel, l shape)) {
+func each(isa csrc.ISA, names string, layers []selftest.Shape, f func(k selftest.Kernel, l selftest.Shape)) {
 	for _, l := range layers {
-		for _, k := range kernels {
-			if chosen(names, k.name) && k.fits(l) && k.on(isa) {
+		for _, k := range selftest.Kernels {
+			if chosen(names, k.Name) && k.Fits(l) && k.On(isa) {
 				f(k, l)
 			}
 		}
@@ -134,19 +130,19 @@ func each(isa csrc.ISA, names string, layers []shape, f func(k kernel, l shape))
 }
 
 // check prints one table per instruction set and says whether all is well.
-func check(w io.Writer, isas, names string, layers []shape) bool {
+func check(w io.Writer, isas, names string, layers []selftest.Shape) bool {
 	passed := true
-	for _, isa := range nativeISAs() {
+	for _, isa := range selftest.ISAs() {
 		if !chosen(isas, isa.String()) {
 			continue
 		}
 		fmt.Fprintf(w, "\n%s\n", isa)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprintln(t, "kernel\tshape\terror\tallowed\t")
-		each(isa, names, layers, func(k kernel, l shape) {
-			v := k.check(isa, l)
-			passed = passed && v.ok()
-			fmt.Fprintf(t, "%s\t%s\t%s\t%.1e\t\n", k.name, l, v, v.allowed)
+		each(isa, names, layers, func(k selftest.Kernel, l selftest.Shape) {
+			v := k.Check(isa, l)
+			passed = passed && v.OK()
+			fmt.Fprintf(t, "%s\t%s\t%s\t%.1e\t\n", k.Name, l, v, v.Allowed)
 		})
 		t.Flush()
 	}
@@ -154,60 +150,35 @@ func check(w io.Writer, isas, names string, layers []shape) bool {
 }
 
 // measure is check with timing; other is nil if there is none to compare with.
-func measure(w io.Writer, isas, names string, layers []shape, count int, other *onednn) bool {
+func measure(w io.Writer, isas, names string, layers []selftest.Shape, count int, other *onednn) bool {
 	passed := true
-	bandwidth := measureBandwidth()
-	for _, isa := range nativeISAs() {
+	bandwidth := selftest.Bandwidth()
+	for _, isa := range selftest.ISAs() {
 		if !chosen(isas, isa.String()) {
 			continue
 		}
-		peak := measurePeak(isa)
+		peak := selftest.Peak(isa)
 		fmt.Fprintf(w, "\n%s: one core does %.1f GFLOP/s of multiply-adds and copies %.1f GB/s\n", isa, peak, bandwidth)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprintln(t, "kernel\tshape\tmedian us\tbest us\trate\t\t% of peak\tbest %\tvs oneDNN\terror\t")
-		each(isa, names, layers, func(k kernel, l shape) {
-			v := k.check(isa, l)
-			passed = passed && v.ok()
-			median, best := k.time(isa, l, count)
+		each(isa, names, layers, func(k selftest.Kernel, l selftest.Shape) {
+			v := k.Check(isa, l)
+			passed = passed && v.OK()
+			median, best := k.Time(isa, l, count)
 			roof, unit, ratio := peak, "GFLOP/s", ""
-			if k.memory {
+			if k.Memory {
 				roof, unit = bandwidth, "GB/s"
 			}
 			if other != nil {
-				if o := other.time(isa, k.onednn, l, count); o > 0 {
+				if o := other.time(isa, k.OneDNN, l, count); o > 0 {
 					ratio = fmt.Sprintf("%.2fx", o.Seconds()/median.Seconds())
 				}
 			}
-			rate := func(d time.Duration) float64 { return k.work(l) / float64(d.Nanoseconds()) }
-			fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t%s\t%.0f\t%.0f\t%s\t%s\t\n", k.name, l, median.Seconds()*1e6, best.Seconds()*1e6,
+			rate := func(d time.Duration) float64 { return k.Work(l) / float64(d.Nanoseconds()) }
+			fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t%s\t%.0f\t%.0f\t%s\t%s\t\n", k.Name, l, median.Seconds()*1e6, best.Seconds()*1e6,
 				rate(median), unit, 100*rate(median)/roof, 100*rate(best)/roof, ratio, v)
 		})
 		t.Flush()
 	}
 	return passed
-}
-
-// measurePeak returns the best of some measurements in GFLOP/s.
-func measurePeak(isa csrc.ISA) float64 {
-	var best float64
-	for range 20 {
-		start := now()
-		flops := csrc.Peak(isa, 200_000)
-		best = max(best, flops/float64((now()-start).Nanoseconds()))
-	}
-	return best
-}
-
-// measureBandwidth returns the best of some copies of more than a cache holds,
-// in GB/s read and written.
-func measureBandwidth() float64 {
-	src, dst := make([]byte, 128<<20), make([]byte, 128<<20)
-	copy(dst, src) // touches all memory
-	var best float64
-	for range 10 {
-		start := now()
-		copy(dst, src)
-		best = max(best, 2*float64(len(src))/float64((now()-start).Nanoseconds()))
-	}
-	return best
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"unet/core/selftest"
 	"unet/csrc"
 )
 
@@ -38,13 +39,13 @@ func newOneDNN(dir string) (*onednn, error) {
 
 // time returns the median time of an operation on the same instruction set, 0
 // if oneDNN has no such kernel.
-func (o *onednn) time(isa csrc.ISA, kind string, s shape, count int) time.Duration {
+func (o *onednn) time(isa csrc.ISA, kind string, s selftest.Shape, count int) time.Duration {
 	limit := map[csrc.ISA]string{csrc.AVX2: "AVX2", csrc.AVX512: "AVX512_CORE", csrc.NEON: "ALL"}[isa]
 	if kind == "" || limit == "" {
 		return 0
 	}
 	args := []string{kind}
-	for _, v := range []int{s.n, s.ic, s.oc, s.h, s.w, count} {
+	for _, v := range []int{s.N, s.IC, s.OC, s.H, s.W, count} {
 		args = append(args, strconv.Itoa(v))
 	}
 	key := limit + strings.Join(args, " ")

@@ -3,26 +3,12 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"unet/core/selftest"
 )
 
-// shape is a layer: n images of h x w pixels, ic channels in and oc out; h and
-// w are of the input of a convolution and of the small side of a transposed
-// one.
-type shape struct {
-	n, ic, oc, h, w int
-	tconv           bool // a transposed 2x2 convolution
-}
-
-func (s shape) String() string {
-	kind := ""
-	if s.tconv {
-		kind = " up"
-	}
-	return fmt.Sprintf("%d x %d->%d @%dx%d%s", s.n, s.ic, s.oc, s.h, s.w, kind)
-}
-
 // parseShapes returns the layers of a network or of a list.
-func parseShapes(list string, n int) ([]shape, error) {
+func parseShapes(list string, n int) ([]selftest.Shape, error) {
 	if n < 1 || n > 1024 {
 		return nil, fmt.Errorf("-n %d: want 1 to 1024 images", n)
 	}
@@ -32,13 +18,13 @@ func parseShapes(list string, n int) ([]shape, error) {
 	case "unet32":
 		return unetShapes(n, 32, 256), nil
 	}
-	var shapes []shape
+	var shapes []selftest.Shape
 	for _, item := range strings.Split(list, ",") {
-		s := shape{n: n}
+		s := selftest.Shape{N: n}
 		var rest string
-		got, _ := fmt.Sscanf(item+" .", "%dx%dx%dx%d %s", &s.ic, &s.oc, &s.h, &s.w, &rest)
-		if got != 5 || rest != "." || min(s.ic, s.oc, s.h, s.w) < 1 || max(s.ic, s.oc, s.h, s.w) > 1<<13 {
-			return nil, fmt.Errorf("-shape %q: want unet16, unet32 or ICxOCxHxW with sizes from 1 to 8192", item)
+		got, _ := fmt.Sscanf(item+" .", "%dx%dx%dx%d %s", &s.IC, &s.OC, &s.H, &s.W, &rest)
+		if got != 5 || rest != "." || min(s.IC, s.OC, s.H, s.W) < 1 || max(s.IC, s.OC, s.H, s.W) > 1<<13 {
+			return nil, fmt.Errorf("-selftest.Shape %q: want unet16, unet32 or ICxOCxHxW with sizes from 1 to 8192", item)
 		}
 		shapes = append(shapes, s)
 	}
@@ -47,18 +33,18 @@ func parseShapes(list string, n int) ([]shape, error) {
 
 // unetShapes lists the different layers of the U-Net of depth 4 for size x size
 // images of three channels.
-func unetShapes(n, width, size int) []shape {
-	shapes := []shape{{n: n, ic: 3, oc: width, h: size, w: size}}
+func unetShapes(n, width, size int) []selftest.Shape {
+	shapes := []selftest.Shape{{N: n, IC: 3, OC: width, H: size, W: size}}
 	for level := range 5 {
 		c, s := width<<level, size>>level
 		if level > 0 {
-			shapes = append(shapes, shape{n: n, ic: c / 2, oc: c, h: s, w: s})
+			shapes = append(shapes, selftest.Shape{N: n, IC: c / 2, OC: c, H: s, W: s})
 		}
-		shapes = append(shapes, shape{n: n, ic: c, oc: c, h: s, w: s})
+		shapes = append(shapes, selftest.Shape{N: n, IC: c, OC: c, H: s, W: s})
 		if level < 4 {
 			shapes = append(shapes,
-				shape{n: n, ic: 2 * c, oc: c, h: s / 2, w: s / 2, tconv: true},
-				shape{n: n, ic: 2 * c, oc: c, h: s, w: s})
+				selftest.Shape{N: n, IC: 2 * c, OC: c, H: s / 2, W: s / 2, TConv: true},
+				selftest.Shape{N: n, IC: 2 * c, OC: c, H: s, W: s})
 		}
 	}
 	return shapes

@@ -1,4 +1,4 @@
-package main
+package selftest
 
 import (
 	"fmt"
@@ -11,41 +11,41 @@ import (
 	"unet/csrc"
 )
 
-// A kernel is one way to compute something that package ref specifies.
-type kernel struct {
-	name    string
-	op      csrc.Op
-	fits    func(s shape) bool
-	work    func(s shape) float64 // floating-point operations of the direct algorithm, or bytes if memory
-	memory  bool                  // waits for memory rather than compute
-	allowed float64               // greatest error relative to the RMS of the result
-	onednn  string                // what oneDNN calls it; "" if it has no such kernel
-	setup   func(b *bench, s shape) (result func() []float32, want func() []float32)
+// Kernel is one way to compute something that package ref specifies.
+type Kernel struct {
+	Name    string
+	Op      csrc.Op
+	Fits    func(s Shape) bool
+	Work    func(s Shape) float64 // floating-point operations of the direct algorithm, or bytes if Memory
+	Memory  bool                  // waits for memory rather than compute
+	Allowed float64               // greatest error relative to the RMS of the result
+	OneDNN  string                // what oneDNN calls it; "" if it has no such kernel
+	setup   func(b *bench, s Shape) (result func() []float32, want func() []float32)
 }
 
-func wide(s shape) bool   { return !s.tconv && s.ic > 4 }
-func narrow(s shape) bool { return !s.tconv && s.ic <= 4 }
-func up(s shape) bool     { return s.tconv }
-func square(s shape) bool { return wide(s) && s.ic == s.oc } // once per level of the network
-func pooled(s shape) bool { return square(s) && min(s.h, s.w) > 1 }
+func wide(s Shape) bool   { return !s.TConv && s.IC > 4 }
+func narrow(s Shape) bool { return !s.TConv && s.IC <= 4 }
+func up(s Shape) bool     { return s.TConv }
+func square(s Shape) bool { return wide(s) && s.IC == s.OC } // once per level of the network
+func pooled(s Shape) bool { return square(s) && min(s.H, s.W) > 1 }
 
 // macs returns the work of perCall operations per pixel and pair of channels.
-func macs(perCall int) func(s shape) float64 {
-	return func(s shape) float64 {
-		return float64(perCall) * float64(s.n) * float64(s.ic) * float64(s.oc) * float64(s.h) * float64(s.w)
+func macs(perCall int) func(s Shape) float64 {
+	return func(s Shape) float64 {
+		return float64(perCall) * float64(s.N) * float64(s.IC) * float64(s.OC) * float64(s.H) * float64(s.W)
 	}
 }
 
 // moved returns the bytes of so many tensors of the layer and planar maps.
-func moved(tensors float64, planes int) func(s shape) float64 {
-	return func(s shape) float64 { return tensors*s.bytes(s.ic) + s.planes(planes) }
+func moved(tensors float64, planes int) func(s Shape) float64 {
+	return func(s Shape) float64 { return tensors*s.bytes(s.IC) + s.planes(planes) }
 }
 
-// Direct kernels, and sums over pixels, make errors of float32 sums; the
+// Kernels are all kernels. Direct ones, and sums over pixels, make errors of float32 sums; the
 // Winograd bounds are those of the kernels' specification, 2e-5, and its
 // square-root-of-pixels growth in the weight gradient. With bfloat16 values are
 // off by up to 2^-8 before they are multiplied.
-var kernels = []kernel{
+var Kernels = []Kernel{
 	{"conv3x3", csrc.OpConv3x3, wide, macs(18), false, 2e-5, "conv3x3_fwd", conv(csrc.OpConv3x3, csrc.OpPackConv3x3, false)},
 	{"conv3x3_dgrad", csrc.OpConv3x3, wide, macs(18), false, 2e-5, "conv3x3_dgrad", conv(csrc.OpConv3x3, csrc.OpPackConv3x3, true)},
 	{"wino43", csrc.OpWino43, wide, macs(18), false, 2e-5, "conv3x3_fwd", conv(csrc.OpWino43, csrc.OpPackWino43, false)},
@@ -69,42 +69,35 @@ var kernels = []kernel{
 	{"head_bwd", csrc.OpHeadBwd, square, moved(2, headMaps), true, 2e-5, "", head(true)},
 	{"loss", csrc.OpLossFwd, square, moved(0, 4), true, 2e-6, "", loss(false)},
 	{"loss_bwd", csrc.OpLossBwd, square, moved(0, 4), true, 2e-6, "", loss(true)},
-	{"adam", csrc.OpAdam, square, func(s shape) float64 { return 9 * 4 * float64(weights(s)) }, true, 2e-6, "", adam},
+	{"adam", csrc.OpAdam, square, func(s Shape) float64 { return 9 * 4 * float64(weights(s)) }, true, 2e-6, "", adam},
 }
 
-// on says whether isa has the kernel, and one of its own.
-func (k kernel) on(isa csrc.ISA) bool {
-	if isa == csrc.AVX512BF16 && k.op != csrc.OpBWino43 && k.op != csrc.OpBTConv {
+// On reports whether isa has the kernel, and one of its own.
+func (k Kernel) On(isa csrc.ISA) bool {
+	if isa == csrc.AVX512BF16 && k.Op != csrc.OpBWino43 && k.Op != csrc.OpBTConv {
 		return false
 	}
-	return csrc.Has(isa, k.op)
+	return csrc.Has(isa, k.Op)
 }
 
-func kernelNames() []string {
-	var names []string
-	for _, k := range kernels {
-		names = append(names, k.name)
-	}
-	return names
-}
-
-// verdict is the outcome of a check: the greatest error relative to the RMS of
+// Verdict is the outcome of a check: the greatest error relative to the RMS of
 // the result.
-type verdict struct{ err, allowed float64 }
+type Verdict struct{ Err, Allowed float64 }
 
-func (v verdict) ok() bool { return v.err <= v.allowed } // not if NaN
+// OK reports whether the kernel computes what it should.
+func (v Verdict) OK() bool { return v.Err <= v.Allowed } // not if NaN
 
-func (v verdict) String() string {
-	if !v.ok() {
-		return fmt.Sprintf("FAILED %.1e", v.err)
+func (v Verdict) String() string {
+	if !v.OK() {
+		return fmt.Sprintf("FAILED %.1e", v.Err)
 	}
-	return fmt.Sprintf("%.1e", v.err)
+	return fmt.Sprintf("%.1e", v.Err)
 }
 
-// check holds the kernel against package ref, on at most two images of
+// Check holds the kernel against package ref, on at most two images of
 // 19 x 21 pixels, because the reference is slow.
-func (k kernel) check(isa csrc.ISA, s shape) verdict {
-	s.n, s.h, s.w = min(s.n, 2), min(s.h, 19), min(s.w, 21)
+func (k Kernel) Check(isa csrc.ISA, s Shape) Verdict {
+	s.N, s.H, s.W = min(s.N, 2), min(s.H, 19), min(s.W, 21)
 	b := newBench(isa)
 	defer b.free()
 	result, want := k.setup(b, s)
@@ -117,29 +110,36 @@ func (k kernel) check(isa csrc.ISA, s shape) verdict {
 		}
 		square += float64(r[i]) * float64(r[i])
 	}
-	return verdict{worst / math.Sqrt(square/float64(len(r))), k.allowed}
+	return Verdict{worst / math.Sqrt(square/float64(len(r))), k.Allowed}
 }
 
-// time returns the median and the best of count timings, each of some runs
+// Time returns the median and the best of count timings, each of some runs
 // that last 10 ms together.
-func (k kernel) time(isa csrc.ISA, s shape, count int) (median, best time.Duration) {
-	b := newBench(isa)
-	defer b.free()
-	k.setup(b, s)
-	b.run() // touches all memory
+func (k Kernel) Time(isa csrc.ISA, s Shape, count int) (median, best time.Duration) {
+	run, free := k.Prepare(isa, s)
+	defer free()
 	start := now()
-	b.run()
+	run()
 	runs := max(1, int(10*time.Millisecond/max(now()-start, time.Microsecond)))
 	var times []time.Duration
 	for range count {
 		start := now()
 		for range runs {
-			b.run()
+			run()
 		}
 		times = append(times, (now()-start)/time.Duration(runs))
 	}
 	slices.Sort(times)
 	return times[len(times)/2], times[0]
+}
+
+// Prepare makes the kernel ready to run any number of times on a layer, and runs it
+// once.
+func (k Kernel) Prepare(isa csrc.ISA, s Shape) (run, free func()) {
+	b := newBench(isa)
+	k.setup(b, s)
+	b.run() // touches all memory
+	return b.run, b.free
 }
 
 // bench is the memory and the operations of one measurement.

@@ -1,4 +1,4 @@
-package main
+package selftest
 
 import (
 	"unsafe"
@@ -10,10 +10,10 @@ import (
 // The kernels that wait for memory rather than compute.
 
 // bytes returns the size of a tensor of c channels.
-func (s shape) bytes(c int) float64 { return 64 * float64(s.n*blocks(c)*s.h*s.w) }
+func (s Shape) bytes(c int) float64 { return 64 * float64(s.N*blocks(c)*s.H*s.W) }
 
 // planes is as bytes for c planar maps.
-func (s shape) planes(c int) float64 { return 4 * float64(s.n*c*s.h*s.w) }
+func (s Shape) planes(c int) float64 { return 4 * float64(s.N*c*s.H*s.W) }
 
 // act is a pending batch-norm and ReLU. Its scale is 1, so that fused and
 // separate rounding agree on what passes.
@@ -26,19 +26,19 @@ func (b *bench) act(c int) (ref.Act, csrc.Act) {
 	return ref.Act{Scale: scale[:c], Shift: shift[:c], Lo: lo[:c]}, csrc.Act{Scale: &scale[0], Shift: &shift[0], Lo: &lo[0]}
 }
 
-func pool(backward bool) func(b *bench, s shape) (values, values) {
-	return func(b *bench, s shape) (values, values) {
-		size, small := s.h*s.w, (s.h/2)*(s.w/2)
-		src, dd := b.normal(s.n*s.ic*size), b.normal(s.n*s.ic*small)
-		act, cact := b.act(s.ic)
-		x, y := b.tensor(src, s.n, s.ic, size), b.tensor(dd, s.n, s.ic, small)
+func pool(backward bool) func(b *bench, s Shape) (values, values) {
+	return func(b *bench, s Shape) (values, values) {
+		size, small := s.H*s.W, (s.H/2)*(s.W/2)
+		src, dd := b.normal(s.N*s.IC*size), b.normal(s.N*s.IC*small)
+		act, cact := b.act(s.IC)
+		x, y := b.tensor(src, s.N, s.IC, size), b.tensor(dd, s.N, s.IC, small)
 		dx := b.zeros(len(x))
-		image, smallImage := int64(blocks(s.ic)*size*16), int64(blocks(s.ic)*small*16)
-		args := &csrc.Pool{Src: &x[0], Act: cact, SrcImage: image, N: int32(s.n), H: int32(s.h), W: int32(s.w), CB: int32(blocks(s.ic))}
+		image, smallImage := int64(blocks(s.IC)*size*16), int64(blocks(s.IC)*small*16)
+		args := &csrc.Pool{Src: &x[0], Act: cact, SrcImage: image, N: int32(s.N), H: int32(s.H), W: int32(s.W), CB: int32(blocks(s.IC))}
 		if backward {
 			args.DDst, args.DDstImage, args.DSrc, args.DSrcImage = &y[0], smallImage, &dx[0], image
 			b.timed(csrc.OpPoolBwd, unsafe.Pointer(args), false)
-			return func() []float32 { return dense(dx, s.n, s.ic, size) }, func() []float32 {
+			return func() []float32 { return dense(dx, s.N, s.IC, size) }, func() []float32 {
 				want := make([]float32, len(src))
 				ref.PoolBwd(dims(s), want, dd, src, act)
 				return want
@@ -46,55 +46,55 @@ func pool(backward bool) func(b *bench, s shape) (values, values) {
 		}
 		args.Dst, args.DstImage = &y[0], smallImage
 		b.timed(csrc.OpPool, unsafe.Pointer(args), false)
-		return func() []float32 { return dense(y, s.n, s.ic, small) }, func() []float32 {
-			want := make([]float32, s.n*s.ic*small)
+		return func() []float32 { return dense(y, s.N, s.IC, small) }, func() []float32 {
+			want := make([]float32, s.N*s.IC*small)
 			ref.Pool(dims(s), want, src, act)
 			return want
 		}
 	}
 }
 
-func batchNorm(op csrc.Op) func(b *bench, s shape) (values, values) {
-	return func(b *bench, s shape) (values, values) {
-		size, cp := s.h*s.w, blocks(s.ic)*16
-		y, da := b.normal(s.n*s.ic*size), b.normal(s.n*s.ic*size)
+func batchNorm(op csrc.Op) func(b *bench, s Shape) (values, values) {
+	return func(b *bench, s Shape) (values, values) {
+		size, cp := s.H*s.W, blocks(s.IC)*16
+		y, da := b.normal(s.N*s.IC*size), b.normal(s.N*s.IC*size)
 		mean, ca, cy, c0 := b.normal(cp), b.normal(cp), b.normal(cp), b.normal(cp)
 		for i := range ca {
 			ca[i] = 0.5 // done in place over and over, it must not grow
 		}
-		act, cact := b.act(s.ic)
-		yt, dat := b.tensor(y, s.n, s.ic, size), b.tensor(da, s.n, s.ic, size)
+		act, cact := b.act(s.IC)
+		yt, dat := b.tensor(y, s.N, s.IC, size), b.tensor(da, s.N, s.IC, size)
 		image := int64(cp * size)
 		args := &csrc.BN{Y: &yt[0], Act: cact, DA: &dat[0], Mean: &mean[0], CA: &ca[0], CY: &cy[0], C0: &c0[0],
-			YImage: image, DAImage: image, N: int32(s.n), H: int32(s.h), W: int32(s.w), CB: int32(blocks(s.ic))}
+			YImage: image, DAImage: image, N: int32(s.N), H: int32(s.H), W: int32(s.W), CB: int32(blocks(s.IC))}
 		tasks := csrc.Tasks(b.isa, op, unsafe.Pointer(args))
 		sums, stats, counts := b.zeros(tasks*2*cp), b.zeros(tasks*3*cp), unsafe.Slice((*int32)(unsafe.Pointer(&b.zeros(tasks)[0])), tasks)
 		args.Sums, args.Stats, args.Counts = &sums[0], &stats[0], &counts[0]
 		b.timed(op, unsafe.Pointer(args), false)
 		switch op {
 		case csrc.OpBNStats:
-			return func() []float32 { return moments(stats, counts, s.ic) }, func() []float32 {
-				m, v := make([]float64, s.ic), make([]float64, s.ic)
+			return func() []float32 { return moments(stats, counts, s.IC) }, func() []float32 {
+				m, v := make([]float64, s.IC), make([]float64, s.IC)
 				ref.Moments(dims(s), m, v, y)
 				return narrowed(append(m, v...))
 			}
 		case csrc.OpBNSums:
 			return func() []float32 {
-					got := make([]float64, 2*s.ic)
+					got := make([]float64, 2*s.IC)
 					for i := range tasks {
-						for c := range s.ic {
+						for c := range s.IC {
 							got[c] += float64(sums[2*i*cp+c])
-							got[s.ic+c] += float64(sums[(2*i+1)*cp+c])
+							got[s.IC+c] += float64(sums[(2*i+1)*cp+c])
 						}
 					}
 					return narrowed(got)
 				}, func() []float32 {
-					want := make([]float32, 2*s.ic)
-					ref.BNSums(dims(s), want[:s.ic], want[s.ic:], y, act, da, mean)
+					want := make([]float32, 2*s.IC)
+					ref.BNSums(dims(s), want[:s.IC], want[s.IC:], y, act, da, mean)
 					return want
 				}
 		}
-		return func() []float32 { return dense(dat, s.n, s.ic, size) }, func() []float32 {
+		return func() []float32 { return dense(dat, s.N, s.IC, size) }, func() []float32 {
 			ref.BNBwd(dims(s), da, y, act, ca, cy, c0)
 			return da
 		}
@@ -130,19 +130,19 @@ func narrowed(v []float64) []float32 {
 // headMaps is the number of maps of a nuclei model.
 const headMaps = 3
 
-func head(backward bool) func(b *bench, s shape) (values, values) {
-	return func(b *bench, s shape) (values, values) {
-		d, size, cp := dims(s), s.h*s.w, blocks(s.ic)*16
+func head(backward bool) func(b *bench, s Shape) (values, values) {
+	return func(b *bench, s Shape) (values, values) {
+		d, size, cp := dims(s), s.H*s.W, blocks(s.IC)*16
 		d.OC = headMaps
-		src, w, bias, dl := b.normal(s.n*s.ic*size), b.normal(d.OC*s.ic), b.normal(d.OC), b.normal(s.n*d.OC*size)
-		act, cact := b.act(s.ic)
-		x, padded, logits := b.tensor(src, s.n, s.ic, size), b.zeros(d.OC*cp), b.zeros(len(dl))
+		src, w, bias, dl := b.normal(s.N*s.IC*size), b.normal(d.OC*s.IC), b.normal(d.OC), b.normal(s.N*d.OC*size)
+		act, cact := b.act(s.IC)
+		x, padded, logits := b.tensor(src, s.N, s.IC, size), b.zeros(d.OC*cp), b.zeros(len(dl))
 		for i, v := range w {
-			padded[i/s.ic*cp+i%s.ic] = v
+			padded[i/s.IC*cp+i%s.IC] = v
 		}
 		dx := b.zeros(len(x))
 		args := &csrc.Head{Src: &x[0], Act: cact, Weight: &padded[0], Bias: &bias[0], Logits: &logits[0], DLogits: &dl[0], DSrc: &dx[0],
-			SrcImage: int64(cp * size), DSrcImage: int64(cp * size), N: int32(s.n), H: int32(s.h), W: int32(s.w), CB: int32(blocks(s.ic)), K: int32(d.OC)}
+			SrcImage: int64(cp * size), DSrcImage: int64(cp * size), N: int32(s.N), H: int32(s.H), W: int32(s.W), CB: int32(blocks(s.IC)), K: int32(d.OC)}
 		if !backward {
 			b.timed(csrc.OpHead, unsafe.Pointer(args), false)
 			return func() []float32 { return logits }, func() []float32 {
@@ -156,14 +156,14 @@ func head(backward bool) func(b *bench, s shape) (values, values) {
 		args.Partial = &partial[0]
 		b.timed(csrc.OpHeadBwd, unsafe.Pointer(args), false)
 		return func() []float32 {
-				got := make([]float64, d.OC*(s.ic+1))
+				got := make([]float64, d.OC*(s.IC+1))
 				for i := range tasks * d.OC {
-					for c := range s.ic {
-						got[i%d.OC*s.ic+c] += float64(partial[i*(cp+16)+c])
+					for c := range s.IC {
+						got[i%d.OC*s.IC+c] += float64(partial[i*(cp+16)+c])
 					}
-					got[d.OC*s.ic+i%d.OC] += float64(partial[i*(cp+16)+cp])
+					got[d.OC*s.IC+i%d.OC] += float64(partial[i*(cp+16)+cp])
 				}
-				return append(dense(dx, s.n, s.ic, size), narrowed(got)...)
+				return append(dense(dx, s.N, s.IC, size), narrowed(got)...)
 			}, func() []float32 {
 				want := make([]float32, len(src)+len(w)+d.OC)
 				ref.HeadBwd(d, want[:len(src)], want[len(src):len(src)+len(w)], want[len(src)+len(w):], src, act, w, dl)
@@ -172,9 +172,9 @@ func head(backward bool) func(b *bench, s shape) (values, values) {
 	}
 }
 
-func loss(backward bool) func(b *bench, s shape) (values, values) {
-	return func(b *bench, s shape) (values, values) {
-		size := s.n * s.h * s.w
+func loss(backward bool) func(b *bench, s Shape) (values, values) {
+	return func(b *bench, s Shape) (values, values) {
+		size := s.N * s.H * s.W
 		z, t, w, p, dz := b.normal(size), b.zeros(size), b.zeros(size), b.zeros(size), b.zeros(size)
 		for i := range t {
 			t[i], w[i] = float32(b.IntN(2)), 1+b.Float32()
@@ -215,7 +215,7 @@ func loss(backward bool) func(b *bench, s shape) (values, values) {
 }
 
 // adam updates as many weights as the layer has, with their average.
-func adam(b *bench, s shape) (values, values) {
+func adam(b *bench, s Shape) (values, values) {
 	size := weights(s)
 	p, g, m, v, ema := b.normal(size), b.normal(size), b.normal(size), b.normal(size), b.normal(size)
 	for i := range v {
@@ -242,4 +242,4 @@ func adam(b *bench, s shape) (values, values) {
 }
 
 // weights of the 3x3 convolution, padded as the parameters' arena is.
-func weights(s shape) int { return (s.ic*s.oc*9 + 15) &^ 15 }
+func weights(s Shape) int { return (s.IC*s.OC*9 + 15) &^ 15 }
