@@ -21,6 +21,7 @@ func commands() []*cli.Command {
 		pluginsCommand(),
 		demoCommand(),
 		infoCommand(),
+		doctorCommand(),
 		versionCommand(),
 		licensesCommand(),
 		completionCommand(),

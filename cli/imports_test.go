@@ -56,6 +56,8 @@ func allowed(from, to string) bool {
 		return false
 	case from == "unet/core/portable":
 		return to == "unet/csrc" || to == "unet/core/ref"
+	case from == "unet/core/selftest":
+		return to == "unet/csrc" || to == "unet/core" || to == "unet/core/ref"
 	case from == "unet/core":
 		return to == "unet/csrc" || below(to, "unet/core")
 	case from == "unet/unet/imageio/plane", from == "unet/unet/imageio/chunk", from == "unet/unet/imageio/atomicfile":

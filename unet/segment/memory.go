@@ -2,42 +2,22 @@ package segment
 
 import (
 	"fmt"
-	"io/fs"
-	"os"
 	"runtime"
-	"strconv"
-	"strings"
 
 	"unet/unet/imageio"
 )
 
 // DefaultMemory is half of the memory that is free, in bytes, where the system
 // tells, or 4 GiB.
-func DefaultMemory() int64 { return max(freeMemory(os.DirFS("/"))/2, 512<<20) }
-
-// freeMemory is what the system tells, or the container that the program runs
-// in, whichever is less; root is the root of the file system.
-func freeMemory(root fs.FS) int64 {
-	free := int64(8 << 30)
-	if b, err := fs.ReadFile(root, "proc/meminfo"); err == nil {
-		for line := range strings.Lines(string(b)) {
-			var kb int64
-			if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); n == 1 {
-				free = kb << 10
-			}
-		}
-	}
-	for _, name := range []string{"sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		if b, err := fs.ReadFile(root, name); err == nil {
-			if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil {
-				free = min(free, n)
-			}
-		}
+func DefaultMemory() int64 {
+	_, free := SystemMemory()
+	if free == 0 {
+		free = 8 << 30
 	}
 	if runtime.GOARCH == "386" || runtime.GOARCH == "arm" {
 		free = min(free, 2<<30)
 	}
-	return free
+	return max(free/2, 512<<20)
 }
 
 // The memory that every job has at least, and their largest number, where the

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"unet/unet"
 	"unet/unet/imageio"
@@ -124,31 +123,6 @@ func TestUsual(t *testing.T) {
 		}
 		if byCount, byArea := usual(areas); math.Abs(byCount-c.byCount) > 0.1 || math.Abs(byArea-c.byArea) > 0.1 {
 			t.Errorf("%s: %.1f by count and %.1f by area, want %v and %v", c.name, byCount, byArea, c.byCount, c.byArea)
-		}
-	}
-}
-
-// TestFreeMemory: the least of what the machine and the container allow.
-func TestFreeMemory(t *testing.T) {
-	const meminfo, v2, v1 = "proc/meminfo", "sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"
-	for _, c := range []struct {
-		name  string
-		files map[string]string
-		want  int64
-	}{
-		{"no system that tells", nil, 8 << 30},
-		{"a machine", map[string]string{meminfo: "MemTotal: 9000000 kB\nMemAvailable: 1048576 kB\n"}, 1 << 30},
-		{"a container of version 2", map[string]string{meminfo: "MemAvailable: 1048576 kB\n", v2: "536870912\n"}, 512 << 20},
-		{"one of version 1", map[string]string{meminfo: "MemAvailable: 1048576 kB\n", v1: "268435456\n"}, 256 << 20},
-		{"one without a limit", map[string]string{meminfo: "MemAvailable: 1048576 kB\n", v2: "max\n"}, 1 << 30},
-		{"one larger than the machine", map[string]string{meminfo: "MemAvailable: 1048576 kB\n", v1: "9223372036854771712\n"}, 1 << 30},
-	} {
-		root := fstest.MapFS{}
-		for name, text := range c.files {
-			root[name] = &fstest.MapFile{Data: []byte(text)}
-		}
-		if got := freeMemory(root); got != c.want {
-			t.Errorf("%s: %d bytes, want %d", c.name, got, c.want)
 		}
 	}
 }
