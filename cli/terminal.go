@@ -34,7 +34,7 @@ type terminal struct {
 
 func newTerminal(in io.Reader, out, err io.Writer) *terminal {
 	t := &terminal{in: in, out: out, err: err, width: 100}
-	if f, ok := err.(*os.File); ok && xterm.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+	if f, ok := err.(*os.File); ok && xterm.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" && redraws(f) {
 		t.tty = true
 		if w, _, err := xterm.GetSize(int(f.Fd())); err == nil && w > 20 {
 			t.width = w
