@@ -170,6 +170,8 @@ var leastShare = map[string]float64{"conv3x3": 0.6, "wino43": 0.9}
 
 // testSpeed compares what a core does in the kernels that count with what it can do.
 func testSpeed(e *core.Engine) (list []finding) {
+	runtime.LockOSThread() // whose time is taken
+	defer runtime.UnlockOSThread()
 	layer := selftest.Shape{N: 1, IC: 64, OC: 64, H: 64, W: 64}
 	for _, isa := range selftest.ISAs() {
 		if isa.String() != e.ISA() {

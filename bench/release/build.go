@@ -17,7 +17,7 @@ type platform struct{ os, arch, cc, ld string }
 
 // platforms lists them all, the machine's own first. GCC compiles the kernels for
 // Linux and Windows: it is what they are tuned with. zig links against glibc as it
-// was in 2014, and is the one compiler for macOS outside of it.
+// was in 2012, and is the one compiler for macOS outside of it.
 var platforms = []platform{
 	{"linux", "amd64", "gcc", "%zig cc -target x86_64-linux-gnu.2.17"},
 	{"linux", "arm64", "aarch64-linux-gnu-gcc", "%zig cc -target aarch64-linux-gnu.2.17"},
