@@ -24,18 +24,16 @@ func (in Input) Apply(img *imageio.Image) (*imageio.Image, error) {
 	n := img.W * img.H
 	out := &imageio.Image{W: img.W, H: img.H, C: c, Pix: make([]float32, c*n), Bits: img.Bits, PixelSize: img.PixelSize}
 	src := img.Pix[:c*n]
-	lo, hi := in.Range(src, img)
-	scale, shift := float32(1/(hi-lo)), float32(-lo/(hi-lo))
-	for i, v := range src {
-		out.Pix[i] = v*scale + shift
-	}
+	copy(out.Pix, src)
+	in.levelsOf(src, img).apply(out)
 	return out, nil
 }
 
-// Range returns the sample values that become 0 and 1. samples may be a part
-// of the image's; for tiles of one image it is found once, from all of it.
-func (in Input) Range(samples []float32, img *imageio.Image) (lo, hi float64) {
+// levelsOf finds the levels of an image from its samples, or a part of them;
+// for tiles of one image they are found once, from all of it.
+func (in Input) levelsOf(samples []float32, img *imageio.Image) Levels {
 	if in.Normalise == "range" {
+		hi := 0.0
 		switch {
 		case img.Float:
 			hi = 1
@@ -48,7 +46,7 @@ func (in Input) Range(samples []float32, img *imageio.Image) (lo, hi float64) {
 		default:
 			hi = math.MaxUint32
 		}
-		return 0, hi
+		return Levels{High: hi}
 	}
 	return in.levels(percentiles(samples), !img.Float)
 }
@@ -62,8 +60,10 @@ func (in Input) Range(samples []float32, img *imageio.Image) (lo, hi float64) {
 // lower one as the 99th percentile is, if that is of structure: clear of the
 // noise of the background, which the 5th and the 25th percentile tell. (In a
 // field of a single nucleus it is not, and what lies above is that nucleus.)
-func (in Input) levels(percentile func(percent float64) float64, whole bool) (lo, hi float64) {
-	lo, hi = percentile(in.Low), percentile(in.High)
+// Where the bound holds, brighter samples are cut off at it: a hot pixel fifty
+// times as bright as a nucleus would drown its surroundings.
+func (in Input) levels(percentile func(percent float64) float64, whole bool) Levels {
+	lo, hi := percentile(in.Low), percentile(in.High)
 	if in.Outliers > 0 {
 		const sigmas = 0.97 // from the 5th to the 25th percentile of a normal distribution
 		ground, bright := percentile(25), percentile(99)
@@ -71,19 +71,14 @@ func (in Input) levels(percentile func(percent float64) float64, whole bool) (lo
 		if whole {
 			noise = max(noise, 0.5)
 		}
-		if bright-ground > 6*noise {
-			hi = min(hi, lo+in.Outliers*(bright-lo))
+		if bound := lo + in.Outliers*(bright-lo); bright-ground > 6*noise && hi > bound {
+			return Levels{Low: lo, High: bound, Clip: true}
 		}
 	}
-	return in.spread(lo, hi)
-}
-
-// spread keeps the levels of a constant image apart.
-func (in Input) spread(lo, hi float64) (float64, float64) {
 	if hi-lo < 1e-6*max(math.Abs(hi), 1) {
-		hi = lo + 1
+		hi = lo + 1 // a constant image
 	}
-	return lo, hi
+	return Levels{Low: lo, High: hi}
 }
 
 // percentiles returns the percentiles of samples with linear interpolation, as

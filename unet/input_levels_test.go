@@ -40,8 +40,8 @@ func TestRange(t *testing.T) {
 		float bool
 		want  float64
 	}{{1, false, 1}, {8, false, 255}, {12, false, 65535}, {16, false, 65535}, {32, false, 1<<32 - 1}, {32, true, 1}} {
-		if lo, hi := in.Range(nil, &imageio.Image{Bits: c.bits, Float: c.float}); lo != 0 || hi != c.want {
-			t.Errorf("%d bits, float %v: %v to %v, want 0 to %v", c.bits, c.float, lo, hi, c.want)
+		if l := in.levelsOf(nil, &imageio.Image{Bits: c.bits, Float: c.float}); l != (Levels{High: c.want}) {
+			t.Errorf("%d bits, float %v: %+v, want 0 to %v", c.bits, c.float, l, c.want)
 		}
 	}
 }

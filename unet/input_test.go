@@ -2,6 +2,7 @@ package unet
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"unet/unet/imageio"
@@ -35,16 +36,24 @@ func TestOutliers(t *testing.T) {
 	in := old
 	in.Outliers = 2.5
 	high := func(in Input, m *imageio.Image) float64 {
-		_, hi := in.Range(m.Pix, m)
+		at := in.levelsOf(m.Pix, m)
 		l, err := in.Levels(t.Context(), Rows{W: m.W, H: m.H, Read: func(y, n int) (*imageio.Image, error) {
 			part := *m
 			part.H, part.Pix = n, m.Pix[y*m.W:(y+n)*m.W]
 			return &part, nil
 		}})
-		if err != nil || l.High != hi {
-			t.Errorf("%g in bands, %g at once (%v)", l.High, hi, err)
+		at.Gray = l.Gray
+		if err != nil || l != at {
+			t.Errorf("%+v in bands, %+v at once (%v)", l, at, err)
 		}
-		return hi
+		n, err := in.Apply(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if top := slices.Max(n.Pix); at.Clip && top > 1.0001 || !at.Clip && in.Outliers > 0 && top > 8 {
+			t.Errorf("the brightest sample is %g (%+v)", top, at)
+		}
+		return at.High
 	}
 	for _, c := range []struct {
 		name        string

@@ -23,6 +23,8 @@ type Rows struct {
 type Levels struct {
 	// Low and High are the sample values that become 0 and 1.
 	Low, High float64
+	// Clip says that samples above High count as High.
+	Clip bool
 	// Gray says that all channels hold the same samples, so that one counts.
 	Gray bool
 }
@@ -75,17 +77,18 @@ func (in Input) Levels(ctx context.Context, src Rows) (Levels, error) {
 		}
 		next -= len(samples)
 	}
-	l := Levels{Gray: gray}
+	var l Levels
 	if hist != nil && gray {
 		for i := range hist {
 			hist[i] /= min(first.C, 3) // counted once per channel
 		}
 	}
 	if hist != nil && in.Normalise == "percentile" {
-		l.Low, l.High = in.levels(histogramPercentiles(hist, -signed), true)
+		l = in.levels(histogramPercentiles(hist, -signed), true)
 	} else {
-		l.Low, l.High = in.Range(kept, first)
+		l = in.levelsOf(kept, first)
 	}
+	l.Gray = gray
 	return l, nil
 }
 
@@ -248,8 +251,14 @@ func (b *band) part(x0, x1, y0, y1 int) *imageio.Image {
 	return &m
 }
 
-// apply normalises m in place, with the arithmetic of Input.Apply.
+// apply normalises m in place.
 func (l Levels) apply(m *imageio.Image) {
+	if l.Clip {
+		top := float32(l.High)
+		for i, v := range m.Pix {
+			m.Pix[i] = min(v, top)
+		}
+	}
 	scale, shift := float32(1/(l.High-l.Low)), float32(-l.Low/(l.High-l.Low))
 	for i, v := range m.Pix {
 		m.Pix[i] = v*scale + shift

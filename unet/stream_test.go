@@ -180,9 +180,10 @@ func TestLevels(t *testing.T) {
 		if k.gray {
 			m = m.Gray()
 		}
-		lo, hi := in.Range(m.Pix, m)
-		if l.Low != lo || l.High != hi || l.Gray != k.gray {
-			t.Errorf("%s: %+v, want %v to %v, gray %v", k.name, l, lo, hi, k.gray)
+		want := in.levelsOf(m.Pix, m)
+		want.Gray = k.gray
+		if l != want {
+			t.Errorf("%s: %+v, want %+v", k.name, l, want)
 		}
 	}
 }
