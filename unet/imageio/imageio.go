@@ -2,17 +2,25 @@ package imageio
 
 import "unet/unet/imageio/plane"
 
-// The types that readers and writers of all formats share; see package plane.
+// What readers and writers of all formats share is in package plane.
 type (
-	Image     = plane.Image
-	Labels    = plane.Labels
+	// Image is one 2-D image of several channels.
+	Image = plane.Image
+	// Labels is a label image.
+	Labels = plane.Labels
+	// PlaneInfo describes one plane of a file.
 	PlaneInfo = plane.Info
-	File      = plane.File
+	// File is an open image file of any number of planes.
+	File = plane.File
+	// PixelSize is the size of a pixel in µm.
 	PixelSize = plane.PixelSize
 
-	FormatError      = plane.FormatError
+	// FormatError says that a file is damaged.
+	FormatError = plane.FormatError
+	// UnsupportedError says that a file uses a feature that is not read.
 	UnsupportedError = plane.UnsupportedError
-	LimitError       = plane.LimitError
+	// LimitError says that reading a file would take too much memory.
+	LimitError = plane.LimitError
 )
 
 // Limits on what a file may make this package allocate.

@@ -3,6 +3,7 @@ package chunk
 // cacheBytes bounds the decoded chunks kept for regions that share them.
 const cacheBytes = 64 << 20
 
+// Key names a chunk: its number in an array, page or level.
 type Key struct{ Array, Chunk int }
 
 // Cache keeps the chunks decoded last, up to cacheBytes in all, and the
@@ -14,6 +15,7 @@ type Cache struct {
 	spare  []byte // memory of a chunk that was dropped
 }
 
+// Get returns a chunk, nil when it is not kept.
 func (c *Cache) Get(k Key) []byte { return c.chunks[k] }
 
 // Make returns n bytes of any content for the next chunk.
@@ -34,6 +36,7 @@ func (c *Cache) Make(n int) []byte {
 	return make([]byte, n)
 }
 
+// Put keeps a chunk, whose memory is the cache's from now on.
 func (c *Cache) Put(k Key, b []byte) {
 	if c.chunks == nil {
 		c.chunks = map[Key][]byte{}

@@ -34,15 +34,19 @@ type Sink interface {
 	Put(c, x, y, n int, src []byte, step int, t Type) error
 }
 
+// ImageSink puts samples into an image.
 type ImageSink struct{ *Image }
 
+// Put implements Sink.
 func (s ImageSink) Put(c, x, y, n int, src []byte, step int, t Type) error {
 	ToFloat(s.Plane(c)[y*s.W+x:][:n], src, step, t)
 	return nil
 }
 
+// LabelSink puts samples that are label numbers into a label image.
 type LabelSink struct{ *Labels }
 
+// Put implements Sink; a sample that is no label number is an error.
 func (s LabelSink) Put(c, x, y, n int, src []byte, step int, t Type) error {
 	if i, v := ToLabel(s.ID[y*s.W+x:][:n], src, step, t); i >= 0 {
 		return &notLabels{x + i, y, v}

@@ -76,6 +76,8 @@ type zarrAxis struct {
 	Unit string `json:"unit"`
 }
 
+// Open opens the folder of an OME-Zarr image, plate or well, or of a bare Zarr
+// array, and lists its planes.
 func Open(name string) (*plane.File, error) {
 	root, err := os.OpenRoot(name) // no path or link of the file leads out of it
 	if err != nil {
