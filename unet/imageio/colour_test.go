@@ -79,6 +79,9 @@ func TestNamedColoursAreOneImage(t *testing.T) {
 	if l, err := f.ReadLabels(0); err != nil || l.ID[0] != 30 {
 		t.Errorf("%v %v", l, err)
 	}
+	if f := open("R", "G", "B"); len(f.Planes) != 1 {
+		t.Errorf("letters: %+v", f.Planes)
+	}
 	reversed := open("blue", "green", "red")
 	if len(reversed.Planes) != 3 { // in another order they are not what they seem
 		t.Errorf("%+v", reversed.Planes)

@@ -2,6 +2,7 @@ package imageio
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"image"
 
@@ -28,7 +29,7 @@ func openRaster(name string, data []byte) (*File, error) {
 	case format == "PNG":
 		data = withoutColourKey(data)
 	}
-	s := &rasterSource{lossy: format == "JPEG" || format == "WebP" && !bytes.Contains(data[:min(len(data), 64)], []byte("VP8L"))}
+	s := &rasterSource{lossy: format == "JPEG" || format == "WebP" && !losslessWebP(data)}
 	f := plane.NewFile(name, format, s)
 	s.out = f
 	if n, _ := gifFrames(data); format == "GIF" && n > 1 {
@@ -104,6 +105,19 @@ func (s *rasterSource) Labels(i int, r image.Rectangle) (*Labels, error) {
 }
 
 func (s *rasterSource) Close() error { return nil }
+
+// losslessWebP reports whether the pixels of a WebP file are in a chunk of
+// lossless coding.
+func losslessWebP(data []byte) bool {
+	for b := data[min(12, len(data)):]; len(b) >= 8; {
+		if string(b[:4]) == "VP8L" {
+			return true
+		}
+		n := int64(binary.LittleEndian.Uint32(b[4:]))
+		b = b[min(8+n+n%2, int64(len(b))):]
+	}
+	return false
+}
 
 // paletteBackground is the index of the background of a label image: 0, unless
 // another covers most of the frame and more of the image than 0 does.

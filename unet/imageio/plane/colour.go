@@ -39,11 +39,11 @@ func (f *File) replace(use func(i int, put func(Info, view))) {
 }
 
 // JoinNamedColours makes one colour plane of three that are named red, green
-// and blue and are the only ones at their place.
+// and blue, or R, G and B, and are the only ones at their place.
 func (f *File) JoinNamedColours() {
 	if f.join(func(p []Info) bool {
 		for k, c := range Colours {
-			if !strings.EqualFold(strings.TrimSpace(p[k].Name), c) {
+			if name := strings.ToLower(strings.TrimSpace(p[k].Name)); name != c && name != c[:1] {
 				return false
 			}
 		}

@@ -163,3 +163,29 @@ func TestStacksOfOneDirectory(t *testing.T) {
 		checkHostile(t, err, name)
 	}
 }
+
+// TestInvertingTableOfImageJ: an inverting table is for show, the stored values
+// count; other programs mean what they say.
+func TestInvertingTableOfImageJ(t *testing.T) {
+	for text, want := range map[string]float32{"ImageJ=1.54f\n": 15, "made by another": 240} {
+		m, err := decode("a.tif", rawTIFF(binary.LittleEndian, sixteen, page8(shortTag(tagPhotometric, photoWhiteIsZero), description(text))))
+		if err != nil || m.Pix[15] != want {
+			t.Errorf("%q: %v %v", text, m, err)
+		}
+	}
+}
+
+// TestFourthSample: what follows red, green and blue without a word is left out,
+// and that is said.
+func TestFourthSample(t *testing.T) {
+	page := func(extra uint64) []byte {
+		return rawTIFF(binary.LittleEndian, make([]byte, 64), page8(shortTag(tagPhotometric, photoRGB), shortTag(tagSamplesPerPixel, 4),
+			longTag(tagStripByteCounts, 64), shortTag(tagExtraSamples, extra)))
+	}
+	for extra, note := range map[uint64]bool{0: true, 2: false} {
+		f, err := openData("a.tif", page(extra))
+		if err != nil || len(f.Planes) != 1 || f.Planes[0].C != 3 || (len(f.Notes) > 0) != note {
+			t.Errorf("extra sample %d: %+v %v", extra, f, err)
+		}
+	}
+}

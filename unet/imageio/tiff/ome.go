@@ -89,6 +89,16 @@ func readCompanion(name string) (string, error) {
 // baseName is a file name without folders of any system.
 func baseName(name string) string { return path.Base(strings.ReplaceAll(name, "\\", "/")) }
 
+// memberName is the name of another file of a set, below the folder of this one;
+// names that lead elsewhere lose their folders.
+func memberName(name string) string {
+	local := filepath.Clean(filepath.FromSlash(strings.ReplaceAll(name, "\\", "/")))
+	if !filepath.IsLocal(local) {
+		return baseName(name)
+	}
+	return local
+}
+
 // OpenCompanion opens an OME data set by its companion file (*.companion.ome).
 func OpenCompanion(name string) (*plane.File, error) {
 	bad := func(format string, args ...any) error {
@@ -256,7 +266,7 @@ func (px *omePixels) layout(next map[string]int, inThisFile func(file, id string
 		}
 		file := ""
 		if !inThisFile(td.UUID.File, td.UUID.ID) {
-			if file = baseName(td.UUID.File); td.UUID.File == "" {
+			if file = memberName(td.UUID.File); td.UUID.File == "" {
 				file = "another file"
 			}
 		}

@@ -164,6 +164,16 @@ func TestOMESetOfFiles(t *testing.T) {
 	for _, name := range []string{"c0.ome.tif", "c1.ome.tif"} {
 		checkSet(t, openFile(t, filepath.Join(each, name)), 1)
 	}
+	below := writeFiles(t, map[string][]byte{
+		"c0.ome.tif": rawTIFF(binary.LittleEndian, samplesFrom(10), page8(description(strings.Replace(omeSet("urn:0"), "c1.ome.tif", "planes/c1.ome.tif", 1)))),
+	})
+	if err := os.Mkdir(filepath.Join(below, "planes"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(below, "planes", "c1.ome.tif"), rawTIFF(binary.LittleEndian, samplesFrom(20), page8()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	checkSet(t, openFile(t, filepath.Join(below, "c0.ome.tif")), 1)
 	// In memory there is no folder to look into.
 	data, err := os.ReadFile(filepath.Join(each, "c0.ome.tif"))
 	if err != nil {
