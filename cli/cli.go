@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 
+	"unet/unet/imageio/atomicfile"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -24,7 +26,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	// A connection that is lost ends a command as Ctrl-C does: what is done is saved.
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	go func() {
 		select {
@@ -37,13 +40,29 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	t := newTerminal(stdin, stdout, stderr)
 	app := newApp(t)
 	args, err := reorder(app, args)
-	if err == nil {
-		err = app.RunContext(ctx, args)
+	if err != nil {
+		return t.finish(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- app.RunContext(ctx, args) }()
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		if listens[args[1]] {
+			err = <-ended
+		} else { // nothing to save: the process ends, its temporary files with it
+			atomicfile.Abandon()
+			err = errInterrupted
+		}
 	}
 	return t.finish(err)
 }
 
-// errInterrupted is the cause of a context ended by Ctrl-C or SIGTERM.
+// listens are the commands that hear of the end of their context and have
+// something to save or to tell then; the others are left where they are.
+var listens = map[string]bool{"predict": true, "prepare": true, "train": true, "evaluate": true, "quantize": true, "sweep": true, "demo": true}
+
+// errInterrupted is the cause of a context ended by Ctrl-C, SIGTERM or SIGHUP.
 var errInterrupted = errors.New("interrupted")
 
 const terminalKey = "terminal"

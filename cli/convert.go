@@ -14,6 +14,8 @@ import (
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/input"
+	"unet/unet/imageio/owned"
 	"unet/unet/imageio/tiff"
 	"unet/unet/instance"
 	"unet/unet/segment"
@@ -41,6 +43,7 @@ func convertCommand() *cli.Command {
 			&cli.StringFlag{Name: "page", Value: "all", Usage: "`PAGE` of a label file, from 0"},
 			&cli.IntFlag{Name: "z", Value: -1, Usage: "`SLICE` of a stack, from 0, of a label file or of regions", DefaultText: "the only one"},
 			pixelSizeFlag(""),
+			forceFlag(""),
 		},
 		Action: convert,
 	}
@@ -86,7 +89,7 @@ func convert(c *cli.Context) error {
 	if strings.EqualFold(filepath.Ext(out), ".roi") && !folder {
 		return withHint(usagef("%s: a .roi file holds one region, and regions are written as an archive", out), "give a name that ends in .zip")
 	}
-	if err := notOver(out, ins...); err != nil {
+	if err := owned.File(out, c.Bool("force"), ins...); err != nil {
 		return err
 	}
 	many := format == segment.COCO || format == segment.RLE
@@ -120,24 +123,43 @@ func convert(c *cli.Context) error {
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return err
 		}
+		to, openErr := owned.Open(out, owned.Options{Force: c.Bool("force"), Inputs: ins})
+		if openErr != nil {
+			return openErr
+		}
+		taken := map[string]bool{}
 		err = each(func(l labelled) error {
 			name := strings.Trim(filepath.ToSlash(segment.Stem(l.name)), "/")
-			file := filepath.Join(out, filepath.FromSlash(name)+".tif")
 			if !filepath.IsLocal(filepath.FromSlash(name)) {
 				return inputf("choose an image with --name, and give a file to write", "image name %q would leave the folder %s", l.name, out)
 			}
-			if err := notOver(file, ins...); err != nil {
+			// Images that differ by their extensions alone keep them.
+			if taken[strings.ToLower(name)] {
+				name = strings.Trim(filepath.ToSlash(l.name), "/")
+			}
+			for base, i := name, 2; taken[strings.ToLower(name)]; i++ {
+				name = fmt.Sprintf("%s~%d", base, i)
+			}
+			taken[strings.ToLower(name)] = true
+			if err := to.Claim(name + ".tif"); err != nil {
 				return err
 			}
+			file := filepath.Join(out, filepath.FromSlash(name)+".tif")
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				return err
 			}
 			return imageio.WriteLabels(file, l.labels, tiff.Options{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
 		})
+		err = errors.Join(err, to.Close())
 	case format == segment.Labels:
+		var only labelled // written when it is known to be that
 		err = each(func(l labelled) error {
-			return imageio.WriteLabels(out, l.labels, tiff.Options{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
+			only = l
+			return nil
 		})
+		if l := only; err == nil {
+			err = imageio.WriteLabels(out, l.labels, tiff.Options{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
+		}
 	default:
 		var input error // which is not one of writing
 		err = atomicfile.WriteFile(out, func(w io.Writer) error {
@@ -247,7 +269,7 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		warnOfLabels(r.t, in, l)
 		return put(labelled{name, l, size})
 	}
-	f, err := os.Open(in)
+	f, err := input.Open(in)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func TestConvert(t *testing.T) {
 		if !strings.Contains(stdout, "7 nuclei in 1 image") {
 			t.Errorf("%s: %q", ext, stdout)
 		}
-		args := []string{"convert", file("x." + ext), file("back.tif")}
+		args := []string{"convert", file("x." + ext), file("back.tif"), "--force"}
 		if ext == "zip" || ext == "geojson" || ext == "csv" {
 			_, stderr := mustRun(t, 2, args...)
 			if !strings.Contains(stderr, "--size") {
@@ -71,7 +71,7 @@ func TestConvert(t *testing.T) {
 	if got := tree(t, file("folder")); !slices.Equal(got, []string{"in.tif", "other.tif"}) {
 		t.Errorf("folder holds %q", got)
 	}
-	_, stderr := mustRun(t, exitInput, "convert", file("both.json"), file("one.tif"), "--name", "third")
+	_, stderr := mustRun(t, exitInput, "convert", file("both.json"), file("one.tif"), "--name", "third", "--force")
 	if !strings.Contains(stderr, "in.tif, other.tif") {
 		t.Errorf("unknown name: %q", stderr)
 	}
@@ -91,13 +91,13 @@ func TestConvertErrors(t *testing.T) {
 		code int
 		args []string
 	}{
-		{exitInput, []string{"bad.zip", "kept.tif", "--size", "9x9"}},
-		{exitInput, []string{"bad.json", "kept.tif"}},
-		{exitInput, []string{"bad.csv", "kept.tif", "--size", "9x9"}},
-		{exitInput, []string{"far.csv", "kept.tif", "--size", "9x9"}},
+		{exitInput, []string{"bad.zip", "kept.tif", "--size", "9x9", "--force"}},
+		{exitInput, []string{"bad.json", "kept.tif", "--force"}},
+		{exitInput, []string{"bad.csv", "kept.tif", "--size", "9x9", "--force"}},
+		{exitInput, []string{"far.csv", "kept.tif", "--size", "9x9", "--force"}},
 		{exitInput, []string{"evil.csv", "folder/", "--size", "9x9"}},
-		{4, []string{"missing.csv", "kept.tif", "--size", "9x9"}},
-		{2, []string{"bad.csv", "kept.tif", "--size", "9"}},
+		{4, []string{"missing.csv", "kept.tif", "--size", "9x9", "--force"}},
+		{2, []string{"bad.csv", "kept.tif", "--size", "9", "--force"}},
 		{2, []string{"bad.csv", "kept.xyz"}},
 		{2, []string{"bad.csv"}},
 	} {

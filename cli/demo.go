@@ -6,11 +6,16 @@ import (
 	"fmt"
 	"image/png"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/input"
+	"unet/unet/imageio/owned"
 	"unet/unet/report"
 
 	"github.com/urfave/cli/v2"
@@ -39,23 +44,24 @@ type demoStep struct {
 	look  string // a picture to show, a pattern relative to the folder
 }
 
-func demo(c *cli.Context) error {
+func demo(c *cli.Context) (err error) {
 	t := term(c)
 	out := c.String("out")
 	if _, err := os.Stat(out); err == nil {
 		if _, err := os.Stat(filepath.Join(out, demoMark)); err != nil {
 			return usagef("%s exists and is not from an earlier demo: choose another --out", out)
 		}
-		if err := os.RemoveAll(out); err != nil {
+		if err := removeDemo(out); err != nil {
 			return err
 		}
 	}
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(out, demoMark), nil, 0o666); err != nil {
+	if err := markDemo(out); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, markDemo(out)) }()
 	in := func(name string) string { return filepath.Join(out, name) }
 	images, set, run := in("images.zip"), in("set"), in("run")
 	steps := []demoStep{
@@ -77,6 +83,9 @@ func demo(c *cli.Context) error {
 		t.notef("\n[%d/%d] %s\n$ %s", i+1, len(steps), s.title, command)
 		began := time.Now()
 		if err := runCommand(c.Context, t, c, s.args); err != nil {
+			return err
+		}
+		if err := markDemo(out); err != nil {
 			return err
 		}
 		sec := page.Section(s.title)
@@ -131,6 +140,44 @@ func showPictures(sec *report.Section, out, pattern string) error {
 
 // demoMark marks a folder that demo made and may replace.
 const demoMark = ".unet-demo"
+
+// markDemo lists the files of the demonstration in its mark.
+func markDemo(out string) error {
+	files, err := owned.Strangers(out, nil, math.MaxInt)
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(filepath.Join(out, demoMark), func(w io.Writer) error {
+		for _, name := range files {
+			fmt.Fprintf(w, "%q\n", name)
+		}
+		return nil
+	})
+}
+
+// removeDemo removes an earlier demonstration, unless there are files in its
+// folder that it did not make.
+func removeDemo(out string) error {
+	text, err := input.ReadFile(filepath.Join(out, demoMark), 1<<24)
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{demoMark: true}
+	for line := range strings.Lines(string(text)) {
+		if name, err := strconv.Unquote(strings.TrimSuffix(line, "\n")); err == nil {
+			known[name] = true
+		}
+	}
+	strangers, err := owned.Strangers(out, known, 1)
+	if err != nil {
+		return err
+	}
+	if len(strangers) > 0 {
+		return &owned.RefusedError{Name: filepath.Join(out, filepath.FromSlash(strangers[0])),
+			Problem: "is not of the earlier demo, and would be lost with it", Advice: "move it elsewhere, or choose another --out"}
+	}
+	return os.RemoveAll(out)
+}
 
 // runCommand runs another command with the same terminal and threads.
 func runCommand(ctx context.Context, t *terminal, c *cli.Context, args []string) error {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -10,6 +9,7 @@ import (
 	"unet/unet/dataset"
 	"unet/unet/evaluate"
 	"unet/unet/formats"
+	"unet/unet/imageio/input"
 	"unet/unet/weights"
 
 	"github.com/urfave/cli/v2"
@@ -39,8 +39,9 @@ func evaluateCommand() *cli.Command {
 			&cli.IntFlag{Name: "samples", Value: 6, Usage: "images on each sheet of the report, 1 to 50"},
 			&cli.BoolFlag{Name: "tta", Usage: "test-time augmentation: average over mirrored images, four times slower", DisableDefaultText: true},
 			precisionFlag(""),
-			&cli.BoolFlag{Name: "tune", Usage: "choose thresholds on val, fit confidence, and store them in the model file", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "tune", Usage: "choose thresholds on val, fit confidence, and store them in the model file; a copy of it is kept", DisableDefaultText: true},
 			&cli.StringFlag{Name: "solution", Usage: "CSV `FILE` of true nuclei with the images' Height and Width"},
+			forceFlag(""),
 		},
 		Action: runEvaluate,
 	}
@@ -56,7 +57,7 @@ func runEvaluate(c *cli.Context) error {
 		return err
 	}
 	o := evaluate.Options{File: c.String("model"), TTA: c.Bool("tta"), Out: c.String("out"),
-		Samples: c.Int("samples"), Program: version()}
+		Samples: c.Int("samples"), Force: c.Bool("force"), Program: version()}
 	builtIn := o.File == "" || strings.HasPrefix(o.File, "embedded")
 	if c.Bool("tune") {
 		if o.Tune = dataset.Val; c.IsSet("split-by") {
@@ -259,7 +260,7 @@ func evaluateSolution(c *cli.Context) error {
 }
 
 func readRLE(path string) ([]formats.Encoded, error) {
-	f, err := os.Open(path)
+	f, err := input.Open(path)
 	if err != nil {
 		return nil, err
 	}

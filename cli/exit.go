@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -13,8 +12,12 @@ import (
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/imageio"
+	"unet/unet/imageio/input"
+	"unet/unet/imageio/owned"
 	"unet/unet/segment"
 	"unet/unet/train"
+
+	"github.com/urfave/cli/v2"
 )
 
 // Exit codes.
@@ -53,19 +56,9 @@ func (e *partialErr) Error() string {
 	return fmt.Sprintf("%d of %d inputs failed", e.failed, e.total)
 }
 
-// notOver refuses a result that would be written over a file it is made from,
-// as `unet convert *.tif` would.
-func notOver(out string, ins ...string) error {
-	o, err := os.Stat(out)
-	if err != nil || !o.Mode().IsRegular() {
-		return nil
-	}
-	for _, in := range ins {
-		if i, err := os.Stat(in); err == nil && os.SameFile(o, i) {
-			return usagef("%s is an input and would be overwritten: give the result another name", out)
-		}
-	}
-	return nil
+// forceFlag is the option that lets results replace files.
+func forceFlag(category string) cli.Flag {
+	return &cli.BoolFlag{Name: "force", Usage: "replace files that no earlier run made; never an input", DisableDefaultText: true, Category: category}
 }
 
 // hinted adds advice to an error.
@@ -110,13 +103,13 @@ func exitCode(err error) int {
 	switch {
 	case is(errInterrupted, context.Canceled):
 		return exitInterrupted
-	case as(new(*usageErr)), as(new(*segment.ChoiceError)), as(new(*train.SettingError)):
+	case as(new(*usageErr)), as(new(*owned.RefusedError)), as(new(*segment.ChoiceError)), as(new(*train.SettingError)):
 		return exitUsage
 	case as(new(*partialErr)):
 		return exitPartial
 	case as(new(*unet.ModelError)):
 		return exitFormat
-	case as(new(*dataset.InputError)), as(new(*segment.InputError)):
+	case as(new(*dataset.InputError)), as(new(*segment.InputError)), as(new(*input.KindError)):
 		return exitInput
 	case as(new(*imageio.UnsupportedError)):
 		return exitFormat
@@ -140,6 +133,7 @@ var systemHints = []struct {
 	{syscall.ENOMEM, "close other programs, or use smaller images"},
 	{fs.ErrNotExist, "check the name; quote patterns so that the shell leaves them alone"},
 	{fs.ErrPermission, "check who owns the file and its folder, and their modes"},
+	{owned.ErrBusy, "wait for it to end, or choose another --out"},
 	{train.ErrBusy, "wait for it to end, or train in another folder"},
 }
 

@@ -11,6 +11,7 @@ import (
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/owned"
 	"unet/unet/onnx"
 
 	"github.com/urfave/cli/v2"
@@ -33,6 +34,7 @@ func exportCommand() *cli.Command {
 			&cli.StringFlag{Name: "bioimageio", Usage: "model package to write, a zip `FILE`"},
 			&cli.StringSliceFlag{Name: "author", Usage: "`NAME` of an author of the package; may be given several times"},
 			&cli.StringFlag{Name: "licence", Usage: "`SPDX` identifier of the package's licence", DefaultText: "the model's"},
+			forceFlag(""),
 		},
 		Action: export,
 	}
@@ -51,7 +53,7 @@ func export(c *cli.Context) error {
 	if packed != "" {
 		out = packed
 	}
-	if err := notOver(out, name); err != nil {
+	if err := owned.File(out, c.Bool("force"), name); err != nil {
 		return err
 	}
 	m, err := modelFor(name)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"unet/unet"
+	"unet/unet/imageio/owned"
 	"unet/unet/onnx"
 	"unet/unet/segment"
 
@@ -39,6 +40,7 @@ func importCommand() *cli.Command {
 			&cli.StringFlag{Name: "like", Usage: "FILE holds bare weights for the network of `MODEL`: a file, paper or nuclei"},
 			&cli.StringFlag{Name: "concat", Usage: "what a decoder's input begins with, which bare weights do not tell: `ORDER` is skip,up or up,skip"},
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the model", DefaultText: "the file's"},
+			forceFlag(""),
 		},
 		Action: importModel,
 	}
@@ -54,7 +56,7 @@ func importModel(c *cli.Context) error {
 	if out == "" {
 		return usagef("give the model a file: --out MODEL.safetensors")
 	}
-	if err := notOver(out, file); err != nil {
+	if err := owned.File(out, c.Bool("force"), file); err != nil {
 		return err
 	}
 	if c.IsSet("like") {

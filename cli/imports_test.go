@@ -60,9 +60,9 @@ func allowed(from, to string) bool {
 		return to == "unet/csrc" || to == "unet/core" || to == "unet/core/ref"
 	case from == "unet/core":
 		return to == "unet/csrc" || below(to, "unet/core")
-	case from == "unet/unet/imageio/plane", from == "unet/unet/imageio/chunk", from == "unet/unet/imageio/atomicfile":
+	case from == "unet/unet/imageio/plane", from == "unet/unet/imageio/chunk", from == "unet/unet/imageio/atomicfile", from == "unet/unet/imageio/input":
 		return false
-	case from == "unet/unet/imageio", from == "unet/unet/imageio/tiff", from == "unet/unet/imageio/zarr":
+	case from == "unet/unet/imageio", from == "unet/unet/imageio/owned", from == "unet/unet/imageio/tiff", from == "unet/unet/imageio/zarr":
 		return strings.HasPrefix(to, "unet/unet/imageio/") // files know nothing of networks
 	case from == "unet/unet/formats":
 		return below(to, "unet/unet/imageio") || to == "unet/unet/instance"

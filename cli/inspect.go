@@ -16,7 +16,7 @@ import (
 	"sync"
 
 	"unet/unet/dataset"
-	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/owned"
 	"unet/unet/report"
 
 	"github.com/urfave/cli/v2"
@@ -35,6 +35,7 @@ func inspectCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` for the report"},
 			&cli.IntFlag{Name: "samples", Value: 10, Usage: "images of each kind on the contact sheets, 1 to 100"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print every finding"},
+			forceFlag(""),
 		},
 		Action: inspect,
 	}
@@ -78,7 +79,7 @@ func inspect(c *cli.Context) error {
 	}
 	r := inspectResult{name, prepared, m.Source, m.Counts, m.Stats, m.Entries, append([]dataset.Finding{}, m.Findings...)}
 	if out != "" {
-		if err := writeInspection(out, &r, inspection(&r, m, samples)); err != nil {
+		if err := writeInspection(out, c.Bool("force"), &r, inspection(&r, m, samples)); err != nil {
 			return err
 		}
 	}
@@ -293,10 +294,7 @@ func reportKind(k *dataset.KindStats, nuclei []float64) report.Kind {
 }
 
 // writeInspection writes the files of --out.
-func writeInspection(out string, r *inspectResult, in *report.Inspection) error {
-	if err := os.MkdirAll(out, 0o777); err != nil {
-		return err
-	}
+func writeInspection(out string, force bool, r *inspectResult, in *report.Inspection) error {
 	page, err := report.InspectionPage(in)
 	if err != nil {
 		return err
@@ -315,10 +313,5 @@ func writeInspection(out string, r *inspectResult, in *report.Inspection) error 
 	for _, s := range sheets {
 		files["sheet-"+s.Title+".png"] = func(w io.Writer) error { return report.EncodePNG(w, s.Image()) }
 	}
-	for name, write := range files {
-		if err := atomicfile.WriteFile(filepath.Join(out, name), write); err != nil {
-			return err
-		}
-	}
-	return nil
+	return owned.Write(out, owned.Options{Force: force}, files)
 }

@@ -51,9 +51,9 @@ func TestOddLabels(t *testing.T) {
 	} {
 		for _, command := range [][]string{
 			{"measure", file(k.name)},
-			{"view", file(k.name), "--fill", "--ids", "-o", file("view.png")},
-			{"convert", file(k.name), file("out.geojson")},
-			{"convert", file(k.name), file("out.zip")},
+			{"view", file(k.name), "--fill", "--ids", "-o", file("view.png"), "--force"},
+			{"convert", file(k.name), file("out.geojson"), "--force"},
+			{"convert", file(k.name), file("out.zip"), "--force"},
 		} {
 			stdout, stderr := mustRun(t, k.code, command...)
 			if k.code != 0 && (strings.Count(stderr, "\n") != 2 || !strings.Contains(stderr, k.says) || strings.Contains(stderr, "writing")) {

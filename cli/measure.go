@@ -8,6 +8,7 @@ import (
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/owned"
 	"unet/unet/instance"
 	"unet/unet/segment"
 
@@ -28,6 +29,7 @@ func measureCommand() *cli.Command {
 		Flags: append(pageFlags(),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the table to `FILE` instead of standard output"},
 			pixelSizeFlag(""),
+			forceFlag(""),
 		),
 		Action: measure,
 	}
@@ -75,7 +77,7 @@ func measure(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := notOver(c.String("out"), c.Args().Slice()...); err != nil {
+	if err := owned.File(c.String("out"), c.Bool("force"), c.Args().Slice()...); err != nil {
 		return err
 	}
 	choice, err := planesFlags(c)

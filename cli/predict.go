@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"unet/unet"
+	"unet/unet/imageio/input"
+	"unet/unet/imageio/owned"
 	"unet/unet/segment"
 
 	"github.com/urfave/cli/v2"
@@ -40,6 +43,7 @@ func predictCommand() *cli.Command {
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "comma-separated `LIST` of " + strings.Join(segment.Formats, ", ") + " (default: labels,overlay,csv; mask,prob,overlay for a paper model)", Category: run},
 			&cli.StringFlag{Name: "from-file", Usage: "read more image names from `LIST`, one per line, or from standard input if it is -", Category: run},
 			&cli.BoolFlag{Name: "skip-existing", Usage: "skip images that an earlier run with the same settings has done", Category: run},
+			forceFlag(run),
 			&cli.IntFlag{Name: "jobs", Usage: "`NUMBER` of images read, computed and written at the same time", DefaultText: "one for each thread, as memory allows", Category: run},
 			&cli.StringFlag{Name: "max-memory", Usage: "use at most `SIZE`, such as 2GiB; images that need more are segmented in bands (default: half of the free memory)", Category: run},
 			&cli.BoolFlag{Name: "tta", Usage: "test-time augmentation: average over mirrored images; more accurate, 4 times slower", Category: run},
@@ -101,6 +105,9 @@ func predict(c *cli.Context) error {
 		warnPrecision(c, e, precisionBFloat16)
 	}
 	summary, err := s.Run(c.Context, batch, &predictPrinter{t: t})
+	if errors.As(err, new(*owned.RefusedError)) || errors.Is(err, owned.ErrBusy) {
+		return err // nothing was begun
+	}
 	if err != nil {
 		return withHint(err, "the same command with --skip-existing goes on from here")
 	}
@@ -109,7 +116,7 @@ func predict(c *cli.Context) error {
 
 // predictBatch reads what is to be done, and with which arguments.
 func predictBatch(c *cli.Context) (b segment.Batch, args []string, err error) {
-	b = segment.Batch{Out: c.String("out"), SkipExisting: c.Bool("skip-existing"), Jobs: c.Int("jobs"), Version: version()}
+	b = segment.Batch{Out: c.String("out"), SkipExisting: c.Bool("skip-existing"), Force: c.Bool("force"), Jobs: c.Int("jobs"), Version: version()}
 	if b.Out == "" {
 		return b, nil, usagef("--out is missing: the folder of the results")
 	}
@@ -121,7 +128,7 @@ func predictBatch(c *cli.Context) (b segment.Batch, args []string, err error) {
 	}
 	args = c.Args().Slice()
 	if list := c.String("from-file"); list != "" {
-		more, err := readList(term(c), list)
+		more, err := readList(c.Context, term(c), list)
 		if err != nil {
 			return b, nil, err
 		}
@@ -225,11 +232,37 @@ func parseSize(s string) (int64, error) {
 	return int64(v * unit), nil
 }
 
+// interruptible is a reader that may wait for long, as that of a terminal or a
+// pipe does: where its context ends, it is left waiting.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r interruptible) Read(p []byte) (int, error) {
+	type result struct {
+		b   []byte
+		err error
+	}
+	read := make(chan result, 1)
+	go func() {
+		b := make([]byte, len(p))
+		n, err := r.r.Read(b)
+		read <- result{b[:n], err}
+	}()
+	select {
+	case got := <-read:
+		return copy(p, got.b), got.err
+	case <-r.ctx.Done():
+		return 0, context.Cause(r.ctx)
+	}
+}
+
 // readList reads names of images, one per line, from a file or "-".
-func readList(t *terminal, name string) ([]string, error) {
-	var r io.Reader = t.in
+func readList(ctx context.Context, t *terminal, name string) ([]string, error) {
+	var r io.Reader = interruptible{ctx, t.in}
 	if name != "-" {
-		f, err := os.Open(name)
+		f, err := input.Open(name)
 		if err != nil {
 			return nil, err
 		}
@@ -240,13 +273,20 @@ func readList(t *terminal, name string) ([]string, error) {
 	sc := bufio.NewScanner(r)
 	sc.Buffer(nil, 1<<16)
 	for sc.Scan() {
-		if line := strings.TrimSpace(strings.TrimPrefix(sc.Text(), "\ufeff")); line != "" {
+		line := strings.TrimSpace(strings.TrimPrefix(sc.Text(), "\ufeff"))
+		if strings.ContainsRune(line, 0) {
+			return nil, inputf("it names one image in each line", "list %s: line %d holds a zero byte, as no name does", name, len(list)+1)
+		}
+		if line != "" {
 			list = append(list, line)
 		}
 	}
 	if err := sc.Err(); err != nil {
 		if errors.Is(err, bufio.ErrTooLong) {
 			err = errors.New("a line is longer than any file name")
+		}
+		if ctx.Err() != nil {
+			return nil, err
 		}
 		return nil, inputf("it names one image in each line", "list %s: %w", name, err)
 	}

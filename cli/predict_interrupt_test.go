@@ -86,9 +86,10 @@ func interruptAndGoOn(t *testing.T, model string, images int) bool {
 	}
 	var m segment.Summary
 	b, _ := os.ReadFile(filepath.Join(out, segment.ManifestFile))
-	if err := json.Unmarshal(b, &m); err != nil || !m.Interrupted || m.Done < 1 || m.Done > images {
+	if err := json.Unmarshal(b, &m); err != nil || !m.Interrupted || m.Done > images {
 		t.Fatalf("%v: %d done\n%s", err, m.Done, b)
 	}
+	// Images are recorded in their order: none is where the first is still at work.
 	done := m.Done
 	for range 10000 { // goroutines end on their own
 		if runtime.NumGoroutine() <= before {

@@ -16,6 +16,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/imageio"
+	"unet/unet/imageio/owned"
 	"unet/unet/instance"
 	"unet/unet/segment"
 
@@ -138,7 +139,7 @@ func tree(t *testing.T, dir string) []string {
 	t.Helper()
 	var list []string
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		if err == nil && !d.IsDir() && d.Name() != owned.ListFile {
 			rel, _ := filepath.Rel(dir, p)
 			list = append(list, filepath.ToSlash(rel))
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"unet/unet/evaluate"
+	"unet/unet/imageio/owned"
 	"unet/unet/segment"
 
 	"github.com/urfave/cli/v2"
@@ -23,6 +24,7 @@ func quantizeCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FILE` to write", DefaultText: "MODEL with -int8 in its name"},
 			&cli.IntFlag{Name: "images", Value: 32, Usage: "training images to measure ranges on"},
+			forceFlag(""),
 		},
 		Action: runQuantize,
 	}
@@ -46,6 +48,9 @@ func runQuantize(c *cli.Context) error {
 		return withHint(usagef("the built-in model is no file to name the result after"), "give --out FILE")
 	default:
 		out = segment.Stem(file) + "-int8.safetensors"
+	}
+	if err := owned.File(out, c.Bool("force"), file); err != nil {
+		return err
 	}
 	w, err := openWork(c, dir, file)
 	if err != nil {

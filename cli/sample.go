@@ -7,6 +7,7 @@ import (
 
 	"unet/unet/dataset"
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/owned"
 
 	"github.com/urfave/cli/v2"
 )
@@ -26,6 +27,7 @@ func sampleCommand() *cli.Command {
 			&cli.BoolFlag{Name: "crowded", Usage: "crowded tissue instead of all kinds in turn"},
 			&cli.IntFlag{Name: "size", Value: 256, Usage: "width and height in pixels, 64 to 2048"},
 			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of everything random"},
+			forceFlag(""),
 		},
 		Action: sample,
 	}
@@ -53,6 +55,9 @@ func sample(c *cli.Context) error {
 		return usagef("--count %d: 1 to 100000", r.Images)
 	case r.Size < 64 || r.Size > 2048:
 		return usagef("--size %d: 64 to 2048", r.Size)
+	}
+	if err := owned.File(r.File, c.Bool("force")); err != nil {
+		return err
 	}
 	err := atomicfile.WriteFile(r.File, func(w io.Writer) error {
 		return dataset.Generate(c.Context, w, dataset.Synthesis{Count: r.Images, Size: r.Size, Seed: r.Seed, Crowded: c.Bool("crowded")})

@@ -31,6 +31,7 @@ func sweepCommand() *cli.Command {
 			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of the settings that are not varied"},
 			settingFlag("epochs", "30; nuclei: 4"),
 			settingFlag("seed", "1"),
+			forceFlag(""),
 		},
 		Action: runSweep,
 	}
@@ -42,7 +43,7 @@ func runSweep(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o := train.SweepOptions{Out: c.String("out"), Random: c.Int("random"), Program: version()}
+	o := train.SweepOptions{Out: c.String("out"), Random: c.Int("random"), Force: c.Bool("force"), Program: version()}
 	if o.Out == "" {
 		return usagef("--out is missing: the folder of the sweep")
 	}

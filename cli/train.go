@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"syscall"
 	"time"
 
 	"unet/unet"
@@ -36,6 +37,7 @@ func trainCommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the run"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --out with its settings", DisableDefaultText: true},
+			forceFlag(""),
 			&cli.StringFlag{Name: "split-by", Usage: "source: leave out the sources (laboratories) of one --fold"},
 			&cli.StringFlag{Name: "fold", Value: "1/5", Usage: "`K/N`: the fold of N that --split-by source leaves out"},
 			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of settings"},
@@ -79,7 +81,7 @@ func runTrain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o := train.Options{Out: c.String("out"), Resume: c.Bool("resume"), Recompute: c.Bool("recompute"),
+	o := train.Options{Out: c.String("out"), Resume: c.Bool("resume"), Recompute: c.Bool("recompute"), Force: c.Bool("force"),
 		Name: c.String("name"), License: c.String("license"), Program: version()}
 	if o.Out == "" {
 		return usagef("--out is missing: the folder of the run")
@@ -106,6 +108,11 @@ func runTrain(c *cli.Context) error {
 	s, err := train.Run(c.Context, o, &trainObserver{terminal: t})
 	if errors.Is(err, errInterrupted) {
 		return withHint(err, fmt.Sprintf("the state is saved; continue with `unet train ... --out %s --resume`", o.Out))
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		if train.HoldsRun(o.Out) {
+			return withHint(err, "the disk is full: make room, and go on with the same command and --resume")
+		}
 	}
 	if err != nil {
 		return err

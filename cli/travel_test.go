@@ -12,7 +12,7 @@ func TestExportImport(t *testing.T) {
 	dir := t.TempDir()
 	onnx, model := filepath.Join(dir, "m.onnx"), filepath.Join(dir, "m.safetensors")
 	mustRun(t, exitOK, "export", "embedded", "--onnx", onnx)
-	out, _ := mustRun(t, exitOK, "import", onnx, "--out", model)
+	out, _ := mustRun(t, exitOK, "import", onnx, "--out", model, "--force")
 	if !strings.Contains(out, "maps foreground, border, distance") {
 		t.Errorf("output %q", out)
 	}
@@ -22,7 +22,7 @@ func TestExportImport(t *testing.T) {
 	}
 	pack := filepath.Join(dir, "m.zip")
 	mustRun(t, exitOK, "export", "embedded", "--bioimageio", pack, "--author", "A")
-	mustRun(t, exitOK, "import", pack, "--out", model)
+	mustRun(t, exitOK, "import", pack, "--out", model, "--force")
 	bad := filepath.Join(dir, "bad.onnx")
 	if err := os.WriteFile(bad, []byte("not a model"), 0o644); err != nil {
 		t.Fatal(err)
@@ -33,20 +33,20 @@ func TestExportImport(t *testing.T) {
 		args []string
 	}{
 		{exitUsage, "--onnx FILE", []string{"export", "embedded"}},
-		{exitUsage, "--author NAME", []string{"export", "embedded", "--bioimageio", pack}},
+		{exitUsage, "--author NAME", []string{"export", "embedded", "--bioimageio", pack, "--force"}},
 		{exitUsage, "--onnx FILE", []string{"export", "embedded", "--bioimageio", pack, "--onnx", onnx}},
-		{exitFailure, "cannot be a package", []string{"export", "embedded:paper", "--bioimageio", pack, "--author", "A"}},
+		{exitFailure, "cannot be a package", []string{"export", "embedded:paper", "--bioimageio", pack, "--author", "A", "--force"}},
 		{exitUsage, "--out MODEL", []string{"import", onnx}},
 		{exitUsage, "would be overwritten", []string{"import", onnx, "--out", onnx}},
 		{exitUsage, "would be overwritten", []string{"export", model, "--onnx", model}},
-		{exitUsage, "range or percentile", []string{"import", onnx, "--out", model, "--normalise", "mean"}},
-		{exitUsage, "--scale", []string{"import", onnx, "--out", model, "--scale", "0"}},
-		{exitUsage, "--concat skip,up", []string{"import", "--like", "nuclei", onnx, "--out", model}},
-		{exitUsage, "--scale is for ONNX", []string{"import", "--like", "nuclei", "--concat", "up,skip", "--scale", "2", onnx, "--out", model}},
-		{exitFormat, "not a safetensors file", []string{"import", "--like", "nuclei", "--concat", "up,skip", onnx, "--out", model}},
-		{exitFormat, "bad.onnx", []string{"import", bad, "--out", model}},
-		{exitFormat, "names of maps", []string{"import", onnx, "--out", model, "--heads", "foreground"}},
-		{exitInput, "nothing.onnx", []string{"import", filepath.Join(dir, "nothing.onnx"), "--out", model}},
+		{exitUsage, "range or percentile", []string{"import", onnx, "--out", model, "--force", "--normalise", "mean"}},
+		{exitUsage, "--scale", []string{"import", onnx, "--out", model, "--force", "--scale", "0"}},
+		{exitUsage, "--concat skip,up", []string{"import", "--like", "nuclei", onnx, "--out", model, "--force"}},
+		{exitUsage, "--scale is for ONNX", []string{"import", "--like", "nuclei", "--concat", "up,skip", "--scale", "2", onnx, "--out", model, "--force"}},
+		{exitFormat, "not a safetensors file", []string{"import", "--like", "nuclei", "--concat", "up,skip", onnx, "--out", model, "--force"}},
+		{exitFormat, "bad.onnx", []string{"import", bad, "--out", model, "--force"}},
+		{exitFormat, "names of maps", []string{"import", onnx, "--out", model, "--force", "--heads", "foreground"}},
+		{exitInput, "nothing.onnx", []string{"import", filepath.Join(dir, "nothing.onnx"), "--out", model, "--force"}},
 	} {
 		if _, stderr := mustRun(t, c.code, c.args...); !strings.Contains(stderr, c.want) {
 			t.Errorf("%q: %q, want %q", c.args, stderr, c.want)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"unet/unet/imageio"
+	"unet/unet/imageio/owned"
 	"unet/unet/report"
 
 	"github.com/urfave/cli/v2"
@@ -23,6 +24,7 @@ func viewCommand() *cli.Command {
 			&cli.BoolFlag{Name: "fill", Usage: "tint the inside of nuclei"},
 			&cli.BoolFlag{Name: "ids", Usage: "write the number on every nucleus large enough"},
 			&cli.Float64Flag{Name: "scale", Value: 1, Usage: "enlarge or shrink the picture"},
+			forceFlag(""),
 		),
 		Action: view,
 	}
@@ -43,7 +45,7 @@ func view(c *cli.Context) error {
 	if ext := filepath.Ext(out); ext != "" && !strings.EqualFold(ext, ".png") {
 		return usagef("--out %s: the picture is a PNG, its name must end in .png", out)
 	}
-	if err := notOver(out, c.Args().Slice()...); err != nil {
+	if err := owned.File(out, c.Bool("force"), c.Args().Slice()...); err != nil {
 		return err
 	}
 	choice, err := planesFlags(c)

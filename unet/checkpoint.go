@@ -3,7 +3,6 @@ package unet
 import (
 	"fmt"
 	"io"
-	"os"
 
 	"unet/unet/imageio/atomicfile"
 )
@@ -25,16 +24,12 @@ const notACheckpoint = "a checkpoint is the file checkpoint.safetensors of a tra
 
 // LoadCheckpoint reads what SaveCheckpoint wrote.
 func LoadCheckpoint(path string) (m *Model, state []byte, err error) {
-	f, err := os.Open(path)
+	f, size, err := openFile(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	m, extra, text, err := readModel(path, f, st.Size(), true)
+	m, extra, text, err := readModel(path, f, size, true)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"unet/core"
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/input"
 	"unet/unet/instance"
 )
 
@@ -138,20 +140,29 @@ func (e *ModelError) Hint() string { return e.Advice }
 
 // LoadModel reads a model file for prediction.
 func LoadModel(path string) (*Model, error) {
-	// Opening a pipe would wait for its other end.
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, &ModelError{path, "not a file", "give the .safetensors file itself"}
-	}
-	f, err := os.Open(path)
+	f, size, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return ReadModel(path, f, st.Size())
+	return ReadModel(path, f, size)
+}
+
+// openFile opens a file of a model and tells its size in bytes.
+func openFile(path string) (*os.File, int64, error) {
+	f, err := input.Open(path)
+	if kind := new(input.KindError); errors.As(err, &kind) {
+		return nil, 0, &ModelError{path, "it is " + kind.Kind + ", not a file", "give the .safetensors file itself"}
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, st.Size(), nil
 }
 
 // ReadModel reads a model of the given size in bytes; name is used in errors.
@@ -354,16 +365,12 @@ func (m *Model) Bytes(half bool) ([]byte, error) {
 // RewriteCard replaces the card of a model file, whole or not at all, and
 // leaves the weights as they are.
 func RewriteCard(path string, card Card) error {
-	f, err := os.Open(path)
+	f, size, err := openFile(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	file, err := readHeader(f, st.Size())
+	file, err := readHeader(f, size)
 	if err != nil {
 		return &ModelError{path, err.Error(), notAModel}
 	}

@@ -9,9 +9,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
+
+	"unet/unet/imageio/input"
 )
 
 // Sources: which laboratory an image comes from.
@@ -126,7 +127,7 @@ const maxSources = 64 << 20
 // ReadSources reads a CSV table with the columns id (or image) and source (or
 // lab): which source each image comes from.
 func ReadSources(name string) (map[string]string, error) {
-	f, err := os.Open(name)
+	f, err := input.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"unet/unet/imageio/input"
 )
 
 // FormatVersion is the version of the folder layout and of metadata.json.
@@ -111,7 +113,7 @@ func readMetadata(dir string) (*Metadata, error) {
 	if !st.Mode().IsRegular() || st.Size() > maxMetadata {
 		return nil, &InputError{name, "is not a file of sane size", "prepare the set again"}
 	}
-	b, err := os.ReadFile(name)
+	b, err := input.ReadFile(name, maxMetadata)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}

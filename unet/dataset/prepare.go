@@ -13,6 +13,7 @@ import (
 
 	"unet/unet/imageio"
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/owned"
 )
 
 // Options of Prepare.
@@ -69,14 +70,22 @@ func Prepare(ctx context.Context, src *Source, out string, o Options) (*Metadata
 		return nil, fmt.Errorf("size %d: must be 1..%d, or 0 for the images' own", o.Size, maxSize)
 	}
 	set := Settings{Size: o.Size, Seed: o.Seed, Fractions: o.Fractions, Fix: o.Fix, Sources: sourcesDigest(o.Sources)}
+	if err := os.MkdirAll(filepath.Dir(filepath.Clean(out)), 0o755); err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	unlock, err := atomicfile.Lock(filepath.Clean(out))
+	if errors.Is(err, atomicfile.ErrLocked) {
+		return nil, &InputError{out, "is being prepared by another process", "wait for it to end, or choose another folder"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("dataset: cannot write beside %s: %w", out, err)
+	}
+	defer unlock()
 	old, err := existing(ctx, src, out, set, o)
 	if err != nil {
 		return old, err
 	}
 
-	if err := os.MkdirAll(filepath.Dir(filepath.Clean(out)), 0o755); err != nil {
-		return nil, fmt.Errorf("dataset: %w", err)
-	}
 	tmp, err := temporary(out)
 	if err != nil {
 		return nil, err
@@ -107,7 +116,7 @@ func existing(ctx context.Context, src *Source, out string, set Settings, o Opti
 		return nil, &InputError{out, "exists, and is not a prepared set", "choose another folder"}
 	}
 	if o.Force {
-		return old, nil
+		return old, old.alone(out)
 	}
 	if old.Settings != set {
 		return nil, &InputError{out, "was prepared with other settings", "choose another folder, or --force to replace it"}
@@ -129,6 +138,24 @@ func existing(ctx context.Context, src *Source, out string, set Settings, o Opti
 		}
 	}
 	return old, ErrUnchanged
+}
+
+// alone refuses to replace a folder that holds other files than those of the set.
+func (m *Metadata) alone(dir string) error {
+	known := map[string]bool{"README.md": true, "metadata.json": true}
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		known[filepath.ToSlash(e.imageFile())], known[filepath.ToSlash(e.labelFile())] = true, true
+	}
+	strangers, err := owned.Strangers(dir, known, 1)
+	if err != nil {
+		return fmt.Errorf("dataset: %w", err)
+	}
+	if len(strangers) > 0 {
+		return &owned.RefusedError{Name: filepath.Join(dir, filepath.FromSlash(strangers[0])),
+			Problem: "is not of the set, and would be lost with it", Advice: "move it elsewhere, or choose another folder"}
+	}
+	return nil
 }
 
 // strict turns findings into an error.

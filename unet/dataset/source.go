@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"unet/unet/imageio/input"
 )
 
 // Limits of what a source may hold. They bound memory and time on hostile
@@ -123,7 +125,7 @@ func (s *Source) Close() error {
 }
 
 func (s *Source) openZipFile(name string) error {
-	f, err := os.Open(name)
+	f, err := input.Open(name)
 	if err != nil {
 		return fmt.Errorf("dataset: %w", err)
 	}
@@ -266,7 +268,7 @@ func (s *Source) list(name string) ([]file, error) {
 		files, _, err := s.listFolder(name)
 		return files, err
 	}
-	f, err := os.Open(name)
+	f, err := input.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
@@ -310,7 +312,7 @@ func (s *Source) listFolder(dir string) (files []file, inner []string, err error
 			if len(files) >= maxFiles {
 				return &InputError{dir, fmt.Sprintf("holds more than %d files", maxFiles), "split it"}
 			}
-			files = append(files, file{name: p, size: -1, open: func() (io.ReadCloser, error) { return root.Open(p) }})
+			files = append(files, file{name: p, size: -1, open: func() (io.ReadCloser, error) { return input.OpenIn(root, p) }})
 		}
 		return nil
 	})

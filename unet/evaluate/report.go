@@ -13,7 +13,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/dataset"
-	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/owned"
 	"unet/unet/metrics"
 	"unet/unet/report"
 )
@@ -98,12 +98,7 @@ func (r *Report) write(ctx context.Context, o Options, p *unet.Predictor) error 
 		img := sheet.Image()
 		files["sheet-"+s.name+".png"] = func(w io.Writer) error { return report.EncodePNG(w, img) }
 	}
-	for name, write := range files {
-		if err := atomicfile.WriteFile(filepath.Join(o.Out, name), write); err != nil {
-			return err
-		}
-	}
-	return nil
+	return owned.Write(o.Out, owned.Options{Force: o.Force}, files)
 }
 
 // evaluation fills in the report, pictures aside.

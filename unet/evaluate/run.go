@@ -2,13 +2,19 @@ package evaluate
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/input"
+	"unet/unet/imageio/owned"
 	"unet/unet/instance"
 )
 
@@ -31,6 +37,8 @@ type Options struct {
 	// curves and sheets of Samples images each.
 	Out     string
 	Samples int
+	// Force lets the report replace files that no earlier run made.
+	Force   bool
 	Program string // version
 }
 
@@ -98,8 +106,15 @@ func Run(ctx context.Context, o Options, observer Observer) (*Report, error) {
 	p := unet.NewPredictor(o.Engine, o.Model)
 	defer p.Close()
 	p.TTA, p.BFloat16 = o.TTA, o.BFloat16
-	if o.Out != "" {
+	if o.Out != "" { // before the work, not after
 		if err := os.MkdirAll(o.Out, 0o777); err != nil {
+			return nil, err
+		}
+		f, err := owned.Open(o.Out, owned.Options{Force: o.Force})
+		if err == nil {
+			err = f.Check("index.html", "metrics.json", "images.csv", "curves.png", "curves.svg")
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -121,6 +136,11 @@ func Run(ctx context.Context, o Options, observer Observer) (*Report, error) {
 	r.Results = *ev
 	if o.Tune != "" {
 		o.Model.Card.Training.Metrics = cardMetrics(o.Model.Card.Training.Metrics, ev)
+		kept, err := keepCopy(o.File)
+		if err != nil {
+			return nil, err
+		}
+		observer.Note("the model as it was is kept in " + kept)
 		if err := unet.RewriteCard(o.File, o.Model.Card); err != nil {
 			return nil, err
 		}
@@ -129,6 +149,25 @@ func Run(ctx context.Context, o Options, observer Observer) (*Report, error) {
 		err = r.write(ctx, o, p)
 	}
 	return r, err
+}
+
+// keepCopy copies a model file beside itself, under a name that tells its content,
+// and returns that name.
+func keepCopy(file string) (string, error) {
+	b, err := input.ReadFile(file, 1<<32)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	ext := filepath.Ext(file)
+	name := fmt.Sprintf("%s.before-tuning-%x%s", strings.TrimSuffix(file, ext), sum[:4], ext)
+	if _, err := os.Stat(name); err == nil {
+		return name, nil // of an earlier tuning from the same model
+	}
+	return name, atomicfile.WriteFile(name, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
 }
 
 // Page returns the file of the report in a folder.

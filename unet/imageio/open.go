@@ -2,10 +2,10 @@ package imageio
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"strings"
 
+	"unet/unet/imageio/input"
 	"unet/unet/imageio/tiff"
 	"unet/unet/imageio/zarr"
 )
@@ -35,10 +35,7 @@ func open(path string) (*File, error) {
 	if st.IsDir() {
 		return zarr.Open(path)
 	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	r, err := os.Open(path)
+	r, err := input.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -11,9 +11,9 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
-	"os"
 	"strings"
 
+	"unet/unet/imageio/input"
 	"unet/unet/imageio/plane"
 
 	"golang.org/x/image/bmp"
@@ -96,7 +96,7 @@ func rasterConfig(r io.Reader, format string) (image.Config, error) {
 // pixels. It is 0 for files that are read in pieces, and for those that Open
 // refuses.
 func RasterBytes(path string) int64 {
-	f, err := os.Open(path)
+	f, err := input.Open(path)
 	if err != nil {
 		return 0
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"image"
 	"os"
+
+	"unet/unet/imageio/input"
 )
 
 // MaxFileBytes is the largest file that is read whole (PNG, JPEG, BMP, GIF,
@@ -103,13 +105,10 @@ func readFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
 	if st.Size() > MaxFileBytes {
 		return nil, &LimitError{Name: path, What: fmt.Sprintf("a file of %d bytes (limit %d)", st.Size(), int64(MaxFileBytes)), Advice: "store it as a tiled TIFF, which is read in pieces"}
 	}
-	return os.ReadFile(path)
+	return input.ReadFile(path, MaxFileBytes)
 }
 
 // grayIndex is the label number of each pixel of a decoded image, for images

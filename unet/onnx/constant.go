@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+
+	"unet/unet/imageio/input"
 )
 
 // constant is a tensor that does not depend on the image's samples: a weight,
@@ -177,7 +179,7 @@ func (t *tensorProto) readExternal(folder *os.Root, size int) ([]byte, error) {
 	if !st.Mode().IsRegular() || st.Size()-offset < length {
 		return nil, fmt.Errorf("external data: %s is no file of at least %d bytes", name, offset+length)
 	}
-	f, err := folder.Open(filepath.FromSlash(name))
+	f, err := input.OpenIn(folder, filepath.FromSlash(name))
 	if err != nil {
 		return nil, fmt.Errorf("external data: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"unet/unet"
+	"unet/unet/imageio/input"
 	"unet/unet/instance"
 )
 
@@ -81,7 +82,7 @@ func readFile(path string) ([]byte, error) {
 	if st.Size() > maxFile {
 		return nil, &unet.ModelError{Name: path, Problem: fmt.Sprintf("%d bytes: at most %d are read", st.Size(), maxFile), Advice: hintExport}
 	}
-	f, err := os.Open(path)
+	f, err := input.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -83,6 +83,9 @@ func (o *bandFiles) create() (err error) {
 
 func (o *bandFiles) picture(ext string, options tiff.Options) (*tiff.Writer, error) {
 	options.W, options.H, options.PixelSize, options.Description = o.src.W, o.src.H, o.src.PixelSize, o.r.description(o.p, o.rec.Scale)
+	if err := o.r.folder.Claim(o.p.base() + ext); err != nil {
+		return nil, err
+	}
 	f, err := tiff.Create(under(o.r.batch.Out, o.p.base()+ext), options)
 	if err != nil {
 		return nil, err
@@ -93,6 +96,9 @@ func (o *bandFiles) picture(ext string, options tiff.Options) (*tiff.Writer, err
 }
 
 func (o *bandFiles) table(format string) error {
+	if err := o.r.folder.Claim(o.p.base() + extensions[format]); err != nil {
+		return err
+	}
 	f, err := createNuclei(o.r.batch.Out, o.p.base()+extensions[format], format)
 	if err != nil {
 		return err
@@ -203,6 +209,9 @@ func (o *bandFiles) commit() error {
 		}
 		name := o.p.base() + extensions[Overlay]
 		o.rec.Outputs = append(o.rec.Outputs, name)
+		if err := o.r.folder.Claim(name); err != nil {
+			return err
+		}
 		if err := imageio.WritePNG(under(o.r.batch.Out, name), m); err != nil {
 			return err
 		}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/input"
+	"unet/unet/imageio/owned"
 	"unet/unet/instance"
 )
 
@@ -44,6 +46,7 @@ func (r *run) writeManifest() error {
 			}
 		}
 	}
+	s = r.withOthers(s)
 	return atomicfile.WriteFile(filepath.Join(r.batch.Out, ManifestFile), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
@@ -53,8 +56,9 @@ func (r *run) writeManifest() error {
 
 // writeTable writes the line of every plane.
 func (r *run) writeTable() error {
+	s := r.withOthers(r.summary)
 	return atomicfile.WriteFile(filepath.Join(r.batch.Out, SummaryFile), func(w io.Writer) error {
-		return csv.NewWriter(w).WriteAll(r.summary.table())
+		return csv.NewWriter(w).WriteAll(s.table())
 	})
 }
 
@@ -62,38 +66,126 @@ func (r *run) writeTable() error {
 // for each image.
 const maxManifest = 1 << 30
 
-// readEarlier returns what an earlier run with the same model and settings has
-// done, by input.
-func (r *run) readEarlier() map[string]*ImageRecord {
+// takeFolder takes the folder of the results for this run, before anything is
+// computed: it fails where a result would replace what it may not.
+func (r *run) takeFolder() (err error) {
+	old := r.readManifest()
+	o := owned.Options{Force: r.batch.Force}
+	if old != nil {
+		o.Made = append(o.Made, ManifestFile, SummaryFile, COCOFile, RLEFile)
+		for _, im := range old.Images {
+			for _, p := range im.Planes {
+				o.Made = append(o.Made, p.Outputs...)
+			}
+		}
+	}
+	names := []string{ManifestFile, SummaryFile}
+	for format, name := range map[string]string{COCO: COCOFile, RLE: RLEFile} {
+		if r.has(format) {
+			names = append(names, name)
+		}
+	}
+	var results []string // of images of one plane; others turn up as they are read
+	for _, in := range r.batch.Inputs {
+		o.Inputs = append(append(o.Inputs, in.Path), in.Members...)
+		for _, format := range r.batch.Formats {
+			if ext, ok := extensions[format]; ok && in.Err == nil {
+				results = append(results, in.Base+ext)
+			}
+		}
+	}
+	if r.folder, err = owned.Open(r.batch.Out, o); err != nil {
+		return err
+	}
+	if err := r.folder.Check(results...); err != nil {
+		return err
+	}
+	if err := r.folder.Claim(names...); err != nil {
+		return err
+	}
+	r.goOn(old)
+	return nil
+}
+
+// readManifest returns the record of the run before in the folder, nil where
+// there is none.
+func (r *run) readManifest() *Summary {
 	name := filepath.Join(r.batch.Out, ManifestFile)
-	st, err := os.Stat(name)
-	if err != nil || !st.Mode().IsRegular() && !(st.IsDir() && strings.Contains(name, ".zarr")) {
-		return nil // nothing to go on with
+	b, err := input.ReadFile(name, maxManifest)
+	if errors.Is(err, input.ErrTooLong) {
+		r.observer.Warn(fmt.Sprintf("%v, which is more than any run writes: everything is done again", err))
 	}
-	if st.Size() > maxManifest {
-		r.observer.Warn(fmt.Sprintf("%s has %d bytes, more than any run writes: everything is done again", name, st.Size()))
-		return nil
-	}
-	b, err := os.ReadFile(name)
 	if err != nil {
 		return nil
 	}
 	var s Summary
-	if err := json.Unmarshal(b, &s); err != nil && (s.Schema == 0 || s.Schema == schema) {
-		r.observer.Warn(fmt.Sprintf("%s cannot be read, everything is done again: %v", name, err))
-		return nil
-	}
-	if s.Model.SHA256 != r.model.SHA256 || !reflect.DeepEqual(s.Settings, r.summary.Settings) || s.Schema != schema {
-		r.observer.Note(fmt.Sprintf("the results in %s come from another model, other settings or another version: everything is done again", r.batch.Out))
-		return nil
-	}
-	byInput := map[string]*ImageRecord{}
-	for _, im := range s.Images {
-		if im != nil && im.Status != Failed {
-			byInput[im.Input] = im
+	if err := json.Unmarshal(b, &s); err != nil {
+		if r.batch.SkipExisting && (s.Schema == 0 || s.Schema == schema) {
+			r.observer.Warn(fmt.Sprintf("%s cannot be read, everything is done again: %v", name, err))
+		}
+		if s.Model.SHA256 == "" {
+			return nil
 		}
 	}
-	return byInput
+	if s.Schema == 0 || s.Model.SHA256 == "" {
+		return nil // of another program
+	}
+	s.Images = slices.DeleteFunc(s.Images, func(im *ImageRecord) bool { return im == nil })
+	return &s
+}
+
+// goOn takes over what earlier runs with the same model and settings have done:
+// the images of this run, if they are to be skipped, and those of others.
+func (r *run) goOn(old *Summary) {
+	if old == nil || len(old.Images) == 0 {
+		return
+	}
+	mine := map[string]bool{}
+	for _, in := range r.batch.Inputs {
+		mine[in.Path] = true
+	}
+	if old.Model.SHA256 != r.model.SHA256 || !reflect.DeepEqual(old.Settings, r.summary.Settings) || old.Schema != schema {
+		if r.batch.SkipExisting {
+			r.observer.Note(fmt.Sprintf("the results in %s come from another model, other settings or another version: everything is done again", r.batch.Out))
+		} else if slices.ContainsFunc(old.Images, func(im *ImageRecord) bool { return !mine[im.Input] }) {
+			r.observer.Note(fmt.Sprintf("%s also holds results of other images, from another model, other settings or another version: %s and %s are of this run alone", r.batch.Out, SummaryFile, ManifestFile))
+		}
+		return
+	}
+	if r.batch.SkipExisting {
+		r.earlier = map[string]*ImageRecord{}
+	}
+	for _, im := range old.Images {
+		switch {
+		case im.Status == Failed:
+		case !mine[im.Input]:
+			r.others = append(r.others, im)
+		case r.earlier != nil:
+			r.earlier[im.Input] = im
+		}
+	}
+}
+
+// withOthers is the summary with the images of earlier runs whose results are
+// still in the folder.
+func (r *run) withOthers(s Summary) Summary {
+	replaced := map[string]bool{}
+	for _, im := range s.Images {
+		for _, p := range im.Planes {
+			for _, name := range p.Outputs {
+				replaced[name] = true
+			}
+		}
+	}
+	s.Images = slices.Clip(s.Images)
+	for _, im := range r.others {
+		if !slices.ContainsFunc(im.Planes, func(p PlaneRecord) bool {
+			return slices.ContainsFunc(p.Outputs, func(name string) bool { return replaced[name] })
+		}) {
+			s.Images = append(s.Images, im)
+		}
+	}
+	return s
 }
 
 // stands reports whether the results of an earlier run are all there.

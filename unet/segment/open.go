@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"unet/unet/imageio"
+	"unet/unet/imageio/input"
 )
 
 // readAll opens the inputs in order and reads their planes ahead.
@@ -116,7 +116,7 @@ func hashInput(ctx context.Context, p string, members ...string) (string, error)
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		f, err := os.Open(q)
+		f, err := input.Open(q)
 		if err != nil {
 			return err
 		}

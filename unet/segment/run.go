@@ -12,6 +12,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/formats"
+	"unet/unet/imageio/owned"
 	"unet/unet/instance"
 )
 
@@ -28,6 +29,9 @@ type Batch struct {
 	// SkipExisting leaves out images that an earlier run with the same settings
 	// has done.
 	SkipExisting bool
+	// Force lets results replace files that no earlier run made. Inputs are never
+	// replaced.
+	Force bool
 	// Jobs is how many images are read, computed and written at the same time;
 	// 0: one for each thread, as memory allows.
 	Jobs int
@@ -47,9 +51,11 @@ type run struct {
 	writers  *semaphore.Weighted // places of planes that are written
 	busy     sync.WaitGroup      // planes that are computed or written
 	files    *batchFiles
+	folder   *owned.Folder     // where the results go
 	owners   map[string]string // inputs by the base of their results
 	summary  Summary
 	earlier  map[string]*ImageRecord // of the run that is continued, by input
+	others   []*ImageRecord          // of earlier runs with the same settings, of other inputs
 }
 
 // job is an input on its way: its planes come from the reader, and their
@@ -93,9 +99,10 @@ func (s *Segmenter) Run(ctx context.Context, b Batch, o Observer) (*Summary, err
 	r.writers = semaphore.NewWeighted(int64(writesPerJob * r.jobs))
 	r.pool = newPool(s, r.jobs)
 	defer r.pool.close()
-	if b.SkipExisting {
-		r.earlier = r.readEarlier()
+	if err := r.takeFolder(); err != nil {
+		return nil, err
 	}
+	defer r.folder.Close() // the list is complete, if not in order
 	// What the images leave behind must not double the memory. Below the limit,
 	// collecting less often costs nothing but memory.
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(s.memory*3/4, 256<<20)))
@@ -106,6 +113,9 @@ func (s *Segmenter) Run(ctx context.Context, b Batch, o Observer) (*Summary, err
 	r.summary.Interrupted = err != nil
 	if werr := r.writeRecords(); err == nil {
 		err = werr
+	}
+	if cerr := r.folder.Close(); err == nil {
+		err = cerr
 	}
 	r.summary.count()
 	return &r.summary, err

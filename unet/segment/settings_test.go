@@ -155,7 +155,9 @@ func TestReadEarlier(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(r.batch.Out, ManifestFile), b, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got := r.readEarlier()
+			r.batch.SkipExisting, r.batch.Inputs = true, []Input{{Path: "done.png"}, {Path: "kept.png"}, {Path: "broken.png"}}
+			r.goOn(r.readManifest())
+			got := r.earlier
 			if (got["done.png"] != nil) != c.counts || (got["kept.png"] != nil) != c.counts {
 				t.Errorf("results count: %v", got)
 			}

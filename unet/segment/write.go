@@ -29,6 +29,8 @@ func (r *run) write(p *plane, found *Result) (outputs []string, err error) {
 		name := p.base() + ext
 		if format == Zarr {
 			name = r.zarrName(p)
+		} else if err := r.folder.Claim(name); err != nil {
+			return nil, err
 		}
 		if err := r.writeFormat(p, found, format, name); err != nil {
 			return nil, err
@@ -96,6 +98,9 @@ func (r *run) zarrName(p *plane) string {
 func (r *run) createZarr(p *plane, scale float64) (*zarr.LabelWriter, error) {
 	o := zarr.LabelOptions{W: p.info.W, H: p.info.H, PixelSize: r.pixelSize(p.info), Attributes: json.RawMessage(r.description(p, scale))}
 	name := r.zarrName(p)
+	if err := r.folder.ClaimFolder(name); err != nil {
+		return nil, err
+	}
 	if image, label, ok := strings.Cut(name, ".zarr/labels/"); ok {
 		return zarr.CreateLabelsIn(under(r.batch.Out, image+".zarr"), label, o)
 	}

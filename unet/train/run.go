@@ -15,6 +15,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/imageio/owned"
 )
 
 // Options of Run.
@@ -33,6 +34,8 @@ type Options struct {
 	// Recompute takes a quarter less memory and a fifth more time, to the same
 	// bits.
 	Recompute bool
+	// Force lets the run replace files that no earlier run made.
+	Force bool
 	// Name and License are recorded in the model's card, and the version of the
 	// program that trains.
 	Name, License, Program string
@@ -131,6 +134,9 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 		observer.Warn(fmt.Sprintf("%s holds images resized to %d x %d; a nuclei model learns better at native scale (unet prepare --size native)",
 			o.Set.Dir, size, size))
 	}
+	if err := o.reserve(); err != nil {
+		return nil, err
+	}
 	source := o.Set.Meta.Source
 	tr := &Trainer{Config: o.Config, Engine: o.Engine, Dir: o.Out, Resume: o.Resume, From: o.From, Recompute: o.Recompute,
 		Every: 5 * time.Minute, DataHash: source.SHA256}
@@ -148,6 +154,25 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 		return nil, err
 	}
 	return tr, nil
+}
+
+// files are those of a run.
+var files = []string{ModelFile, BestFile, CheckpointFile, configFile, reportFile, lockFile, "history.csv", "history.json", "curves.png", "curves.svg"}
+
+// reserve claims the files of the run.
+func (o *Options) reserve() error {
+	if _, err := os.Stat(filepath.Join(o.Out, "metadata.json")); err == nil {
+		return &owned.RefusedError{Name: o.Out, Problem: "holds a prepared set", Advice: "choose another folder for the run"}
+	}
+	claim := owned.Options{Force: o.Force}
+	if o.Resume && HoldsRun(o.Out) {
+		claim.Made = files // by a version that kept no list, perhaps
+	}
+	err := owned.Reserve(o.Out, claim, files...)
+	if errors.Is(err, owned.ErrBusy) {
+		return fmt.Errorf("%s: %w", o.Out, ErrBusy)
+	}
+	return err
 }
 
 // load reads the images of a split.

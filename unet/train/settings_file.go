@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset/augment"
+	"unet/unet/imageio/input"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -68,7 +68,7 @@ func ReadConfig(path string, d Defaults) (Config, error) {
 	if path == "" {
 		return d.Config()
 	}
-	f, err := os.Open(path)
+	f, err := input.Open(path)
 	if err != nil {
 		return Config{}, err
 	}

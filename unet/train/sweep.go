@@ -16,7 +16,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
-	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/owned"
 	"unet/unet/report"
 )
 
@@ -31,6 +31,7 @@ type SweepOptions struct {
 	// Random, if above 0, trains only so many combinations, drawn by Base.Seed.
 	Random  int
 	Program string // version
+	Force   bool   // files that no earlier run made may be replaced
 }
 
 // Axis is a setting and the values to try.
@@ -68,6 +69,9 @@ type SweepSummary struct {
 // sweep that was interrupted goes on where it stopped. o.Out gets index.html,
 // results.csv, results.json and best.safetensors.
 func Sweep(ctx context.Context, o SweepOptions, observer Observer) (*SweepSummary, error) {
+	if err := owned.Reserve(o.Out, owned.Options{Force: o.Force}, "index.html", "results.csv", "results.json", BestFile); err != nil {
+		return nil, err
+	}
 	variants, err := o.variants()
 	if err != nil {
 		return nil, err
@@ -182,7 +186,7 @@ func (o *SweepOptions) remark(variants int, observer Observer) {
 
 // train trains a variant, or goes on with it.
 func (v *Variant) train(ctx context.Context, o SweepOptions, observer Observer) error {
-	s, err := Run(ctx, Options{Engine: o.Engine, Set: o.Set, Out: v.Folder, Config: v.config, Resume: HoldsRun(v.Folder),
+	s, err := Run(ctx, Options{Engine: o.Engine, Set: o.Set, Out: v.Folder, Config: v.config, Resume: HoldsRun(v.Folder), Force: o.Force,
 		Program: o.Program}, observer)
 	if err != nil {
 		return err
@@ -231,9 +235,6 @@ func (o *SweepOptions) write(s *SweepSummary) error {
 		return err
 	}
 	defer best.Params.Free()
-	if err := best.Save(s.Model, false); err != nil {
-		return err
-	}
 	page, err := o.page(s)
 	if err != nil {
 		return err
@@ -242,16 +243,12 @@ func (o *SweepOptions) write(s *SweepSummary) error {
 	for _, c := range s.Table.Columns {
 		head = append(head, c.Name)
 	}
-	for path, f := range map[string]func(io.Writer) error{
-		filepath.Join(o.Out, "results.json"): func(w io.Writer) error { return writeJSON(w, s.Variants) },
-		filepath.Join(o.Out, "results.csv"):  func(w io.Writer) error { return csv.NewWriter(w).WriteAll(append([][]string{head}, s.Table.Rows...)) },
-		s.Report:                             page.HTML,
-	} {
-		if err := atomicfile.WriteFile(path, f); err != nil {
-			return err
-		}
-	}
-	return nil
+	return owned.Write(o.Out, owned.Options{Force: o.Force}, map[string]func(io.Writer) error{
+		filepath.Base(s.Model):  func(w io.Writer) error { return best.Write(w, false) },
+		"results.json":          func(w io.Writer) error { return writeJSON(w, s.Variants) },
+		"results.csv":           func(w io.Writer) error { return csv.NewWriter(w).WriteAll(append([][]string{head}, s.Table.Rows...)) },
+		filepath.Base(s.Report): page.HTML,
+	})
 }
 
 // page shows the ranking, the monitored score of the best variants over the

@@ -71,11 +71,12 @@ func (a *File) Commit() error {
 		if err := a.f.Sync(); err != nil {
 			return err
 		}
-		return a.f.rename(a.path)
+		return a.f.takeName(a.path)
 	}()
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", a.path, err)
 	}
+	a.f.leave()
 	a.f.Close() // its bytes are on disk
 	// The rename itself is durable only once the folder is synced. Some file
 	// systems refuse that; the content is safe either way.

@@ -24,6 +24,60 @@ const temporarySuffix = ".unet.tmp"
 // left; once is enough, and reading a folder for each of its files is slow.
 var swept sync.Map
 
+// open are the temporaries that this process holds.
+var open struct {
+	sync.Mutex
+	set       map[*temporary]bool
+	abandoned bool
+}
+
+// errAbandoned is what is left to do after Abandon.
+var errAbandoned = errors.New("the process is ending")
+
+// Abandon removes what this process has under temporary names, and lets nothing
+// take its name any more: for a process that ends while others of its goroutines
+// are still writing.
+func Abandon() {
+	open.Lock()
+	defer open.Unlock()
+	open.abandoned = true
+	for t := range open.set {
+		t.remove()
+	}
+}
+
+// enter notes a temporary that is held.
+func (t *temporary) enter() error {
+	open.Lock()
+	defer open.Unlock()
+	if open.abandoned {
+		t.remove()
+		return errAbandoned
+	}
+	if open.set == nil {
+		open.set = map[*temporary]bool{}
+	}
+	open.set[t] = true
+	return nil
+}
+
+// leave forgets it.
+func (t *temporary) leave() {
+	open.Lock()
+	defer open.Unlock()
+	delete(open.set, t)
+}
+
+// takeName renames t unless the process is ending.
+func (t *temporary) takeName(path string) error {
+	open.Lock()
+	defer open.Unlock()
+	if open.abandoned {
+		return errAbandoned
+	}
+	return t.rename(path)
+}
+
 // temporary is a file or folder that its process holds under a temporary name.
 type temporary struct {
 	*os.File
@@ -48,6 +102,9 @@ func createTemporary(path string, folder bool) (*temporary, error) {
 		}
 		// Before it is held, another process may take it for a stale one.
 		t, err := hold(name, folder)
+		if err == nil {
+			err = t.enter()
+		}
 		if !errors.Is(err, ErrLocked) {
 			return t, err
 		}
@@ -66,15 +123,64 @@ func newName(dir, pattern string, folder bool) (string, error) {
 	return f.Name(), f.Close()
 }
 
+// IsTemporary reports whether a name is one that files and folders have here until
+// they are whole.
+func IsTemporary(name string) bool {
+	return strings.HasPrefix(name, ".") && strings.HasSuffix(name, temporarySuffix)
+}
+
 // removeStale removes the temporary files and folders in dir that no process
 // holds. What it cannot open stays.
 func removeStale(dir string) {
 	list, _ := os.ReadDir(dir) // as far as it can be read
 	for _, e := range list {
-		if strings.HasPrefix(e.Name(), ".") && strings.HasSuffix(e.Name(), temporarySuffix) && (e.IsDir() || e.Type().IsRegular()) {
+		if IsTemporary(e.Name()) && (e.IsDir() || e.Type().IsRegular()) {
 			removeUnheld(filepath.Join(dir, e.Name()), e.IsDir())
 		}
 	}
+}
+
+// Lock takes a lock that stands for path, which need not be there, and fails with
+// ErrLocked where another holds it. Where the file system knows no locks, there is
+// none. A killed process leaves a temporary file, which the next one takes away.
+func Lock(path string) (unlock func(), err error) {
+	name := filepath.Join(filepath.Dir(path), "."+lockBase(filepath.Base(path))+".lock"+temporarySuffix)
+	for range 100 {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o666)
+		if err != nil {
+			return nil, err
+		}
+		if err := TryLock(f); errors.Is(err, ErrLocked) {
+			f.Close()
+			return nil, ErrLocked
+		}
+		// Its last holder may have removed it in between.
+		a, aerr := f.Stat()
+		b, berr := os.Stat(name)
+		if aerr == nil && berr == nil && os.SameFile(a, b) {
+			return func() {
+				// Before the lock ends, or it would be another's; where open files cannot
+				// be removed, after it, which fails if another has it open.
+				kept := os.Remove(name) != nil
+				f.Close()
+				if kept {
+					os.Remove(name)
+				}
+			}, nil
+		}
+		f.Close()
+	}
+	return nil, ErrLocked
+}
+
+// lockBase keeps the name of a lock within what file systems allow.
+func lockBase(base string) string {
+	const most = 255 - len("..lock") - len(temporarySuffix)
+	for len(base) > most {
+		_, size := utf8.DecodeLastRuneInString(base)
+		base = base[:len(base)-size]
+	}
+	return base
 }
 
 // Folder is a folder beside its final place, in which something can be prepared
@@ -95,13 +201,14 @@ func (f *Folder) Name() string { return f.t.Name() }
 
 // Rename gives the folder its place. Nothing, or on Unix an empty folder, may be
 // there.
-func (f *Folder) Rename(path string) error { return f.t.rename(path) }
+func (f *Folder) Rename(path string) error { return f.t.takeName(path) }
 
 // Release removes the folder unless it has been renamed.
 func (f *Folder) Release() { f.t.release() }
 
 // release ends the hold and removes what has not been renamed.
 func (t *temporary) release() {
+	t.leave()
 	if t.renamed {
 		t.Close()
 		return

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"unet/unet/imageio/input"
 	"unet/unet/imageio/plane"
 )
 
@@ -71,14 +72,11 @@ func (s *tiffSource) companion(doc *omeXML) error {
 
 // readCompanion reads the XML of a companion file.
 func readCompanion(name string) (string, error) {
-	f, err := os.Open(name)
+	f, err := input.Open(name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return "", errors.Join(err, errors.New("not a regular file"))
-	}
 	b, err := io.ReadAll(io.LimitReader(f, maxDescription+1))
 	if err == nil && len(b) > maxDescription {
 		err = fmt.Errorf("more than %d bytes", maxDescription)
@@ -370,7 +368,7 @@ func (s *tiffSource) resolve(i int) (*tiffFile, tiffPlane, error) {
 			s.opened[0].close()
 			s.opened = s.opened[1:]
 		}
-		r, err := os.Open(m.path)
+		r, err := input.Open(m.path)
 		if err != nil {
 			return nil, pl, err
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"strings"
 
 	"unet/unet/imageio/chunk"
+	"unet/unet/imageio/input"
 	"unet/unet/imageio/plane"
 )
 
@@ -76,16 +76,7 @@ func readJSON(root *os.Root, name, file string, v any) error {
 }
 
 func readSmall(root *os.Root, file string) ([]byte, error) {
-	f, err := root.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxZarrJSON+1))
-	if err == nil && len(b) > maxZarrJSON {
-		err = fmt.Errorf("%s has more than %d bytes", file, maxZarrJSON)
-	}
-	return b, err
+	return input.ReadFileIn(root, file, maxZarrJSON)
 }
 
 // openZarrArray reads the metadata of the array in folder dir of root.

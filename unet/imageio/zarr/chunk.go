@@ -11,6 +11,7 @@ import (
 	"path"
 
 	"unet/unet/imageio/chunk"
+	"unet/unet/imageio/input"
 	"unet/unet/imageio/plane"
 )
 
@@ -151,9 +152,12 @@ func (a *zarrArray) stored(at []int64) (raw []byte, where string, err error) {
 
 // openChunk opens a chunk's file; nil without an error when there is none.
 func (a *zarrArray) openChunk(where string) (*os.File, error) {
-	f, err := a.root.Open(where)
+	f, err := input.OpenIn(a.root, where)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	if kind := new(input.KindError); errors.As(err, &kind) {
+		return nil, a.bad("%v", kind)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", a.name, err)

@@ -1,0 +1,363 @@
+// Package owned keeps the rule of what a command may replace: a file that an
+// earlier run of ours made or, where the user says so, any; never an input. What
+// was made in a folder stands in a list there, which is written before the files
+// are, so that it also holds those of a run that was killed.
+package owned
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/input"
+)
+
+// ListFile is the name of the list of the files that were made in a folder.
+const ListFile = ".unet-files"
+
+// maxList bounds, in bytes, the list that is read.
+const maxList = 1 << 30
+
+const heading = "# Files that unet made in this folder, which a later run may replace.\n"
+
+// RefusedError says that a file is in the way of a result.
+type RefusedError struct{ Name, Problem, Advice string }
+
+func (e *RefusedError) Error() string { return e.Name + " " + e.Problem }
+
+// Hint says what to do about it.
+func (e *RefusedError) Hint() string { return e.Advice }
+
+// ErrBusy says that another run is writing into the folder.
+var ErrBusy = errors.New("another run is writing into this folder")
+
+func isInput(name string) error {
+	return &RefusedError{name, "is an input and would be overwritten", "give the result another name"}
+}
+
+func foreign(name string) error {
+	return &RefusedError{name, "exists, and no earlier run made it", "choose another --out, or --force to replace it"}
+}
+
+// inputs are files that no result may replace.
+type inputs struct {
+	names map[string]bool
+	files []fs.FileInfo
+}
+
+func newInputs(list []string) inputs {
+	in := inputs{names: map[string]bool{}}
+	for _, name := range list {
+		in.names[absolute(name)] = true
+		if st, err := os.Stat(name); err == nil {
+			in.files = append(in.files, st)
+		}
+	}
+	return in
+}
+
+// hold reports whether name, of which st is known, is one of them.
+func (in inputs) hold(name string, st fs.FileInfo) bool {
+	return in.names[absolute(name)] || slices.ContainsFunc(in.files, func(f fs.FileInfo) bool { return os.SameFile(f, st) })
+}
+
+func absolute(name string) string {
+	if abs, err := filepath.Abs(name); err == nil {
+		return abs
+	}
+	return filepath.Clean(name)
+}
+
+// File refuses a single result where something is already: a file that is an
+// input or, unless force, any. Pipes and devices may be written to.
+func File(name string, force bool, ins ...string) error {
+	st, err := os.Stat(name)
+	if err != nil || !st.Mode().IsRegular() {
+		return nil // writing it tells
+	}
+	if newInputs(ins).hold(name, st) {
+		return isInput(name)
+	}
+	if !force {
+		return &RefusedError{name, "exists", "choose another name, or --force to replace it"}
+	}
+	return nil
+}
+
+// Folder is a folder that results are written into.
+type Folder struct {
+	dir    string
+	force  bool
+	inputs inputs
+
+	mu   sync.Mutex
+	made map[string]bool // slash paths below dir
+	list *os.File        // open and locked; nil until the first Claim
+}
+
+// Options of Open.
+type Options struct {
+	Force  bool     // files that no run made may be replaced
+	Inputs []string // are never replaced
+	// Made names files, below the folder, that are known to be of an earlier run
+	// although they are not in the list.
+	Made []string
+}
+
+// Open reads the list of a folder, which is there.
+func Open(dir string, o Options) (*Folder, error) {
+	f := &Folder{dir: dir, force: o.Force, inputs: newInputs(o.Inputs), made: map[string]bool{ListFile: true}}
+	for _, name := range o.Made {
+		f.made[filepath.ToSlash(name)] = true
+	}
+	text, err := input.ReadFile(filepath.Join(dir, ListFile), maxList)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range parse(text) {
+		f.made[name] = true
+	}
+	return f, nil
+}
+
+// parse reads a list. A line that was cut off names nothing.
+func parse(text []byte) (names []string) {
+	for line := range bytes.Lines(text) {
+		s, whole := strings.CutSuffix(string(line), "\n")
+		if s == "" || s[0] == '#' {
+			continue
+		}
+		if name, err := strconv.Unquote(s); err == nil {
+			s = name
+		}
+		if whole && filepath.IsLocal(filepath.FromSlash(s)) {
+			names = append(names, s)
+		}
+	}
+	return names
+}
+
+// line is a name as it stands in a list.
+func line(name string) string {
+	if strings.ContainsAny(name, "\n\"") || name[0] == '#' || strings.TrimSpace(name) != name {
+		name = strconv.Quote(name)
+	}
+	return name + "\n"
+}
+
+// Made lists what earlier runs made, and this one, sorted.
+func (f *Folder) Made() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sorted()
+}
+
+func (f *Folder) sorted() (names []string) {
+	for name := range f.made {
+		if name != ListFile {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Check refuses results, by their paths below the folder, that would replace what
+// they may not.
+func (f *Folder) Check(names ...string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.check(names)
+}
+
+func (f *Folder) check(names []string) error {
+	for _, name := range names {
+		name = filepath.ToSlash(name)
+		path := filepath.Join(f.dir, filepath.FromSlash(name))
+		st, err := os.Lstat(path)
+		if err != nil {
+			continue
+		}
+		if to, err := os.Stat(path); err == nil && st.Mode()&fs.ModeSymlink != 0 {
+			st = to
+		}
+		switch {
+		case st.IsDir(): // nothing replaces it: writing tells
+		case f.inputs.hold(path, st):
+			return isInput(path)
+		case !f.made[name] && !f.force:
+			return foreign(path)
+		}
+	}
+	return nil
+}
+
+// Claim is Check for results that are written next; they are put on the list. The
+// first Claim takes the folder for this process until Close, and fails with
+// ErrBusy where another has it.
+func (f *Folder) Claim(names ...string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.check(names); err != nil {
+		return err
+	}
+	if err := f.take(); err != nil {
+		return err
+	}
+	var more strings.Builder
+	for _, name := range names {
+		if name = filepath.ToSlash(name); !f.made[name] {
+			f.made[name] = true
+			more.WriteString(line(name))
+		}
+	}
+	if more.Len() == 0 {
+		return nil
+	}
+	_, err := f.list.WriteString(more.String())
+	return err
+}
+
+// ClaimFolder is Claim for a result that is itself a folder, and replaces one whole.
+func (f *Folder) ClaimFolder(name string) error {
+	f.mu.Lock()
+	path, mine := filepath.Join(f.dir, filepath.FromSlash(name)), f.made[filepath.ToSlash(name)]
+	f.mu.Unlock()
+	if st, err := os.Lstat(path); err == nil && st.IsDir() {
+		switch {
+		case f.inputs.hold(path, st):
+			return isInput(path)
+		case !mine && !f.force:
+			return foreign(path)
+		}
+	}
+	return f.Claim(name)
+}
+
+// take opens and locks the list.
+func (f *Folder) take() error {
+	if f.list != nil {
+		return nil
+	}
+	path := filepath.Join(f.dir, ListFile)
+	list, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	// Where the file system knows no locks, the run goes without.
+	if err := atomicfile.TryLock(list); errors.Is(err, atomicfile.ErrLocked) {
+		list.Close()
+		return fmt.Errorf("%s: %w", f.dir, ErrBusy)
+	}
+	st, err := list.Stat()
+	if err == nil && st.Size() == 0 {
+		_, err = list.WriteString(heading)
+		for _, name := range f.sorted() {
+			if err == nil {
+				_, err = list.WriteString(line(name))
+			}
+		}
+	}
+	if err == nil && st.Size() > 0 { // a name may have been cut off
+		last := make([]byte, 1)
+		if _, err = list.ReadAt(last, st.Size()-1); err == nil && last[0] != '\n' {
+			_, err = list.WriteString("\n")
+		}
+	}
+	if err != nil {
+		list.Close()
+		return err
+	}
+	f.list = list
+	return nil
+}
+
+// Close sorts the list, so that the same work leaves the same bytes, and lets
+// others have the folder.
+func (f *Folder) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.list == nil {
+		return nil
+	}
+	var sorted bytes.Buffer
+	sorted.WriteString(heading)
+	for _, name := range f.sorted() {
+		sorted.WriteString(line(name))
+	}
+	var err error
+	if now, rerr := input.ReadFile(f.list.Name(), maxList); rerr != nil || !bytes.Equal(now, sorted.Bytes()) {
+		err = atomicfile.WriteFile(f.list.Name(), func(w io.Writer) error {
+			_, err := w.Write(sorted.Bytes())
+			return err
+		})
+	}
+	f.list.Close()
+	f.list = nil
+	return err
+}
+
+// Reserve claims results in a folder, which is made if it is not there, for a
+// command that sees to it by itself that it is alone there.
+func Reserve(dir string, o Options, names ...string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	f, err := Open(dir, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Claim(names...), f.Close())
+}
+
+// Write claims results in a folder, which is made if it is not there, and writes
+// them.
+func Write(dir string, o Options, files map[string]func(io.Writer) error) error {
+	names := slices.Sorted(maps.Keys(files))
+	if err := Reserve(dir, o, names...); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := atomicfile.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), files[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Strangers lists up to most files below a folder that are not in known, which
+// holds slash paths below it, nor temporary ones of our own. Folders count by
+// what is in them, empty ones not at all.
+func Strangers(dir string, known map[string]bool, most int) (names []string, err error) {
+	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		if err != nil {
+			return err
+		}
+		name := filepath.ToSlash(rel)
+		if d.IsDir() || known[name] || name == ListFile || atomicfile.IsTemporary(d.Name()) {
+			return nil
+		}
+		if names = append(names, name); len(names) >= most {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return names, err
+}

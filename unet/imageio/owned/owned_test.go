@@ -1,0 +1,114 @@
+package owned
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func put(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func refused(t *testing.T, what string, err error) {
+	t.Helper()
+	if r := new(RefusedError); !errors.As(err, &r) || r.Hint() == "" {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
+// TestFolder claims files that are new, of an earlier run, foreign, and inputs.
+func TestFolder(t *testing.T) {
+	dir := t.TempDir()
+	odd := "line\nbreak \xff"
+	put(t, dir, "input", "foreign", "old")
+	if err := os.Link(filepath.Join(dir, "input"), filepath.Join(dir, "hard")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("input", filepath.Join(dir, "soft")); err != nil {
+		t.Fatal(err)
+	}
+	ins := []string{filepath.Join(dir, "input")}
+	f, err := Open(dir, Options{Inputs: ins, Made: []string{"old"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"input", "hard", "soft", "foreign"} {
+		refused(t, name, f.Claim(name))
+	}
+	if err := f.Claim("old", odd, "a", "#"); err != nil {
+		t.Fatal(err)
+	}
+	if g, err := Open(dir, Options{}); err != nil || !errors.Is(g.Claim("b"), ErrBusy) {
+		t.Error("two have the folder", err)
+	}
+	// Killed now, all that was claimed is in the list.
+	text, err := os.ReadFile(filepath.Join(dir, ListFile))
+	want := []string{"#", "a", odd, "old"}
+	got := parse(append(text, "cut off"...))
+	slices.Sort(got)
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Error(d, err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "a")
+	g, err := Open(dir, Options{Inputs: ins, Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, g.Made()); d != "" {
+		t.Error(d)
+	}
+	if err := g.Claim("a", "foreign"); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"input", "hard", "soft"} {
+		refused(t, name, g.Claim(name))
+	}
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+	known := map[string]bool{"a": true, "old": true}
+	if list, err := Strangers(dir, known, 2); err != nil || !slices.Equal(list, []string{"foreign", "hard"}) {
+		t.Error(list, err)
+	}
+}
+
+func TestFile(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "a")
+	a := filepath.Join(dir, "a")
+	refused(t, "not forced", File(a, false))
+	refused(t, "an input", File(a, true, a))
+	if err := errors.Join(File(a, true), File(filepath.Join(dir, "b"), false, a), File(os.DevNull, false)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWrite writes a folder twice, and not over what came in between.
+func TestWrite(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	file := func(s string) map[string]func(io.Writer) error {
+		return map[string]func(io.Writer) error{s: func(w io.Writer) error { _, err := io.WriteString(w, s); return err }}
+	}
+	if err := errors.Join(Write(dir, Options{}, file("a")), Write(dir, Options{}, file("a"))); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "b")
+	refused(t, "b", Write(dir, Options{}, file("b")))
+	if b, _ := os.ReadFile(filepath.Join(dir, "b")); string(b) != "x" {
+		t.Errorf("%q", b)
+	}
+}
