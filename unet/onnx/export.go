@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
-	"strings"
 
 	"unet/core"
 	"unet/unet"
@@ -31,10 +29,6 @@ const (
 // model is written with the float weights it was made from.
 func Write(w io.Writer, m *unet.Model) error {
 	card := m.Card
-	if v := card.Arch.Variant(); len(v) > 0 && !slices.Equal(v, []string{"no normalisation"}) {
-		return &unet.ModelError{Name: "model", Problem: "has " + strings.Join(v, ", ") + ", which the export does not know",
-			Advice: "export a plain U-Net with batch-norm"}
-	}
 	card.Precision, card.FloatLayers = "", nil
 	text, err := json.Marshal(card)
 	if err != nil {
@@ -53,8 +47,9 @@ func Write(w io.Writer, m *unet.Model) error {
 
 // exporter appends the nodes of a network to a graph.
 type exporter struct {
-	model *unet.Model
-	graph *graphProto
+	model  *unet.Model
+	graph  *graphProto
+	scales string // of nearest upsampling, once it is there
 }
 
 func (g *exporter) node(op, out string, ins []string, attributes ...*attributeProto) string {
@@ -115,11 +110,11 @@ func (g *exporter) network() {
 	x = g.block("bottom", x)
 	for l := arch.Depth - 1; l >= 0; l-- {
 		name := fmt.Sprintf("dec%d", l)
-		q := g.model.Params.Get(name + ".up.weight")
-		weight := g.floats(name+".up.weight", q.Value, q.Shape...)
-		bias := g.floats(name+".up.bias", g.value(name+".up.bias"), q.Shape[1])
-		up := g.node("ConvTranspose", name+".up", []string{x, weight, bias}, integers("kernel_shape", 2, 2), integers("strides", 2, 2))
-		x = g.block(name, g.node("Concat", name+".cat", []string{up, skips[l]}, integer("axis", 1)))
+		up, skip := g.up(name+".up", x), skips[l]
+		if arch.Attention {
+			skip = g.gate(name+".gate", skip, up)
+		}
+		x = g.block(name, g.node("Concat", name+".cat", []string{up, skip}, integer("axis", 1)))
 	}
 	g.heads(x, arch)
 }
@@ -133,22 +128,87 @@ func (g *exporter) pad(x string, k int) string {
 	return g.node("Pad", "padded", []string{x, pads}, word("mode", "reflect"))
 }
 
-// block is two 3x3 convolutions with ReLU.
-func (g *exporter) block(name, x string) string {
-	for i := 1; i <= 2; i++ {
-		conv, norm := fmt.Sprintf("%s.conv%d", name, i), fmt.Sprintf("%s.norm%d", name, i)
-		q := g.model.Params.Get(conv + ".weight")
-		weight, bias := q.Value, []float32(nil)
-		if g.model.Card.Arch.Norm == "batch" {
-			weight, bias = g.fold(q, norm)
-		} else {
-			bias = g.value(conv + ".bias")
+// up enlarges x to twice its size.
+func (g *exporter) up(name, x string) string {
+	if g.model.Card.Arch.Up == "nearest" {
+		if len(g.scales) == 0 {
+			g.scales = g.floats("scales", []float32{1, 1, 2, 2}, 4)
 		}
-		x = g.node("Conv", conv, []string{x, g.floats(conv+".weight", weight, q.Shape...), g.floats(conv+".bias", bias, q.Shape[0])},
-			integers("kernel_shape", 3, 3), integers("pads", 1, 1, 1, 1))
-		x = g.node("Relu", fmt.Sprintf("%s.relu%d", name, i), []string{x})
+		x = g.node("Resize", name, []string{x, "", g.scales}, word("mode", "nearest"),
+			word("coordinate_transformation_mode", "asymmetric"), word("nearest_mode", "floor"))
+		return g.relu(name+".relu", g.conv(name+".conv", name+".norm", x))
 	}
-	return x
+	q := g.model.Params.Get(name + ".weight")
+	weight := g.floats(name+".weight", q.Value, q.Shape...)
+	bias := g.floats(name+".bias", g.value(name+".bias"), q.Shape[1])
+	return g.node("ConvTranspose", name, []string{x, weight, bias}, integers("kernel_shape", 2, 2), integers("strides", 2, 2))
+}
+
+// gate is an additive attention gate: one weight per pixel of the skip
+// connection.
+func (g *exporter) gate(name, skip, up string) string {
+	both := g.node("Concat", name+".both", []string{skip, up}, integer("axis", 1))
+	hidden := g.relu(name+".relu", g.conv(name+".conv", "", both))
+	psi := g.node("Sigmoid", name+".weight", []string{g.conv(name+".psi", "", hidden)})
+	return g.node("Mul", name, []string{skip, psi})
+}
+
+// block is two 3x3 convolutions with ReLU, a residual one with a shortcut.
+func (g *exporter) block(name, x string) string {
+	mid := g.relu(name+".relu1", g.conv(name+".conv1", name+".norm1", x))
+	y := g.conv(name+".conv2", name+".norm2", mid)
+	if g.model.Card.Arch.Block == "residual" {
+		y = g.node("Add", name+".sum", []string{y, g.conv(name+".shortcut", name+".norm0", x)})
+	}
+	return g.relu(name+".relu2", y)
+}
+
+func (g *exporter) relu(name, x string) string { return g.node("Relu", name, []string{x}) }
+
+// conv is a convolution with the network's normalisation, or a bias where norm
+// is "".
+func (g *exporter) conv(name, norm, x string) string {
+	q := g.model.Params.Get(name + ".weight")
+	kind := g.model.Card.Arch.Norm
+	if norm == "" {
+		kind = "none"
+	}
+	in := []string{x}
+	switch kind {
+	case "batch":
+		weight, bias := g.fold(q, norm)
+		in = append(in, g.floats(name+".weight", weight, q.Shape...), g.floats(name+".bias", bias, q.Shape[0]))
+	case "group":
+		in = append(in, g.floats(name+".weight", q.Value, q.Shape...))
+	default:
+		in = append(in, g.floats(name+".weight", q.Value, q.Shape...), g.floats(name+".bias", g.value(name+".bias"), q.Shape[0]))
+	}
+	k := int64(q.Shape[2])
+	y := g.node("Conv", name, in, integers("kernel_shape", k, k), integers("pads", k/2, k/2, k/2, k/2))
+	if kind == "group" {
+		y = g.groupNorm(norm, y, q.Shape[0])
+	}
+	return y
+}
+
+// groupSize is how many channels of a group norm share their statistics.
+const groupSize = 16
+
+// groupNorm normalises groups of c channels: opset 17 has no such operator, but
+// instance norm does it to each group laid out as one channel.
+func (g *exporter) groupNorm(name, x string, c int) string {
+	groups := c / groupSize
+	ones, zeros := make([]float32, groups), make([]float32, groups)
+	for i := range ones {
+		ones[i] = 1
+	}
+	shape := g.node("Shape", name+".shape", []string{x})
+	y := g.node("Reshape", name+".groups", []string{x, g.integers(name+".split", 0, int64(groups), -1)})
+	y = g.node("InstanceNormalization", name+".normal", []string{y, g.floats(name+".ones", ones, groups), g.floats(name+".zeros", zeros, groups)},
+		&attributeProto{name: "epsilon", f: core.Epsilon, kind: kindFloat})
+	y = g.node("Reshape", name+".channels", []string{y, shape})
+	y = g.node("Mul", name+".scaled", []string{y, g.floats(name+".weight", g.value(name+".weight"), c, 1, 1)})
+	return g.node("Add", name, []string{y, g.floats(name+".bias", g.value(name+".bias"), c, 1, 1)})
 }
 
 // fold multiplies the scale of a batch-norm into the weights before it and

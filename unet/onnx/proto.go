@@ -83,6 +83,7 @@ const (
 	typeInt32 = 6
 	typeInt64 = 7
 
+	kindFloat  = 1
 	kindInt    = 2
 	kindString = 3
 	kindInts   = 7

@@ -47,6 +47,9 @@ func ReadState(path string, like unet.Card, skipFirst bool) (m *unet.Model, matc
 	if err != nil {
 		return nil, nil, fail(err)
 	}
+	if v := like.Arch.Variant(); len(v) > 0 && !slices.Equal(v, []string{"no normalisation"}) {
+		return nil, nil, fail(fmt.Errorf("bare weights are matched to a plain U-Net, not to one with %s", strings.Join(v, ", ")))
+	}
 	u, err := s.network(like.Arch, !skipFirst)
 	if err != nil {
 		return nil, nil, fail(err)

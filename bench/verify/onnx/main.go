@@ -5,7 +5,7 @@
 //	go run ./bench/verify/onnx -python venv/bin/python -torch        # imports from PyTorch, too
 //	go run ./bench/verify/onnx -python venv/bin/python -keras venv2/bin/python
 //
-// It exports the built-in models, has onnx.checker look at them and compares
+// It exports the built-in models and one of each kind of network, has onnx.checker look at them and compares
 // the maps of images of several sizes with ONNX Runtime's and OpenVINO's. With
 // -torch and -keras, networks are made in PyTorch (both of its exporters) and
 // Keras (tf2onnx), imported, and their maps compared; those that cannot be
@@ -28,6 +28,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/imageio"
+	"unet/unet/instance"
 	"unet/unet/weights"
 )
 
@@ -53,8 +54,21 @@ func run(python string, torch bool, keras string) error {
 		return err
 	}
 	for _, name := range weights.Names() {
-		if err := exports(python, prog, filepath.Join(dir, name), name); err != nil {
+		m, err := weights.Load(name)
+		if err == nil {
+			err = exports(python, prog, filepath.Join(dir, name), m)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	for i, a := range variants {
+		m, err := random(a)
+		if err == nil {
+			err = exports(python, prog, filepath.Join(dir, fmt.Sprint("variant", i)), m)
+		}
+		if err != nil {
+			return fmt.Errorf("%v: %w", a.Variant(), err)
 		}
 	}
 	imports := filepath.Join(dir, "imports")
@@ -96,20 +110,45 @@ func show(name string, args ...string) error {
 	return nil
 }
 
-// exports compares a built-in model's maps with those of its ONNX file.
-func exports(python, prog, dir, name string) error {
+// variants of the network, together all that there is a choice of.
+var variants = []unet.Arch{
+	{Channels: 1, Depth: 2, Width: 16, Norm: "batch", Block: "residual", Heads: []string{"foreground"}},
+	{Channels: 3, Depth: 2, Width: 16, Norm: "none", Up: "nearest", Attention: true, Heads: []string{"foreground", "distance"}},
+	{Channels: 1, Depth: 3, Width: 32, Norm: "group", Block: "residual", Up: "nearest", Attention: true, Heads: []string{"foreground", "border"}},
+}
+
+// random is a network of random weights, scales, shifts and statistics.
+func random(a unet.Arch) (*unet.Model, error) {
+	card := unet.Card{Kind: unet.Nuclei, Name: "variant", Arch: a, Threshold: 0.5, Instance: instance.DefaultParams(), Input: unet.Input{Normalise: "range"}}
+	m, err := unet.NewModel(card, 1, false)
+	if err != nil {
+		return nil, err
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, q := range m.Params.All() {
+		if len(q.Shape) > 1 {
+			continue
+		}
+		for i := range q.Value {
+			q.Value[i] += 0.5 * (rng.Float32() - 0.5)
+		}
+	}
+	return m, nil
+}
+
+// exports compares a model's maps with those of its ONNX file.
+func exports(python, prog, dir string, m *unet.Model) error {
+	defer m.Params.Free()
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	file := filepath.Join(dir, "model.onnx")
-	if err := show(prog, "export", "embedded:"+name, "--onnx", file); err != nil {
+	model, file := filepath.Join(dir, "model.safetensors"), filepath.Join(dir, "model.onnx")
+	if err := m.Save(model, false); err != nil {
 		return err
 	}
-	m, err := weights.Load(name)
-	if err != nil {
+	if err := show(prog, "export", model, "--onnx", file); err != nil {
 		return err
 	}
-	defer m.Params.Free()
 	m.Card.Input = unet.Input{Normalise: "range"} // samples are given as the network takes them
 	e, err := core.NewEngine("", 0)
 	if err != nil {
