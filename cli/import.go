@@ -21,10 +21,10 @@ func importCommand() *cli.Command {
 			"unet import --like MODEL --concat ORDER FILE.safetensors --out MODEL",
 		Description: "Reads a U-Net as PyTorch (torch.onnx) or Keras (tf2onnx) export it: 3x3 convolutions\n" +
 			"with ReLU, with or without batch-norm, 2x2 max-pools, 2x2 transposed convolutions or\n" +
-			"nearest upsampling, skip connections, a 1x1 convolution and sigmoid. The model\n" +
-			"predicts the same maps and can be trained further; a network that cannot be taken\n" +
-			"over exactly is refused. Say how its images were normalised: that is not in a graph\n" +
-			"(but in a bioimage.io package).\n" +
+			"nearest upsampling, residual blocks, attention gates, a 1x1 convolution and sigmoid.\n" +
+			"The model predicts the same maps and can be trained further; a network that cannot\n" +
+			"be taken over exactly is refused. Say how its images were normalised: that is not in\n" +
+			"a graph (but in a bioimage.io package).\n" +
 			"With --like, FILE holds the bare weights of a network of the same shapes, a PyTorch\n" +
 			"state dict or the weights of a Keras model by path; thresholds and normalisation\n" +
 			"are those of the model named. Look through the list of what was matched.",

@@ -304,7 +304,35 @@ func withConstant(n *nodeProto, in []value, f func(v float64) (scale, shift floa
 	return linear(n, in[0], scale, shift)
 }
 
+// together is a sum of two layers of one shape, or a product, in which one may
+// have a single channel.
+func together(o op, n *nodeProto, in []value) (value, error) {
+	e := &expr{op: o, node: n}
+	last := false
+	for _, v := range in {
+		v, err := v.settled()
+		if err != nil {
+			return value{}, err
+		}
+		x := v.layer
+		if i := len(e.in); i > 0 && x.c > 1 && e.c > 1 && last != (v.view[3] == "c") {
+			return value{}, fmt.Errorf("a %s of layers of different layout", o)
+		}
+		last = last || v.view[3] == "c"
+		e.in = append(e.in, x)
+		e.c, e.h, e.w = max(e.c, x.c), x.h, x.w
+	}
+	a, b := e.in[0], e.in[1]
+	if a.h != b.h || a.w != b.w || a.c != b.c && (o == opSum || a.c != 1 && b.c != 1) {
+		return value{}, fmt.Errorf("a %s of %d x %d x %d and %d x %d x %d", o, a.c, a.h, a.w, b.c, b.h, b.w)
+	}
+	return value{layer: e, view: layout(e, last)}, nil
+}
+
 func add(n *nodeProto, in []value) (value, error) {
+	if len(in) == 2 && in[1].layer != nil {
+		return together(opSum, n, in)
+	}
 	return withConstant(n, in, func(v float64) (float64, float64) { return 1, v })
 }
 
@@ -313,6 +341,9 @@ func subtract(n *nodeProto, in []value) (value, error) {
 }
 
 func multiply(n *nodeProto, in []value) (value, error) {
+	if len(in) == 2 && in[1].layer != nil {
+		return together(opProduct, n, in)
+	}
 	return withConstant(n, in, func(v float64) (float64, float64) { return v, 0 })
 }
 

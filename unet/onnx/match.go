@@ -13,14 +13,32 @@ import (
 type found struct {
 	channels int
 	scale    float64 // of the image
-	encoder  [][]*convolution
-	bottom   []*convolution
-	up       []*convolution
+	encoder  []level
+	bottom   level
+	decoder  []level
+	// up enlarges, by a 2x2 transposed convolution, or by nearest neighbour
+	// and a 3x3 convolution with ReLU.
+	up    []*convolution
+	gates []*gate // nil: a skip connection without attention
 	// upFirst tells whether a decoder's input begins with what comes from
 	// below, as here, or with the skip connection.
 	upFirst []bool
-	decoder [][]*convolution
 	heads   []*convolution
+}
+
+// level is a block: one or two convolutions with ReLU and, in a residual one,
+// what is added to the second before its ReLU.
+type level struct {
+	convs    []*convolution
+	shortcut *convolution
+}
+
+// gate is an additive attention gate: 1x1 convolutions of the skip connection
+// and of what comes from below to hidden channels, and from these to one.
+type gate struct {
+	skip, up *convolution
+	bias     []float64
+	psi      *convolution
 }
 
 // recognise follows the outputs of a graph back to the image.
@@ -89,18 +107,18 @@ const maxDepth = 7
 // returns the skip connections, level by level.
 func (u *found) descend(x *expr) (skips []*expr, err error) {
 	for {
-		convs, in, err := block(x)
+		b, in, err := block(x)
 		if err != nil {
 			return nil, err
 		}
 		if in.op != opConcat {
-			u.bottom = convs
+			u.bottom = b
 			return append(skips, in), nil
 		}
 		if len(skips) == maxDepth {
 			return nil, misfit(in, "more than %d levels", maxDepth)
 		}
-		u.decoder = append(u.decoder, convs)
+		u.decoder = append(u.decoder, b)
 		if len(in.in) != 2 {
 			return nil, misfit(in, "it joins %d layers: expected a skip connection and what comes from below", len(in.in))
 		}
@@ -111,11 +129,18 @@ func (u *found) descend(x *expr) (skips []*expr, err error) {
 			up, below = upward(in.in[0])
 		}
 		if up == nil {
-			return nil, misfit(in, "neither of its inputs (%s, %s) is a 2x2 transposed convolution or nearest upsampling", in.in[0].op, in.in[1].op)
+			return nil, misfit(in, "neither of its inputs (%s, %s) is a 2x2 transposed convolution or nearest upsampling with a convolution of 1x1, or of 3x3 with ReLU", in.in[0].op, in.in[1].op)
 		}
-		u.up = append(u.up, up)
+		var gated *gate
+		from := in.in[skip]
+		if from.op == opProduct {
+			if gated, from, err = attention(from, in.in[1-skip]); err != nil {
+				return nil, err
+			}
+		}
+		u.up, u.gates = append(u.up, up), append(u.gates, gated)
 		u.upFirst = append(u.upFirst, skip == 1)
-		skips = append(skips, in.in[skip])
+		skips = append(skips, from)
 		x = below
 	}
 }
@@ -133,6 +158,8 @@ func upward(e *expr) (*convolution, *expr) {
 		c.bias = append([]float64(nil), c.bias...)
 		c.fold()
 		return repeated(&c), e.in[0].in[0]
+	case e.op == opReLU && e.in[0].op == opConv && e.in[0].conv.k == 3 && e.in[0].in[0].op == opNearest:
+		return e.in[0].conv, e.in[0].in[0].in[0]
 	}
 	return nil, nil
 }
@@ -151,27 +178,121 @@ func repeated(c *convolution) *convolution {
 	return t
 }
 
-// block returns one or two convolutions with ReLU that end in e, in order, and
-// what they are computed from.
-func block(e *expr) (convs []*convolution, in *expr, err error) {
+// block returns the convolutions with ReLU that end in e, and what they are
+// computed from.
+func block(e *expr) (b level, in *expr, err error) {
+	if e.op == opReLU && e.in[0].op == opSum {
+		return residual(e.in[0])
+	}
 	for x := e; ; {
-		if x.op != opReLU || x.in[0].op != opConv {
+		if x.op != opReLU || x.in[0].op != opConv || len(b.convs) > 0 && x.in[0].in[0].op == opNearest {
 			switch {
 			case x.op == opConv:
-				return nil, nil, misfit(x, "no ReLU follows the convolution")
-			case len(convs) > 0:
-				return convs, x, nil
+				return b, nil, misfit(x, "no ReLU follows the convolution")
+			case len(b.convs) > 0:
+				return b, x, nil
 			case x.op == opReLU:
-				return nil, nil, misfit(x, "the ReLU follows a %s: expected a convolution", x.in[0].op)
+				return b, nil, misfit(x, "the ReLU follows a %s: expected a convolution", x.in[0].op)
 			}
-			return nil, nil, misfit(x, "a %s where a convolution with ReLU should end a level", x.op)
+			return b, nil, misfit(x, "a %s where a convolution with ReLU should end a level", x.op)
 		}
-		if len(convs) == 2 {
-			return nil, nil, misfit(x, "a third convolution on one level: the network here has two")
+		if len(b.convs) == 2 {
+			return b, nil, misfit(x, "a third convolution on one level: the network here has two")
 		}
-		convs = append([]*convolution{x.in[0].conv}, convs...)
+		b.convs = append([]*convolution{x.in[0].conv}, b.convs...)
 		x = x.in[0].in[0]
 	}
+}
+
+// residual is the sum of two 3x3 convolutions in a row and a shortcut, which is
+// a 1x1 convolution or nothing.
+func residual(sum *expr) (b level, in *expr, err error) {
+	for i, y := range sum.in {
+		if y.op != opConv || y.in[0].op != opReLU || y.in[0].in[0].op != opConv {
+			continue
+		}
+		first, short := y.in[0].in[0], sum.in[1-i]
+		in := first.in[0]
+		b = level{convs: []*convolution{first.conv, y.conv}}
+		switch {
+		case short == in:
+			b.shortcut = identity(in.c)
+		case short.op == opConv && short.conv.k == 1 && short.in[0] == in:
+			b.shortcut = short.conv
+		default:
+			continue
+		}
+		return b, in, nil
+	}
+	return b, nil, misfit(sum, "a sum that is no residual block: expected two 3x3 convolutions, ReLU between them, and a 1x1 convolution of the same input")
+}
+
+// attention takes apart a skip connection times its gate, up being what comes
+// from below.
+func attention(product, up *expr) (*gate, *expr, error) {
+	skip, weight := product.in[0], product.in[1]
+	if skip.op == opSigmoid {
+		skip, weight = weight, skip
+	}
+	wrong := misfit(product, "a product that is no attention gate: expected the sigmoid of a 1x1 convolution of a ReLU of 1x1 convolutions of the skip connection and of what comes from below")
+	if weight.op != opSigmoid || weight.c != 1 || weight.in[0].op != opConv || weight.in[0].in[0].op != opReLU {
+		return nil, nil, wrong
+	}
+	psi, hidden := weight.in[0], weight.in[0].in[0].in[0]
+	g := &gate{psi: folded(psi.conv)}
+	one := func(e *expr) bool { return e.op == opConv && e.conv.k == 1 }
+	switch {
+	case !one(psi):
+		return nil, nil, wrong
+	case one(hidden) && hidden.in[0].op == opConcat && len(hidden.in[0].in) == 2:
+		both := hidden.in[0].in
+		c := folded(hidden.conv)
+		first, second := splitInputs(c, both[0].c)
+		switch {
+		case both[0] == skip && both[1] == up:
+			g.skip, g.up = first, second
+		case both[0] == up && both[1] == skip:
+			g.skip, g.up = second, first
+		default:
+			return nil, nil, wrong
+		}
+		g.bias = c.bias
+	case hidden.op == opSum && one(hidden.in[0]) && one(hidden.in[1]):
+		a, b := hidden.in[0], hidden.in[1]
+		if a.in[0] != skip {
+			a, b = b, a
+		}
+		if a.in[0] != skip || b.in[0] != up {
+			return nil, nil, wrong
+		}
+		g.skip, g.up = folded(a.conv), folded(b.conv)
+		for o, v := range g.skip.bias {
+			g.bias = append(g.bias, v+g.up.bias[o])
+		}
+	default:
+		return nil, nil, wrong
+	}
+	return g, skip, nil
+}
+
+// folded is c with its batch-norm folded in; c stays as it is.
+func folded(c *convolution) *convolution {
+	v := *c
+	v.bias = append([]float64(nil), c.bias...)
+	v.fold()
+	return &v
+}
+
+// splitInputs divides a 1x1 convolution after n input channels.
+func splitInputs(c *convolution, n int) (first, second *convolution) {
+	first = &convolution{ic: n, oc: c.oc, k: 1}
+	second = &convolution{ic: c.ic - n, oc: c.oc, k: 1}
+	for o := range c.oc {
+		row := c.weight[o*c.ic:][:c.ic]
+		first.weight = append(first.weight, row[:n]...)
+		second.weight = append(second.weight, row[n:]...)
+	}
+	return first, second
 }
 
 // ascend goes from the bottom through the encoder to the image.
@@ -181,7 +302,7 @@ func (u *found) ascend(skips []*expr) error {
 	if len(skips) == 0 {
 		return misfit(x, "there is no skip connection: not a U-Net")
 	}
-	u.encoder = make([][]*convolution, len(skips))
+	u.encoder = make([]level, len(skips))
 	for l := len(skips) - 1; l >= 0; l-- {
 		if x.op != opPool {
 			return misfit(x, "a %s above level %d: expected a 2x2 max-pool", x.op, l+1)
@@ -189,65 +310,89 @@ func (u *found) ascend(skips []*expr) error {
 		if x.in[0] != skips[l] {
 			return misfit(x, "it pools another layer than the one that the skip connection of level %d takes", l)
 		}
-		convs, in, err := block(skips[l])
+		b, in, err := block(skips[l])
 		if err != nil {
 			return err
 		}
-		u.encoder[l], x = convs, in
+		u.encoder[l], x = b, in
 	}
 	if x.op != opImage {
 		return misfit(x, "a %s where the image should be", x.op)
 	}
 	u.channels, u.scale = x.c, x.scale
+	for l := range u.up {
+		switch {
+		case u.up[l].k != u.up[0].k:
+			return fmt.Errorf("level %d enlarges by transposed convolution and another by nearest neighbour and a 3x3 convolution: here all do the same", l)
+		case (u.gates[l] == nil) != (u.gates[0] == nil):
+			return fmt.Errorf("some skip connections have attention gates, that of level %d is not like that of level 0: here all are alike", l)
+		}
+	}
 	return nil
 }
 
 // width is that of the narrowest network here that holds u.
 func (u *found) width() int {
 	width := 0
-	fit := func(l int, convs ...*convolution) {
-		for _, c := range convs {
-			width = max(width, (c.oc+1<<l-1)>>l)
+	fit := func(l, channels int) { width = max(width, (channels+1<<l-1)>>l) }
+	u.blocks(func(_ string, l int, b level) {
+		for _, c := range b.convs {
+			fit(l, c.oc)
+		}
+	})
+	for l, c := range u.up {
+		fit(l, c.oc)
+		if g := u.gates[l]; g != nil && g.psi.ic > 16 {
+			fit(l, 2*((g.psi.ic+15)&^15)) // half as many hidden channels, in blocks of 16
 		}
 	}
-	for l := range u.encoder {
-		fit(l, u.encoder[l]...)
-		fit(l, u.decoder[l]...)
-		fit(l, u.up[l])
-	}
-	fit(len(u.encoder), u.bottom...)
 	return (width + 15) &^ 15
 }
 
-// blocks calls f for each level's pair of convolutions.
-func (u *found) blocks(f func(name string, convs []*convolution)) {
-	for l := range u.encoder {
-		f(fmt.Sprintf("enc%d", l), u.encoder[l])
+// blocks calls f for each block, its name and its level.
+func (u *found) blocks(f func(name string, l int, b level)) {
+	for l, b := range u.encoder {
+		f(fmt.Sprintf("enc%d", l), l, b)
 	}
-	f("bottom", u.bottom)
-	for l := range u.decoder {
-		f(fmt.Sprintf("dec%d", l), u.decoder[l])
+	f("bottom", len(u.encoder), u.bottom)
+	for l, b := range u.decoder {
+		f(fmt.Sprintf("dec%d", l), l, b)
 	}
 }
 
+// residual reports whether any block is residual; what others add is nothing.
+func (u *found) residual() (any bool) {
+	u.blocks(func(_ string, _ int, b level) { any = any || b.shortcut != nil })
+	return any
+}
+
 // normalised reports whether every convolution has a batch-norm and every
-// level both convolutions, so that training can go on with them.
+// level all its convolutions, so that training can go on with them.
 func (u *found) normalised() bool {
-	all := true
-	u.blocks(func(_ string, convs []*convolution) {
-		all = all && len(convs) == 2
-		for _, c := range convs {
+	all, residual := true, u.residual()
+	u.blocks(func(_ string, _ int, b level) {
+		all = all && len(b.convs) == 2 && (!residual || b.shortcut != nil && b.shortcut.norm != nil)
+		for _, c := range b.convs {
 			all = all && c.norm != nil
 		}
 	})
+	for _, c := range u.up {
+		all = all && (c.k == 2 || c.norm != nil)
+	}
 	return all
 }
 
 // arch is the network here that holds u.
 func (u *found) arch(heads []string) unet.Arch {
-	a := unet.Arch{Channels: u.channels, Depth: len(u.encoder), Width: u.width(), Norm: "none", Heads: heads}
+	a := unet.Arch{Channels: u.channels, Depth: len(u.encoder), Width: u.width(), Norm: "none", Heads: heads, Attention: u.gates[0] != nil}
 	if u.normalised() {
 		a.Norm = "batch"
+	}
+	if u.residual() {
+		a.Block = "residual"
+	}
+	if u.up[0].k == 3 {
+		a.Up = "nearest"
 	}
 	return a
 }
@@ -259,63 +404,48 @@ func (u *found) fill(m *unet.Model) error {
 	}
 	a := m.Card.Arch
 	f := filler{m}
-	u.blocks(func(name string, convs []*convolution) {
-		var l int
-		ic, oc := 0, 0
-		switch n, _ := fmt.Sscanf(name, "enc%d", &l); {
-		case n == 1:
-			oc = a.Width << l
-			ic = max(oc/2, 0)
-			if l == 0 {
-				ic = a.Channels
-			}
-		case name == "bottom":
-			oc = a.Width << a.Depth
-			ic = oc / 2
-		default:
-			fmt.Sscanf(name, "dec%d", &l)
-			oc = a.Width << l
-			ic = 2 * oc
-		}
-		first := *convs[0]
+	residual := u.residual()
+	u.blocks(func(name string, l int, b level) {
+		oc := a.Width << l
+		ic := oc / 2
 		at := func(i int) int { return i }
-		if name[0] == 'd' {
-			// What comes from below goes first here, each half filled up
-			// with zeros.
-			up, half := u.up[l].oc, a.Width<<l
-			if u.upFirst[l] {
-				at = func(i int) int {
-					if i < up {
-						return i
-					}
-					return half + i - up
-				}
-			} else {
-				skip := first.ic - up
-				at = func(i int) int {
-					if i < skip {
-						return half + i
-					}
-					return i - skip
-				}
-			}
+		switch {
+		case name == "enc0":
+			ic = a.Channels
+		case name[0] == 'd':
+			ic, at = 2*oc, u.joined(l, b.convs[0].ic, oc)
+		}
+		first, second, shortcut := *b.convs[0], identity(b.convs[0].oc), b.shortcut
+		if len(b.convs) == 2 {
+			second = b.convs[1]
+		}
+		if residual && shortcut == nil {
+			shortcut = &convolution{ic: first.ic, oc: second.oc, k: 1, weight: make([]float32, first.ic*second.oc), bias: make([]float64, second.oc)}
 		}
 		if name == "enc0" && u.scale != 1 {
-			scale := make([]float64, first.oc)
-			for i := range scale {
-				scale[i] = u.scale
+			first.scaleAll(u.scale)
+			if shortcut != nil {
+				c := *shortcut
+				c.scaleAll(u.scale)
+				shortcut = &c
 			}
-			first.scaleWeights(scale)
 		}
-		f.conv(name, 1, &first, ic, at)
-		second := identity(first.oc)
-		if len(convs) == 2 {
-			second = convs[1]
+		f.conv(name+".conv1", name+".norm1", &first, ic, at)
+		f.conv(name+".conv2", name+".norm2", second, oc, func(i int) int { return i })
+		if shortcut != nil {
+			f.conv(name+".shortcut", name+".norm0", shortcut, ic, at)
 		}
-		f.conv(name, 2, second, oc, func(i int) int { return i })
 	})
 	for l, c := range u.up {
-		f.up(fmt.Sprintf("dec%d.up", l), c, a.Width<<l)
+		name, channels := fmt.Sprintf("dec%d", l), a.Width<<l
+		if c.k == 3 {
+			f.conv(name+".up.conv", name+".up.norm", c, 2*channels, func(i int) int { return i })
+		} else {
+			f.up(name+".up", c, channels)
+		}
+		if g := u.gates[l]; g != nil {
+			f.gate(name+".gate", g, channels)
+		}
 	}
 	weight, bias := f.value("head.weight"), f.value("head.bias")
 	k := 0
@@ -336,27 +466,55 @@ func (u *found) fill(m *unet.Model) error {
 	return nil
 }
 
+// joined says where the channels of a decoder's input, ic of them, come to lie:
+// what comes from below goes first here, in a half of its own.
+func (u *found) joined(l, ic, half int) func(int) int {
+	up := u.up[l].oc
+	if u.upFirst[l] {
+		return func(i int) int {
+			if i < up {
+				return i
+			}
+			return half + i - up
+		}
+	}
+	skip := ic - up
+	return func(i int) int {
+		if i < skip {
+			return half + i
+		}
+		return i - skip
+	}
+}
+
+// scaleAll multiplies the weights.
+func (c *convolution) scaleAll(by float64) {
+	scale := make([]float64, c.oc)
+	for i := range scale {
+		scale[i] = by
+	}
+	c.scaleWeights(scale)
+}
+
 type filler struct{ model *unet.Model }
 
 func (f filler) value(name string) []float32 { return f.model.Params.Get(name).Value }
 
-// conv fills a 3x3 convolution of ic input channels; at is where each of c's
-// comes to lie.
-func (f filler) conv(block string, i int, c *convolution, ic int, at func(int) int) {
-	name, norm := fmt.Sprintf("%s.conv%d", block, i), fmt.Sprintf("%s.norm%d", block, i)
+// conv fills a convolution of ic input channels, 3x3 or 1x1; at is where each of
+// c's comes to lie.
+func (f filler) conv(name, norm string, c *convolution, ic int, at func(int) int) {
 	bias := f.model.Params.Get(name + ".bias")
 	if bias != nil {
-		v := *c
-		v.bias = append([]float64(nil), c.bias...)
-		v.fold()
-		c = &v
+		c = folded(c)
 	}
-	weight, k := f.value(name+".weight"), c.k*c.k
+	q := f.model.Params.Get(name + ".weight")
+	taps := q.Shape[2] * q.Shape[3]
+	k := c.k * c.k
 	for o := range c.oc {
 		for i := range c.ic {
-			dst, src := weight[(o*ic+at(i))*9:][:9], c.weight[(o*c.ic+i)*k:][:k]
-			if k == 1 {
-				dst[4] = src[0]
+			dst, src := q.Value[(o*ic+at(i))*taps:][:taps], c.weight[(o*c.ic+i)*k:][:k]
+			if k < taps {
+				dst[taps/2] = src[0] // a rim of zeros
 			} else {
 				copy(dst, src)
 			}
@@ -395,4 +553,16 @@ func (f filler) up(name string, c *convolution, oc int) {
 	for o, v := range c.bias {
 		f.value(name + ".bias")[o] = float32(v)
 	}
+}
+
+// gate fills an attention gate of a level of n channels.
+func (f filler) gate(name string, g *gate, n int) {
+	weight, bias, psi := f.value(name+".conv.weight"), f.value(name+".conv.bias"), f.value(name+".psi.weight")
+	for o, v := range g.bias {
+		copy(weight[o*2*n:], g.skip.weight[o*g.skip.ic:][:g.skip.ic])
+		copy(weight[o*2*n+n:], g.up.weight[o*g.up.ic:][:g.up.ic])
+		bias[o] = float32(v)
+	}
+	copy(psi, g.psi.weight)
+	f.value(name + ".psi.bias")[0] = float32(g.psi.bias[0])
 }

@@ -61,6 +61,9 @@ func TestRoundTrip(t *testing.T) {
 	for _, a := range []unet.Arch{
 		small("batch", 1, "foreground", "border", "distance"),
 		small("none", 3, "foreground"),
+		{Channels: 1, Depth: 2, Width: 16, Norm: "batch", Block: "residual", Heads: []string{"foreground"}},
+		{Channels: 1, Depth: 2, Width: 32, Norm: "batch", Up: "nearest", Attention: true, Heads: []string{"foreground"}},
+		{Channels: 1, Depth: 3, Width: 16, Norm: "none", Block: "residual", Up: "nearest", Attention: true, Heads: []string{"foreground", "border"}},
 		{Channels: 2, Depth: 4, Width: 16, Norm: "batch", Heads: []string{"foreground", "distance"}},
 	} {
 		m := model(t, a)
@@ -70,6 +73,9 @@ func TestRoundTrip(t *testing.T) {
 		}
 		if !s.Card || back.Card.Name != "test" || back.Card.Threshold != 0.4 || back.Card.Training.License != "CC0-1.0" {
 			t.Errorf("card %+v", back.Card)
+		}
+		if got := back.Card.Arch; got.Block != a.Block || got.Up != a.Up || got.Attention != a.Attention || got.Width != a.Width {
+			t.Errorf("network %+v, want %+v", got, a)
 		}
 		const h, w = 48, 80
 		x := make([]float32, h*w)
@@ -158,6 +164,14 @@ func TestMisfits(t *testing.T) {
 		"no skip":      {func(p *modelProto) { node(p, "dec0.cat").inputs[1] = "enc0.relu1" }, "it pools another layer"},
 		"three joined": {func(p *modelProto) { n := node(p, "dec0.cat"); n.inputs = append(n.inputs, n.inputs[1]) }, "weights of shape"},
 		"joined twice": {func(p *modelProto) { n := node(p, "dec0.cat"); n.inputs[0] = n.inputs[1] }, "neither of its inputs"},
+		"a sum": {func(p *modelProto) {
+			n := node(p, "enc0.relu2")
+			n.op, n.inputs = "Add", []string{"enc0.relu1", "enc0.conv2"}
+		}, `"enc0.relu2" (Add)`},
+		"a product": {func(p *modelProto) {
+			n := node(p, "enc0.relu2")
+			n.op, n.inputs = "Mul", []string{"enc0.relu1", "enc0.conv2"}
+		}, "no attention gate"},
 		"joined for ever": {func(p *modelProto) {
 			x := "enc0.relu2"
 			for i := range 40 {

@@ -51,7 +51,7 @@ type Summary struct {
 	Notes []string `json:"notes,omitempty"`
 }
 
-const hintExport = "the network must be a U-Net of 3x3 convolutions with ReLU, 2x2 max-pools and 2x2 transposed convolutions, as `unet export` writes it"
+const hintExport = "the network must be a U-Net of 3x3 convolutions with ReLU (residual blocks and attention gates, too), 2x2 max-pools, and 2x2 transposed convolutions or nearest upsampling, as `unet export` writes it"
 
 // Read reads a model from an ONNX file. The caller frees its Params.
 func Read(path string, o Options) (*unet.Model, *Summary, error) {
@@ -239,8 +239,8 @@ func build(u *found, card unet.Card) (*unet.Model, error) {
 
 // weights counts those of the convolutions, and those of the network here.
 func (u *found) weights(a unet.Arch) (own, here int) {
-	u.blocks(func(_ string, convs []*convolution) {
-		for _, c := range convs {
+	u.blocks(func(_ string, _ int, b level) {
+		for _, c := range b.convs {
 			own += len(c.weight)
 		}
 	})
@@ -267,8 +267,8 @@ func (u *found) notes(a unet.Arch) []string {
 	var notes []string
 	own, here := u.weights(a)
 	single := 0
-	u.blocks(func(_ string, convs []*convolution) {
-		if len(convs) == 1 {
+	u.blocks(func(_ string, _ int, b level) {
+		if len(b.convs) == 1 {
 			single++
 		}
 	})
@@ -280,8 +280,8 @@ func (u *found) notes(a unet.Arch) []string {
 	}
 	if a.Norm == "none" {
 		norms := 0
-		u.blocks(func(_ string, convs []*convolution) {
-			for _, c := range convs {
+		u.blocks(func(_ string, _ int, b level) {
+			for _, c := range b.convs {
 				if c.norm != nil {
 					norms++
 				}

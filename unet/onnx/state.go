@@ -271,7 +271,8 @@ func (s *state) network(a unet.Arch, upFirst bool) (*found, error) {
 		if err != nil {
 			return nil, err
 		}
-		u.encoder, u.decoder = append(u.encoder, down), append(u.decoder, back)
+		u.encoder, u.decoder = append(u.encoder, level{convs: down}), append(u.decoder, level{convs: back})
+		u.gates = append(u.gates, nil)
 		u.up, u.upFirst = append(u.up, c), append(u.upFirst, upFirst)
 		ic = oc
 	}
@@ -283,7 +284,7 @@ func (s *state) network(a unet.Arch, upFirst bool) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	if u.bottom, err = s.pair(first, second); err != nil {
+	if u.bottom.convs, err = s.pair(first, second); err != nil {
 		return nil, err
 	}
 	head, err := s.only("head", 1, a.Width, len(a.Heads))

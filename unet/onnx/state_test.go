@@ -48,7 +48,7 @@ func stateBytes(t testing.TB, list map[string]unet.Tensor) []byte {
 // convolutions and batch-norms 1 and 2, the transposed convolution and the head.
 type scheme func(block string, i int, role string) string
 
-func level(block string) (kind string, l int) {
+func levelOf(block string) (kind string, l int) {
 	if block == "bottom" {
 		return block, 0
 	}
@@ -58,7 +58,7 @@ func level(block string) (kind string, l int) {
 
 var schemes = map[string]scheme{
 	"sequential": func(block string, i int, role string) string { // nn.Sequential in module lists
-		kind, l := level(block)
+		kind, l := levelOf(block)
 		list := map[string]string{"enc": "encoder", "dec": "decoder", "bottom": "bottom"}[kind]
 		switch at := fmt.Sprintf("%s.%d", list, l); role {
 		case "head":
@@ -78,7 +78,7 @@ var schemes = map[string]scheme{
 	},
 	"keras": func(block string, i int, role string) string { // numbered as they are made
 		const depth = 2
-		kind, l := level(block)
+		kind, l := levelOf(block)
 		n := map[string]int{"enc": 2 * l, "bottom": 2 * depth, "dec": 2*depth + 2 + 2*(depth-1-l)}[kind] + i - 1
 		name := map[string]string{"head": "conv2d", "up": "conv2d_transpose", "norm": "batch_normalization", "conv": "conv2d"}[role]
 		if role == "head" {

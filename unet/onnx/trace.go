@@ -28,6 +28,8 @@ const (
 	opReLU    op = "ReLU"
 	opPool    op = "max-pool"
 	opConcat  op = "concatenation"
+	opSum     op = "sum"
+	opProduct op = "product"
 	opSigmoid op = "sigmoid"
 	opSoftmax op = "softmax"
 )
@@ -237,7 +239,7 @@ func layerOf(n *nodeProto, in []value) (value, error) {
 		return value{}, errors.New("the network here has no such layer")
 	}
 	if n.op != "Concat" && (in[0].layer == nil || len(in) > 1 && in[1].layer != nil) {
-		// Sums and products know either order.
+		// Sums and products know either order, and two layers.
 		if n.op != "Add" && n.op != "Mul" {
 			return value{}, errors.New("its inputs are not those of a layer")
 		}

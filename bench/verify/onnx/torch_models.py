@@ -1,12 +1,12 @@
 """Writes U-Nets of PyTorch as torch.onnx exports them, with an input and their maps.
 
-    python bench/verify/onnx/torch_models.py DIR [small]
+    python bench/verify/onnx/torch_models.py DIR [small] [NAME...]
 
 needs torch, onnx and onnxscript. For each network: NAME.script.onnx (the
 TorchScript exporter), NAME.train.onnx (the same, batch-norm kept),
 NAME.dynamo.onnx (torch.export), NAME.x.npy and NAME.y.npy. The weights are
 random: it is the same network that matters, not a good one. `small` writes the
-few tiny ones that are kept in unet/onnx/testdata/exported.
+few tiny ones that are kept in unet/onnx/testdata/exported; with names, only these.
 """
 
 import sys
@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 warnings.filterwarnings("ignore")
-out, small = sys.argv[1], len(sys.argv) > 2
+out, small, only = sys.argv[1], "small" in sys.argv[2:], set(sys.argv[2:]) - {"small"}
 print("torch", torch.__version__)
 torch.manual_seed(1)
 
@@ -31,11 +31,35 @@ def block(i, o, norm=True, act=nn.ReLU, pad=1, last=False):
     return nn.Sequential(*layers)
 
 
+class Residual(nn.Module):
+    def __init__(self, i, o):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(), nn.Conv2d(o, o, 3, padding=1), nn.BatchNorm2d(o))
+        self.shortcut = nn.Sequential(nn.Conv2d(i, o, 1), nn.BatchNorm2d(o))
+
+    def forward(self, x):
+        return F.relu(self.shortcut(x) + self.body(x))
+
+
+class Gate(nn.Module):
+    """Attention as in Oktay et al. 2018, in the form that most copies have."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.g, self.x = (nn.Sequential(nn.Conv2d(c, c // 2, 1), nn.BatchNorm2d(c // 2)) for _ in range(2))
+        self.psi = nn.Sequential(nn.Conv2d(c // 2, 1, 1), nn.BatchNorm2d(1), nn.Sigmoid())
+
+    def forward(self, g, x):
+        return x * self.psi(F.relu(self.g(g) + self.x(x)))
+
+
 class UNet(nn.Module):
-    def __init__(self, channels=1, widths=(8, 16, 32), maps=1, up="transposed", skip_first=True, padded=False, final="sigmoid", stride=False, **options):
+    def __init__(self, channels=1, widths=(8, 16, 32), maps=1, up="transposed", skip_first=True, padded=False, final="sigmoid", stride=False, residual=False, gates=False, **options):
         super().__init__()
         if small:
             widths = (4, 8)
+        block = Residual if residual else globals()["block"]
+        self.gates = nn.ModuleList(Gate(c) for c in widths[-2::-1]) if gates else [None] * len(widths)
         self.skip_first, self.padded, self.final = skip_first, padded, final
         self.encoder, self.ups, self.decoder, self.pools = (nn.ModuleList() for _ in range(4))
         for i, o in zip((channels, *widths), widths[:-1]):
@@ -44,7 +68,8 @@ class UNet(nn.Module):
         self.bottom = block(widths[-2], widths[-1], **options)
         for i, o in zip(widths[:0:-1], widths[-2::-1]):
             below = i if up == "plain" else o
-            self.ups.append({"transposed": lambda: nn.ConvTranspose2d(i, o, 2, stride=2), "plain": lambda: nn.Upsample(scale_factor=2)}.get(
+            self.ups.append({"transposed": lambda: nn.ConvTranspose2d(i, o, 2, stride=2), "plain": lambda: nn.Upsample(scale_factor=2),
+                             "conv": lambda: nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU())}.get(
                 up, lambda: nn.Sequential(nn.Upsample(scale_factor=2, mode=up), nn.Conv2d(i, o, 1)))())
             self.decoder.append(block(below + o, o, **options))
         self.head = nn.Conv2d(widths[0], maps, 1)
@@ -61,8 +86,9 @@ class UNet(nn.Module):
             skips.append(enc(x))
             x = pool(skips[-1])
         x = self.bottom(x)
-        for up, dec, skip in zip(self.ups, self.decoder, skips[::-1]):
+        for up, dec, skip, gate in zip(self.ups, self.decoder, skips[::-1], self.gates):
             x = up(x)
+            skip = gate(x, skip) if gate else skip
             if self.padded:  # for images of odd sides
                 dy, dx = skip.size(2) - x.size(2), skip.size(3) - x.size(3)
                 x = F.pad(x, [dx // 2, dx - dx // 2, dy // 2, dy - dy // 2])
@@ -81,6 +107,8 @@ cases = {
     "plain": dict(up="plain"),
     "pad": dict(padded=True),
     "softmax": dict(final="softmax", maps=2),
+    "residual": dict(residual=True),
+    "attention": dict(up="conv", gates=True),
     # To be refused:
     "logits": dict(final="logits"),
     "bilinear": dict(up="bilinear"),
@@ -90,7 +118,7 @@ cases = {
     "bnlast": dict(last=True),
 }
 for name, options in cases.items():
-    if small and name not in ("bn", "bilinear", "softmax"):
+    if small and name not in ("bn", "bilinear", "softmax", "residual", "attention") or only and name not in only:
         continue
     net = UNet(**options).eval()
     x = torch.rand(1, options.get("channels", 1), 32, 48)
@@ -109,7 +137,7 @@ for name, options in cases.items():
     if name == "bn":
         torch.onnx.export(net, (x,), f"{out}/{name}.train.onnx", opset_version=17, training=torch.onnx.TrainingMode.PRESERVE,
                           do_constant_folding=False, **old)
-    if name in ("bn", "nearest", "odd") and not (small and name != "bn"):
+    if name in ("bn", "nearest", "odd", "attention") and not (small and name != "bn"):
         sides = ({2: 8 * torch.export.Dim("h", min=2, max=256), 3: 8 * torch.export.Dim("w", min=2, max=256)},) if name != "odd" else None
         torch.onnx.export(net, (x,), f"{out}/{name}.dynamo.onnx", dynamo=True, external_data=name == "odd", verbose=False, dynamic_shapes=sides)
     print(name, "written")
