@@ -185,7 +185,13 @@ func exports(python, prog, dir string, m *unet.Model) error {
 			return err
 		}
 	}
-	return show(python, "bench/verify/onnx/compare.py", file, dir)
+	tolerance := "1e-5"
+	if m.Card.Arch.Norm == "group" {
+		// Its statistics are sums over the whole image, which the others take
+		// in float32: they differ from each other by as much.
+		tolerance = "1e-3"
+	}
+	return show(python, "bench/verify/onnx/compare.py", file, dir, tolerance)
 }
 
 func write(path string, v []float32) error {
