@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"syscall"
 
 	"unet/unet"
 	"unet/unet/dataset"
@@ -115,7 +114,7 @@ func exitCode(err error) int {
 		return exitFormat
 	case as(new(*imageio.FormatError)):
 		return exitInput
-	case as(new(*imageio.LimitError)), is(syscall.ENOSPC, syscall.EDQUOT, syscall.ENOMEM):
+	case as(new(*imageio.LimitError)), is(diskFull...), is(noMemory...):
 		return exitResource
 	case is(fs.ErrNotExist, fs.ErrPermission), as(new(badInput)):
 		return exitInput
@@ -125,16 +124,15 @@ func exitCode(err error) int {
 
 // systemHints are for errors of the system, which have no hint of their own.
 var systemHints = []struct {
-	err  error
+	errs []error
 	hint string
 }{
-	{syscall.ENOSPC, "the disk is full: make room and run the same command again"},
-	{syscall.EDQUOT, "the disk is full: make room and run the same command again"},
-	{syscall.ENOMEM, "close other programs, or use smaller images"},
-	{fs.ErrNotExist, "check the name; quote patterns so that the shell leaves them alone"},
-	{fs.ErrPermission, "check who owns the file and its folder, and their modes"},
-	{owned.ErrBusy, "wait for it to end, or choose another --out"},
-	{train.ErrBusy, "wait for it to end, or train in another folder"},
+	{diskFull, "the disk is full: make room and run the same command again"},
+	{noMemory, "close other programs, or use smaller images"},
+	{[]error{fs.ErrNotExist}, "check the name; quote patterns so that the shell leaves them alone"},
+	{[]error{fs.ErrPermission}, permissionHint},
+	{[]error{owned.ErrBusy}, "wait for it to end, or choose another --out"},
+	{[]error{train.ErrBusy}, "wait for it to end, or train in another folder"},
 }
 
 // hintOf returns the outermost hint of an error and those it wraps, or "".
@@ -153,7 +151,7 @@ func hintOf(err error) string {
 		e = errors.Unwrap(h)
 	}
 	for _, s := range systemHints {
-		if errors.Is(err, s.err) {
+		if slices.ContainsFunc(s.errs, func(e error) bool { return errors.Is(err, e) }) {
 			return s.hint
 		}
 	}

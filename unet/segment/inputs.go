@@ -81,7 +81,7 @@ func (g *gatherer) argument(a string) {
 			g.missing(a, err)
 			return
 		}
-		matches, err := filepath.Glob(a)
+		matches, err := filepath.Glob(anyCase(a))
 		if err == nil && len(matches) == 0 {
 			err = fs.ErrNotExist
 		}

@@ -78,6 +78,9 @@ func (t *temporary) rename(path string) error {
 		}
 		time.Sleep(wait)
 	}
+	if errors.Is(err, windows.ERROR_SHARING_VIOLATION) {
+		err = windows.ERROR_ACCESS_DENIED // which fs.ErrPermission stands for
+	}
 	return &os.LinkError{Op: "rename", Old: t.Name(), New: path, Err: err}
 }
 
