@@ -28,8 +28,9 @@ func predictCommand() *cli.Command {
 		Description: "IMAGE is a file (PNG, JPEG, BMP, GIF, WebP, TIFF, OME-TIFF, ImageJ stack), an\n" +
 			"OME-Zarr folder or plate, a slide, a folder of them (with all below it) or a quoted\n" +
 			"pattern. For\n" +
-			"a/b.tif of a folder the results are DIR/a/b.labels.tif and so on; DIR/summary.csv\n" +
-			"has a line per image and DIR/manifest.json all facts about the run.\n\n" +
+			"a/b.tif of a folder the results are DIR/a/b.labels.tif and so on. DIR/index.html\n" +
+			"shows them all, DIR/summary.csv has a line per image, DIR/nuclei.csv one per\n" +
+			"nucleus (with csv among the formats) and DIR/manifest.json all facts about the run.\n\n" +
 			"Formats: labels (label image, TIFF), zarr (label image, OME-Zarr with a pyramid; in\n" +
 			"IMAGE.zarr/labels/nuclei where DIR is the folder of an OME-Zarr image), overlay\n" +
 			"(picture with outlines), csv (measurements), mask (PNG), prob (probability maps,\n" +
@@ -42,6 +43,7 @@ func predictCommand() *cli.Command {
 			&cli.StringFlag{Name: "model", Usage: "model `FILE` (default: the built-in model)", Category: run},
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "comma-separated `LIST` of " + strings.Join(segment.Formats, ", ") + " (default: labels,overlay,csv; mask,prob,overlay for a paper model)", Category: run},
 			&cli.StringFlag{Name: "from-file", Usage: "read more image names from `LIST`, one per line, or from standard input if it is -", Category: run},
+			&cli.StringFlag{Name: "condition", Usage: "compare conditions on DIR/index.html: `HOW` to tell them is folder, a regular expression with groups such as '(control|drug)', or a CSV file with the columns image and condition", Category: run},
 			&cli.BoolFlag{Name: "skip-existing", Usage: "skip images that an earlier run with the same settings has done", Category: run},
 			forceFlag(run),
 			&cli.IntFlag{Name: "jobs", Usage: "`NUMBER` of images read, computed and written at the same time", DefaultText: "one for each thread, as memory allows", Category: run},
@@ -125,6 +127,9 @@ func predictBatch(c *cli.Context) (b segment.Batch, args []string, err error) {
 	}
 	if b.Choice, err = planesFlags(c); err != nil {
 		return b, nil, err
+	}
+	if b.Condition, err = segment.ParseCondition(c.String("condition")); err != nil {
+		return b, nil, usagef("--condition %s: %v", c.String("condition"), err)
 	}
 	args = c.Args().Slice()
 	if list := c.String("from-file"); list != "" {

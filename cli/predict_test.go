@@ -135,12 +135,12 @@ func mustRun(t *testing.T, code int, args ...string) (stdout, stderr string) {
 }
 
 // tree lists the files below a folder.
+// tree lists the files of a folder, those of the page left out.
 func tree(t *testing.T, dir string) []string {
 	t.Helper()
 	var list []string
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && d.Name() != owned.ListFile {
-			rel, _ := filepath.Rel(dir, p)
+		if rel, _ := filepath.Rel(dir, p); err == nil && !d.IsDir() && d.Name() != owned.ListFile && !pageFile(filepath.ToSlash(rel)) {
 			list = append(list, filepath.ToSlash(rel))
 		}
 		return err
@@ -149,6 +149,11 @@ func tree(t *testing.T, dir string) []string {
 		t.Fatal(err)
 	}
 	return list
+}
+
+// pageFile reports whether a file of results belongs to the page.
+func pageFile(name string) bool {
+	return name == segment.PageFile || strings.HasPrefix(name, "pages/") || strings.HasSuffix(name, ".thumb.jpg")
 }
 
 func readRows(t *testing.T, file string) [][]string {
@@ -177,7 +182,7 @@ func TestPredictFormats(t *testing.T) {
 		t.Errorf("output %q", stdout)
 	}
 	want := []string{"cells.geojson", "cells.labels.tif", "cells.labels.zarr/.zattrs", "cells.labels.zarr/.zgroup", "cells.labels.zarr/0/.zarray", "cells.labels.zarr/0/0/0", "cells.mask.png", "cells.nuclei.csv", "cells.overlay.png", "cells.prob.tif",
-		"cells.rois.zip", "coco.json", "manifest.json", "submission.csv", "summary.csv"}
+		"cells.rois.zip", "coco.json", "manifest.json", "nuclei.csv", "submission.csv", "summary.csv"}
 	if d := cmp.Diff(want, tree(t, out)); d != "" {
 		t.Fatal(d)
 	}
@@ -417,7 +422,7 @@ func TestPredictSameBytes(t *testing.T) {
 			continue
 		}
 		if !slices.IsSorted(c.order) { // files of the batch follow its order
-			for _, f := range []string{segment.SummaryFile, segment.COCOFile, segment.RLEFile} {
+			for _, f := range []string{segment.SummaryFile, segment.NucleiFile, segment.COCOFile, segment.RLEFile} {
 				if len(got[f]) != len(want[f]) {
 					t.Errorf("%+v: %s has another size", c, f)
 				}
@@ -451,7 +456,7 @@ func testPredictLarge(t *testing.T, diameter string) {
 	mustRun(t, 0, append(args, whole, "--max-memory", "8GiB")...)
 	mustRun(t, 0, append(args, bands, "--max-memory", "500MiB")...)
 	want := []string{"big.geojson", "big.labels.tif", "big.mask.tif", "big.nuclei.csv", "big.overlay.png", "big.prob-foreground.tif", "big.rois.zip",
-		"coco.json", "manifest.json", "submission.csv", "summary.csv"}
+		"coco.json", "manifest.json", "nuclei.csv", "submission.csv", "summary.csv"}
 	if d := cmp.Diff(want, tree(t, bands)); d != "" {
 		t.Fatal(d)
 	}

@@ -17,8 +17,8 @@ type OverlayOptions struct {
 	Fill bool
 	// IDs writes the instance number on every nucleus that is large enough.
 	IDs bool
-	// Scale enlarges or shrinks the picture; outlines stay one pixel wide.
-	// 0 means 1.
+	// Scale enlarges or shrinks the picture, outlines and numbers with it. 0
+	// means 1.
 	Scale float64
 }
 
@@ -39,6 +39,15 @@ func Overlay(img *imageio.Image, labels *imageio.Labels, opt OverlayOptions) (*i
 		base = resize(base, w, h)
 	}
 	return overlay(base, labels, opt), nil
+}
+
+// strokeSide is the side of a picture, in pixels, for each pixel of the width of
+// its outlines: a large picture is looked at from afar.
+const strokeSide = 1024
+
+// stroke is the width of outlines in pixels.
+func stroke(w, h int, scale float64) int {
+	return max(1, int(scale+0.5), (max(w, h)+strokeSide/2)/strokeSide)
 }
 
 func scaled(n int, by float64) int { return max(1, int(float64(n)*by+0.5)) }
@@ -62,6 +71,8 @@ func backdrop(img *imageio.Image, labels *imageio.Labels) (*image.RGBA, error) {
 func overlay(base *image.RGBA, labels *imageio.Labels, opt OverlayOptions) *image.RGBA {
 	lab := resizeLabels(labels, base.Rect.Dx(), base.Rect.Dy())
 	edge := outline(lab)
+	width := stroke(lab.W, lab.H, opt.Scale)
+	thicken(edge, lab, width)
 	colours := contrasting(base, lab, edge, colourIndex(labels))
 	if opt.Fill {
 		for i, id := range lab.ID {
@@ -70,12 +81,13 @@ func overlay(base *image.RGBA, labels *imageio.Labels, opt OverlayOptions) *imag
 			}
 		}
 	}
+	drawCasing(base, lab, edge, width)
 	drawOutlines(base, lab, edge, func(id uint32) (color.RGBA, bool) {
 		c, ok := colours[id]
 		return c, ok
 	})
 	if opt.IDs {
-		drawIDs(base, lab)
+		drawIDs(base, lab, 10*max(1, opt.Scale))
 	}
 	return base
 }
@@ -143,8 +155,62 @@ func outline(l *imageio.Labels) []bool {
 	return on
 }
 
+// thicken grows outlines inwards until they are width pixels wide.
+func thicken(edge []bool, l *imageio.Labels, width int) {
+	for range width - 1 {
+		eachNeighbour(edge, l, func(i, from int) {
+			if l.ID[i] == l.ID[from] {
+				edge[i] = true
+			}
+		})
+	}
+}
+
+// drawCasing darkens what lies beside the outlines, so that they stand out on
+// bright nuclei and bright backgrounds, too.
+func drawCasing(dst *image.RGBA, l *imageio.Labels, edge []bool, width int) {
+	beside := append([]bool{}, edge...)
+	for range (width + 1) / 2 {
+		eachNeighbour(beside, l, func(i, _ int) { beside[i] = true })
+	}
+	for i, on := range beside {
+		if on && !edge[i] {
+			set(dst, i, mix(get(dst, i), color.RGBA{0, 0, 0, 255}, 0.5))
+		}
+	}
+}
+
+// eachNeighbour calls f for the pixels that are not on but lie above, below,
+// left or right of one, from, that was on before.
+func eachNeighbour(on []bool, l *imageio.Labels, f func(i, from int)) {
+	before := append([]bool{}, on...)
+	try := func(i, from int) {
+		if !before[i] {
+			f(i, from)
+		}
+	}
+	for i, b := range before {
+		if !b {
+			continue
+		}
+		x := i % l.W
+		if x > 0 {
+			try(i-1, i)
+		}
+		if x+1 < l.W {
+			try(i+1, i)
+		}
+		if i >= l.W {
+			try(i-l.W, i)
+		}
+		if i+l.W < len(before) {
+			try(i+l.W, i)
+		}
+	}
+}
+
 // drawIDs writes instance numbers at the centre of each instance.
-func drawIDs(dst *image.RGBA, lab *imageio.Labels) {
+func drawIDs(dst *image.RGBA, lab *imageio.Labels, size float64) {
 	type box struct{ x, y, n, x0, x1 int }
 	boxes := map[uint32]box{}
 	for i, id := range lab.ID {
@@ -160,7 +226,6 @@ func drawIDs(dst *image.RGBA, lab *imageio.Labels) {
 		b.x0, b.x1 = min(b.x0, x), max(b.x1, x)
 		boxes[id] = b
 	}
-	const size = 10.0
 	for _, id := range slices.Sorted(maps.Keys(boxes)) {
 		b := boxes[id]
 		s := strconv.FormatUint(uint64(id), 10)
@@ -168,7 +233,7 @@ func drawIDs(dst *image.RGBA, lab *imageio.Labels) {
 		if w > float64(b.x1-b.x0) {
 			continue
 		}
-		x, y := float64(b.x)/float64(b.n)+0.5, float64(b.y)/float64(b.n)+4
+		x, y := float64(b.x)/float64(b.n)+0.5, float64(b.y)/float64(b.n)+0.4*size
 		for _, d := range [...]point{{-1, 0}, {1, 0}, {0, -1}, {0, 1}} {
 			drawText(dst, x+d.x, y+d.y, s, size, color.RGBA{0, 0, 0, 160}, middle, true)
 		}

@@ -188,13 +188,19 @@ func dataURI(img image.Image) (template.URL, error) {
 //go:embed page.html
 var pageHTML string
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+//go:embed parts.html
+var partsHTML string
+
+var pageTemplate = template.Must(template.Must(partsTemplate.Clone()).New("page").Parse(pageHTML))
+
+// partsTemplate holds what all pages have in common: the style, and sections.
+var partsTemplate = template.Must(template.New("parts").Funcs(template.FuncMap{
 	"hex": func(k Key) template.CSS { return template.CSS(hexColour(k.Colour)) },
 	"numeric": func(t *Table, i int) bool {
 		return i < len(t.Columns) && t.Columns[i].Numeric
 	},
 	"blocks": func(s *Section) []block { return s.blocks },
-}).Parse(pageHTML))
+}).Parse(partsHTML))
 
 // HTML writes the page.
 func (p *Page) HTML(w io.Writer) error {

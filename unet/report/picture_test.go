@@ -7,6 +7,7 @@ import (
 	"image/png"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -112,10 +113,16 @@ func TestOverlayPaintsOutlinesOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	painted := 0
-	for i, on := range outline(l) {
+	edge := outline(l)
+	casing := slices.Clone(edge)
+	eachNeighbour(edge, l, func(i, _ int) { casing[i] = true })
+	for i, on := range edge {
 		same := get(m, i) == get(base, i)
-		if !on && !same {
-			t.Fatalf("pixel %d is painted but lies on no outline", i)
+		if !casing[i] && !same {
+			t.Fatalf("pixel %d is painted but lies on no outline or beside one", i)
+		}
+		if !on && luma(m.Pix[4*i:]) > luma(base.Pix[4*i:]) {
+			t.Fatalf("pixel %d beside an outline is brighter than before", i)
 		}
 		if on && !same {
 			painted++
@@ -364,5 +371,20 @@ func BenchmarkOverlay(b *testing.B) {
 		if _, err := Overlay(img, l, OverlayOptions{}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A dark nucleus on a bright background keeps its grey levels, however few its
+// pixels are.
+func TestStretchKeepsDarkNuclei(t *testing.T) {
+	img := grey(100, 100, func(x, y int) float32 {
+		if x < 9 && y < 9 { // 0.8 % of the pixels
+			return 40 + float32(x)
+		}
+		return 200 + float32((x+y)%20)
+	})
+	m := Stretch(img)
+	if a, b := m.Pix[4*1], m.Pix[4*8]; a >= b {
+		t.Errorf("levels %d and %d inside a dark nucleus: one black spot", a, b)
 	}
 }

@@ -62,10 +62,8 @@ func (o *bandFiles) create() (err error) {
 			}
 		}
 	}
-	if r.has(Overlay) {
-		o.step = (max(o.src.W, o.src.H) + overlaySide - 1) / overlaySide
-		o.shown = imageio.NewLabels((o.src.W+o.step-1)/o.step, (o.src.H+o.step-1)/o.step)
-	}
+	o.step = (max(o.src.W, o.src.H) + overlaySide - 1) / overlaySide
+	o.shown = imageio.NewLabels((o.src.W+o.step-1)/o.step, (o.src.H+o.step-1)/o.step)
 	if len(r.files.files) > 0 {
 		if o.spool, err = newSpool(r.batch.Out); err != nil {
 			return err
@@ -117,9 +115,6 @@ func (o *bandFiles) band(y int, m instance.Maps, img *imageio.Image) error {
 			}
 		}
 	}
-	if o.step == 0 {
-		return nil
-	}
 	if o.small == nil {
 		o.small = imageio.NewImage(o.shown.W, o.shown.H, img.C)
 		o.small.Bits, o.small.Float = img.Bits, img.Float
@@ -157,9 +152,7 @@ func (o *bandFiles) block(b instance.Block) error {
 			return err
 		}
 	}
-	if o.step > 0 {
-		thin(o.shown.ID, b.Labels.ID, b.Labels.W, b.Y, o.step)
-	}
+	thin(o.shown.ID, b.Labels.ID, b.Labels.W, b.Y, o.step)
 	o.rec.Nuclei += len(b.Nuclei)
 	for i := range b.Nuclei {
 		if err := o.nucleus(&b.Nuclei[i]); err != nil {
@@ -202,11 +195,18 @@ func (o *bandFiles) commit() error {
 			return err
 		}
 	}
-	if o.step > 0 {
-		m, err := report.Overlay(o.small, o.shown, report.OverlayOptions{})
-		if err != nil {
-			return err
-		}
+	m, err := report.Overlay(o.small, o.shown, report.OverlayOptions{})
+	if err != nil {
+		return err
+	}
+	small, err := report.Overlay(o.small, o.shown, report.OverlayOptions{Scale: thumbnailScale(o.shown.W, o.shown.H)})
+	if err != nil {
+		return err
+	}
+	if o.rec.Thumbnail, err = o.r.writeThumbnail(o.p.base(), small); err != nil {
+		return err
+	}
+	if o.r.has(Overlay) {
 		name := o.p.base() + extensions[Overlay]
 		o.rec.Outputs = append(o.rec.Outputs, name)
 		if err := o.r.folder.Claim(name); err != nil {

@@ -103,7 +103,7 @@ func (r *run) finish(ctx context.Context, p *plane, scale float64, res *result, 
 	res.record.Scale, res.record.Estimate = found.Scale, found.Estimate
 	res.record.Notes, res.record.Warnings = found.Notes, found.Warnings
 	res.record.count(instance.Summarise(found.Nuclei, p.info.W, p.info.H))
-	res.record.Outputs, res.err = r.write(p, found)
+	res.err = r.write(p, found, &res.record)
 	res.record.Seconds = (time.Since(start) - waited).Seconds()
 }
 

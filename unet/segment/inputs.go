@@ -284,7 +284,7 @@ func isOutput(name string) bool {
 			return true
 		}
 	}
-	if strings.HasSuffix(name, ".mask.tif") || strings.Contains(name, ".prob-") && strings.HasSuffix(name, ".tif") {
+	if strings.HasSuffix(name, thumbnailExt) || strings.HasSuffix(name, ".mask.tif") || strings.Contains(name, ".prob-") && strings.HasSuffix(name, ".tif") {
 		return true
 	}
 	stem := strings.TrimSuffix(name, path.Ext(name))

@@ -23,9 +23,9 @@ import (
 // short formats a number for tables.
 func short(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 
-// writeRecords writes the manifest and the table of all images.
+// writeRecords writes the manifest, the table of all images and the page.
 func (r *run) writeRecords() error {
-	return errors.Join(r.writeManifest(), r.writeTable())
+	return errors.Join(r.writeManifest(), r.writeTable(), r.writePage())
 }
 
 // writeManifest writes the run's record. While the run goes on, or was cut off,
@@ -79,8 +79,8 @@ func (r *run) takeFolder() (err error) {
 			}
 		}
 	}
-	names := []string{ManifestFile, SummaryFile}
-	for format, name := range map[string]string{COCO: COCOFile, RLE: RLEFile} {
+	names := []string{ManifestFile, SummaryFile, PageFile}
+	for format, name := range map[string]string{COCO: COCOFile, RLE: RLEFile, CSV: NucleiFile} {
 		if r.has(format) {
 			names = append(names, name)
 		}

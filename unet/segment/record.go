@@ -22,16 +22,20 @@ type Summary struct {
 	Started  string `json:"started"`
 	Finished string `json:"finished"`
 	// Seconds is how long the run took.
-	Seconds     float64        `json:"seconds"`
-	Interrupted bool           `json:"interrupted"`
-	Model       ModelRecord    `json:"model"`
-	Settings    Settings       `json:"settings"`
-	Done        int            `json:"done"`
-	Skipped     int            `json:"skipped"`
-	Failed      int            `json:"failed"`
-	Planes      int            `json:"planes"`
-	Nuclei      int            `json:"nuclei"`
-	Images      []*ImageRecord `json:"images"`
+	Seconds     float64     `json:"seconds"`
+	Interrupted bool        `json:"interrupted"`
+	Model       ModelRecord `json:"model"`
+	Settings    Settings    `json:"settings"`
+	Done        int         `json:"done"`
+	Skipped     int         `json:"skipped"`
+	Failed      int         `json:"failed"`
+	Planes      int         `json:"planes"`
+	Nuclei      int         `json:"nuclei"`
+	// Columns describes those of the table of nuclei.
+	Columns []formats.Column `json:"columns"`
+	// Conditions compare the images, where the user tells them apart.
+	Conditions []ConditionRecord `json:"conditions,omitempty"`
+	Images     []*ImageRecord    `json:"images"`
 }
 
 // schema is the version of Summary as JSON.
@@ -100,13 +104,17 @@ type PlaneRecord struct {
 	Scale    float64 `json:"scale"`
 	Estimate float64 `json:"diameter_estimate,omitempty"`
 	// Banded says that the plane was too large for memory.
-	Banded   bool     `json:"banded,omitempty"`
-	Nuclei   int      `json:"nuclei"`
-	Diameter float64  `json:"diameter_median"`
-	Seconds  float64  `json:"seconds"`
-	Outputs  []string `json:"outputs"`
-	Warnings []string `json:"warnings,omitempty"`
-	Notes    []string `json:"notes,omitempty"`
+	Banded    bool       `json:"banded,omitempty"`
+	Nuclei    int        `json:"nuclei"`
+	Diameter  float64    `json:"diameter_median"`
+	Seconds   float64    `json:"seconds"`
+	Outputs   []string   `json:"outputs"`
+	Thumbnail *Thumbnail `json:"thumbnail,omitempty"`
+	// Condition and WellName are what the image's name tells.
+	Condition string   `json:"condition,omitempty"`
+	WellName  string   `json:"well,omitempty"`
+	Warnings  []string `json:"warnings,omitempty"`
+	Notes     []string `json:"notes,omitempty"`
 	// Channels names the channels that were measured, Statistics are those of
 	// the nuclei.
 	Channels   []string   `json:"channels"`
@@ -178,7 +186,7 @@ func (r *ImageRecord) fail(err error) {
 // newSummary begins the record of a run.
 func newSummary(m *unet.Model, s Settings, version string, start time.Time) Summary {
 	return Summary{Schema: schema, Program: "unet", Version: version, Started: start.UTC().Format(time.RFC3339),
-		Model: ModelRecord{modelName(m), m.Card.Kind, m.SHA256, m.Card.Training.License}, Settings: s, Images: []*ImageRecord{}}
+		Model: ModelRecord{modelName(m), m.Card.Kind, m.SHA256, m.Card.Training.License}, Settings: s, Columns: formats.Columns, Images: []*ImageRecord{}}
 }
 
 // modelName is the model's name, or its kind if it has none.

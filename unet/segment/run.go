@@ -32,6 +32,8 @@ type Batch struct {
 	// Force lets results replace files that no earlier run made. Inputs are never
 	// replaced.
 	Force bool
+	// Condition tells the conditions of the images apart.
+	Condition Condition
 	// Jobs is how many images are read, computed and written at the same time;
 	// 0: one for each thread, as memory allows.
 	Jobs int
@@ -56,6 +58,9 @@ type run struct {
 	summary  Summary
 	earlier  map[string]*ImageRecord // of the run that is continued, by input
 	others   []*ImageRecord          // of earlier runs with the same settings, of other inputs
+
+	shown      Summary            // with others: what the page and the table of nuclei show
+	histograms map[string]logBins // of all nuclei, by column of the table
 }
 
 // job is an input on its way: its planes come from the reader, and their
@@ -111,6 +116,11 @@ func (s *Segmenter) Run(ctx context.Context, b Batch, o Observer) (*Summary, err
 	err := r.all(ctx)
 	r.summary.Seconds = time.Since(start).Seconds()
 	r.summary.Interrupted = err != nil
+	r.assign()
+	r.summary.count()
+	if err == nil && r.has(CSV) {
+		err = r.writeNuclei()
+	}
 	if werr := r.writeRecords(); err == nil {
 		err = werr
 	}

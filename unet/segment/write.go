@@ -16,10 +16,17 @@ import (
 	"unet/unet/report"
 )
 
-// write writes the files of a plane and returns their names.
-func (r *run) write(p *plane, found *Result) (outputs []string, err error) {
+// write writes the files of a plane and enters them in its record.
+func (r *run) write(p *plane, found *Result, rec *PlaneRecord) error {
 	if err := os.MkdirAll(filepath.Dir(under(r.batch.Out, p.base())), 0o755); err != nil {
-		return nil, err
+		return err
+	}
+	small, err := report.Overlay(p.img, found.Labels, report.OverlayOptions{Scale: thumbnailScale(p.info.W, p.info.H)})
+	if err != nil {
+		return err
+	}
+	if rec.Thumbnail, err = r.writeThumbnail(p.base(), small); err != nil {
+		return err
 	}
 	for _, format := range r.batch.Formats {
 		ext, ok := extensions[format]
@@ -30,14 +37,14 @@ func (r *run) write(p *plane, found *Result) (outputs []string, err error) {
 		if format == Zarr {
 			name = r.zarrName(p)
 		} else if err := r.folder.Claim(name); err != nil {
-			return nil, err
+			return err
 		}
 		if err := r.writeFormat(p, found, format, name); err != nil {
-			return nil, err
+			return err
 		}
-		outputs = append(outputs, name)
+		rec.Outputs = append(rec.Outputs, name)
 	}
-	return outputs, nil
+	return nil
 }
 
 func (r *run) writeFormat(p *plane, found *Result, format, name string) error {
@@ -64,11 +71,11 @@ func (r *run) writeFormat(p *plane, found *Result, format, name string) error {
 		m := found.Maps
 		return imageio.WriteMaps(file, &imageio.Image{W: m.W, H: m.H, C: len(m.Names), Pix: m.Pix, Bits: 32, Float: true, Channels: m.Names}, options)
 	case Overlay:
-		m, err := report.Overlay(p.img, found.Labels, report.OverlayOptions{})
+		overlay, err := report.Overlay(p.img, found.Labels, report.OverlayOptions{})
 		if err != nil {
 			return err
 		}
-		return imageio.WritePNG(file, m)
+		return imageio.WritePNG(file, overlay)
 	}
 	f, err := createNuclei(r.batch.Out, name, format)
 	if err != nil {

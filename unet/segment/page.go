@@ -1,0 +1,290 @@
+package segment
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"unet/unet/imageio/atomicfile"
+	"unet/unet/report"
+)
+
+// Files people look at.
+const (
+	PageFile     = "index.html"
+	NucleiFile   = "nuclei.csv"
+	thumbnailExt = ".thumb.jpg"
+	thumbnailDir = "thumbnails"
+)
+
+// thumbnailSide is the longer side of thumbnails in pixels.
+const thumbnailSide = 320
+
+// Thumbnail is a small picture, with the name of its file in the folder of the
+// results.
+type Thumbnail struct {
+	File   string `json:"file"`
+	Width  int    `json:"width"`
+	Height int    `json:"height"`
+}
+
+// thumbnailScale is how much an image of w x h pixels is scaled for its thumbnail.
+func thumbnailScale(w, h int) float64 { return min(1, thumbnailSide/float64(max(w, h))) }
+
+// writeThumbnail writes a picture of a plane.
+func (r *run) writeThumbnail(base string, m *image.RGBA) (*Thumbnail, error) {
+	t := &Thumbnail{thumbnailDir + "/" + base + thumbnailExt, m.Rect.Dx(), m.Rect.Dy()}
+	if err := r.folder.Claim(t.File); err != nil {
+		return nil, err
+	}
+	file := under(r.batch.Out, t.File)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return nil, err
+	}
+	return t, atomicfile.WriteFile(file, func(w io.Writer) error {
+		return jpeg.Encode(w, m, &jpeg.Options{Quality: 85})
+	})
+}
+
+// writePage writes the pages of the run.
+func (r *run) writePage() error {
+	g := r.gallery()
+	return g.Write(func(name string, html []byte) error {
+		if err := r.folder.Claim(name); err != nil {
+			return err
+		}
+		file := under(r.batch.Out, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		return atomicfile.WriteFile(file, func(w io.Writer) error {
+			_, err := w.Write(html)
+			return err
+		})
+	})
+}
+
+// gallery lays out the page.
+func (r *run) gallery() *report.Gallery {
+	s := &r.shown
+	g := &report.Gallery{Page: report.Page{
+		Title:    fmt.Sprintf("%d nuclei in %d images", s.Nuclei, s.Planes),
+		Subtitle: fmt.Sprintf("Segmented by unet %s with the model %s", s.Version, s.Model.Name),
+		Footer:   "Outlines are drawn on the images, stretched to be seen; measurements are of the images as they are. Doubtful nuclei: the number times the share that the mean confidence expects to be wrong.",
+	}}
+	if s.Nuclei == 1 || s.Planes == 1 {
+		g.Title = fmt.Sprintf("%s in %s", amount(s.Nuclei, "nucleus", "nuclei"), amount(s.Planes, "image", "images"))
+	}
+	g.Facts = []report.Fact{{Name: "Nuclei", Value: strconv.Itoa(s.Nuclei)}, {Name: "Images", Value: strconv.Itoa(s.Planes)}}
+	if s.Failed > 0 {
+		g.Facts = append(g.Facts, report.Fact{Name: "Failed", Value: strconv.Itoa(s.Failed)})
+	}
+	g.Facts = append(g.Facts, report.Fact{Name: "Table of the images", Value: SummaryFile, Link: SummaryFile})
+	if r.has(CSV) && !s.Interrupted {
+		g.Facts = append(g.Facts, report.Fact{Name: "Table of all nuclei", Value: NucleiFile, Link: NucleiFile})
+	}
+	g.Facts = append(g.Facts, report.Fact{Name: "Everything about the run", Value: ManifestFile, Link: ManifestFile})
+	for _, im := range s.Images {
+		if im.Status == Failed {
+			g.Images = append(g.Images, report.GalleryImage{Name: im.Name, Error: im.Error, Count: math.NaN(), Diameter: math.NaN(), Confidence: math.NaN(), Doubtful: math.NaN()})
+		}
+		for i := range im.Planes {
+			g.Images = append(g.Images, galleryImage(im, &im.Planes[i]))
+		}
+	}
+	if s.Interrupted {
+		g.Section("").Note(report.Warning, "The run was cut off: images may be missing.")
+	}
+	r.addConditions(g)
+	r.addHistograms(g)
+	return g
+}
+
+// amount is a number of things.
+func amount(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func galleryImage(im *ImageRecord, p *PlaneRecord) report.GalleryImage {
+	g := report.GalleryImage{Name: im.Name + p.Suffix, Count: float64(p.Nuclei), Diameter: math.NaN(), Confidence: math.NaN(), Doubtful: math.NaN(), Warnings: p.Warnings}
+	if p.Nuclei > 0 {
+		g.Diameter = p.Diameter
+		if c := p.Statistics.Confidence; c > 0 {
+			g.Confidence, g.Doubtful = c, float64(p.Nuclei)*(1-c)
+		}
+	}
+	if t := p.Thumbnail; t != nil {
+		g.Thumbnail, g.W, g.H = t.File, t.Width, t.Height
+	}
+	for _, name := range p.Outputs {
+		if strings.HasSuffix(name, extensions[Overlay]) {
+			g.Picture = name
+		}
+	}
+	return g
+}
+
+// binsPerOctave is how finely the histograms of the page count: a factor of two
+// in so many bins.
+const binsPerOctave = 4
+
+// logBins counts positive values in bins of equal ratio.
+type logBins map[int]int64
+
+func (b logBins) add(v float64) {
+	if v > 1e-30 && v < 1e30 {
+		b[int(math.Floor(math.Log2(v)*binsPerOctave))]++
+	}
+}
+
+func (b logBins) bins() report.Bins {
+	lo, hi := math.MaxInt, math.MinInt
+	for k := range b {
+		lo, hi = min(lo, k), max(hi, k)
+	}
+	out := report.Bins{}
+	for k := lo; k <= hi; k++ {
+		out.Edges = append(out.Edges, math.Exp2(float64(k)/binsPerOctave))
+		out.Counts = append(out.Counts, b[k])
+	}
+	out.Edges = append(out.Edges, math.Exp2(float64(hi+1)/binsPerOctave))
+	return out
+}
+
+// addHistograms adds the areas and intensities of all nuclei.
+func (r *run) addHistograms(g *report.Gallery) {
+	if len(r.histograms) == 0 || len(r.histograms["area"]) == 0 {
+		return
+	}
+	s := g.Section("All nuclei")
+	count := report.Axis{Label: "nuclei", Integer: true}
+	plots := []*report.Plot{report.Stack("Area", report.Axis{Label: "pixels", Log: true}, count, nil, []report.Bins{r.histograms["area"].bins()})}
+	for _, name := range r.intensityColumns() {
+		plots = append(plots, report.Stack("Mean intensity, channel "+strings.TrimPrefix(name, "mean_"), report.Axis{Label: "in the image's units", Log: true}, count, nil,
+			[]report.Bins{r.histograms[name].bins()}))
+	}
+	for _, p := range plots {
+		p.Height, p.NoLegend = 260, true
+		s.Drawing(p.Draw(), "")
+	}
+}
+
+func (r *run) intensityColumns() (list []string) {
+	for name, b := range r.histograms {
+		if name != "area" && len(b) > 0 {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list[:min(len(list), 4)]
+}
+
+// writeNuclei joins the tables of all planes in one, with a column for each that
+// any of them has. The tables are read back because those of images that an
+// earlier run has done are nowhere else.
+func (r *run) writeNuclei() error {
+	var files, kept, header []string
+	for _, im := range r.shown.Images {
+		for _, p := range im.Planes {
+			for _, name := range p.Outputs {
+				if strings.HasSuffix(name, extensions[CSV]) {
+					files = append(files, name)
+				}
+			}
+		}
+	}
+	for _, name := range files {
+		if _, err := os.Stat(under(r.batch.Out, name)); errors.Is(err, fs.ErrNotExist) {
+			continue // of an earlier run, removed since
+		}
+		kept = append(kept, name)
+		if err := readTable(under(r.batch.Out, name), func(columns, row []string) error {
+			for _, c := range columns {
+				if row == nil && !slices.Contains(header, c) {
+					header = append(header, c)
+				}
+			}
+			return errFirstLine
+		}); err != nil {
+			return err
+		}
+	}
+	r.histograms = map[string]logBins{}
+	return atomicfile.WriteFile(filepath.Join(r.batch.Out, NucleiFile), func(w io.Writer) error {
+		out := csv.NewWriter(w)
+		if len(header) > 0 {
+			out.Write(header)
+		}
+		line := make([]string, len(header))
+		for _, name := range kept {
+			if err := readTable(under(r.batch.Out, name), func(columns, row []string) error {
+				if row == nil {
+					return nil
+				}
+				clear(line)
+				for i, c := range columns {
+					line[slices.Index(header, c)] = row[i]
+					if c == "area" || strings.HasPrefix(c, "mean_") {
+						if v, err := strconv.ParseFloat(row[i], 64); err == nil {
+							if r.histograms[c] == nil {
+								r.histograms[c] = logBins{}
+							}
+							r.histograms[c].add(v)
+						}
+					}
+				}
+				return out.Write(line)
+			}); err != nil {
+				return err
+			}
+		}
+		out.Flush()
+		return out.Error()
+	})
+}
+
+// errFirstLine ends the reading of a table after its header.
+var errFirstLine = errors.New("header read")
+
+// readTable hands on the rows of a table with their columns; the first time
+// without a row.
+func readTable(file string, each func(columns, row []string) error) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	c := csv.NewReader(f)
+	c.ReuseRecord = true
+	var columns []string
+	for {
+		row, err := c.Read()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return &InputError{Name: file, Problem: fmt.Sprintf("is no table of nuclei any more: %v", err), Advice: "remove it, and its image is done again", Err: err}
+		}
+		if columns == nil {
+			columns, row = slices.Clone(row), nil
+		}
+		if err := each(columns, row); errors.Is(err, errFirstLine) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
