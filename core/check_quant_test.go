@@ -206,7 +206,7 @@ func TestReducedPrecisionIsNearFloat(t *testing.T) {
 						}
 						if q.Name == "norm.running_var" {
 							for i := range weights[q.Name] {
-								weights[q.Name][i] += 1
+								weights[q.Name][i]++
 							}
 						}
 					}

@@ -11,6 +11,7 @@ package csrc
 // ISA names an instruction set the kernels may be compiled for.
 type ISA int32
 
+// The instruction sets, in the order of enum un_isa.
 const (
 	C ISA = iota
 	AVX2
