@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/metrics"
 	"strings"
 	"sync"
@@ -45,11 +46,15 @@ func newTerminal(in io.Reader, out, err io.Writer) *terminal {
 
 func (t *terminal) configure(c *cli.Context) error {
 	t.quiet, t.json = c.Bool("quiet"), c.Bool("json")
-	if n := c.Int("threads"); n < 0 || n > 1024 {
-		return usagef("--threads %d: 0 to 1024", n)
+	if n := c.Int("threads"); n < 0 || n > maxThreads() {
+		return usagef("--threads %d: 0 to %d", n, maxThreads())
 	}
 	return nil
 }
+
+// maxThreads bounds --threads: each has memory of its own, and more than cores
+// gain nothing.
+func maxThreads() int { return max(64, 2*runtime.NumCPU()) }
 
 // finish reports the error a command ended with, if any, and returns the exit
 // code.

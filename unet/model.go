@@ -171,6 +171,9 @@ func ReadModel(name string, r io.Reader, size int64) (*Model, error) {
 	return m, err
 }
 
+// halfLimit is the least number that half precision rounds to infinity.
+const halfLimit = 65520
+
 const notAModel = "a model is a .safetensors file written by `unet train`"
 
 // readModel returns the model and what a checkpoint holds besides: the
@@ -189,6 +192,9 @@ func readModel(name string, r io.Reader, size int64, training bool) (m *Model, e
 	var version struct{ Version int }
 	if err := json.Unmarshal([]byte(text), &version); err != nil {
 		return nil, nil, "", &ModelError{name, "damaged model card: " + err.Error(), notAModel}
+	}
+	if version.Version < 0 {
+		return nil, nil, "", &ModelError{name, fmt.Sprintf("model format %d: there is none below 0", version.Version), "the file may be damaged"}
 	}
 	if version.Version > formatVersion {
 		return nil, nil, "", &ModelError{name,
@@ -232,6 +238,10 @@ func readModel(name string, r io.Reader, size int64, training bool) (m *Model, e
 			return nil, nil, "", &ModelError{name,
 				fmt.Sprintf("tensor %s has shape %v, want %v", t.name, t.shape, q.Shape), "the file may be damaged"}
 		}
+		if i := notFinite(t.data); i >= 0 {
+			m.Params.Free()
+			return nil, nil, "", &ModelError{name, fmt.Sprintf("tensor %s: value %d is %v", t.name, i, t.data[i]), "the file may be damaged, or its training have failed"}
+		}
 		copy(q.Value, t.data)
 		found++
 	}
@@ -243,6 +253,11 @@ func readModel(name string, r io.Reader, size int64, training bool) (m *Model, e
 	}
 	m.SHA256 = hex.EncodeToString(hash.Sum(nil))
 	return m, extra, file.metadata["state"], nil
+}
+
+// notFinite is the index of the first value that is NaN or infinite, or -1.
+func notFinite(list []float32) int {
+	return slices.IndexFunc(list, func(v float32) bool { return v-v != 0 })
 }
 
 // Check says what is wrong with c, or nil.
@@ -261,6 +276,11 @@ func (c Card) Check() error {
 	}
 	if !(c.Threshold >= 0 && c.Threshold <= 1) {
 		return fmt.Errorf("threshold %v is not between 0 and 1", c.Threshold)
+	}
+	for _, d := range c.Diameter {
+		if !(d >= 0 && d <= 1e6) {
+			return fmt.Errorf("diameters %v of nuclei", c.Diameter)
+		}
 	}
 	return c.Instance.Validate()
 }
@@ -316,6 +336,14 @@ func (m *Model) Write(w io.Writer, half bool) error {
 }
 
 func (m *Model) write(w io.Writer, state string, list []tensor) error {
+	for _, t := range list {
+		if i := notFinite(t.data); i >= 0 {
+			return fmt.Errorf("tensor %s: value %d is %v: no model has such weights", t.name, i, t.data[i])
+		}
+		if i := slices.IndexFunc(t.data, func(v float32) bool { return v >= halfLimit || v <= -halfLimit }); t.half && i >= 0 {
+			return fmt.Errorf("tensor %s: value %d, %v, is too large for half precision", t.name, i, t.data[i])
+		}
+	}
 	text, err := json.Marshal(m.Card)
 	if err != nil {
 		return err

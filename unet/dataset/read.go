@@ -54,6 +54,11 @@ func (s *Source) read(ctx context.Context, i int) *reading {
 		return r
 	}
 	r.digests.Image = hexSum(data)
+	// Its header tells first: decoding takes a thousand times what hostile files do.
+	if w, h := imageio.Size(it.image.name, data); h > 0 && w > maxPixels/h {
+		r.note(Error, it.id, it.image.name, "too-large", "%dx%d pixels, more than %d in all; cut it into smaller images", w, h, maxPixels)
+		return r
+	}
 	img, err := imageio.Decode(it.image.name, data)
 	if err != nil {
 		r.note(Error, it.id, it.image.name, "unreadable", "%s", decodeReason(it.image.name, err))
@@ -123,6 +128,10 @@ func mergeMasks(ctx context.Context, it item, img *imageio.Image, r *reading) *i
 			return nil
 		}
 		addPart(digest, data)
+		if mw, mh := imageio.Size(m.name, data); mw*mh > 0 && mw*mh != w*h { // before it is decoded
+			r.note(Error, it.id, m.name, "size-mismatch", "the mask has %dx%d pixels, its image %dx%d", mw, mh, w, h)
+			return nil
+		}
 		pix, mw, mh, err := maskPixels(m.name, data, w, h)
 		if err != nil {
 			r.note(Error, it.id, m.name, "unreadable", "%s", decodeReason(m.name, err))
@@ -178,6 +187,10 @@ func readLabel(it item, img *imageio.Image, r *reading) *imageio.Labels {
 		return nil
 	}
 	r.digests.Masks = hexSum(data)
+	if w, h := imageio.Size(f.name, data); w*h > 0 && w*h != img.W*img.H { // before it is decoded
+		r.note(Error, it.id, f.name, "size-mismatch", "the label image has %dx%d pixels, its image %dx%d", w, h, img.W, img.H)
+		return nil
+	}
 	l, err := imageio.DecodeLabels(f.name, data)
 	if err != nil {
 		r.note(Error, it.id, f.name, "unreadable", "%s", decodeReason(f.name, err))

@@ -219,14 +219,17 @@ func (c *canvas) fillPairs(id uint32, pairs []int) error {
 	return c.check()
 }
 
+// edge is a side of a polygon, from its upper end a to its lower end b.
+type edge struct {
+	a, b       instance.Point
+	first, end int // rows whose centre y+0.5 lies in [a.Y, b.Y), within the image
+}
+
 // fillPolygon draws the pixels whose centres lie inside the rings by the
-// even-odd rule, clipped to the image.
+// even-odd rule, clipped to the image. It goes by rows, and takes memory for the
+// edges alone.
 func (c *canvas) fillPolygon(id uint32, rings [][]instance.Point) error {
-	type crossing struct {
-		row int
-		x   float64
-	}
-	var cross []crossing
+	var edges []edge
 	for _, ring := range rings {
 		for i, a := range ring {
 			b := ring[(i+1)%len(ring)]
@@ -236,7 +239,6 @@ func (c *canvas) fillPolygon(id uint32, rings [][]instance.Point) error {
 			if a.Y > b.Y {
 				a, b = b, a
 			}
-			// Rows whose centre y+0.5 lies in [a.Y, b.Y).
 			first := math.Max(0, math.Ceil(a.Y-0.5))
 			end := math.Min(float64(c.l.H), math.Ceil(b.Y-0.5))
 			if !(first < end) {
@@ -245,21 +247,34 @@ func (c *canvas) fillPolygon(id uint32, rings [][]instance.Point) error {
 			if c.crossings += int(end - first); c.crossings > maxCrossings {
 				return fmt.Errorf("the outlines are too long: more than %d rows crossed", maxCrossings)
 			}
-			for y := int(first); y < int(end); y++ {
-				t := (float64(y) + 0.5 - a.Y) / (b.Y - a.Y)
-				cross = append(cross, crossing{y, a.X + t*(b.X-a.X)})
-			}
+			edges = append(edges, edge{a, b, int(first), int(end)})
 		}
 	}
-	slices.SortFunc(cross, func(a, b crossing) int { return cmp.Or(cmp.Compare(a.row, b.row), cmp.Compare(a.x, b.x)) })
-	// Closed rings cross every row an even number of times.
-	for k := 0; k+1 < len(cross); k += 2 {
-		a, b := cross[k], cross[k+1]
-		first := math.Max(0, math.Ceil(a.x-0.5))
-		end := math.Min(float64(c.l.W), math.Ceil(b.x-0.5))
-		for x := int(first); x < int(end); x++ {
-			c.put(a.row*c.l.W+x, id)
+	slices.SortFunc(edges, func(a, b edge) int { return cmp.Compare(a.first, b.first) })
+	var active []edge
+	var cross []float64
+	for y := 0; len(edges) > 0 || len(active) > 0; y++ {
+		if len(active) == 0 {
+			y = edges[0].first
 		}
+		for len(edges) > 0 && edges[0].first == y {
+			active, edges = append(active, edges[0]), edges[1:]
+		}
+		cross = cross[:0]
+		for _, e := range active {
+			t := (float64(y) + 0.5 - e.a.Y) / (e.b.Y - e.a.Y)
+			cross = append(cross, e.a.X+t*(e.b.X-e.a.X))
+		}
+		slices.Sort(cross)
+		// Closed rings cross every row an even number of times.
+		for k := 0; k+1 < len(cross); k += 2 {
+			first := math.Max(0, math.Ceil(cross[k]-0.5))
+			end := math.Min(float64(c.l.W), math.Ceil(cross[k+1]-0.5))
+			for x := int(first); x < int(end); x++ {
+				c.put(y*c.l.W+x, id)
+			}
+		}
+		active = slices.DeleteFunc(active, func(e edge) bool { return e.end == y+1 })
 	}
 	return c.check()
 }

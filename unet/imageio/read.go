@@ -1,6 +1,7 @@
 package imageio
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"os"
@@ -36,6 +37,24 @@ func Decode(name string, data []byte) (*Image, error) {
 		return nil, err
 	}
 	return f.ReadPlane(0)
+}
+
+// Size is the width and height that the header of an image file held in memory
+// gives its first plane, 0 x 0 where it cannot be read. Nothing is decoded.
+func Size(name string, data []byte) (w, h int) {
+	format := sniff(data)
+	if format == "TIFF" {
+		f, err := openData(name, data)
+		if err != nil || len(f.Planes) == 0 {
+			return 0, 0
+		}
+		return f.Planes[0].W, f.Planes[0].H
+	}
+	c, err := rasterConfig(bytes.NewReader(data), format)
+	if err != nil {
+		return 0, 0
+	}
+	return c.Width, c.Height
 }
 
 // pngDepth puts right what image/png's types do not tell: gray with alpha

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,7 +45,7 @@ func toldMemory(root fs.FS) (total, free int64) {
 			}
 		}
 	}
-	for _, name := range []string{"sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+	for _, name := range memoryLimits(root) {
 		if b, err := fs.ReadFile(root, name); err == nil {
 			if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil {
 				total, free = atMost(total, n), atMost(free, n)
@@ -51,4 +53,32 @@ func toldMemory(root fs.FS) (total, free int64) {
 		}
 	}
 	return total, free
+}
+
+// memoryLimits are the files that hold the limits of the control groups that the
+// program is in: its own and all above it, of version 2 and of version 1.
+func memoryLimits(root fs.FS) []string {
+	const v2, v1 = "sys/fs/cgroup", "sys/fs/cgroup/memory"
+	list := []string{v2 + "/memory.max", v1 + "/memory.limit_in_bytes"}
+	b, err := fs.ReadFile(root, "proc/self/cgroup")
+	if err != nil {
+		return list
+	}
+	for line := range strings.Lines(string(b)) {
+		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		dir, file := v2, "memory.max"
+		if parts[1] != "" {
+			dir, file = v1, "memory.limit_in_bytes"
+			if !slices.Contains(strings.Split(parts[1], ","), "memory") {
+				continue
+			}
+		}
+		for p := path.Clean("/" + parts[2]); p != "/"; p = path.Dir(p) {
+			list = append(list, path.Join(dir, p, file))
+		}
+	}
+	return list
 }

@@ -18,6 +18,8 @@ func TestToldMemory(t *testing.T) {
 		{"a container of version 2", map[string]string{meminfo: "MemAvailable: 1048576 kB\n", v2: "536870912\n"}, 512 << 20},
 		{"one of version 1", map[string]string{meminfo: "MemAvailable: 1048576 kB\n", v1: "268435456\n"}, 256 << 20},
 		{"one without a limit", map[string]string{meminfo: "MemAvailable: 1048576 kB\n", v2: "max\n"}, 1 << 30},
+		{"a group above the own, of version 2", map[string]string{"proc/self/cgroup": "0::/slurm/job_1/step\n", "sys/fs/cgroup/slurm/job_1/memory.max": "1000\n", "sys/fs/cgroup/slurm/job_1/step/memory.max": "max\n"}, 1000},
+		{"a group above the own, of version 1", map[string]string{"proc/self/cgroup": "3:cpu,memory:/a/b\n2:pids:/x\n", "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "2000\n", "sys/fs/cgroup/memory/x/memory.limit_in_bytes": "1\n"}, 2000},
 		{"one larger than the machine", map[string]string{meminfo: "MemAvailable: 1048576 kB\n", v1: "9223372036854771712\n"}, 1 << 30},
 	} {
 		root := fstest.MapFS{}

@@ -134,6 +134,9 @@ func (c Config) FineTuning() Config {
 	return c
 }
 
+// maxStep bounds the pixels of the patches of a step.
+const maxStep = 1 << 26
+
 // Check says what is wrong with c, or nil.
 func (c Config) Check() error {
 	if c.Kind != unet.Paper && c.Kind != unet.Nuclei {
@@ -159,6 +162,8 @@ func (c Config) Check() error {
 		return fmt.Errorf("a paper model has one head, not %d", len(c.Arch.Heads))
 	case c.Kind == unet.Paper && c.Augment.Size != c.Input.Size:
 		return fmt.Errorf("patch size %d differs from input size %d", c.Augment.Size, c.Input.Size)
+	case c.Batch > 0 && c.Augment.Size > maxStep/c.Augment.Size/c.Batch:
+		return fmt.Errorf("%d patches of %d x %d pixels are more than a step can hold (%d pixels)", c.Batch, c.Augment.Size, c.Augment.Size, maxStep)
 	case c.Augment.Size%c.Arch.Multiple() != 0:
 		return fmt.Errorf("patch size %d is no multiple of %d, which depth %d needs", c.Augment.Size, c.Arch.Multiple(), c.Arch.Depth)
 	}
