@@ -94,7 +94,7 @@ func NucleiConfig(preset string) (Config, error) {
 		// nuclei told apart (unet/weights/ablation.md).
 		Arch: unet.Arch{Channels: 3, Depth: 3, Width: 32, Block: "plain", Up: "transposed", Norm: "batch",
 			Heads: []string{unet.HeadForeground, unet.HeadBorder, unet.HeadDistance}},
-		Input: unet.Input{Normalise: "percentile", Low: 1, High: 99.8, Outliers: 2.5}, Threshold: 0.5,
+		Input: unet.Input{Normalise: "percentile", Low: 1, High: 99.8, Outliers: 5}, Threshold: 0.5,
 		Seed: 1, Batch: 8, Epochs: epochs, Steps: 400, Augment: policy, Balance: augment.Tempered,
 		Loss: map[string]core.Loss{
 			unet.HeadForeground: {Scale: 1, BCE: 1, Dice: 1},
