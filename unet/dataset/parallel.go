@@ -3,30 +3,21 @@ package dataset
 import (
 	"context"
 	"runtime"
-	"sync"
-	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 )
 
-// parallel calls do for 0..n-1 from GOMAXPROCS goroutines and returns the
-// first error, or the context's; it has no goroutine left when it returns.
+// parallel calls do for 0..n-1, on all cores, and returns the first error, or
+// the context's; it has no goroutine left when it returns.
 func parallel(ctx context.Context, n int, do func(i int) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), n) {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				if err := do(i); err != nil {
-					cancel(err)
-				}
-			}
-		})
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := 0; i < n && ctx.Err() == nil; i++ {
+		group.Go(func() error { return do(i) })
 	}
-	wg.Wait()
-	return context.Cause(ctx)
+	cause := context.Cause(ctx) // Wait ends ctx
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return cause
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/instance"
@@ -243,14 +245,11 @@ func each(ctx context.Context, p *unet.Predictor, set *dataset.Set, indices []in
 		x, y := &set.Entries[indices[a]], &set.Entries[indices[b]]
 		return cmp.Or(cmp.Compare(x.H, y.H), cmp.Compare(x.W, y.W))
 	})
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	slots := make(chan struct{}, p.Engine().Threads())
-	var wg sync.WaitGroup
-	defer wg.Wait()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(p.Engine().Threads())
 	var mu sync.Mutex
 	finished := 0
-	for _, n := range order {
+	one := func(n int) error {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
@@ -265,21 +264,25 @@ func each(ctx context.Context, p *unet.Predictor, set *dataset.Set, indices []in
 			}
 			return fmt.Errorf("%s: %w", s.ID, err)
 		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
+		group.Go(func() error {
 			if err := visit(n, s, m); err != nil {
-				cancel(fmt.Errorf("%s: %w", s.ID, err))
-				return
+				return fmt.Errorf("%s: %w", s.ID, err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			finished++
 			done(finished)
+			return nil
 		})
+		return nil
 	}
-	wg.Wait()
-	return context.Cause(ctx)
+	for _, n := range order {
+		if err := one(n); err != nil {
+			group.Wait()
+			return err
+		}
+	}
+	return group.Wait()
 }
 
 // scoreImage compares the maps of an image with its truth.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/imageio"
@@ -207,36 +209,24 @@ func (t *tuner) score(ctx context.Context, q instance.Params) (float64, error) {
 	card.Instance = q
 	taus := metrics.Taus()
 	results := make([]*metrics.Result, len(t.images))
-	errs := make([]error, t.threads)
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for w := range t.threads {
-		wg.Go(func() {
-			for i := range next {
-				if errs[w] != nil {
-					continue
-				}
-				results[i], errs[w] = metrics.Match(t.images[i].truth, card.Separate(t.images[i].maps), taus)
-			}
-		})
-	}
+	group := new(errgroup.Group)
+	group.SetLimit(t.threads)
 	for i := range t.images {
 		if ctx.Err() != nil {
 			break
 		}
-		next <- i
+		group.Go(func() (err error) {
+			results[i], err = metrics.Match(t.images[i].truth, card.Separate(t.images[i].maps), taus)
+			return err
+		})
 	}
-	close(next)
-	wg.Wait()
+	if err := group.Wait(); err != nil {
+		return 0, err
+	}
 	if err := context.Cause(ctx); err != nil {
 		return 0, err
 	}
 	var agg metrics.Aggregate
-	for _, err := range errs {
-		if err != nil {
-			return 0, err
-		}
-	}
 	for _, r := range results {
 		agg.Add(r)
 	}

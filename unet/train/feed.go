@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/dataset/augment"
@@ -150,26 +152,20 @@ func (f *feed) run(ctx context.Context, epoch, step, workers int) (out <-chan *b
 
 // fill draws a batch; it says false if ctx ended before that was done.
 func (f *feed) fill(ctx context.Context, b *batch, epoch, step int, perm []int, workers int) bool {
-	next := make(chan int, f.cfg.Batch)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
 	for i := range f.cfg.Batch {
-		next <- i
-	}
-	close(next)
-	var wg sync.WaitGroup
-	for range min(workers, f.cfg.Batch) {
-		wg.Go(func() {
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			s := f.scratch.Get().(*patchScratch)
 			defer f.scratch.Put(s)
-			for i := range next {
-				if ctx.Err() != nil {
-					return
-				}
-				f.patch(b, s, epoch, step*f.cfg.Batch+i, i, perm)
-			}
+			f.patch(b, s, epoch, step*f.cfg.Batch+i, i, perm)
+			return nil
 		})
 	}
-	wg.Wait()
-	return ctx.Err() == nil
+	return group.Wait() == nil
 }
 
 // scene draws crowded tissue, and says how a patch of it is taken: scenes have
