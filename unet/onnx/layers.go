@@ -443,11 +443,11 @@ func concat(n *nodeProto, in []value) (value, error) {
 			return value{}, err
 		}
 		x := v.layer
-		if isLast := !v.view.is(layout(x, false)); i > 0 && isLast != last {
+		isLast := !v.view.is(layout(x, false))
+		if i > 0 && isLast != last {
 			return value{}, errors.New("it joins layers of different layout")
-		} else {
-			last = isLast
 		}
+		last = isLast
 		if i > 0 && (x.h != e.h || x.w != e.w) {
 			return value{}, fmt.Errorf("it joins maps of %d x %d and %d x %d (an image of sides that are no multiple of 2 to the depth?)", e.h, e.w, x.h, x.w)
 		}

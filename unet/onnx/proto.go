@@ -156,9 +156,9 @@ func (m *graphProto) fields() []field {
 		{11, many[valueProto, *valueProto]{&m.inputs}}, {12, many[valueProto, *valueProto]{&m.outputs}}, {15, &m.sparse}}
 }
 
-func (m *nodeProto) fields() []field {
-	return []field{{1, &m.inputs}, {2, &m.outputs}, {3, &m.name}, {4, &m.op},
-		{5, many[attributeProto, *attributeProto]{&m.attributes}}, {7, &m.domain}}
+func (n *nodeProto) fields() []field {
+	return []field{{1, &n.inputs}, {2, &n.outputs}, {3, &n.name}, {4, &n.op},
+		{5, many[attributeProto, *attributeProto]{&n.attributes}}, {7, &n.domain}}
 }
 
 func (m *attributeProto) fields() []field {
@@ -166,9 +166,9 @@ func (m *attributeProto) fields() []field {
 		{7, &m.floats}, {8, &m.ints}, {20, &m.kind}}
 }
 
-func (m *tensorProto) fields() []field {
-	return []field{{1, &m.dims}, {2, &m.dataType}, {4, &m.floats}, {5, &m.int32s}, {7, &m.int64s}, {8, &m.name}, {9, &m.raw},
-		{13, many[entryProto, *entryProto]{&m.external}}, {14, &m.location}}
+func (t *tensorProto) fields() []field {
+	return []field{{1, &t.dims}, {2, &t.dataType}, {4, &t.floats}, {5, &t.int32s}, {7, &t.int64s}, {8, &t.name}, {9, &t.raw},
+		{13, many[entryProto, *entryProto]{&t.external}}, {14, &t.location}}
 }
 
 func (m *valueProto) fields() []field {
