@@ -67,11 +67,20 @@ func (t *terminal) finish(err error) int {
 		return exitOK
 	}
 	code, hint := explain(err)
-	fmt.Fprintf(t.err, "unet: %s\n", oneLine(err.Error()))
+	fmt.Fprintf(t.err, "unet: %s\n", clipped(oneLine(err.Error())))
 	if hint != "" {
 		fmt.Fprintf(t.err, "hint: %s\n", hint)
 	}
 	return code
+}
+
+// clipped bounds a message: what files say may be of any length.
+func clipped(s string) string {
+	const most = 1000
+	if r := []rune(s); len(r) > most {
+		return string(r[:most/2]) + " ... " + string(r[len(r)-most/2:])
+	}
+	return s
 }
 
 func oneLine(s string) string { return printable(strings.Join(strings.Fields(s), " ")) }

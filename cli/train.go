@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"unet/unet"
@@ -109,10 +109,9 @@ func runTrain(c *cli.Context) error {
 	if errors.Is(err, errInterrupted) {
 		return withHint(err, fmt.Sprintf("the state is saved; continue with `unet train ... --out %s --resume`", o.Out))
 	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		if train.HoldsRun(o.Out) {
-			return withHint(err, "the disk is full: make room, and go on with the same command and --resume")
-		}
+	full := slices.ContainsFunc(diskFull, func(e error) bool { return errors.Is(err, e) })
+	if full && train.HoldsRun(o.Out) {
+		return withHint(err, "the disk is full: make room, and go on with the same command and --resume")
 	}
 	if err != nil {
 		return err

@@ -235,6 +235,12 @@ func folders(a, b string) error {
 		if e.Name() == "manifest.json" {
 			continue
 		}
+		if e.IsDir() {
+			if err := folders(filepath.Join(a, e.Name()), filepath.Join(b, e.Name())); err != nil {
+				return err
+			}
+			continue
+		}
 		if ok, err := same(filepath.Join(a, e.Name()), filepath.Join(b, e.Name())); err != nil {
 			return err
 		} else if !ok {
