@@ -13,6 +13,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -299,6 +300,9 @@ func (f *Folder) Close() error {
 		sorted.WriteString(line(name))
 	}
 	var err error
+	if runtime.GOOS == "windows" { // which replaces no open file
+		f.list.Close()
+	}
 	if now, rerr := input.ReadFile(f.list.Name(), maxList); rerr != nil || !bytes.Equal(now, sorted.Bytes()) {
 		err = atomicfile.WriteFile(f.list.Name(), func(w io.Writer) error {
 			_, err := w.Write(sorted.Bytes())
