@@ -114,9 +114,9 @@ func exitCode(err error) int {
 		return exitFormat
 	case as(new(*imageio.FormatError)):
 		return exitInput
-	case as(new(*imageio.LimitError)), is(diskFull...), is(noMemory...):
+	case as(new(*imageio.LimitError)), is(diskFull...), is(noMemory...), is(noFiles...):
 		return exitResource
-	case is(fs.ErrNotExist, fs.ErrPermission), as(new(badInput)):
+	case is(fs.ErrNotExist, fs.ErrPermission), is(readOnly...), as(new(badInput)):
 		return exitInput
 	}
 	return exitFailure
@@ -129,6 +129,8 @@ var systemHints = []struct {
 }{
 	{diskFull, "the disk is full: make room and run the same command again"},
 	{noMemory, "close other programs, or use smaller images"},
+	{noFiles, "too many files are open: allow more (`ulimit -n`), or take fewer --jobs"},
+	{readOnly, "nothing can be written there: choose another place"},
 	{[]error{fs.ErrNotExist}, "check the name; quote patterns so that the shell leaves them alone"},
 	{[]error{fs.ErrPermission}, permissionHint},
 	{[]error{owned.ErrBusy}, "wait for it to end, or choose another --out"},

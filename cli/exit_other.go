@@ -7,6 +7,8 @@ import "syscall"
 var (
 	diskFull = []error{syscall.ENOSPC, syscall.EDQUOT}
 	noMemory = []error{syscall.ENOMEM}
+	noFiles  = []error{syscall.EMFILE, syscall.ENFILE}
+	readOnly = []error{syscall.EROFS}
 )
 
 const permissionHint = "check who owns the file and its folder, and their modes"
