@@ -1,11 +1,3 @@
-// Package core runs networks of convolutions on the CPU: it picks the
-// instruction set, owns the worker threads, plans memory, and strings the
-// kernels of package csrc into programs of forward, backward and update steps.
-// It knows layers and gradients but no particular network.
-//
-// A Program is built once for a batch shape with a Builder and then run any
-// number of times without allocating. Results depend on the inputs and the
-// instruction set only, never on the number of threads.
 package core
 
 import (

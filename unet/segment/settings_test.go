@@ -2,7 +2,6 @@ package segment
 
 import (
 	"encoding/json"
-	"image"
 	"math"
 	"os"
 	"path/filepath"
@@ -64,7 +63,7 @@ func TestMask(t *testing.T) {
 	copy(m.Pix, []float32{0.25, 0.5, 0.25, 0.75})
 	for kind, want := range map[string][]uint8{unet.Paper: {0, 0, 0, 255}, unet.Nuclei: {0, 0, 255, 0}} {
 		r := &run{Segmenter: &Segmenter{model: &unet.Model{Card: unet.Card{Kind: kind}}, threshold: 0.5}}
-		var got *image.Gray = r.mask(l, m)
+		got := r.mask(l, m)
 		if !slices.Equal(got.Pix, want) {
 			t.Errorf("%s: %v, want %v", kind, got.Pix, want)
 		}

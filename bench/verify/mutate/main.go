@@ -16,9 +16,9 @@
 // status 1 if a fault survived that is not marked equivalent, or if the lines of
 // one are no longer to be found (STALE; a sample passes these over).
 //
-// For faults at random rather than of meaning there is gremlins:
+// Faults at random rather than of meaning are those of gremlins:
 //
-//	go tool -modfile=bench/tools/go.mod gremlins unleash ./unet/metrics
+//	bench/verify/mutate/random.sh unet/metrics
 package main
 
 import (
