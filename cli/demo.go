@@ -24,7 +24,7 @@ import (
 func demoCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "demo",
-		Usage:     "run everything once on made-up images, in about two minutes",
+		Usage:     "run everything once on synthetic images, in about two minutes",
 		UsageText: "unet demo [--out FOLDER]",
 		Description: "Makes synthetic images, prepares and inspects them, trains the paper's U-Net,\n" +
 			"evaluates it, and segments images with the built-in model. Every step is a command\n" +

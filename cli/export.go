@@ -25,7 +25,7 @@ func exportCommand() *cli.Command {
 			"unet export MODEL --bioimageio FILE.zip --author NAME [--licence SPDX]",
 		Description: "MODEL is a model file, or `embedded` for the built-in one. The ONNX file (opset 17)\n" +
 			"takes a normalised image of any height and width and returns the probability maps\n" +
-			"under their names; how to normalise stands in its metadata, in the model card. A\n" +
+			"under their names; the model card in its metadata says how to normalise. A\n" +
 			"bioimage.io package holds the same with test tensors and documentation, and runs in\n" +
 			"ilastik, deepImageJ, QuPath and others. Both give maps; `unet predict` separates\n" +
 			"nuclei from them.",

@@ -14,7 +14,7 @@ import (
 func pluginsCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "plugins",
-		Usage: "write out what other programs need to call unet",
+		Usage: "install macros and scripts with which other programs call unet",
 		UsageText: "unet plugins list\n" +
 			"unet plugins install NAME [--into DIR]",
 		Description: "Small macros, scripts and modules for Fiji and ImageJ, QuPath, napari, CellProfiler,\n" +

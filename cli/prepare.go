@@ -34,7 +34,7 @@ func prepareCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` for the prepared set"},
 			&cli.StringFlag{Name: "size", Value: "128", Usage: "width and height in pixels, or native"},
 			&cli.StringFlag{Name: "split", Value: "0.8,0.1,0.1", Usage: "`FRACTIONS` of images for train, val and test"},
-			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of the split"},
+			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "seed of the split"},
 			&cli.BoolFlag{Name: "strict", Usage: "refuse a source with any warning or error"},
 			&cli.BoolFlag{Name: "fix", Usage: "repair labels: fill holes, remove slivers and stray pixels"},
 			&cli.StringFlag{Name: "corrections", Usage: "`ZIP` or folder of masks, ID/masks/*.png, that replace an image's own, and removed.txt with images to leave out"},

@@ -14,7 +14,7 @@ import (
 func quantizeCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "quantize",
-		Usage:     "make a model of 8-bit products, which predicts faster",
+		Usage:     "quantise a model to 8 bits, for faster prediction",
 		UsageText: "unet quantize MODEL DIR [--out FILE]",
 		Description: "Measures the ranges of all layers on training images of the prepared set DIR and\n" +
 			"writes the quantised model, half the size, if KaggleScore and Dice on the\n" +
