@@ -47,7 +47,7 @@ var hostileFiles = []misuse{
 	{args: "prepare more.zip --out OUT", code: exitInput, says: "more.zip", prints: "error unreadable"},
 	{args: "prepare inner.zip --out OUT", code: exitInput, says: "claims"},
 	{args: "prepare twice.zip --out OUT", code: exitInput, says: "twice"},
-	{args: "prepare huge.zip --out OUT", code: exitInput, says: "huge.zip", prints: "too large: 1048576 x 1048576"},
+	{args: "prepare huge.zip --out OUT", code: exitInput, says: "huge.zip", prints: "1048576x1048576 pixels"},
 	{args: "convert more.zip OUT.tif --size 64x48", code: exitInput, says: "more.zip"},
 	// Circles.
 	{args: "predict loop.tif --out OUT", code: exitInput, says: "loop.tif"},
