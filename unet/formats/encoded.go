@@ -120,7 +120,7 @@ func (e *Encoded) Labels(w, h int) (*imageio.Labels, Lost, error) {
 	if e.W > 0 && e.H > 0 && (e.W != w || e.H != h) {
 		return nil, Lost{}, fmt.Errorf("image %q: outlined on %d x %d pixels, but the image has %d x %d", e.Name, e.W, e.H, w, h)
 	}
-	if w > maxPixels/h {
+	if w > imageio.MaxSide || h > imageio.MaxSide || w > maxPixels/h {
 		return nil, Lost{}, fmt.Errorf("image %q: %d x %d pixels are more than the limit of %d", e.Name, w, h, maxPixels)
 	}
 	c := newCanvas(w, h)
