@@ -78,6 +78,9 @@ func allowed(from, to string) bool {
 	case from == "unet/unet/segment":
 		return to == "unet/core" || to == "unet/unet" || to == "unet/unet/instance" || to == "unet/unet/formats" ||
 			to == "unet/unet/report" || below(to, "unet/unet/imageio")
+	case from == "unet/unet/serve":
+		return to == "unet/core" || to == "unet/unet" || to == "unet/unet/segment" || to == "unet/unet/train" || to == "unet/unet/instance" ||
+			to == "unet/unet/formats" || to == "unet/unet/report" || below(to, "unet/unet/imageio") || below(to, "unet/unet/dataset")
 	case from == "unet/unet/weights":
 		return to == "unet/unet"
 	case from == "unet/unet/libunet": // a program of its own

@@ -122,7 +122,7 @@ func (g *gatherer) tree(root, p string, named bool) {
 	case err != nil:
 		g.add(root, p, err)
 	case !st.IsDir():
-		if named || isImage(p) {
+		if named || IsImage(p) {
 			g.add(root, p, nil)
 		}
 	case isZarr(p):
@@ -160,7 +160,7 @@ func (g *gatherer) folder(root, p string) {
 		if d.Type()&fs.ModeSymlink != 0 {
 			st, err := os.Stat(q)
 			if err != nil {
-				if isImage(q) {
+				if IsImage(q) {
 					g.add(root, q, fmt.Errorf("%s: the link leads nowhere: %w", q, fs.ErrNotExist))
 				}
 				continue
@@ -169,7 +169,7 @@ func (g *gatherer) folder(root, p string) {
 		}
 		switch {
 		case !folder:
-			if isImage(q) {
+			if IsImage(q) {
 				g.add(root, q, nil)
 			}
 		case isZarr(q):
@@ -184,9 +184,9 @@ func (g *gatherer) folder(root, p string) {
 	}
 }
 
-// isImage reports whether a file found in a folder is taken for an image, by its
+// IsImage reports whether a file found in a folder is taken for an image, by its
 // name.
-func isImage(p string) bool {
+func IsImage(p string) bool {
 	name := strings.ToLower(filepath.Base(p))
 	return slices.ContainsFunc(imageExtensions, func(ext string) bool { return strings.HasSuffix(name, ext) }) &&
 		!strings.HasPrefix(name, ".") && !isOutput(name)

@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"unet/unet/serve"
+
+	"github.com/urfave/cli/v2"
+)
+
+func serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "serve",
+		Usage:     "open a page to segment, correct and teach",
+		UsageText: "unet serve [FOLDER] [options]",
+		Description: "Prints the address of a page on this computer that shows the images of FOLDER (default:\n" +
+			"the current one): segment them, correct nuclei, teach the model with the corrections.\n" +
+			"Results lie in FOLDER/unet, corrections in FOLDER/unet/corrections. Nothing leaves this\n" +
+			"computer. The address holds a token: who has it can do all this. Programs use the same\n" +
+			"interface, which ADDRESS/api/v1/openapi.json describes.\n\n" +
+			"--listen lets other computers in, with a certificate (--cert, --key).",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:0", Usage: "`ADDRESS` and port, such as 0.0.0.0:8443; port 0 is any that is free"},
+			&cli.StringFlag{Name: "host", Usage: "further comma-separated `NAMES` that this computer is called by"},
+			&cli.StringFlag{Name: "cert", Usage: "certificate `FILE` (PEM)"},
+			&cli.StringFlag{Name: "key", Usage: "`FILE` of the certificate's key (PEM)"},
+			&cli.BoolFlag{Name: "insecure", Usage: "let other computers in without a certificate: token and images can be read on the way"},
+			&cli.StringFlag{Name: "model", Usage: "model `FILE` (default: the built-in model)"},
+			&cli.StringFlag{Name: "max-memory", Usage: "use at most `SIZE`, such as 2GiB (default: half of the free memory)"},
+			&cli.StringFlag{Name: "max-upload", Value: "1GiB", Usage: "largest `SIZE` of a file that is added"},
+		},
+		Action: runServe,
+	}
+}
+
+func runServe(c *cli.Context) error {
+	t := term(c)
+	o := serve.Options{Dir: ".", Version: version(), Token: serve.NewToken()}
+	switch c.NArg() {
+	case 0:
+	case 1:
+		o.Dir = c.Args().First()
+	default:
+		return usagef("%d arguments: give one folder", c.NArg())
+	}
+	if st, err := os.Stat(o.Dir); err != nil {
+		return err
+	} else if !st.IsDir() {
+		return usagef("%s is a file: give a folder", o.Dir)
+	}
+	secure, err := listenFlags(c)
+	if err != nil {
+		return err
+	}
+	for name, to := range map[string]*int64{"max-memory": &o.Memory, "max-upload": &o.MaxUpload} {
+		if s := c.String(name); s != "" {
+			if *to, err = parseSize(s); err != nil {
+				return usagef("--%s %s: %v", name, s, err)
+			}
+		}
+	}
+	if o.Model, err = modelFor(c.String("model")); err != nil {
+		return err
+	}
+	defer o.Model.Params.Free()
+	if o.Engine, err = newEngine(c); err != nil {
+		return err
+	}
+	defer o.Engine.Close()
+	l, err := net.Listen("tcp", c.String("listen"))
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	o.Hosts = []string{host, "127.0.0.1", "localhost", "::1"}
+	shown := host
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		if shown, err = os.Hostname(); err != nil {
+			shown = "localhost"
+		}
+		o.Hosts = append(o.Hosts, strings.ToLower(shown))
+	}
+	for name := range strings.SplitSeq(c.String("host"), ",") {
+		if name = strings.ToLower(strings.TrimSpace(name)); name != "" {
+			o.Hosts, shown = append(o.Hosts, name), name
+		}
+	}
+	s, err := serve.New(o)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	scheme := "http"
+	if secure {
+		scheme = "https"
+	}
+	t.printf("%s://%s/?token=%s\n", scheme, net.JoinHostPort(shown, port), o.Token)
+	t.notef("open this address in a browser; Ctrl-C ends")
+	return serveUntil(c, s, l, secure)
+}
+
+// listenFlags refuses to let other computers in without a certificate, unless
+// asked to, and reports whether there is one.
+func listenFlags(c *cli.Context) (secure bool, err error) {
+	secure = c.IsSet("cert") && c.IsSet("key")
+	if c.IsSet("cert") != c.IsSet("key") {
+		return false, usagef("--cert and --key go together")
+	}
+	host, _, err := net.SplitHostPort(c.String("listen"))
+	if err != nil {
+		return false, usagef("--listen %s: an address and a port, such as 127.0.0.1:8080", c.String("listen"))
+	}
+	ip := net.ParseIP(host)
+	if local := host == "localhost" || ip != nil && ip.IsLoopback(); !local && !secure && !c.Bool("insecure") {
+		return false, withHint(usagef("--listen %s lets other computers in, and without a certificate they can read along", c.String("listen")),
+			"add --cert and --key, or reach this computer through an SSH tunnel")
+	}
+	return secure, nil
+}
+
+// serveUntil answers until the program is to end.
+func serveUntil(c *cli.Context, s *serve.Server, l net.Listener, secure bool) error {
+	srv := s.HTTPServer()
+	if secure {
+		pair, err := tls.LoadX509KeyPair(c.String("cert"), c.String("key"))
+		if err != nil {
+			return err
+		}
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	select {
+	case err := <-done:
+		return err
+	case <-c.Context.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		srv.Close()
+	}
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

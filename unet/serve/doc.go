@@ -1,0 +1,14 @@
+// Package serve is a page on this computer to segment a folder of images, to
+// correct what was found and to teach the model with it, and the HTTP interface
+// that the page uses.
+//
+// Results lie in FOLDER/unet as `unet predict FOLDER --out FOLDER/unet` writes
+// them: the page calls the same pipeline. Corrections lie beside them, in
+// FOLDER/unet/corrections: a copy of the model's own labels and a journal with a
+// line for each edit, which is on disk before the edit is answered. What an image
+// shows is the copy with the journal's edits done to it (document.go, edit.go,
+// journal.go).
+//
+// One table of routes (routes.go) makes both the handlers and the OpenAPI
+// document. Everything passes one guard (guard.go): token, host, origin, limits.
+package serve

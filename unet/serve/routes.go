@@ -1,0 +1,539 @@
+package serve
+
+import (
+	"archive/zip"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"unet/unet/formats"
+	"unet/unet/imageio"
+	"unet/unet/segment"
+)
+
+//go:embed page
+var page embed.FS
+
+// apiError is an error with its HTTP status.
+type apiError struct {
+	status int
+	text   string
+}
+
+// Error implements error.
+func (e *apiError) Error() string { return e.text }
+
+// fail answers with an error.
+func fail(w http.ResponseWriter, err error) {
+	status, text := http.StatusInternalServerError, err.Error()
+	var a *apiError
+	var tooLarge *http.MaxBytesError
+	var limit *imageio.LimitError
+	switch {
+	case errors.As(err, &a):
+		status, text = a.status, a.text
+	case errors.As(err, &tooLarge):
+		status, text = http.StatusRequestEntityTooLarge, fmt.Sprintf("larger than the %d bytes that are allowed", tooLarge.Limit)
+	case errors.As(err, &limit):
+		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		status, text = http.StatusRequestTimeout, "the request took too long to arrive"
+	}
+	answer(w, status, map[string]string{"error": text})
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		status, b = http.StatusInternalServerError, []byte(`{"error":"the answer holds numbers that are not finite"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(append(b, '\n'))
+}
+
+// route is an address of the interface: handler and description in one.
+type route struct {
+	method, path, summary string
+	query                 []string // names of parameters
+	body                  any      // example of the JSON body; nil: none
+	file                  bool     // the body is a file
+	produces              string
+	handle                func(s *Server, w http.ResponseWriter, r *http.Request) error
+}
+
+const jsonType = "application/json"
+
+// routes are all addresses below /api/v1.
+var routes []route
+
+func init() { // apart, as openapi is among them and lists them
+	routes = []route{
+		{"GET", "/openapi.json", "this description", nil, nil, false, jsonType, (*Server).openapi},
+		{"GET", "/images", "the images of the folder, with what was found", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
+			answer(w, http.StatusOK, s.images())
+			return nil
+		}},
+		{"POST", "/images", "add an image, which is the body, to the folder", []string{"name"}, nil, true, jsonType, (*Server).addImage},
+		{"GET", "/images/{id}/thumbnail", "a small picture with the nuclei outlined", nil, nil, false, "image/jpeg", (*Server).thumbnail},
+		{"GET", "/images/{id}/tiles/{level}/{x}/{y}", "a part of the picture, at half its size level times", nil, nil, false, "image/jpeg", (*Server).tile},
+		{"GET", "/images/{id}/nuclei", "the nuclei with measurements and outlines, and the revision of the labels", nil, nil, false, jsonType, (*Server).nuclei},
+		{"POST", "/images/{id}/edits", "edit the labels of a revision; 409 if they have changed since", nil, Command{Tool: "delete", IDs: []uint32{1}}, false, jsonType, (*Server).editImage},
+		{"GET", "/images/{id}/export/{format}", "the nuclei as a file: " + strings.Join(exported, ", "), nil, nil, false, "application/octet-stream", (*Server).exportImage},
+		{"GET", "/export", "the results of all images, as a zip", nil, nil, false, "application/zip", (*Server).exportAll},
+		{"POST", "/segment", "segment images in the background", nil, segmentRequest{}, false, jsonType, (*Server).postSegment},
+		{"GET", "/job", "what is done in the background", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
+			answer(w, http.StatusOK, s.state())
+			return nil
+		}},
+		{"DELETE", "/job", "end it", nil, nil, false, jsonType, (*Server).cancelJob},
+		{"POST", "/teach", "fine-tune the model on corrected images in the background", nil, teachRequest{}, false, jsonType, (*Server).postTeach},
+		{"POST", "/teach/model", "use, keep (with a name) or drop the new model", nil, modelRequest{Action: "use"}, false, jsonType, (*Server).postModel},
+		{"GET", "/teach/compare/{n}/{which}", "an image held back: corrected (0), before (1), after (2)", nil, nil, false, "image/png", (*Server).comparePicture},
+		{"POST", "/analyse/{format}", "segment the image in the body without keeping it: " + strings.Join(analysed, ", ") + " or json", []string{"diameter"}, nil, true, "application/octet-stream", (*Server).analyse},
+		{"GET", "/events", "what happens, as server-sent events: job, images, edit", nil, nil, false, "text/event-stream", func(s *Server, w http.ResponseWriter, r *http.Request) error {
+			s.listen(w, r)
+			return nil
+		}},
+	}
+}
+
+// exported are the formats of one image, with the ends of their names.
+var exported = []string{segment.Labels, segment.CSV, segment.GeoJSON, segment.ROI, segment.Overlay, segment.Mask}
+
+var extensions = map[string]string{segment.Labels: ".labels.tif", segment.CSV: ".nuclei.csv", segment.GeoJSON: ".geojson",
+	segment.ROI: ".rois.zip", segment.Overlay: ".overlay.png", segment.Mask: ".mask.png"}
+
+// analysed are those of an image that is not kept.
+var analysed = []string{segment.CSV, segment.GeoJSON, segment.ROI}
+
+// Handler answers all requests.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, rt := range routes {
+		h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !rt.file {
+				r.Body = http.MaxBytesReader(w, r.Body, maxCommand)
+			}
+			if err := rt.handle(s, w, r); err != nil {
+				fail(w, err)
+			}
+		}))
+		if rt.path != "/events" {
+			h = s.limit(h)
+		}
+		mux.Handle(rt.method+" /api/v1"+rt.path, h)
+	}
+	static, err := fs.Sub(page, "page")
+	if err != nil {
+		panic(err) // the folder is part of the program
+	}
+	mux.Handle("GET /", http.FileServerFS(static))
+	mux.Handle("GET /results/", s.limit(http.HandlerFunc(s.results)))
+	return s.guard(mux)
+}
+
+// results hands out the page of the batch and what it shows.
+func (s *Server) results(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(path.Clean(r.URL.Path), "/results/")
+	if name == "/results" || name == "" {
+		name = segment.PageFile
+	}
+	switch path.Ext(name) {
+	case ".html", ".jpg", ".png", ".csv", ".json":
+	default:
+		fail(w, &apiError{http.StatusNotFound, "there is no such result"})
+		return
+	}
+	f, err := s.root.Open(path.Join(ResultsFolder, name))
+	if err != nil {
+		fail(w, &apiError{http.StatusNotFound, "there is no such result: segment images first"})
+		return
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		fail(w, &apiError{http.StatusNotFound, "there is no such result"})
+		return
+	}
+	w.Header().Set("Content-Security-Policy", pagesPolicy)
+	http.ServeContent(w, r, name, st.ModTime(), f)
+}
+
+// readJSON reads the body of a request.
+func readJSON(r *http.Request, v any) error {
+	if t := r.Header.Get("Content-Type"); !strings.HasPrefix(t, jsonType) {
+		return &apiError{http.StatusUnsupportedMediaType, "send " + jsonType}
+	}
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return err
+		}
+		return &apiError{http.StatusBadRequest, "the body is not what is expected: " + err.Error()}
+	}
+	return nil
+}
+
+// slowReader gives up on a body whose next piece does not come in time.
+type slowReader struct {
+	r io.Reader
+	c *http.ResponseController
+}
+
+func (s slowReader) Read(p []byte) (int, error) {
+	s.c.SetReadDeadline(time.Now().Add(bodyTime))
+	return s.r.Read(p)
+}
+
+func (s *Server) body(w http.ResponseWriter, r *http.Request) io.Reader {
+	return slowReader{http.MaxBytesReader(w, r.Body, s.o.MaxUpload), http.NewResponseController(w)}
+}
+
+func (s *Server) addImage(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength > s.o.MaxUpload {
+		return &http.MaxBytesError{Limit: s.o.MaxUpload}
+	}
+	name, err := s.add(r.URL.Query().Get("name"), func(f *os.File) error {
+		_, err := io.Copy(f, s.body(w, r))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.events.send("images", nil)
+	answer(w, http.StatusCreated, map[string]string{"id": imageID(name), "name": name})
+	return nil
+}
+
+// document opens the image that an address names.
+func (s *Server) document(r *http.Request) (*document, *image, error) {
+	im, err := s.find(r.PathValue("id"))
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := s.open(im)
+	return d, im, err
+}
+
+func (s *Server) thumbnail(w http.ResponseWriter, r *http.Request) error {
+	im, err := s.find(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "image/jpeg")
+	if im.plane != nil && im.plane.Thumbnail != nil && !im.Corrected && filepath.IsLocal(im.plane.Thumbnail.File) {
+		if b, err := os.ReadFile(filepath.Join(s.out, filepath.FromSlash(im.plane.Thumbnail.File))); err == nil {
+			w.Write(b)
+			return nil
+		}
+	}
+	d, err := s.open(im)
+	if err != nil {
+		return err
+	}
+	b, err := d.thumbnail()
+	if err != nil {
+		return err
+	}
+	w.Write(b)
+	return nil
+}
+
+func (s *Server) tile(w http.ResponseWriter, r *http.Request) error {
+	d := s.opened(r.PathValue("id"))
+	if d == nil {
+		var err error
+		if d, _, err = s.document(r); err != nil {
+			return err
+		}
+	}
+	var at [3]int
+	for i, name := range []string{"level", "x", "y"} {
+		n, err := strconv.Atoi(r.PathValue(name))
+		if err != nil || n < 0 || n > 1<<20 {
+			return &apiError{http.StatusNotFound, "there is no such tile"}
+		}
+		at[i] = n
+	}
+	b, err := d.tile(at[0], at[1], at[2])
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "image/jpeg")
+	w.Header().Set("Cache-Control", "private, max-age=300")
+	w.Write(b)
+	return nil
+}
+
+func (s *Server) nuclei(w http.ResponseWriter, r *http.Request) error {
+	d, _, err := s.document(r)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, d.show())
+	return nil
+}
+
+func (s *Server) editImage(w http.ResponseWriter, r *http.Request) error {
+	var c Command
+	if err := readJSON(r, &c); err != nil {
+		return err
+	}
+	d, im, err := s.document(r)
+	if err != nil {
+		return err
+	}
+	revision, err := d.edit(c)
+	if err != nil {
+		return err
+	}
+	s.events.send("edit", map[string]any{"id": im.ID, "revision": revision})
+	answer(w, http.StatusOK, map[string]int{"revision": revision})
+	return nil
+}
+
+func (s *Server) exportImage(w http.ResponseWriter, r *http.Request) error {
+	format := r.PathValue("format")
+	if !slices.Contains(exported, format) {
+		return &apiError{http.StatusNotFound, "there is no such format: " + strings.Join(exported, ", ")}
+	}
+	im, err := s.find(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+path.Base(plain.ReplaceAllString(s.resultName(im), "_"))+extensions[format]+`"`)
+	return s.write(w, im, format)
+}
+
+// plain are characters that stand for themselves in a header.
+var plain = regexp.MustCompile(`[^A-Za-z0-9._/-]`)
+
+// write writes a result of an image: the file of the run or, of a corrected
+// image, the nuclei as they are now.
+func (s *Server) write(w io.Writer, im *image, format string) error {
+	if file := s.output(im, extensions[format]); file != "" && !im.Corrected {
+		f, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(w, f)
+		return err
+	}
+	d, err := s.open(im)
+	if err != nil {
+		return err
+	}
+	return d.export(w, format)
+}
+
+func (s *Server) exportAll(w http.ResponseWriter, r *http.Request) error {
+	list := s.images()
+	corrected := false
+	z := zip.NewWriter(w)
+	w.Header().Set("Content-Type", "application/zip")
+	w.Header().Set("Content-Disposition", `attachment; filename="unet-results.zip"`)
+	for i := range list {
+		im := &list[i]
+		if im.plane == nil {
+			continue
+		}
+		corrected = corrected || im.Corrected
+		for _, format := range resultFormats {
+			f, err := z.Create(s.resultName(im) + extensions[format])
+			if err == nil {
+				err = s.write(f, im, format)
+			}
+			if err != nil {
+				panic(http.ErrAbortHandler) // the zip is cut off, and seen to be
+			}
+		}
+	}
+	if !corrected { // else these would tell of what the model found
+		for _, name := range []string{segment.SummaryFile, segment.NucleiFile, segment.ManifestFile} {
+			b, err := os.ReadFile(filepath.Join(s.out, name))
+			if err != nil {
+				continue
+			}
+			if f, err := z.Create(name); err == nil {
+				f.Write(b)
+			}
+		}
+	}
+	return z.Close()
+}
+
+func (s *Server) postSegment(w http.ResponseWriter, r *http.Request) error {
+	var q segmentRequest
+	if err := readJSON(r, &q); err != nil {
+		return err
+	}
+	if err := s.segmentAll(q); err != nil {
+		return err
+	}
+	answer(w, http.StatusAccepted, s.state())
+	return nil
+}
+
+func (s *Server) cancelJob(w http.ResponseWriter, r *http.Request) error {
+	s.mu.Lock()
+	if s.job != nil {
+		s.job.cancel()
+	}
+	s.mu.Unlock()
+	answer(w, http.StatusOK, s.state())
+	return nil
+}
+
+func (s *Server) postTeach(w http.ResponseWriter, r *http.Request) error {
+	var q teachRequest
+	if err := readJSON(r, &q); err != nil {
+		return err
+	}
+	if err := s.teach(q); err != nil {
+		return err
+	}
+	answer(w, http.StatusAccepted, s.state())
+	return nil
+}
+
+type modelRequest struct {
+	Action string `json:"action"`
+	Name   string `json:"name,omitempty"`
+}
+
+func (s *Server) postModel(w http.ResponseWriter, r *http.Request) error {
+	var q modelRequest
+	if err := readJSON(r, &q); err != nil {
+		return err
+	}
+	if err := s.taught(q.Action, q.Name); err != nil {
+		return err
+	}
+	st := s.state()
+	s.events.send("job", st)
+	answer(w, http.StatusOK, st)
+	return nil
+}
+
+func (s *Server) comparePicture(w http.ResponseWriter, r *http.Request) error {
+	n, err1 := strconv.Atoi(r.PathValue("n"))
+	which, err2 := strconv.Atoi(r.PathValue("which"))
+	st := s.state()
+	if err1 != nil || err2 != nil || n < 0 || n >= len(st.Compare) || which < 0 || which > 2 || st.Model == "" {
+		return &apiError{http.StatusNotFound, "there is no such picture"}
+	}
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(st.Model)), fmt.Sprintf("compare-%d-%d.png", n, which)))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "image/png")
+	w.Write(b)
+	return nil
+}
+
+// analyse segments an image that is not kept.
+func (s *Server) analyse(w http.ResponseWriter, r *http.Request) error {
+	format := r.PathValue("format")
+	if format != "json" && !slices.Contains(analysed, format) {
+		return &apiError{http.StatusNotFound, "there is no such format: " + strings.Join(analysed, ", ") + ", json"}
+	}
+	o, _, err := settings{Diameter: r.URL.Query().Get("diameter")}.options(s.o.Memory)
+	if err != nil {
+		return err
+	}
+	data, err := io.ReadAll(io.LimitReader(s.body(w, r), min(s.o.MaxUpload, s.o.Memory/8)+1))
+	if err != nil {
+		return err
+	}
+	if int64(len(data)) > min(s.o.MaxUpload, s.o.Memory/8) {
+		return &http.MaxBytesError{Limit: min(s.o.MaxUpload, s.o.Memory/8)}
+	}
+	img, err := imageio.Decode("image", data)
+	if err != nil {
+		return &apiError{http.StatusUnprocessableEntity, err.Error()}
+	}
+	found, source, err := s.segmentOne(r.Context(), img, o)
+	if err != nil {
+		return err
+	}
+	if format == "json" {
+		answer(w, http.StatusOK, found.Nuclei)
+		return nil
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	return formats.WriteAll(segment.NewWriter(format, w), source, found.Nuclei)
+}
+
+// segmentOne segments an image in memory, while nothing else is computed.
+func (s *Server) segmentOne(ctx context.Context, img *imageio.Image, o segment.Options) (*segment.Result, formats.Source, error) {
+	if !s.compute.TryLock() {
+		return nil, formats.Source{}, &apiError{http.StatusTooManyRequests, "the program is at work: try again later"}
+	}
+	defer s.compute.Unlock()
+	seg, err := segment.New(s.o.Engine, s.model(), o)
+	if err != nil {
+		return nil, formats.Source{}, err
+	}
+	defer seg.Close()
+	found, err := seg.Image(ctx, img)
+	return found, seg.Source("image", img.Gray()), err
+}
+
+// openapi describes the routes.
+func (s *Server) openapi(w http.ResponseWriter, _ *http.Request) error {
+	answer(w, http.StatusOK, description(s.o.Version))
+	return nil
+}
+
+var pathParameter = regexp.MustCompile(`\{(\w+)\}`)
+
+// description is the OpenAPI document of the routes.
+func description(version string) map[string]any {
+	paths := map[string]map[string]any{}
+	for _, rt := range routes {
+		parameters := []map[string]any{}
+		for _, m := range pathParameter.FindAllStringSubmatch(rt.path, -1) {
+			parameters = append(parameters, map[string]any{"name": m[1], "in": "path", "required": true, "schema": map[string]string{"type": "string"}})
+		}
+		for _, name := range rt.query {
+			parameters = append(parameters, map[string]any{"name": name, "in": "query", "schema": map[string]string{"type": "string"}})
+		}
+		failure := map[string]any{"description": "an error, in words", "content": map[string]any{jsonType: map[string]any{"schema": map[string]any{
+			"type": "object", "properties": map[string]any{"error": map[string]string{"type": "string"}}}}}}
+		op := map[string]any{"summary": rt.summary, "parameters": parameters, "responses": map[string]any{
+			"2XX": map[string]any{"description": rt.summary, "content": map[string]any{rt.produces: map[string]any{}}}, "4XX": failure,
+			"429": map[string]any{"description": "too much at once: wait the seconds of Retry-After"}}}
+		if rt.body != nil {
+			op["requestBody"] = map[string]any{"required": true, "content": map[string]any{jsonType: map[string]any{"example": rt.body}}}
+		}
+		if rt.file {
+			op["requestBody"] = map[string]any{"required": true, "content": map[string]any{"application/octet-stream": map[string]any{}}}
+		}
+		at := "/api/v1" + rt.path
+		if paths[at] == nil {
+			paths[at] = map[string]any{}
+		}
+		paths[at][strings.ToLower(rt.method)] = op
+	}
+	return map[string]any{"openapi": "3.1.0", "info": map[string]string{"title": "unet serve", "version": version},
+		"components": map[string]any{"securitySchemes": map[string]any{"token": map[string]string{"type": "http", "scheme": "bearer"}}},
+		"security":   []map[string][]string{{"token": {}}}, "paths": paths}
+}

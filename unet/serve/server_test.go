@@ -1,0 +1,444 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	stdimage "image"
+	"image/color"
+	"image/png"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"unet/core"
+	"unet/unet/segment"
+	"unet/unet/weights"
+)
+
+// picture is a PNG of bright discs on black.
+func picture(t testing.TB, shift int) []byte {
+	t.Helper()
+	m := stdimage.NewGray(stdimage.Rect(0, 0, 96, 96))
+	for _, c := range [][3]int{{25, 25, 10}, {60 + shift, 30, 11}, {40, 70, 12}} {
+		for y := range 96 {
+			for x := range 96 {
+				if dx, dy := x-c[0], y-c[1]; dx*dx+dy*dy < c[2]*c[2] {
+					m.SetGray(x, y, color.Gray{200})
+				}
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// site is a server on a folder of two images.
+type site struct {
+	t    testing.TB
+	s    *Server
+	http *httptest.Server
+	dir  string
+}
+
+func newSite(t testing.TB) *site {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range 2 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.png", i)), picture(t, i*3), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, err := core.NewEngine("", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := weights.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Options{Dir: dir, Engine: e, Model: m, Version: "test", Token: "secret", Hosts: []string{"127.0.0.1"}, MaxUpload: 1 << 20, Memory: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &site{t, s, httptest.NewUnstartedServer(nil), dir}
+	w.http.Config = s.HTTPServer()
+	w.http.Start()
+	t.Cleanup(func() {
+		s.Close()
+		w.http.Close()
+		m.Params.Free()
+		e.Close()
+	})
+	return w
+}
+
+// do sends a request with the token and returns status and body.
+func (w *site) do(method, path, body string, headers ...string) (int, string) {
+	w.t.Helper()
+	r, err := http.NewRequest(method, w.http.URL+path, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer secret")
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+		if headers[i] == "Host" {
+			r.Host = headers[i+1]
+		}
+	}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b)
+}
+
+func (w *site) images() (list []listed) {
+	w.t.Helper()
+	status, body := w.do("GET", "/api/v1/images", "")
+	if err := json.Unmarshal([]byte(body), &list); status != 200 || err != nil {
+		w.t.Fatalf("images: %d %s", status, body)
+	}
+	return list
+}
+
+type listed struct {
+	ID, Name, Status string
+	Count            int
+	Corrected        bool
+}
+
+// segment segments all images and waits.
+func (w *site) segment() {
+	w.t.Helper()
+	if status, body := w.do("POST", "/api/v1/segment", `{}`); status != http.StatusAccepted {
+		w.t.Fatalf("segment: %d %s", status, body)
+	}
+	w.s.work.Wait()
+	for _, m := range w.images() {
+		if m.Status != segment.Done {
+			w.t.Fatalf("%+v", m)
+		}
+	}
+}
+
+func TestGuard(t *testing.T) {
+	w := newSite(t)
+	for _, c := range []struct {
+		name, method, path string
+		headers            []string
+		want               int
+	}{
+		{"as it should be", "GET", "/api/v1/images", nil, 200},
+		{"no token", "GET", "/api/v1/images", []string{"Authorization", ""}, 401},
+		{"a wrong token", "GET", "/api/v1/images", []string{"Authorization", "Bearer secreT"}, 401},
+		{"a wrong token in the address", "GET", "/?token=x", []string{"Authorization", ""}, 401},
+		{"the page without a token", "GET", "/app.js", []string{"Authorization", ""}, 401},
+		{"the token as a cookie", "GET", "/api/v1/images", []string{"Authorization", "", "Cookie", "unet=secret"}, 200},
+		{"a name that points here", "GET", "/api/v1/images", []string{"Host", "evil.example"}, 421},
+		{"a name that begins like ours", "GET", "/api/v1/images", []string{"Host", "127.0.0.1.evil.example"}, 421},
+		{"another site", "POST", "/api/v1/segment", []string{"Origin", "http://evil.example"}, 403},
+		{"a page of no site", "POST", "/api/v1/segment", []string{"Origin", "null"}, 403},
+		{"another site as browsers tell it", "GET", "/api/v1/images", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{"a form", "POST", "/api/v1/segment", []string{"Content-Type", "text/plain"}, 415},
+		{"out of the results", "GET", "/results/../0.png", nil, 307}, // to the next, which is no file of the page
+		{"beside the page", "GET", "/0.png", nil, 404},
+		{"out of the results, encoded", "GET", "/results/%2e%2e/0.png", nil, 404},
+		{"out of the folder", "GET", "/results/..%2f..%2f..%2fetc%2fpasswd.html", nil, 404},
+		{"a file of the server", "GET", "/api/v1/images/..%2f..%2fetc/thumbnail", nil, 404},
+		{"what is not there", "GET", "/api/v1/nothing", nil, 404},
+	} {
+		if got, body := w.do(c.method, c.path, "{}", c.headers...); got != c.want {
+			t.Errorf("%s: %d, want %d: %.100s", c.name, got, c.want, body)
+		}
+	}
+	r, _ := http.NewRequest("GET", w.http.URL+"/?token=secret", nil)
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	cookie := resp.Header.Get("Set-Cookie")
+	if resp.StatusCode != http.StatusSeeOther || !strings.Contains(cookie, "HttpOnly") || !strings.Contains(cookie, "SameSite=Strict") {
+		t.Errorf("token in the address: %d, cookie %q", resp.StatusCode, cookie)
+	}
+	if p := resp.Header.Get("Content-Security-Policy"); !strings.Contains(p, "default-src 'none'") || strings.Contains(p, "unsafe") {
+		t.Errorf("policy %q", p)
+	}
+}
+
+// TestLinks: what leads out of the folder is neither listed nor read.
+func TestLinks(t *testing.T) {
+	w := newSite(t)
+	outside := filepath.Join(t.TempDir(), "secret.png")
+	os.WriteFile(outside, picture(t, 0), 0o644)
+	if err := os.Symlink(outside, filepath.Join(w.dir, "link.png")); err != nil {
+		t.Skip(err)
+	}
+	os.Symlink(outside, filepath.Join(w.dir, "unet", "out.png"))
+	if list := w.images(); len(list) != 2 {
+		t.Errorf("listed: %v", list)
+	}
+	if status, _ := w.do("GET", "/results/out.png", ""); status != 404 {
+		t.Errorf("a link out of the folder is followed: %d", status)
+	}
+}
+
+func TestUpload(t *testing.T) {
+	w := newSite(t)
+	good := string(picture(t, 1))
+	for _, c := range []struct {
+		name, body string
+		want       int
+	}{
+		{"new.png", good, 201},
+		{"0.png", good, 201}, // under another name
+		{"../../up.png", good, 201},
+		{".hidden.png", good, 415},
+		{"page.html", good, 415},
+		{"", good, 415},
+		{"broken.png", good[:40], 422},
+		{"text.tif", "II*\x00nonsense", 422},
+		{"large.png", good + strings.Repeat("x", 2<<20), 413},
+	} {
+		if got, body := w.do("POST", "/api/v1/images?name="+c.name, c.body); got != c.want {
+			t.Errorf("%q: %d, want %d: %s", c.name, got, c.want, body)
+		}
+	}
+	var names []string
+	list, _ := os.ReadDir(w.dir)
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	if got, want := strings.Join(names, " "), "0 (2).png 0.png 1.png new.png unet up.png"; got != want {
+		t.Errorf("the folder holds %s, want %s", got, want)
+	}
+	if b, _ := os.ReadFile(filepath.Join(w.dir, "0.png")); !bytes.Equal(b, picture(t, 0)) {
+		t.Error("an image was replaced")
+	}
+}
+
+// TestBomb: a small PNG that claims to be huge costs an error, not memory.
+func TestBomb(t *testing.T) {
+	w := newSite(t)
+	b := picture(t, 0)
+	copy(b[16:], []byte{0, 1, 0, 0, 0, 1, 0, 0}) // 65536 x 65536
+	binary.BigEndian.PutUint32(b[29:], crc32.ChecksumIEEE(b[12:29]))
+	if status, body := w.do("POST", "/api/v1/analyse/json", string(b)); status/100 != 4 {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+// TestSameNuclei: the interface finds what the run finds and exports its bytes.
+func TestSameNuclei(t *testing.T) {
+	w := newSite(t)
+	w.segment()
+	m := w.images()[0]
+	for format, ext := range extensions {
+		if format == segment.Mask {
+			continue // not among the files of the run
+		}
+		want, err := os.ReadFile(filepath.Join(w.dir, "unet", "0"+ext))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, got := w.do("GET", "/api/v1/images/"+m.ID+"/export/"+format, ""); status != 200 || got != string(want) {
+			t.Errorf("%s: %d, other bytes than the file", format, status)
+		}
+	}
+	status, body := w.do("POST", "/api/v1/analyse/csv", string(picture(t, 0)))
+	want, _ := os.ReadFile(filepath.Join(w.dir, "unet", "0.nuclei.csv"))
+	if got := strings.ReplaceAll(body, "image,", "0.png,"); status != 200 || strings.Replace(got, "0.png,nucleus", "image,nucleus", 1) != string(want) {
+		t.Errorf("analyse: %d\n%s\nwant\n%s", status, body, want)
+	}
+}
+
+// TestEdit: two people on one image: who has not seen the last edit is told so,
+// and nothing is lost.
+func TestEdit(t *testing.T) {
+	w := newSite(t)
+	m := w.images()[0]
+	if status, body := w.do("POST", "/api/v1/images/"+m.ID+"/edits", `{"tool":"delete","ids":[1]}`); status != 409 {
+		t.Errorf("an edit before there are labels: %d %s", status, body)
+	}
+	w.segment()
+	m = w.images()[0]
+	edit := func(body string, want int) {
+		t.Helper()
+		if status, text := w.do("POST", "/api/v1/images/"+m.ID+"/edits", body); status != want {
+			t.Errorf("%s: %d, want %d: %s", body, status, want, text)
+		}
+	}
+	edit(`{"tool":"delete","ids":[1],"revision":0}`, 200)
+	edit(`{"tool":"delete","ids":[2],"revision":0}`, 409)
+	edit(`{"tool":"delete","ids":[99],"revision":1}`, 422)
+	edit(`{"tool":"delete","idz":[2],"revision":1}`, 400)
+	if got := w.images()[0]; !got.Corrected || got.Count != m.Count-1 {
+		t.Errorf("after a deletion: %+v, before %+v", got, m)
+	}
+	own, err := os.ReadFile(filepath.Join(w.dir, "unet", "0.labels.tif"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadFile(filepath.Join(w.dir, "unet", "corrections", "0.labels.tif"))
+	if err != nil || !bytes.Equal(own, kept) {
+		t.Error("the model's own labels are not kept")
+	}
+	edit(`{"tool":"undo","revision":1}`, 200)
+	if got := w.images()[0]; got.Corrected || got.Count != m.Count {
+		t.Errorf("after undo: %+v", got)
+	}
+	edit(`{"tool":"undo","revision":2}`, 422)
+	edit(`{"tool":"redo","revision":2}`, 200)
+	if status, csv := w.do("GET", "/api/v1/images/"+m.ID+"/export/csv", ""); status != 200 || strings.Count(csv, "\n") != m.Count {
+		t.Errorf("the table of a corrected image: %d\n%s", status, csv)
+	}
+}
+
+// TestDescription: the OpenAPI document names every route, and no other, and the
+// server answers each of them.
+func TestDescription(t *testing.T) {
+	w := newSite(t)
+	status, body := w.do("GET", "/api/v1/openapi.json", "")
+	var d struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct{ Name, In string }
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &d); status != 200 || err != nil {
+		t.Fatalf("%d %v", status, err)
+	}
+	n := 0
+	for path, methods := range d.Paths {
+		for method, op := range methods {
+			n++
+			inPath := 0
+			for _, p := range op.Parameters {
+				if p.In == "path" {
+					inPath++
+				}
+			}
+			if inPath != strings.Count(path, "{") {
+				t.Errorf("%s %s: %d parameters", method, path, inPath)
+			}
+			if strings.HasSuffix(path, "/events") {
+				continue // never ends
+			}
+			address := strings.NewReplacer("{id}", "none", "{format}", "none", "{level}", "0", "{x}", "0", "{y}", "0", "{n}", "0", "{which}", "0").Replace(path)
+			got, text := w.do(strings.ToUpper(method), address, "x")
+			if got == 405 || got >= 500 || got == 404 && !strings.Contains(text, `"error"`) {
+				t.Errorf("%s %s is not answered: %d %s", method, path, got, text)
+			}
+		}
+	}
+	if n != len(routes) {
+		t.Errorf("%d routes described, %d there", n, len(routes))
+	}
+}
+
+// TestManyClients: fifty at once are all answered, or told to come again.
+func TestManyClients(t *testing.T) {
+	w := newSite(t)
+	w.segment()
+	m := w.images()[0]
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	answers := map[int]int{}
+	for i := range 50 {
+		wg.Go(func() {
+			for k := range 4 {
+				path := []string{"/api/v1/images", "/api/v1/images/" + m.ID + "/nuclei", "/api/v1/images/" + m.ID + "/tiles/0/0/0", "/api/v1/images/" + m.ID + "/thumbnail"}[(i+k)%4]
+				r, _ := http.NewRequest("GET", w.http.URL+path, nil)
+				r.Header.Set("Authorization", "Bearer secret")
+				resp, err := http.DefaultClient.Do(r)
+				mu.Lock()
+				if err != nil {
+					answers[0]++
+				} else {
+					io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+					answers[resp.StatusCode]++
+					if resp.StatusCode == 429 && resp.Header.Get("Retry-After") == "" {
+						answers[-1]++
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if answers[200]+answers[429] != 200 || answers[-1] > 0 {
+		t.Errorf("answers by status: %v", answers)
+	}
+}
+
+// TestBusy: with all places taken, the next is told when to come again.
+func TestBusy(t *testing.T) {
+	w := newSite(t)
+	for range cap(w.s.queue) {
+		w.s.queue <- struct{}{}
+	}
+	if status, _ := w.do("GET", "/api/v1/images", ""); status != 429 {
+		t.Errorf("status %d", status)
+	}
+}
+
+// TestSlowClient: a body that stops coming holds no place for ever.
+func TestSlowClient(t *testing.T) {
+	w := newSite(t)
+	c, err := net.Dial("tcp", w.http.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(c, "POST /api/v1/images?name=a.png HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer secret\r\nContent-Length: 1000\r\n\r\nabc")
+	for len(w.s.slots) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	c.Close()
+	for len(w.s.slots) > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if list, _ := filepath.Glob(filepath.Join(w.dir, ".upload-*")); len(list) > 0 {
+		t.Errorf("left behind: %v", list)
+	}
+}
+
+// TestEvents: a page that listens hears of edits.
+func TestEvents(t *testing.T) {
+	w := newSite(t)
+	w.segment()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r, _ := http.NewRequestWithContext(ctx, "GET", w.http.URL+"/api/v1/events", nil)
+	r.Header.Set("Authorization", "Bearer secret")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b := make([]byte, 4096)
+	resp.Body.Read(b)
+	w.do("POST", "/api/v1/images/"+w.images()[0].ID+"/edits", `{"tool":"delete","ids":[1]}`)
+	n, _ := resp.Body.Read(b)
+	if !strings.Contains(string(b[:n]), "event: edit") {
+		t.Errorf("heard %q", b[:n])
+	}
+}
