@@ -82,7 +82,7 @@ func TestFileTimes(t *testing.T) {
 			if (i+k)%2 == 0 { // the images younger than the results, then older
 				when = when.AddDate(1, 0, 0)
 			}
-			for _, f := range tree(t, folder) {
+			for _, f := range results(t, folder) {
 				if err := os.Chtimes(filepath.Join(folder, f), when, when); err != nil {
 					t.Fatal(err)
 				}

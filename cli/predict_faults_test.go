@@ -58,7 +58,7 @@ func TestPredictFaults(t *testing.T) {
 				t.Errorf("%s: %s is %s: %s", name, im.Name, im.Status, im.Error)
 			}
 		}
-		for _, f := range tree(t, out) {
+		for _, f := range results(t, out) {
 			if strings.Contains(f, "tmp") {
 				t.Errorf("%s: %s was left behind", name, f)
 			}

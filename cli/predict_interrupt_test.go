@@ -79,7 +79,7 @@ func interruptAndGoOn(t *testing.T, model string, images int) bool {
 	if code != exitInterrupted || !strings.Contains(stderr, "--skip-existing") {
 		t.Fatalf("exit status %d\n%s%s", code, stdout, stderr)
 	}
-	for _, f := range tree(t, out) {
+	for _, f := range results(t, out) {
 		if strings.Contains(f, "tmp") || f == segment.COCOFile || f == segment.RLEFile {
 			t.Errorf("%s was left behind", f)
 		}
@@ -140,7 +140,7 @@ func interruptLarge(t *testing.T, model string, images int) bool {
 	if code != exitInterrupted {
 		t.Fatalf("exit status %d\n%s%s", code, stdout, stderr)
 	}
-	for _, f := range tree(t, out) {
+	for _, f := range results(t, out) {
 		// An image may have been completed before.
 		if strings.Contains(f, "tmp") || f == segment.COCOFile {
 			t.Errorf("%s was left behind", f)

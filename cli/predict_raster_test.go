@@ -17,7 +17,7 @@ func TestPredictRaster(t *testing.T) {
 		stem := strings.TrimSuffix(name, filepath.Ext(name))
 		for _, ext := range []string{"labels.tif", "nuclei.csv", "overlay.png"} {
 			if list, _ := filepath.Glob(filepath.Join(out, stem+"*."+ext)); len(list) == 0 {
-				t.Errorf("%s: no %s among %q", name, ext, tree(t, out))
+				t.Errorf("%s: no %s among %q", name, ext, results(t, out))
 			}
 		}
 	}

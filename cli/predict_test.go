@@ -134,13 +134,12 @@ func mustRun(t *testing.T, code int, args ...string) (stdout, stderr string) {
 	return stdout, stderr
 }
 
-// tree lists the files below a folder.
-// tree lists the files of a folder, those of the page left out.
+// tree lists the files below dir but the list of what made them.
 func tree(t *testing.T, dir string) []string {
 	t.Helper()
 	var list []string
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if rel, _ := filepath.Rel(dir, p); err == nil && !d.IsDir() && d.Name() != owned.ListFile && !pageFile(filepath.ToSlash(rel)) {
+		if rel, _ := filepath.Rel(dir, p); err == nil && !d.IsDir() && d.Name() != owned.ListFile {
 			list = append(list, filepath.ToSlash(rel))
 		}
 		return err
@@ -149,6 +148,12 @@ func tree(t *testing.T, dir string) []string {
 		t.Fatal(err)
 	}
 	return list
+}
+
+// results is tree without the page of a prediction, whose pictures are many.
+func results(t *testing.T, dir string) []string {
+	t.Helper()
+	return slices.DeleteFunc(tree(t, dir), pageFile)
 }
 
 // pageFile reports whether a file of results belongs to the page.
@@ -183,7 +188,7 @@ func TestPredictFormats(t *testing.T) {
 	}
 	want := []string{"cells.geojson", "cells.labels.tif", "cells.labels.zarr/.zattrs", "cells.labels.zarr/.zgroup", "cells.labels.zarr/0/.zarray", "cells.labels.zarr/0/0/0", "cells.mask.png", "cells.nuclei.csv", "cells.overlay.png", "cells.prob.tif",
 		"cells.rois.zip", "coco.json", "manifest.json", "nuclei.csv", "submission.csv", "summary.csv"}
-	if d := cmp.Diff(want, tree(t, out)); d != "" {
+	if d := cmp.Diff(want, results(t, out)); d != "" {
 		t.Fatal(d)
 	}
 	labels, err := imageio.ReadLabels(filepath.Join(out, "cells.labels.tif"))
@@ -288,7 +293,7 @@ func TestPredictTree(t *testing.T) {
 			continue
 		}
 		want := append(slices.Clone(k.want), "manifest.json", "submission.csv", "summary.csv")
-		got := tree(t, out)
+		got := results(t, out)
 		slices.Sort(want)
 		slices.Sort(got)
 		if d := cmp.Diff(want, got); d != "" {
@@ -323,7 +328,7 @@ func TestPredictPartial(t *testing.T) {
 	if err := json.Unmarshal(b, &m); err != nil || m.Failed != 4 || m.Done != 3 {
 		t.Fatalf("%v\n%s", err, b)
 	}
-	for _, f := range tree(t, out) {
+	for _, f := range results(t, out) {
 		if strings.Contains(f, "tmp") || strings.HasPrefix(filepath.Base(f), "1.") {
 			t.Errorf("%s was left behind", f)
 		}
@@ -377,7 +382,7 @@ func TestPredictInPlace(t *testing.T) {
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	m := map[string]string{}
-	for _, f := range tree(t, dir) {
+	for _, f := range results(t, dir) {
 		if b, err := os.ReadFile(filepath.Join(dir, f)); err == nil && f != segment.ManifestFile {
 			m[f] = string(b)
 		}
@@ -457,7 +462,7 @@ func testPredictLarge(t *testing.T, diameter string) {
 	mustRun(t, 0, append(args, bands, "--max-memory", "500MiB")...)
 	want := []string{"big.geojson", "big.labels.tif", "big.mask.tif", "big.nuclei.csv", "big.overlay.png", "big.prob-foreground.tif", "big.rois.zip",
 		"coco.json", "manifest.json", "nuclei.csv", "submission.csv", "summary.csv"}
-	if d := cmp.Diff(want, tree(t, bands)); d != "" {
+	if d := cmp.Diff(want, results(t, bands)); d != "" {
 		t.Fatal(d)
 	}
 	for _, f := range []string{"big.geojson", "big.nuclei.csv", "big.rois.zip", "coco.json", "submission.csv", "summary.csv"} {
@@ -563,7 +568,7 @@ func TestPredictPaper(t *testing.T) {
 	writeImage(t, file, discs(100, 75, disc{30, 30, 12}, disc{70, 45, 12}))
 	mustRun(t, 0, "predict", "--model", model, "--out", filepath.Join(dir, "out"), file)
 	want := []string{"manifest.json", "summary.csv", "x.mask.png", "x.overlay.png", "x.prob.tif"}
-	if d := cmp.Diff(want, tree(t, filepath.Join(dir, "out"))); d != "" {
+	if d := cmp.Diff(want, results(t, filepath.Join(dir, "out"))); d != "" {
 		t.Fatal(d)
 	}
 	m, err := imageio.Read(filepath.Join(dir, "out", "x.mask.png"))

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -215,7 +216,7 @@ func (s *Server) add(name string, copyTo func(*os.File) error) (string, error) {
 		return "", &apiError{http.StatusUnsupportedMediaType, fmt.Sprintf("%.60q is no name of an image", name)}
 	}
 	ext := filepath.Ext(name)
-	tmp := ".upload-" + imageID(fmt.Sprint(name, time.Now().UnixNano())) + ext
+	tmp := ".upload-" + rand.Text() + ext
 	f, err := s.root.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
 		return "", err
