@@ -84,7 +84,8 @@ func (r *release) buildIn(folder string, p platform, env ...string) (string, err
 	}
 	ldflags := "-s -w -buildid="
 	if p.ld != "" {
-		ldflags += " -linkmode=external '-extld=" + strings.ReplaceAll(p.ld, "%zig", r.zig) + "'"
+		// cgo's -g follows Go's -s and would keep what tells of the folder.
+		ldflags += " -linkmode=external '-extld=" + strings.ReplaceAll(p.ld, "%zig", r.zig) + "' -extldflags=-Wl,-s"
 	}
 	if p.os == "darwin" {
 		ldflags += fmt.Sprintf(" '-extldflags=-F%[1]s -L%[1]s'", filepath.Join(r.work, "stubs"))
