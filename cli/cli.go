@@ -57,7 +57,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // listens are the commands that hear of the end of their context and have
 // something to save or to tell then; the others are left where they are.
-var listens = map[string]bool{"predict": true, "prepare": true, "train": true, "evaluate": true, "quantize": true, "sweep": true, "demo": true}
+var listens = map[string]bool{"predict": true, "prepare": true, "train": true, "evaluate": true, "quantize": true, "sweep": true, "demo": true, "serve": true}
 
 // errInterrupted is the cause of a context ended by Ctrl-C, SIGTERM or SIGHUP.
 var errInterrupted = errors.New("interrupted")
@@ -90,6 +90,11 @@ func newApp(t *terminal) *cli.App {
 		cmd.HideHelpCommand = true
 		cmd.OnUsageError = usageError
 		cmd.Flags = append(cmd.Flags, commonFlags()...)
+		for _, f := range cmd.Flags {
+			if b, ok := f.(*cli.BoolFlag); ok {
+				b.DisableDefaultText = true // off, as everybody expects
+			}
+		}
 		action := cmd.Action
 		cmd.Action = func(c *cli.Context) error {
 			err := action(c)
@@ -128,7 +133,7 @@ func commonFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors and results only", DisableDefaultText: true, Category: "General"},
 		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON", DisableDefaultText: true, Category: "General"},
-		&cli.IntFlag{Name: "threads", Usage: "`NUMBER` of threads, 0 for one on every core", Category: "General", EnvVars: []string{"UNET_THREADS"}},
+		&cli.IntFlag{Name: "threads", Usage: "`NUMBER` of threads", DefaultText: "one on every core", Category: "General", EnvVars: []string{"UNET_THREADS"}},
 	}
 }
 

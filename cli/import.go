@@ -36,7 +36,7 @@ func importCommand() *cli.Command {
 			&cli.Float64Flag{Name: "low", Value: 1, Usage: "the percentile that becomes 0"},
 			&cli.Float64Flag{Name: "high", Value: 99.8, Usage: "the percentile that becomes 1"},
 			&cli.Float64Flag{Name: "scale", Value: 1, Usage: "input value of a normalised sample of 1 (255: the network was trained on 0 to 255)"},
-			&cli.IntFlag{Name: "size", Usage: "side of the square to which images were resized in training (0: native scale)"},
+			&cli.IntFlag{Name: "size", Usage: "`SIDE` in pixels of the square to which images were resized in training", DefaultText: "native scale"},
 			&cli.StringFlag{Name: "like", Usage: "FILE holds bare weights for the network of `MODEL`: a file, paper or nuclei"},
 			&cli.StringFlag{Name: "concat", Usage: "what a decoder's input begins with, which bare weights do not tell: `ORDER` is skip,up or up,skip"},
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the model", DefaultText: "the file's"},

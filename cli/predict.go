@@ -213,7 +213,7 @@ func planesFlags(c *cli.Context) (ch segment.Choice, err error) {
 
 // levelFlag is the option that chooses a level of a pyramid.
 func levelFlag(category string) cli.Flag {
-	return &cli.IntFlag{Name: "level", Usage: "`LEVEL` of a slide or pyramid; 0 is the full resolution, each further one is smaller", Category: category}
+	return &cli.IntFlag{Name: "level", Usage: "`LEVEL` of a slide or pyramid; each further one is smaller", DefaultText: "0, the full resolution", Category: category}
 }
 
 // parseSize reads a number of bytes such as 2GiB or 500MB.
