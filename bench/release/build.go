@@ -92,6 +92,7 @@ func (r *release) buildIn(folder string, p platform, env ...string) (string, err
 	}
 	program := filepath.Join(folder, "unet.bin")
 	_, err = outputIn(folder, append(p.env(r), env...), "go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false",
+		"-tags", "netgo,osusergo", // no look-up of names by the C library: there is no libresolv on all systems
 		"-ldflags", ldflags, "-o", program, "./cli/unet")
 	return program, err
 }
