@@ -71,6 +71,10 @@ func New(o Options) (*Server, error) {
 	if o.MaxUpload <= 0 {
 		o.MaxUpload = 1 << 30
 	}
+	var err error
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return nil, err
+	}
 	out := filepath.Join(o.Dir, ResultsFolder)
 	if err := os.MkdirAll(filepath.Join(out, "corrections"), 0o755); err != nil {
 		return nil, err
@@ -135,7 +139,7 @@ func (s *Server) images() []image {
 	var summary segment.Summary
 	if b, err := os.ReadFile(filepath.Join(s.out, segment.ManifestFile)); err == nil && json.Unmarshal(b, &summary) == nil {
 		for _, r := range summary.Images {
-			records[r.Input] = r
+			records[r.Name] = r // the folder may have another path now
 		}
 	}
 	list := []image{}
@@ -147,7 +151,7 @@ func (s *Server) images() []image {
 			continue
 		}
 		im := image{ID: imageID(in.Name), Name: in.Name, Status: "new", in: in}
-		if r := records[in.Path]; r != nil {
+		if r := records[in.Name]; r != nil {
 			im.Status, im.Error, im.Planes = r.Status, r.Error, len(r.Planes)
 			if r.Status == segment.Skipped {
 				im.Status = segment.Done

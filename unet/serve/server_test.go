@@ -271,6 +271,30 @@ func TestSameNuclei(t *testing.T) {
 	}
 }
 
+// TestMovedFolder: results and corrections stay where a folder is moved to.
+func TestMovedFolder(t *testing.T) {
+	w := newSite(t)
+	w.segment()
+	if status, body := w.do("POST", "/api/v1/images/"+w.images()[0].ID+"/edits", `{"tool":"delete","ids":[1]}`); status != 200 {
+		t.Fatal(status, body)
+	}
+	want := w.images()
+	dir := filepath.Join(t.TempDir(), "moved")
+	if err := os.CopyFS(dir, os.DirFS(w.dir)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Options{Dir: dir, Engine: w.s.o.Engine, Model: w.s.o.Model})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i, m := range s.images() {
+		if m.Status != segment.Done || m.Corrected != want[i].Corrected {
+			t.Errorf("%s is %s, corrected %v", m.Name, m.Status, m.Corrected)
+		}
+	}
+}
+
 // TestEdit: two people on one image: who has not seen the last edit is told so,
 // and nothing is lost.
 func TestEdit(t *testing.T) {
