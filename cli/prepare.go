@@ -21,9 +21,10 @@ func prepareCommand() *cli.Command {
 		Usage:     "check annotated images and make a set for training",
 		UsageText: "unet prepare ARCHIVE|FOLDER... --out DIR [options]",
 		Description: "Reads annotated images from a zip in place or from a folder, checks them, resizes\n" +
-			"them and splits them into train, val and test. Two layouts are understood:\n" +
-			"Kaggle's ID/images/ID.png with one mask per nucleus in ID/masks/, and a folder\n" +
-			"of images beside one of label images (images/X.png, labels/X.png).\n\n" +
+			"them and splits them into train, val and test. Three layouts are understood:\n" +
+			"Kaggle's ID/images/ID.png with one mask per nucleus in ID/masks/, a folder of images\n" +
+			"beside one of label images (images/X.png, labels/X.png), and label images beside\n" +
+			"their images: X.labels.tif, X_mask.*, X_masks.*, X_cp_masks.* (Cellpose).\n\n" +
 			"A paper model needs squares (--size 128, the default), the nuclei model images\n" +
 			"at their own scale (--size native). Images that show one field are never split\n" +
 			"up. Findings are printed, a few of each check, and all are in metadata.json.\n" +

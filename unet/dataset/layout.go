@@ -17,12 +17,13 @@ type folder struct {
 func (s *Source) arrange(name string, files []file) error {
 	folders := map[string]*folder{}
 	other := 0
+	var loose []file
 	for _, f := range files {
 		dir := path.Dir(f.name)
 		parent := path.Dir(dir)
 		part := strings.ToLower(path.Base(dir))
 		if !isImage(f.name) || part != "images" && part != "masks" && part != "labels" {
-			other++
+			loose = append(loose, f)
 			continue
 		}
 		d := folders[parent]
@@ -71,6 +72,7 @@ func (s *Source) arrange(name string, files []file) error {
 			other += n
 		}
 	}
+	other += s.addBeside(loose)
 	slices.SortFunc(s.items, func(a, b item) int { return strings.Compare(a.id, b.id) })
 	seen := map[string]string{}
 	for _, it := range s.items {
@@ -116,6 +118,14 @@ func (s *Source) addPairs(name, prefix string, d *folder) (unused int, err error
 		}
 		labels[st] = f
 	}
+	for _, f := range d.images { // labels/X.labels.tif is of images/X.png, too
+		for _, end := range labelEnds {
+			if l, ok := labels[stem(f.name)+end]; ok && labels[stem(f.name)].name == "" {
+				labels[stem(f.name)] = l
+				delete(labels, stem(f.name)+end)
+			}
+		}
+	}
 	used := 0
 	for _, f := range d.images {
 		it := item{id: prefix + stem(f.name), image: f}
@@ -126,6 +136,78 @@ func (s *Source) addPairs(name, prefix string, d *folder) (unused int, err error
 		s.items = append(s.items, it)
 	}
 	return len(labels) - used, nil
+}
+
+// labelEnds end the names, without extension, of label images that lie beside
+// their images: ours, CellProfiler's and others', and Cellpose's.
+var labelEnds = []string{".labels", "_cp_masks", "_masks", "_mask", "_labels", "_label"}
+
+// addBeside adds images with label images beside them, X.png and X.labels.tif,
+// and returns how many files belong to no image. Images of a folder in which some
+// have label images, and which have none themselves, are named in findings.
+func (s *Source) addBeside(files []file) (other int) {
+	images := map[string]file{} // by path without extension
+	labels := map[string]file{}
+	for _, f := range files {
+		at := strings.TrimSuffix(f.name, path.Ext(f.name))
+		of, isLabel := "", false
+		for _, end := range labelEnds {
+			if of, isLabel = strings.CutSuffix(at, end); isLabel {
+				break
+			}
+		}
+		switch {
+		case !isImage(f.name):
+			other++
+		case isLabel:
+			if old, ok := labels[of]; ok {
+				s.leaveOut(f, "annotates the same image as "+path.Base(old.name))
+				continue
+			}
+			labels[of] = f
+		default:
+			if old, ok := images[at]; ok {
+				s.leaveOut(f, "has the same name as "+path.Base(old.name))
+				continue
+			}
+			images[at] = f
+		}
+	}
+	folders := map[string]bool{}
+	for at := range labels {
+		if _, ok := images[at]; ok {
+			folders[path.Dir(at)] = true
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(images)) {
+		l, ok := labels[at]
+		switch {
+		case ok:
+			id := path.Base(at)
+			if len(folders) > 1 {
+				id = strings.ReplaceAll(at, "/", "_")
+			}
+			s.items = append(s.items, item{id: id, image: images[at], label: &l})
+			delete(labels, at)
+		case folders[path.Dir(at)]:
+			s.leaveOut(images[at], "has no label image beside it, such as "+path.Base(at)+".labels.tif")
+		default:
+			other++
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(labels)) {
+		if len(folders) > 0 {
+			s.leaveOut(labels[at], "is of no image beside it")
+		} else {
+			other++
+		}
+	}
+	return other
+}
+
+// leaveOut names a file that is not read.
+func (s *Source) leaveOut(f file, why string) {
+	s.findings = append(s.findings, Finding{Info, "", f.name, "left-out", why})
 }
 
 func stem(name string) string {

@@ -59,6 +59,11 @@ type Source struct {
 //
 //	images/NAME.tif   labels/NAME.tif     or masks/NAME.png
 //
+// or label images beside their images, named as unet predict, Cellpose and others
+// name them:
+//
+//	NAME.png   NAME.labels.tif   or NAME_mask.*, NAME_masks.*, NAME_cp_masks.*
+//
 // A zip or folder that holds stage1_train.zip (Kaggle's download), or one
 // single zip, stands for that zip. Errors about the content are *InputError.
 func OpenSource(name string) (*Source, error) {
@@ -76,7 +81,7 @@ func OpenSource(name string) (*Source, error) {
 	}
 	if err == nil && len(s.items) == 0 {
 		err = &InputError{name, "holds no images in a known layout",
-			"expected ID/images/ID.png with ID/masks/*.png, or images/ beside labels/"}
+			"expected ID/images/ID.png with ID/masks/*.png, images/ beside labels/, or X.labels.tif or X_masks.tif beside X.png"}
 	}
 	if err != nil {
 		s.Close()
