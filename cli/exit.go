@@ -116,7 +116,7 @@ func exitCode(err error) int {
 		return exitInput
 	case as(new(*imageio.LimitError)), is(diskFull...), is(noMemory...), is(noFiles...):
 		return exitResource
-	case is(fs.ErrNotExist, fs.ErrPermission), is(readOnly...), as(new(badInput)):
+	case is(fs.ErrNotExist, fs.ErrPermission), is(readOnly...), is(badPaths...), as(new(badInput)):
 		return exitInput
 	}
 	return exitFailure

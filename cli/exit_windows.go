@@ -7,6 +7,7 @@ var (
 	noMemory = []error{windows.ERROR_NOT_ENOUGH_MEMORY, windows.ERROR_OUTOFMEMORY, windows.ERROR_COMMITMENT_LIMIT}
 	noFiles  = []error{windows.ERROR_TOO_MANY_OPEN_FILES}
 	readOnly = []error{windows.ERROR_WRITE_PROTECT}
+	badPaths = []error{windows.ERROR_FILENAME_EXCED_RANGE, windows.ERROR_INVALID_NAME, windows.ERROR_DIRECTORY}
 )
 
 const permissionHint = "close the file where other programs show it; else check who may write to the folder"

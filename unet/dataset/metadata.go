@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"syscall"
 	"unet/unet/imageio/input"
 )
 
@@ -104,7 +105,7 @@ const maxMetadata = 1 << 30
 func readMetadata(dir string) (*Metadata, error) {
 	name := filepath.Join(dir, "metadata.json")
 	st, err := os.Stat(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, &InputError{dir, "is not a prepared set: it has no metadata.json", "make one with unet prepare"}
 	}
 	if err != nil {
