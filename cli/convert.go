@@ -89,7 +89,8 @@ func convert(c *cli.Context) error {
 	if strings.EqualFold(filepath.Ext(out), ".roi") && !folder {
 		return withHint(usagef("%s: a .roi file holds one region, and regions are written as an archive", out), "give a name that ends in .zip")
 	}
-	if err := owned.File(out, c.Bool("force"), ins...); err != nil {
+	kept := append(slices.Clone(ins), c.String("image"))
+	if err := owned.File(out, c.Bool("force"), kept...); err != nil {
 		return err
 	}
 	many := format == segment.COCO || format == segment.RLE
@@ -123,7 +124,7 @@ func convert(c *cli.Context) error {
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return err
 		}
-		to, openErr := owned.Open(out, owned.Options{Force: c.Bool("force"), Inputs: ins})
+		to, openErr := owned.Open(out, owned.Options{Force: c.Bool("force"), Inputs: kept})
 		if openErr != nil {
 			return openErr
 		}

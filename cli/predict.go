@@ -87,6 +87,7 @@ func predict(c *cli.Context) error {
 		return err
 	}
 	batch.Inputs = segment.Inputs(args, batch.Out)
+	batch.Keep = []string{c.String("model"), c.String("from-file")}
 	if len(batch.Inputs) == 1 && batch.Inputs[0].Err != nil {
 		return batch.Inputs[0].Err
 	}

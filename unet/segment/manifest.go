@@ -85,6 +85,7 @@ func (r *run) takeFolder() (err error) {
 			names = append(names, name)
 		}
 	}
+	o.Inputs = append(o.Inputs, r.batch.Keep...)
 	var results []string // of images of one plane; others turn up as they are read
 	for _, in := range r.batch.Inputs {
 		o.Inputs = append(append(o.Inputs, in.Path), in.Members...)

@@ -20,6 +20,8 @@ import (
 type Batch struct {
 	// Inputs are the images, as the function Inputs lists them.
 	Inputs []Input
+	// Keep are further files that no result may replace, such as the model's.
+	Keep []string
 	// Choice says which planes of them are meant.
 	Choice Choice
 	// Out is the folder of the results, which is there.
