@@ -1,0 +1,103 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// hugePNG has 400 million pixels in 2 MB.
+var hugePNG = sync.OnceValue(func() []byte { return png(20000, 20000) })
+
+// memoryRows are small files and settings that ask for much memory.
+func memoryRows() []row {
+	rows := []row{
+		{name: "convert of a COCO image of one column", line: memory, args: "convert bomb.json o.tif", code: badInput, says: "bomb.json",
+			make: func(d *dir) { d.text("bomb.json", cocoBomb(1, 1<<28)) }},
+		{name: "convert of a COCO image of one row", line: memory, args: "convert bomb.json o.tif", code: badInput, says: "bomb.json",
+			make: func(d *dir) { d.text("bomb.json", cocoBomb(1<<28, 1)) }},
+		{name: "convert of a COCO image of 2^60 pixels", line: memory, args: "convert bomb.json o.tif", code: badInput, says: "bomb.json",
+			make: func(d *dir) { d.text("bomb.json", cocoBomb(1<<30, 1<<30)) }},
+		{name: "convert with a size of 2^60 pixels", line: memory, args: "convert x.geojson o.tif --size 1073741824x1073741824", code: usage},
+		{name: "convert of GeoJSON of 20000 tall regions", line: memory, args: "convert bomb.geojson o.tif --size 64x60000", code: badInput, says: "bomb.geojson",
+			make: func(d *dir) { d.text("bomb.geojson", tallRegions(20000, 60000)) }},
+		{name: "prepare of huge images", line: memory, args: "prepare bomb.zip --out o --size 32", code: badInput, says: "bomb.zip", mib: 1000,
+			make: func(d *dir) {
+				h := hugePNG()
+				d.write("bomb.zip", archive("a/images/a.png", h, "a/masks/1.png", h, "b/images/b.png", h, "b/masks/1.png", h))
+			}},
+		{name: "inspect of huge images", line: memory, args: "inspect bomb.zip", code: done, says: "20000x20000", mib: 1000,
+			make: func(d *dir) {
+				h := hugePNG()
+				d.write("bomb.zip", archive("a/images/a.png", h, "a/masks/1.png", h, "b/images/b.png", h, "b/masks/1.png", h))
+			}},
+		{name: "train with patches of 8192", line: memory, args: "train set --out r --config big.yaml", code: usage,
+			make: func(d *dir) { d.text("big.yaml", strings.Replace(settings, "size: 32", "size: 8192", 1)) }},
+		{name: "train with patches of 2^30", line: memory, args: "train set --out r --config big.yaml", code: usage,
+			make: func(d *dir) { d.text("big.yaml", strings.Replace(settings, "size: 32", "size: 1073741824", 1)) }},
+		{name: "train with patches of -32", line: memory, args: "train set --out r --config big.yaml", code: usage,
+			make: func(d *dir) { d.text("big.yaml", strings.Replace(settings, "size: 32", "size: -32", 1)) }},
+		{name: "train with a batch of 2^40", line: memory, args: "train set --out r --config config.yaml --batch 1099511627776", code: usage, says: "1099511627776"},
+		{name: "predict with 1024 threads", line: memory, args: "predict a.png --out o --threads 1024" + model, code: usage},
+		{name: "predict with 1000000 threads", line: memory, args: "predict a.png --out o --threads 1000000" + model, code: usage, says: "--threads"},
+		{name: "predict of a Zarr of 2^60 pixels without chunks", line: memory, args: "predict z.zarr --out o" + model, code: resources, says: "z.zarr",
+			make: func(d *dir) { d.zarr("z.zarr", "[1073741824,1073741824]", "[64,64]") }},
+		{name: "predict of a Zarr of 2^62 dimensions", line: memory, args: "predict z.zarr --out o" + model, code: resources, says: "z.zarr",
+			make: func(d *dir) { d.zarr("z.zarr", "[4611686018427387904,4611686018427387904]", "[64,64]") }},
+		{name: "predict of a Zarr with a negative side", line: memory, args: "predict z.zarr --out o" + model, code: badInput, says: "z.zarr",
+			make: func(d *dir) { d.zarr("z.zarr", "[-64,64]", "[64,64]") }},
+		{name: "predict of a Zarr with huge chunks", line: memory, args: "predict z.zarr --out o" + model, code: resources, says: "z.zarr",
+			make: func(d *dir) { d.zarr("z.zarr", "[64,64]", "[1073741824,1073741824]"); d.text("z.zarr/0/0.0", "x") }},
+		{name: "predict of a list with a line of 64 MiB", line: memory, args: "predict --from-file l --out o" + model, code: badInput,
+			make: func(d *dir) { d.hole("l", 64<<20) }},
+		{name: "predict with a model that is a hole of 1 TiB", line: memory, args: "predict a.png --out o --model m", code: badFormat,
+			make: func(d *dir) { d.hole("m", 1<<40) }},
+		{name: "train with settings that are a hole of 1 TiB", line: memory, args: "train set --out r --config h.yaml", code: usage, says: "h.yaml",
+			make: func(d *dir) { d.hole("h.yaml", 1<<40) }},
+		{name: "train of a set whose metadata is a hole of 1 TiB", line: memory, args: "train set --out r", code: badInput, says: "metadata.json",
+			make: func(d *dir) { d.hole("set/metadata.json", 1<<40) }},
+		{name: "train with YAML that grows", line: memory, args: "train set --out r --config grow.yaml", code: usage, says: "grow.yaml",
+			make: func(d *dir) { d.text("grow.yaml", growing()) }},
+		{name: "convert of deep JSON", line: memory, args: "convert deep.json o.tif", code: badInput, says: "deep.json",
+			make: func(d *dir) { d.text("deep.json", strings.Repeat("[", 1<<20)) }},
+		{name: "convert of deep GeoJSON", line: memory, args: "convert deep.geojson o.tif --size 64x64", code: badInput, says: "deep.geojson",
+			make: func(d *dir) { d.text("deep.geojson", strings.Repeat(`{"features":[`, 1<<19)) }},
+		{name: "view enlarged beyond measure", line: memory, args: "view labels.tif -o v.png --scale 1e9", code: usage, says: "--scale"},
+	}
+	for _, side := range []string{"1000000", "1073741824", "9223372036854775807"} {
+		rows = append(rows, row{name: "sample of images of " + side, line: memory, args: "sample --out s.zip --size " + side, code: usage, says: "--size"})
+	}
+	return rows
+}
+
+// cocoBomb is a COCO file of an image that one region fills.
+func cocoBomb(width, height int) string {
+	return fmt.Sprintf(`{"images":[{"id":1,"file_name":"a.png","width":%d,"height":%d}],"annotations":[{"id":1,"image_id":1,"category_id":1,"segmentation":[[0,0,%d,0,%d,%d,0,%d]]}],"categories":[{"id":1,"name":"n"}]}`,
+		width, height, width, width, height, height)
+}
+
+// tallRegions are regions of GeoJSON of the full height.
+func tallRegions(n, height int) string {
+	var b strings.Builder
+	b.WriteString(`{"type":"FeatureCollection","features":[`)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"type":"Feature","properties":{},"geometry":{"type":"Polygon","coordinates":[[[0,0],[%d,0],[3,%d],[0,0]]]}}`, 1+i%60, height)
+	}
+	b.WriteString("]}")
+	return b.String()
+}
+
+// growing is YAML whose aliases double forty times.
+func growing() string {
+	var b strings.Builder
+	b.WriteString("a0: &a0 [x, x]\n")
+	for i := range 40 {
+		fmt.Fprintf(&b, "a%d: &a%d [*a%d, *a%d]\n", i+1, i+1, i, i)
+	}
+	return b.String()
+}
