@@ -25,15 +25,15 @@ func prepareCommand() *cli.Command {
 			"Kaggle's ID/images/ID.png with one mask per nucleus in ID/masks/, a folder of images\n" +
 			"beside one of label images (images/X.png, labels/X.png), and label images beside\n" +
 			"their images: X.labels.tif, X_mask.*, X_masks.*, X_cp_masks.* (Cellpose).\n\n" +
-			"A paper model needs squares (--size 128, the default), the nuclei model images\n" +
-			"at their own scale (--size native). Images that show one field are never split\n" +
+			"The nuclei model needs images at their own scale (--size native, the default), a\n" +
+			"paper model squares (--size 128). Images that show one field are never split\n" +
 			"up. Findings are printed, a few of each check, and all are in metadata.json.\n" +
 			"Preparing the same set again changes nothing.\n\n" +
 			"Every image gets a source, the laboratory it comes from: by its size and look, or\n" +
 			"by the table --sources. `unet train --split-by source` leaves whole sources out.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` for the prepared set"},
-			&cli.StringFlag{Name: "size", Value: "128", Usage: "width and height in pixels, or native"},
+			&cli.StringFlag{Name: "size", Value: "native", Usage: "width and height in pixels (the paper: 128), or native"},
 			&cli.StringFlag{Name: "split", Value: "0.8,0.1,0.1", Usage: "`FRACTIONS` of images for train, val and test"},
 			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "seed of the split"},
 			&cli.BoolFlag{Name: "strict", Usage: "refuse a source with any warning or error"},

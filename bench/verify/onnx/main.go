@@ -208,7 +208,7 @@ func tuned(prog, dir string, names []string) error {
 	if err := show(prog, "sample", "--out", filepath.Join(dir, "images.zip"), "--count", "12", "--size", "128", "--quiet"); err != nil {
 		return err
 	}
-	if err := show(prog, "prepare", filepath.Join(dir, "images.zip"), "--out", set, "--quiet"); err != nil {
+	if err := show(prog, "prepare", filepath.Join(dir, "images.zip"), "--out", set, "--size", "128", "--quiet"); err != nil {
 		return err
 	}
 	for _, name := range names {
