@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,7 +28,7 @@ func convertCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "convert",
 		Usage:     "convert nuclei between label images, ROIs, GeoJSON, COCO and run lengths",
-		UsageText: "unet convert IN... OUT",
+		UsageText: "unet convert IN... OUT, or unet convert IN... --to FORMAT FOLDER",
 		Description: "Formats go by extension: .tif and .png label images, .zip ImageJ regions (.roi is\n" +
 			"read only), .geojson GeoJSON (QuPath), .json COCO (GeoJSON is recognised on\n" +
 			"reading), .csv run lengths (Kaggle). Regions and run lengths do not say how large\n" +
@@ -35,8 +36,11 @@ func convertCommand() *cli.Command {
 			"regions that hold detections are no nuclei. Several INs become one COCO file or\n" +
 			"run-length table; a COCO file or table of several images becomes label images in\n" +
 			"OUT if that is a folder, or --name chooses one. Where nuclei overlap, the earlier\n" +
-			"keeps the pixel.",
+			"keeps the pixel.\n\n" +
+			"With --to every image becomes a file of its own in FOLDER, and a folder IN, such as\n" +
+			"RESULTS of unet predict, stands for the label images (*.labels.tif) below it.",
 		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "to", Usage: "`FORMAT` of a file for each image: labels, roi or geojson"},
 			&cli.StringFlag{Name: "size", Usage: "`WxH` of the image in pixels"},
 			&cli.StringFlag{Name: "image", Usage: "`FILE` of the image, for its size"},
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the image in a COCO file or run-length table"},
@@ -80,8 +84,23 @@ func convert(c *cli.Context) error {
 			return usagef("--z %d: %v", r.z, err)
 		}
 	}
+	to := c.String("to")
+	switch to {
+	case "", segment.Labels, segment.ROI, segment.GeoJSON:
+	default:
+		return usagef("--to %s: labels, roi or geojson", to)
+	}
+	if to != "" {
+		if st, err := os.Stat(out); err == nil && !st.IsDir() {
+			return usagef("--to %s writes a file for each image, and %s is a file: give a folder", to, out)
+		}
+		if ins, err = labelFiles(ins); err != nil {
+			return err
+		}
+		r.root = commonFolder(ins)
+	}
 	st, err := os.Stat(out)
-	folder := err == nil && st.IsDir() || strings.HasSuffix(out, "/") || strings.HasSuffix(out, string(filepath.Separator))
+	folder := to != "" || err == nil && st.IsDir() || strings.HasSuffix(out, "/") || strings.HasSuffix(out, string(filepath.Separator))
 	format, err := nucleiFormat(out)
 	if err != nil && !folder {
 		return err
@@ -124,7 +143,7 @@ func convert(c *cli.Context) error {
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return err
 		}
-		to, openErr := owned.Open(out, owned.Options{Force: c.Bool("force"), Inputs: kept})
+		into, openErr := owned.Open(out, owned.Options{Force: c.Bool("force"), Inputs: kept})
 		if openErr != nil {
 			return openErr
 		}
@@ -142,16 +161,26 @@ func convert(c *cli.Context) error {
 				name = fmt.Sprintf("%s~%d", base, i)
 			}
 			taken[strings.ToLower(name)] = true
-			if err := to.Claim(name + ".tif"); err != nil {
+			ext := map[string]string{segment.ROI: ".rois.zip", segment.GeoJSON: ".geojson"}[to]
+			if ext == "" {
+				ext = ".tif"
+			}
+			if err := into.Claim(name + ext); err != nil {
 				return err
 			}
-			file := filepath.Join(out, filepath.FromSlash(name)+".tif")
+			file := filepath.Join(out, filepath.FromSlash(name)+ext)
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				return err
 			}
+			if ext != ".tif" {
+				return atomicfile.WriteFile(file, func(w io.Writer) error {
+					src := formats.Source{Name: l.name, W: l.labels.W, H: l.labels.H, PixelSize: l.pixelSize}
+					return formats.WriteAll(segment.NewWriter(to, w), src, instance.Measure(l.labels, &imageio.Image{PixelSize: l.pixelSize}))
+				})
+			}
 			return imageio.WriteLabels(file, l.labels, tiff.Options{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
 		})
-		err = errors.Join(err, to.Close())
+		err = errors.Join(err, into.Close())
 	case format == segment.Labels:
 		var only labelled // written when it is known to be that
 		err = each(func(l labelled) error {
@@ -196,6 +225,46 @@ func convert(c *cli.Context) error {
 	}
 	t.printf("%s: %s in %s\n", out, plural(total, "nucleus", "nuclei"), plural(images, "image", "images"))
 	return nil
+}
+
+// labelsExt ends the names of label images of unet predict.
+const labelsExt = ".labels.tif"
+
+// labelFiles lists files, and the label images below folders among them.
+func labelFiles(args []string) (list []string, err error) {
+	for _, arg := range args {
+		if st, err := os.Stat(arg); err != nil || !st.IsDir() {
+			list = append(list, arg)
+			continue
+		}
+		before := len(list)
+		if err := filepath.WalkDir(arg, func(p string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && strings.HasSuffix(p, labelsExt) {
+				list = append(list, p)
+			}
+			return err
+		}); err != nil {
+			return nil, err
+		}
+		if len(list) == before {
+			return nil, inputf("give a folder of unet predict, or the files", "there is no label image (*%s) in %s", labelsExt, arg)
+		}
+	}
+	return list, nil
+}
+
+// commonFolder is the folder that all files lie in.
+func commonFolder(files []string) string {
+	dir := filepath.Dir(files[0])
+	for _, f := range files {
+		for {
+			if rel, err := filepath.Rel(dir, f); err == nil && filepath.IsLocal(rel) || dir == filepath.Dir(dir) {
+				break
+			}
+			dir = filepath.Dir(dir)
+		}
+	}
+	return dir
 }
 
 // nucleiFormat is the format that a file name stands for.
@@ -250,6 +319,7 @@ type reader struct {
 	z         int // slice of a stack, -1 for the only one
 	pixelSize imageio.PixelSize
 	overlap   int
+	root      string // folder that names of images are relative to; "" for their last element
 }
 
 // read hands on the images of a file.
@@ -259,6 +329,12 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		return err
 	}
 	name := filepath.ToSlash(filepath.Base(in))
+	if r.root != "" { // of one image among others
+		if rel, err := filepath.Rel(r.root, in); err == nil && filepath.IsLocal(rel) {
+			name = filepath.ToSlash(rel)
+		}
+		name = strings.Replace(name, labelsExt, ".tif", 1)
+	}
 	if format == segment.Labels {
 		l, size, err := readLabelPlane(in, r.page)
 		if err != nil {

@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"unet/unet"
+	"unet/unet/imageio"
+)
+
+// TestConvertBatch: the results of a batch become one file for each image, named
+// like the image, and come back as the same label images.
+func TestConvertBatch(t *testing.T) {
+	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
+	at := func(s string) string { return filepath.Join(dir, s) }
+	for _, name := range []string{"in/a.png", "in/day/b.png"} {
+		writeImage(t, at(name), discs(40, 40, disc{12, 12, 5}, disc{28, 28, 6}))
+	}
+	mustRun(t, 0, "predict", at("in"), "--model", model, "--out", at("res"))
+	for _, k := range []struct{ format, ext string }{{"roi", ".rois.zip"}, {"geojson", ".geojson"}, {"labels", ".tif"}} {
+		out := at(k.format)
+		mustRun(t, 0, "convert", at("res"), "--to", k.format, out)
+		want := []string{"a" + k.ext, "day/b" + k.ext}
+		got := tree(t, out)
+		slices.Sort(got)
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", k.format, d)
+		}
+		mustRun(t, 0, "convert", filepath.Join(out, "a"+k.ext), at(k.format+"-back.tif"), "--size", "40x40")
+	}
+	own, err := imageio.ReadLabels(at("res/a.labels.tif"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"roi", "geojson", "labels"} {
+		if back, err := imageio.ReadLabels(at(format + "-back.tif")); err != nil || !slices.Equal(back.ID, own.ID) {
+			t.Errorf("%s does not come back as it was (%v)", format, err)
+		}
+	}
+	mustRun(t, 2, "convert", at("res"), "--to", "coco", at("x"))
+	mustRun(t, 4, "convert", at("in"), "--to", "roi", at("y"))
+}
