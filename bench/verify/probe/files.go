@@ -207,22 +207,6 @@ func archive(files ...any) []byte {
 	return b.Bytes()
 }
 
-// strip returns a gray TIFF of one strip, compressed by deflate.
-func strip(width, height uint32) []byte {
-	data := zeros(int64(width) * int64(height))
-	const short, long = 3, 4
-	b := []byte{'I', 'I', 42, 0, 8, 0, 0, 0, 8, 0}
-	at := uint32(8 + 2 + 8*12 + 4)
-	for _, t := range [][3]uint32{{256, long, width}, {257, long, height}, {258, short, 8}, {259, short, 8},
-		{262, short, 1}, {273, long, at}, {278, long, height}, {279, long, uint32(len(data))}} {
-		b = binary.LittleEndian.AppendUint16(b, uint16(t[0]))
-		b = binary.LittleEndian.AppendUint16(b, uint16(t[1]))
-		b = binary.LittleEndian.AppendUint32(b, 1)
-		b = binary.LittleEndian.AppendUint32(b, t[2])
-	}
-	return append(append(b, 0, 0, 0, 0), data...)
-}
-
 // weight overwrites the last weight of a model of float32.
 func weight(bits uint32) func([]byte) []byte {
 	return func(b []byte) []byte {
