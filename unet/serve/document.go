@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	stdimage "image"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 
 	"golang.org/x/image/draw"
@@ -37,6 +39,7 @@ type document struct {
 	levels  []*stdimage.RGBA // of the picture, each half the one before
 	history *history         // nil while the image is not segmented
 	nuclei  []instance.Nucleus
+	rated   map[rating]float64 // confidence of the model's own nuclei
 	gone    bool
 }
 
@@ -172,6 +175,7 @@ func (d *document) load(s *Server, im *image) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.history = h
+	d.rated = readRatings(s.output(im, extensions[segment.CSV]))
 	d.measure()
 	return nil
 }
@@ -188,8 +192,52 @@ func copyFile(to, from string) error {
 	})
 }
 
-// measure brings the nuclei up to date with the labels.
-func (d *document) measure() { d.nuclei = instance.Measure(d.history.labels, d.measured) }
+// measure brings the nuclei up to date with the labels. Those that nobody has
+// touched keep their confidence.
+func (d *document) measure() {
+	d.nuclei = instance.Measure(d.history.labels, d.measured)
+	for i := range d.nuclei {
+		d.nuclei[i].Confidence = d.rated[ratingOf(&d.nuclei[i])]
+	}
+}
+
+// rating knows a nucleus again by its number, area and place.
+type rating struct {
+	id, area string
+	x, y     string
+}
+
+func ratingOf(n *instance.Nucleus) rating {
+	number := func(v float64) string { return strconv.FormatFloat(v, 'g', 10, 64) }
+	return rating{strconv.FormatUint(uint64(n.ID), 10), strconv.Itoa(n.Area), number(n.X), number(n.Y)}
+}
+
+// readRatings reads the confidence of nuclei from their table: only the network
+// knows it, and it is not in label images.
+func readRatings(file string) map[rating]float64 {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil || len(rows) == 0 {
+		return nil
+	}
+	var at [5]int
+	for i, name := range []string{"nucleus", "area", "x", "y", "confidence"} {
+		if at[i] = slices.Index(rows[0], name); at[i] < 0 {
+			return nil
+		}
+	}
+	list := map[rating]float64{}
+	for _, row := range rows[1:] {
+		if v, err := strconv.ParseFloat(row[at[4]], 64); err == nil {
+			list[rating{row[at[0]], row[at[1]], row[at[2]], row[at[3]]}] = v
+		}
+	}
+	return list
+}
 
 // close releases the journal.
 func (d *document) close() {

@@ -332,6 +332,13 @@ func TestEdit(t *testing.T) {
 	}
 	edit(`{"tool":"undo","revision":2}`, 422)
 	edit(`{"tool":"redo","revision":2}`, 200)
+	var shown struct {
+		Nuclei []struct{ Confidence float64 }
+	}
+	_, body := w.do("GET", "/api/v1/images/"+m.ID+"/nuclei", "")
+	if err := json.Unmarshal([]byte(body), &shown); err != nil || len(shown.Nuclei) == 0 || shown.Nuclei[0].Confidence <= 0 {
+		t.Errorf("untouched nuclei lose their confidence: %v %+v", err, shown)
+	}
 	if status, csv := w.do("GET", "/api/v1/images/"+m.ID+"/export/csv", ""); status != 200 || strings.Count(csv, "\n") != m.Count {
 		t.Errorf("the table of a corrected image: %d\n%s", status, csv)
 	}
