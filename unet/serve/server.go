@@ -233,11 +233,11 @@ func (s *Server) add(name string, copyTo func(*os.File) error) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if opened, err := imageio.Open(filepath.Join(s.o.Dir, tmp)); err != nil {
+	opened, err := imageio.Open(filepath.Join(s.o.Dir, tmp))
+	if err != nil {
 		return "", &apiError{http.StatusUnprocessableEntity, strings.ReplaceAll(err.Error(), filepath.Join(s.o.Dir, tmp), name)}
-	} else {
-		opened.Close()
 	}
+	opened.Close()
 	for k := 1; k < 1000; k++ {
 		to := name
 		if k > 1 {
