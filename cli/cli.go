@@ -254,6 +254,9 @@ func reorder(app *cli.App, args []string) ([]string, error) {
 			rest = append(rest, args[i+1:]...)
 			break
 		}
+		if a == "--help" || a == "-h" { // whatever else there is
+			return []string{args[0], args[1], a}, nil
+		}
 		if a == "-" || !strings.HasPrefix(a, "-") {
 			rest = append(rest, a)
 			continue
