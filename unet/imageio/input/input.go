@@ -67,7 +67,13 @@ func Open(name string) (*os.File, error) {
 // relative to it.
 func OpenIn(root *os.Root, name string) (*os.File, error) {
 	st, err := root.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil, err
+	}
 	if err != nil {
+		if link, linkErr := root.Lstat(name); linkErr == nil && link.Mode()&fs.ModeSymlink != 0 {
+			return nil, &KindError{name, "a link that leads out of its folder"}
+		}
 		return nil, err
 	}
 	if err := Check(name, st); err != nil {
