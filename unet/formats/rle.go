@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"slices"
 	"strconv"
@@ -239,8 +240,15 @@ func (e *Encoded) disjoint() error {
 	return nil
 }
 
-// limited reads at most maxInput bytes and then fails.
-func limited(r io.Reader) io.Reader { return &limitReader{r, maxInput} }
+// limited reads at most maxInput bytes and then fails; of a longer file none.
+func limited(r io.Reader) io.Reader {
+	if f, ok := r.(fs.File); ok {
+		if st, err := f.Stat(); err == nil && st.Size() > maxInput {
+			return &limitReader{r, 0}
+		}
+	}
+	return &limitReader{r, maxInput}
+}
 
 type limitReader struct {
 	r    io.Reader

@@ -59,6 +59,26 @@ func open(path string) (*File, error) {
 	return openRaster(path, data)
 }
 
+// CheckSize returns the error of Open for a file that is longer than those of its
+// format may be, and nil for all else. It reads some first bytes only.
+func CheckSize(path string) error {
+	st, err := os.Stat(path)
+	if err != nil || st.Size() <= MaxFileBytes || IsCompanion(path) {
+		return nil
+	}
+	f, err := input.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	head := make([]byte, 16)
+	n, _ := f.ReadAt(head, 0)
+	if sniff(head[:n]) == "TIFF" {
+		return nil
+	}
+	return tooLong(path, st.Size())
+}
+
 // IsCompanion reports whether a name is that of a file which describes an OME
 // data set of several files.
 func IsCompanion(name string) bool {

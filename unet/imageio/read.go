@@ -125,9 +125,13 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	if st.Size() > MaxFileBytes {
-		return nil, &LimitError{Name: path, What: fmt.Sprintf("a file of %d bytes (limit %d)", st.Size(), int64(MaxFileBytes)), Advice: "store it as a tiled TIFF, which is read in pieces"}
+		return nil, tooLong(path, st.Size())
 	}
 	return input.ReadFile(path, MaxFileBytes)
+}
+
+func tooLong(path string, size int64) error {
+	return &LimitError{Name: path, What: fmt.Sprintf("a file of %d bytes (limit %d)", size, int64(MaxFileBytes)), Advice: "store it as a tiled TIFF, which is read in pieces"}
 }
 
 // grayIndex is the label number of each pixel of a decoded image, for images

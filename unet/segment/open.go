@@ -39,6 +39,9 @@ func (r *run) open(ctx context.Context, j *job) error {
 	if j.in.Err != nil {
 		return j.in.Err
 	}
+	if err := imageio.CheckSize(j.in.Path); err != nil {
+		return err // rather than after reading all of it
+	}
 	sum, err := hashInput(ctx, j.in.Path, j.in.Members...)
 	if err != nil {
 		return err
