@@ -44,8 +44,10 @@ func hangingRows() []row {
 	}
 	for _, f := range []string{".zattrs", "0/.zarray", "0/0.0"} {
 		for kind, make := range map[string]func(*dir){
-			"a pipe":   func(d *dir) { d.pipe("good.zarr/" + f) },
-			"a folder": func(d *dir) { d.check(syscall.Unlink(d.at("good.zarr/" + f))); d.folder("good.zarr/" + f) },
+			"a pipe":     func(d *dir) { d.pipe("good.zarr/" + f) },
+			"/dev/zero":  func(d *dir) { d.link("/dev/zero", "good.zarr/"+f) },
+			"a link out": func(d *dir) { d.link(d.at("a.png"), "good.zarr/"+f) },
+			"a folder":   func(d *dir) { d.check(syscall.Unlink(d.at("good.zarr/" + f))); d.folder("good.zarr/" + f) },
 		} {
 			rows = append(rows, row{name: fmt.Sprintf("predict of a Zarr whose %s is %s", f, kind), line: hanging, make: make,
 				args: "predict good.zarr --out o" + model, code: badInput, says: "good.zarr"})

@@ -109,6 +109,8 @@ func losingRows() []row {
 		{name: "evaluate into its set", line: losing, args: "evaluate set --out set" + model, code: done},
 		{name: "evaluate over a foreign page", line: losing, args: "evaluate set --out d" + model, code: usage, says: "index.html",
 			make: func(d *dir) { d.text("d/index.html", "mine\n") }},
+		{name: "evaluate --tune keeps a copy", line: losing, args: "evaluate set --tune" + model, code: done, changes: []string{"model.safetensors"},
+			appears: "model.before-tuning-*.safetensors"},
 		{name: "evaluate --tune of a built-in model", line: losing, args: "evaluate set --tune", code: usage, says: "--tune"},
 		{name: "sample over a foreign file", line: losing, args: "sample --out images.zip --count 10", code: usage, says: "--force"},
 		{name: "sample into a folder's name", line: losing, args: "sample --out d.zip --count 10", code: badInput, says: "d.zip",

@@ -47,6 +47,8 @@ type row struct {
 	changes []string // files and folders, of those before, that may change
 	leaves  []string // what may appear though the command fails, besides the folder of results o
 
+	appears string // pattern of a file that must be there afterwards
+
 	signal syscall.Signal // sent once when is there
 	when   string         // pattern of a file
 
@@ -144,6 +146,9 @@ func (b *base) try(folder string, r row) (faults []string, skipped bool) {
 	}
 	if peak := peakMiB(c.ProcessState); peak > bound {
 		fault("peak memory %d MiB, bound %d MiB", peak, bound)
+	}
+	if m, _ := filepath.Glob(d.at(r.appears)); r.appears != "" && len(m) == 0 {
+		fault("there is no %s afterwards", r.appears)
 	}
 	after, err := snapshot(folder)
 	if err != nil {

@@ -33,6 +33,10 @@ func wordRows() []row {
 		{name: "predict with too many open files", line: words, args: "predict d --out o" + model, code: resources, says: "open files", limits: "ulimit -n 8",
 			make: func(d *dir) { d.copy("a.png", "d/a.png"); d.copy("b.png", "d/b.png") }, leaves: []string{"o"}},
 
+		{name: "view A B --help", line: words, args: "view A B --help", code: done, says: "view LABELS [IMAGE]"},
+		{name: "predict A -h", line: words, args: "predict A --out o -h", code: done, says: "predict IMAGE..."},
+		{name: "convert A --help B", line: words, args: "convert A --help B", code: done, says: "convert IN... OUT"},
+
 		{name: "predict into a read-only folder", line: words, args: "predict a.png --out d" + model, code: badInput, says: "d", user: true,
 			make: func(d *dir) { d.folder("d"); d.mode("d", 0o555) }},
 		{name: "predict below a read-only folder", line: words, args: "predict a.png --out d/o" + model, code: badInput, says: "d", user: true,
