@@ -43,6 +43,15 @@ var variants = []Arch{
 	{Norm: "none", Block: "residual", Attention: true, Up: "nearest"},
 }
 
+// theVariants are all, or under -short, as with the race detector, two that have
+// most of it.
+func theVariants() []Arch {
+	if testing.Short() {
+		return []Arch{variants[0], variants[6]}
+	}
+	return variants
+}
+
 // sized is a variant with the sizes of a small network.
 func (a Arch) sized(channels, depth, width int, heads []string) Arch {
 	a.Channels, a.Depth, a.Width, a.Heads = channels, depth, width, heads
@@ -109,7 +118,7 @@ func totalLoss(net *Network) float64 {
 // A wrong sign, factor, transposition or missing term of any layer shows.
 func TestFiniteDifferences(t *testing.T) {
 	for i, isa := range core.ISAs() {
-		for k, a := range variants {
+		for k, a := range theVariants() {
 			for _, direct := range []bool{true, false} {
 				if i > 0 && k%3 != 0 {
 					continue // kernels are compared elsewhere: some variants do
@@ -166,7 +175,7 @@ func TestFiniteDifferences(t *testing.T) {
 // TestRecompute checks that activations computed twice take less memory and
 // change no bit of the gradients.
 func TestRecompute(t *testing.T) {
-	for _, a := range variants {
+	for _, a := range theVariants() {
 		e := newEngine(t, "", 2)
 		a := a.sized(3, 3, 16, threeHeads)
 		a.Dropout = 0.2
@@ -270,7 +279,7 @@ func maxDiff(a, b []float32) float64 {
 // running statistics, the folded network computes what training computed.
 func TestInferenceMatchesTraining(t *testing.T) {
 	needsKernels(t)
-	for _, a := range variants {
+	for _, a := range theVariants() {
 		e := newEngine(t, "", 2)
 		a := a.sized(3, 2, 32, threeHeads)
 		m, net := trainingNet(t, e, a, 1, 96, 64, core.Options{})
