@@ -9,7 +9,7 @@ var (
 	noMemory = []error{syscall.ENOMEM}
 	noFiles  = []error{syscall.EMFILE, syscall.ENFILE}
 	readOnly = []error{syscall.EROFS}
-	badPaths = []error{syscall.ELOOP, syscall.ENAMETOOLONG, syscall.ENOTDIR, syscall.EISDIR, syscall.EEXIST}
+	badPaths = []error{syscall.ELOOP, syscall.ENAMETOOLONG, syscall.ENOTDIR}
 )
 
 const permissionHint = "check who owns the file and its folder, and their modes"

@@ -113,7 +113,7 @@ func losingRows() []row {
 			appears: "model.before-tuning-*.safetensors"},
 		{name: "evaluate --tune of a built-in model", line: losing, args: "evaluate set --tune", code: usage, says: "--tune"},
 		{name: "sample over a foreign file", line: losing, args: "sample --out images.zip --count 10", code: usage, says: "--force"},
-		{name: "sample into a folder's name", line: losing, args: "sample --out d.zip --count 10", code: badInput, says: "d.zip",
+		{name: "sample into a folder's name", line: losing, args: "sample --out d.zip --count 10", code: failure, says: "d.zip",
 			make: func(d *dir) { d.folder("d.zip") }},
 		{name: "demo over a foreign folder", line: losing, args: "demo --out d", code: usage, says: "d",
 			make: func(d *dir) { d.text("d/notes.txt", "mine\n") }},
