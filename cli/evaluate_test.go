@@ -241,7 +241,7 @@ func TestEvaluateErrors(t *testing.T) {
 		{exitInput, "", []string{empty, "--model", model}},
 		{exitInput, "absent", []string{set, "--model", filepath.Join(empty, "absent")}},
 		{exitFormat, "no.safetensors", []string{set, "--model", noModel}},
-		{exitFailure, "", []string{set, "--model", model, "--out", noFolder}},
+		{exitInput, "no.safetensors", []string{set, "--model", model, "--out", noFolder}}, // a path that leads nowhere
 	} {
 		_, stderr := mustRun(t, c.code, append([]string{"evaluate"}, c.args...)...)
 		if !strings.Contains(stderr, c.want) || !strings.HasPrefix(lastError(stderr), "unet: ") {
