@@ -19,7 +19,7 @@ while time.monotonic() - start < 300:
             text += os.read(console, 4096)
         except OSError:  # closed
             break
-    if not pressed and glob.glob(results + "/*.labels.tif"):
+    if not pressed and b"images" in text and glob.glob(results + "/*.labels.tif"):  # the progress line is drawn
         os.write(console, b"\x03")
         pressed = True
 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
