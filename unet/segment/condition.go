@@ -114,7 +114,7 @@ func WellOf(name string) string {
 }
 
 // assign enters conditions and wells in the records of all planes.
-func (r *run) assign() {
+func (r *results) assign() {
 	r.shown = r.withOthers(r.summary)
 	r.shown.count()
 	for _, im := range r.shown.Images {
@@ -275,7 +275,7 @@ func studentBelow(t float64, df int) float64 {
 }
 
 // addConditions adds tables and plots of the conditions, and of the plate.
-func (r *run) addConditions(g *report.Gallery) {
+func (r *results) addConditions(g *report.Gallery) {
 	if list := r.summary.Conditions; len(list) > 0 {
 		s := g.Section("Conditions")
 		s.Text("Every image counts once: nuclei of one image share its focus, stain and place, so the number of images, not of nuclei, says how sure a difference is. " +
@@ -333,7 +333,7 @@ func (m Mean) String() string {
 }
 
 // addPlate adds a map of the plate if every image tells its well.
-func (r *run) addPlate(g *report.Gallery) {
+func (r *results) addPlate(g *report.Gallery) {
 	sum, n := map[[2]int]float64{}, map[[2]int]int{}
 	for _, im := range r.shown.Images {
 		for _, p := range im.Planes {

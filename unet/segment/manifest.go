@@ -24,13 +24,13 @@ import (
 func short(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 
 // writeRecords writes the manifest, the table of all images and the page.
-func (r *run) writeRecords() error {
+func (r *results) writeRecords() error {
 	return errors.Join(r.writeManifest(), r.writeTable(), r.writePage())
 }
 
 // writeManifest writes the run's record. While the run goes on, or was cut off,
 // it also holds what the earlier run did of the images still to come.
-func (r *run) writeManifest() error {
+func (r *results) writeManifest() error {
 	r.summary.Finished = time.Now().UTC().Format(time.RFC3339)
 	s := r.summary
 	s.count()
@@ -55,7 +55,7 @@ func (r *run) writeManifest() error {
 }
 
 // writeTable writes the line of every plane.
-func (r *run) writeTable() error {
+func (r *results) writeTable() error {
 	s := r.withOthers(r.summary)
 	return atomicfile.WriteFile(filepath.Join(r.batch.Out, SummaryFile), func(w io.Writer) error {
 		return csv.NewWriter(w).WriteAll(s.table())
@@ -68,7 +68,7 @@ const maxManifest = 1 << 30
 
 // takeFolder takes the folder of the results for this run, before anything is
 // computed: it fails where a result would replace what it may not.
-func (r *run) takeFolder() (err error) {
+func (r *results) takeFolder() (err error) {
 	old := r.readManifest()
 	o := owned.Options{Force: r.batch.Force}
 	if old != nil {
@@ -110,7 +110,7 @@ func (r *run) takeFolder() (err error) {
 
 // readManifest returns the record of the run before in the folder, nil where
 // there is none.
-func (r *run) readManifest() *Summary {
+func (r *results) readManifest() *Summary {
 	name := filepath.Join(r.batch.Out, ManifestFile)
 	b, err := input.ReadFile(name, maxManifest)
 	if errors.Is(err, input.ErrTooLong) {
@@ -137,7 +137,7 @@ func (r *run) readManifest() *Summary {
 
 // goOn takes over what earlier runs with the same model and settings have done:
 // the images of this run, if they are to be skipped, and those of others.
-func (r *run) goOn(old *Summary) {
+func (r *results) goOn(old *Summary) {
 	if old == nil || len(old.Images) == 0 {
 		return
 	}
@@ -145,7 +145,7 @@ func (r *run) goOn(old *Summary) {
 	for _, in := range r.batch.Inputs {
 		mine[in.Path] = true
 	}
-	if old.Model.SHA256 != r.model.SHA256 || !reflect.DeepEqual(old.Settings, r.summary.Settings) || old.Schema != schema {
+	if old.Model.SHA256 != r.summary.Model.SHA256 || !reflect.DeepEqual(old.Settings, r.summary.Settings) || old.Schema != schema {
 		if r.batch.SkipExisting {
 			r.observer.Note(fmt.Sprintf("the results in %s come from another model, other settings or another version: everything is done again", r.batch.Out))
 		} else if slices.ContainsFunc(old.Images, func(im *ImageRecord) bool { return !mine[im.Input] }) {
@@ -169,7 +169,7 @@ func (r *run) goOn(old *Summary) {
 
 // withOthers is the summary with the images of earlier runs whose results are
 // still in the folder.
-func (r *run) withOthers(s Summary) Summary {
+func (r *results) withOthers(s Summary) Summary {
 	replaced := map[string]bool{}
 	for _, im := range s.Images {
 		for _, p := range im.Planes {
@@ -190,11 +190,11 @@ func (r *run) withOthers(s Summary) Summary {
 }
 
 // stands reports whether the results of an earlier run are all there.
-func (r *run) stands(in *Input, e *ImageRecord) bool {
+func (r *results) stands(in *Input, e *ImageRecord) bool {
 	if (r.has(RLE) || r.has(COCO)) && !r.has(Labels) {
 		return false // the files of the batch need the nuclei again
 	}
-	if r.has(COCO) && r.params.Confidence != (instance.Calibration{}) {
+	if r.has(COCO) && r.summary.Settings.Instance.Confidence != (instance.Calibration{}) {
 		return false // and their confidence, which label images do not hold
 	}
 	for _, p := range e.Planes {

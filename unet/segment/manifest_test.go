@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"unet/unet"
 	"unet/unet/imageio"
 	"unet/unet/imageio/tiff"
 )
@@ -57,7 +56,7 @@ func FuzzManifest(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(out, ManifestFile), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r := &run{Segmenter: &Segmenter{model: &unet.Model{SHA256: "x"}}, observer: Quiet{}, batch: Batch{Out: out, Formats: settings.Formats, Inputs: []Input{in}},
+		r := &results{observer: Quiet{}, batch: Batch{Out: out, Formats: settings.Formats, Inputs: []Input{in}},
 			summary: Summary{Schema: schema, Model: ModelRecord{SHA256: "x"}, Settings: settings}}
 		r.batch.SkipExisting = true
 		r.goOn(r.readManifest())

@@ -42,7 +42,7 @@ type Thumbnail struct {
 func thumbnailScale(w, h int) float64 { return min(1, thumbnailSide/float64(max(w, h))) }
 
 // writeThumbnail writes a picture of a plane.
-func (r *run) writeThumbnail(base string, m *image.RGBA) (*Thumbnail, error) {
+func (r *results) writeThumbnail(base string, m *image.RGBA) (*Thumbnail, error) {
 	t := &Thumbnail{thumbnailDir + "/" + base + thumbnailExt, m.Rect.Dx(), m.Rect.Dy()}
 	if err := r.folder.Claim(t.File); err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (r *run) writeThumbnail(base string, m *image.RGBA) (*Thumbnail, error) {
 }
 
 // writePage writes the pages of the run.
-func (r *run) writePage() error {
+func (r *results) writePage() error {
 	g := r.gallery()
 	return g.Write(func(name string, html []byte) error {
 		if err := r.folder.Claim(name); err != nil {
@@ -75,7 +75,7 @@ func (r *run) writePage() error {
 }
 
 // gallery lays out the page.
-func (r *run) gallery() *report.Gallery {
+func (r *results) gallery() *report.Gallery {
 	s := &r.shown
 	g := &report.Gallery{Page: report.Page{
 		Title:    fmt.Sprintf("%d nuclei in %d images", s.Nuclei, s.Planes),
@@ -165,7 +165,7 @@ func (b logBins) bins() report.Bins {
 }
 
 // addHistograms adds the areas and intensities of all nuclei.
-func (r *run) addHistograms(g *report.Gallery) {
+func (r *results) addHistograms(g *report.Gallery) {
 	if len(r.histograms) == 0 || len(r.histograms["area"]) == 0 {
 		return
 	}
@@ -182,7 +182,7 @@ func (r *run) addHistograms(g *report.Gallery) {
 	}
 }
 
-func (r *run) intensityColumns() (list []string) {
+func (r *results) intensityColumns() (list []string) {
 	for name, b := range r.histograms {
 		if name != "area" && len(b) > 0 {
 			list = append(list, name)
@@ -195,7 +195,7 @@ func (r *run) intensityColumns() (list []string) {
 // writeNuclei joins the tables of all planes in one, with a column for each that
 // any of them has. The tables are read back because those of images that an
 // earlier run has done are nowhere else.
-func (r *run) writeNuclei() error {
+func (r *results) writeNuclei() error {
 	var files, kept, header []string
 	for _, im := range r.shown.Images {
 		for _, p := range im.Planes {

@@ -48,15 +48,21 @@ type Batch struct {
 // written in their order.
 type run struct {
 	*Segmenter
+	results
+	jobs    int
+	pool    *pool
+	writers *semaphore.Weighted // places of planes that are written
+	busy    sync.WaitGroup      // planes that are computed or written
+	owners  map[string]string   // inputs by the base of their results
+}
+
+// results are the folder of a batch and what is recorded of it, which needs
+// neither model nor engine.
+type results struct {
 	batch    Batch
 	observer Observer
-	jobs     int
-	pool     *pool
-	writers  *semaphore.Weighted // places of planes that are written
-	busy     sync.WaitGroup      // planes that are computed or written
 	files    *batchFiles
-	folder   *owned.Folder     // where the results go
-	owners   map[string]string // inputs by the base of their results
+	folder   *owned.Folder // where the results go
 	summary  Summary
 	earlier  map[string]*ImageRecord // of the run that is continued, by input
 	others   []*ImageRecord          // of earlier runs with the same settings, of other inputs
@@ -98,7 +104,7 @@ func (s *Segmenter) Run(ctx context.Context, b Batch, o Observer) (*Summary, err
 	if b.Version == "" {
 		b.Version = unet.Version
 	}
-	r := &run{Segmenter: s, batch: b, observer: o, jobs: b.Jobs, owners: map[string]string{}}
+	r := &run{Segmenter: s, results: results{batch: b, observer: o}, jobs: b.Jobs, owners: map[string]string{}}
 	if r.jobs <= 0 {
 		r.jobs = defaultJobs(s.engine.Threads(), s.memory)
 	}
@@ -178,7 +184,7 @@ func put[T any](ctx context.Context, to chan<- T, v T) error {
 	}
 }
 
-func (r *run) has(format string) bool { return slices.Contains(r.batch.Formats, format) }
+func (r *results) has(format string) bool { return slices.Contains(r.batch.Formats, format) }
 
 // planeRecord is what is known of a plane before it is computed.
 func (r *run) planeRecord(p *plane) PlaneRecord {

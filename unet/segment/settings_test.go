@@ -143,8 +143,8 @@ func TestReadEarlier(t *testing.T) {
 		{"an older manifest", func(s *Summary) { s.Schema-- }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := &run{Segmenter: &Segmenter{model: &unet.Model{SHA256: "x"}}, observer: Quiet{}, batch: Batch{Out: t.TempDir()}}
-			r.summary.Settings = same.Settings
+			r := &results{observer: Quiet{}, batch: Batch{Out: t.TempDir()}}
+			r.summary.Model.SHA256, r.summary.Settings = "x", same.Settings
 			s := same
 			c.change(&s)
 			b, err := json.Marshal(s)
