@@ -131,10 +131,11 @@ func printEvaluation(t *terminal, r *evaluate.Report, out string) error {
 		t.printf("  nuclei: %s\n       -> %s\n", evaluate.ParamsText(r.Model.Kind, u.Before), evaluate.ParamsText(r.Model.Kind, u.After))
 		t.printf("  mean of MeanAP and KaggleScore: %.4f -> %.4f\n\n", u.Objective.Before, u.Objective.After)
 	}
-	for i, tab := range r.Tables() {
-		if i > 0 {
-			t.printf("\n")
-		}
+	for _, text := range r.Summary() {
+		t.printf("%s\n", text)
+	}
+	for _, tab := range r.Tables() {
+		t.printf("\n")
 		if err := t.table(tab); err != nil {
 			return err
 		}

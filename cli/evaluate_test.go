@@ -14,6 +14,7 @@ import (
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/evaluate"
+	"unet/unet/imageio"
 	"unet/unet/segment"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,12 +47,17 @@ func TestEvaluateReport(t *testing.T) {
 			set, model := preparedSet(t, "--size", "native"), brightnessModel(t, kind)
 			out := filepath.Join(t.TempDir(), "a", "report")
 			stdout, _ := mustRun(t, exitOK, "evaluate", set, "--model", model, "--out", out, "--samples", "2")
-			want := []string{"curves.png", "curves.svg", "images.csv", "index.html", "metrics.json", "sheet-best.png", "sheet-random.png", "sheet-train.png", "sheet-worst.png"}
-			if d := cmp.Diff(want, tree(t, out)); d != "" {
-				t.Errorf("files:\n%s", d)
+			want := []string{"curves.png", "curves.svg", "images.csv", "index.html", "metrics.json", "sheet-best.png", "sheet-random.png",
+				"sheet-test-best.png", "sheet-test-random.png", "sheet-test-worst.png", "sheet-train.png", "sheet-worst.png"}
+			files := tree(t, out)
+			errors := slices.Clone(files)
+			errors = slices.DeleteFunc(errors, func(name string) bool { return !strings.HasPrefix(name, "errors/") })
+			files = slices.DeleteFunc(files, func(name string) bool { return strings.HasPrefix(name, "errors/") })
+			if d := cmp.Diff(want, files); d != "" || len(errors) < 4 {
+				t.Errorf("%d error pictures, files:\n%s", len(errors), d)
 			}
 			for _, line := range strings.Split(stdout, "\n") {
-				if n := len([]rune(line)); n > 80 && !strings.HasPrefix(line, "report ") {
+				if n := len([]rune(line)); n > 80 && !strings.HasPrefix(line, "report ") && !strings.HasSuffix(line, ".") { // terminals wrap sentences
 					t.Errorf("line of %d characters: %s", n, line)
 				}
 			}
@@ -62,6 +68,9 @@ func TestEvaluateReport(t *testing.T) {
 			for _, s := range r.Results.Splits {
 				names = append(names, s.Name)
 				images += len(s.Images)
+				if e := s.All.Nuclei.Errors; s.Summary != e.String() || !strings.Contains(stdout, s.Name+": "+s.Summary+"\n") {
+					t.Errorf("%s: summary %q of %+v, printed:\n%s", s.Name, s.Summary, e, stdout)
+				}
 				if len(s.All.Nuclei.Pooled) != 10 || s.All.Nuclei.Truth == 0 {
 					t.Errorf("%s: %d thresholds, %d nuclei", s.Name, len(s.All.Nuclei.Pooled), s.All.Nuclei.Truth)
 				}
@@ -87,9 +96,19 @@ func TestEvaluateReport(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, part := range []string{"Random images of val", "Best images of val", "Worst images of val", "Details of test", "Confusion counts", r.Model.SHA256} {
+			for _, part := range []string{"Random images of val", "Best images of val", "Worst images of val", "Worst images of test", "Details of test", "Confusion counts",
+				r.Model.SHA256, r.Main().Images[0].ID, r.Main().Summary} {
 				if !strings.Contains(string(html), part) {
 					t.Errorf("the page lacks %q", part)
+				}
+			}
+			// Every picture leads to the whole image's errors.
+			for _, name := range errors {
+				if !strings.Contains(string(html), `<a href="`+name+`">`) {
+					t.Errorf("the page does not lead to %s", name)
+				}
+				if m, err := imageio.Read(filepath.Join(out, filepath.FromSlash(name))); err != nil || m.W != m.H || m.W < 257 {
+					t.Errorf("%s: %v", name, err)
 				}
 			}
 			// Standard output in JSON is metrics.json.

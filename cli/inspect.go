@@ -271,7 +271,7 @@ func inspection(r *inspectResult, m *dataset.Metadata, samples map[string][]*dat
 		k := &m.Stats.Kinds[i]
 		v := reportKind(k, nuclei[k.Kind])
 		for _, s := range samples[k.Kind] {
-			v.Samples = append(v.Samples, report.Sample{Name: report.ShortName(s.ID), Kind: s.Kind, Image: s.Image, Truth: s.Labels})
+			v.Samples = append(v.Samples, report.Sample{Name: s.ID, Kind: s.Kind, Image: s.Image, Truth: s.Labels})
 		}
 		in.Kinds = append(in.Kinds, v)
 	}

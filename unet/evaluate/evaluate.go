@@ -35,9 +35,11 @@ type Evaluation struct {
 
 // SplitScores are the scores of one split.
 type SplitScores struct {
-	Name  string      `json:"name"`
-	All   SetScores   `json:"all"`
-	Kinds []SetScores `json:"kinds"`
+	Name string `json:"name"`
+	// Summary says in a sentence what became of the nuclei at IoU 0.5.
+	Summary string      `json:"summary"`
+	All     SetScores   `json:"all"`
+	Kinds   []SetScores `json:"kinds"`
 	// Sources are the scores by laboratory, where the set tells; SourceScore
 	// is the mean over them of KaggleScore: what to expect of images of
 	// a laboratory, whichever it is.
@@ -315,6 +317,7 @@ func splitScores(name string, images []ImageScores, curve *metrics.Curve) SplitS
 	best := curve.Best()
 	s := SplitScores{Name: name, All: setScores("all", images), Images: images,
 		Best: ThresholdScores{best.Threshold, pixelScores(best.Pixels)}}
+	s.Summary = s.All.Nuclei.Errors.String()
 	for _, o := range curve.Points(16) {
 		s.Curve = append(s.Curve, ThresholdScores{o.Threshold, pixelScores(o.Pixels)})
 	}

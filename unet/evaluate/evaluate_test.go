@@ -351,3 +351,36 @@ func goroutinesEnd(t *testing.T, before int) {
 	}
 	t.Errorf("%d goroutines, before %d", runtime.NumGoroutine(), before)
 }
+
+func TestErrorCountsSayWhatBecameOfNuclei(t *testing.T) {
+	for _, v := range []struct {
+		counts ErrorCounts
+		want   string
+	}{
+		{ErrorCounts{Matched: 72, Merged: 16, Missed: 16, Inexact: 2, Invented: 5},
+			"Of 106 nuclei 72 are found, 16 merged with a neighbour, 16 missed, 2 found in part; 5 finds are none."},
+		{ErrorCounts{Matched: 1, Split: 3, Invented: 1}, "Of 4 nuclei 1 is found, 3 found in pieces; 1 find is none."},
+		{ErrorCounts{Missed: 2}, "Of 2 nuclei none is found, 2 missed."},
+		{ErrorCounts{Matched: 22}, "All 22 nuclei are found."},
+		{ErrorCounts{Matched: 1, Invented: 2}, "The only nucleus is found; 2 finds are none."},
+		{ErrorCounts{Merged: 1}, "Of 1 nucleus none is found, 1 merged with a neighbour."},
+		{ErrorCounts{Invented: 1}, "There are no nuclei; 1 find is none."},
+		{ErrorCounts{}, "There are no nuclei."},
+	} {
+		if got := v.counts.String(); got != v.want {
+			t.Errorf("%+v: %q, want %q", v.counts, got, v.want)
+		}
+	}
+}
+
+func TestErrorPictureNames(t *testing.T) {
+	for id, want := range map[string]string{
+		"a/b c":                  "errors/7-a_b_c.png",
+		`..\\Zellkern für "x"`:   "errors/7-..__Zellkern_für__x_.png",
+		strings.Repeat("ü", 150): "errors/7-" + strings.Repeat("ü", 100) + ".png",
+	} {
+		if got := errorPicture(&ImageScores{ID: id, Index: 7}); got != want {
+			t.Errorf("%q: %q, want %q", id, got, want)
+		}
+	}
+}

@@ -18,25 +18,21 @@ import (
 	"unet/unet/report"
 )
 
-// Main returns the split that curves and pictures are of: the validation
-// split where it was scored.
+// Main returns the split that curves are of: the validation split where it was
+// scored.
 func (r *Report) Main() *SplitScores {
-	ev := &r.Results
 	for _, name := range []string{dataset.Val, dataset.Test, dataset.Train} {
-		for i := range ev.Splits {
-			if ev.Splits[i].Name == name {
-				return &ev.Splits[i]
-			}
+		if s := r.split(name); s != nil {
+			return s
 		}
 	}
 	return nil
 }
 
-// trainSplit is the split of the training images, nil unless it was scored
-// beside the main one.
-func trainSplit(ev *Evaluation, main *SplitScores) *SplitScores {
-	for i := range ev.Splits {
-		if s := &ev.Splits[i]; s.Name == dataset.Train && s != main {
+// split returns the scores of a split, nil where it was not scored.
+func (r *Report) split(name string) *SplitScores {
+	for i := range r.Results.Splits {
+		if s := &r.Results.Splits[i]; s.Name == name {
 			return s
 		}
 	}
@@ -46,7 +42,7 @@ func trainSplit(ev *Evaluation, main *SplitScores) *SplitScores {
 // write writes the files of o.Out.
 func (r *Report) write(ctx context.Context, o Options, p *unet.Predictor) error {
 	m := r.Main()
-	sets, err := pictureSets(ctx, p, o.Set, m, trainSplit(&r.Results, m), o.Samples)
+	sets, err := r.pictureSets(ctx, p, o.Set, o.Samples)
 	if err != nil {
 		return err
 	}
@@ -97,6 +93,9 @@ func (r *Report) write(ctx context.Context, o Options, p *unet.Predictor) error 
 		sheet.Note = s.Note
 		img := sheet.Image()
 		files["sheet-"+s.name+".png"] = func(w io.Writer) error { return report.EncodePNG(w, img) }
+		for i := range s.Samples {
+			files[s.Samples[i].Link] = func(w io.Writer) error { return s.Samples[i].WriteErrors(w) }
+		}
 	}
 	return owned.Write(o.Out, owned.Options{Force: o.Force}, files)
 }
@@ -149,6 +148,7 @@ func (r *Report) evaluation() *report.Evaluation {
 		}
 		in.Scores = append(in.Scores, t)
 	}
+	in.Summary = r.Summary()
 	var all []SetScores
 	for _, s := range ev.Splits {
 		v := s.All

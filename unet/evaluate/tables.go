@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"unet/unet"
 	"unet/unet/instance"
@@ -42,6 +43,68 @@ func (r *Report) Tables() []*report.Table {
 		tables = append(tables, t)
 	}
 	return tables
+}
+
+// Summary says in a sentence for each split what became of its nuclei.
+func (r *Report) Summary() []string {
+	var list []string
+	for i := range r.Results.Splits {
+		s := &r.Results.Splits[i]
+		text := s.Summary
+		if len(r.Results.Splits) > 1 {
+			text = s.Name + ": " + text
+		}
+		list = append(list, text)
+	}
+	return list
+}
+
+// String says what became of the nuclei, for people: "Of 106 nuclei 72 are found, 16
+// merged with a neighbour, 16 missed, 2 found in part; 5 finds are none."
+func (e ErrorCounts) String() string {
+	truth := e.Matched + e.Missed + e.Merged + e.Split + e.Inexact
+	parts := []string{fmt.Sprintf("Of %s %s found", nuclei(truth), are(e.Matched))}
+	switch {
+	case truth == 0:
+		parts = []string{"There are no nuclei"}
+	case e.Matched == truth && truth > 1:
+		parts = []string{fmt.Sprintf("All %d nuclei are found", truth)}
+	case e.Matched == truth:
+		parts = []string{"The only nucleus is found"}
+	}
+	for _, v := range []struct {
+		n    int
+		what string
+	}{{e.Merged, "merged with a neighbour"}, {e.Missed, "missed"}, {e.Split, "found in pieces"}, {e.Inexact, "found in part"}} {
+		if v.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", v.n, v.what))
+		}
+	}
+	text := strings.Join(parts, ", ")
+	switch {
+	case e.Invented == 1:
+		text += "; 1 find is none"
+	case e.Invented > 1:
+		text += fmt.Sprintf("; %d finds are none", e.Invented)
+	}
+	return text + "."
+}
+
+func nuclei(n int) string {
+	if n == 1 {
+		return "1 nucleus"
+	}
+	return fmt.Sprintf("%d nuclei", n)
+}
+
+func are(n int) string {
+	switch n {
+	case 0:
+		return "none is"
+	case 1:
+		return "1 is"
+	}
+	return fmt.Sprintf("%d are", n)
 }
 
 // short prints a setting.

@@ -8,6 +8,8 @@ import (
 // Evaluation is what is known of a model on a data set.
 type Evaluation struct {
 	Title, Subtitle string
+	// Summary says in sentences how well the model does; it comes first.
+	Summary []string
 	// Facts describe the model and the settings of the evaluation.
 	Facts []Fact
 	// About says what the measures are.
@@ -125,6 +127,9 @@ func APPlot(curves []APCurve) *Plot {
 func EvaluationPage(in *Evaluation) (*Page, error) {
 	p := &Page{Title: in.Title, Subtitle: in.Subtitle, Footer: in.Footer}
 	s := p.Section("Metrics")
+	for _, text := range in.Summary {
+		s.Text(text)
+	}
 	for _, n := range in.Notes {
 		s.Note(Info, n)
 	}

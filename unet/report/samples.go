@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"image"
+	"io"
 	"strings"
 
 	"unet/unet/imageio"
@@ -23,6 +24,9 @@ type Sample struct {
 	Prob []float32
 	// Scores are shown beside the name.
 	Scores []Score
+	// Link, unless empty, is the file that the sample's tiles lead to, relative to
+	// the page.
+	Link string
 	// Outcomes asks for the error picture of nuclei; without them the error
 	// picture is that of pixels.
 	Outcomes *Outcomes
@@ -69,7 +73,7 @@ func SampleSheet(title string, samples []Sample, tile int) (*Sheet, error) {
 		if err != nil {
 			return nil, fmt.Errorf("sample %q: %w", s.Name, err)
 		}
-		row := Row{Title: s.Name, Note: s.note(v, true)}
+		row := Row{Title: s.Name, Note: s.note(v, true), Link: s.Link}
 		add := func(on bool, img *image.RGBA) {
 			if on {
 				var t Tile
@@ -264,10 +268,19 @@ func (v *view) heat() *image.RGBA {
 	return resize(Heat(v.prob, v.w, v.h, 0, 1), v.base.Rect.Dx(), v.base.Rect.Dy())
 }
 
-// ShortName cuts long names, such as Kaggle's, for captions.
-func ShortName(id string) string {
-	if r := []rune(id); len(r) > 32 {
-		return string(r[:12]) + "…"
+// WriteErrors writes the error picture of the whole image as PNG, a pixel for a
+// pixel, or of small images several.
+func (s *Sample) WriteErrors(w io.Writer) error {
+	if s.Truth == nil || s.Pred == nil {
+		return fmt.Errorf("sample %q: truth and prediction are both needed", s.Name)
 	}
-	return id
+	const least = 512 // pixels along the longer side
+	base := Stretch(s.Image)
+	if k := least / max(base.Rect.Dx(), base.Rect.Dy(), 1); k > 1 {
+		base = resize(base, k*base.Rect.Dx(), k*base.Rect.Dy())
+	}
+	if s.Outcomes != nil {
+		return EncodePNG(w, instanceErrors(base, s.Truth, s.Pred, *s.Outcomes))
+	}
+	return EncodePNG(w, pixelErrors(base, s.Truth, s.Pred))
 }

@@ -18,6 +18,9 @@ type Tile struct {
 type Row struct {
 	Title, Note string
 	Tiles       []Tile
+	// Link, unless empty, is the file that the tiles lead to, relative to the
+	// page.
+	Link string
 }
 
 // Sheet is a grid of equal tiles. Pictures keep their shape and stand in the

@@ -327,15 +327,19 @@ func Reserve(dir string, o Options, names ...string) error {
 	return errors.Join(f.Claim(names...), f.Close())
 }
 
-// Write claims results in a folder, which is made if it is not there, and writes
-// them.
+// Write claims results in a folder and writes them. It makes folders that are not
+// there.
 func Write(dir string, o Options, files map[string]func(io.Writer) error) error {
 	names := slices.Sorted(maps.Keys(files))
 	if err := Reserve(dir, o, names...); err != nil {
 		return err
 	}
 	for _, name := range names {
-		if err := atomicfile.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), files[name]); err != nil {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			return err
+		}
+		if err := atomicfile.WriteFile(path, files[name]); err != nil {
 			return err
 		}
 	}
