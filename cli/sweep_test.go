@@ -1,58 +1,78 @@
 package cli
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"unet/unet"
+	"unet/unet/evaluate"
 	"unet/unet/train"
 )
 
 func TestSweep(t *testing.T) {
 	set, out := preparedSet(t, "--size", "32"), filepath.Join(t.TempDir(), "sweep")
-	args := []string{"sweep", set, "--out", out, "--epochs", "1", "--vary", "depth=1,2", "--vary", "loss=bce,bce+dice", "--vary", "batch=4"}
-	stdout, stderr := mustRun(t, exitOK, args...)
-	if !strings.Contains(stdout, "report "+filepath.Join(out, "index.html")) || !strings.Contains(stderr, "whatever the loss") {
-		t.Errorf("%s%s", stdout, stderr)
+	args := []string{"sweep", set, "--kind", "paper", "--out", out, "--epochs", "1", "--vary", "lr=0.0001,0.01", "--vary", "loss=bce,bce+dice", "--vary", "depth=1"}
+	stdout, _ := mustRun(t, exitOK, args...)
+	if !strings.Contains(stdout, "report "+filepath.Join(out, "index.html")) {
+		t.Error(stdout)
 	}
-	var list []train.Variant
-	readJSON(t, filepath.Join(out, "results.json"), &list)
+	var sum train.SweepSummary
+	readJSON(t, filepath.Join(out, "results.json"), &sum)
 	rows := readRows(t, filepath.Join(out, "results.csv"))
-	if len(list) != 4 || len(rows) != 5 || strings.Join(rows[0], ",") != "depth,loss,batch,val_loss,val_accuracy,val_f1,val_kaggle_score,best_epoch,epochs,parameters,seconds" {
-		t.Fatalf("%d variants, rows %q", len(list), rows)
+	if len(sum.Variants) != 4 || len(rows) != 5 || strings.Join(rows[0], ",") != "lr,loss,depth,f1,iou,mean_ap,val_loss,best_threshold,best_epoch,epochs_done,parameters,seconds" {
+		t.Fatalf("%d variants, rows %q", len(sum.Variants), rows)
 	}
-	page, err := os.ReadFile(filepath.Join(out, "index.html"))
+	if sum.Schema != train.SweepSchema || sum.Kind != unet.Paper || sum.RankedBy != "f1" {
+		t.Errorf("%+v", sum)
+	}
+	html, err := os.ReadFile(filepath.Join(out, "index.html"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	parameters := map[string]int{}
-	for i, v := range list {
-		if i > 0 && v.Monitored < list[i-1].Monitored {
+	page := strings.ReplaceAll(string(html), "&#43;", "+")
+	for _, text := range []string{"Sweep of lr, loss and depth", "The best of 4 variants is ", "F1 by lr", "F1 by loss", "Validation loss over the epochs"} {
+		if !strings.Contains(page, text) {
+			t.Errorf("the page lacks %q", text)
+		}
+	}
+	if strings.Contains(page, "val_loss") || strings.Contains(page, "F1 by depth") {
+		t.Error("the page speaks of val_loss, or plots a setting of one value")
+	}
+	for i, v := range sum.Variants {
+		if i > 0 && v.Scores.F1 > sum.Variants[i-1].Scores.F1 {
 			t.Errorf("variant %d is better than the one before", i)
 		}
-		parameters[v.Settings["depth"]] = v.Parameters
-		if v.Seconds <= 0 || v.Best.Epoch != 1 {
+		// A threshold of its own does at least as well as the settings' 0.5.
+		if v.Seconds <= 0 || v.Best.Epoch != 1 || v.Scores.F1 < v.Best.Val.F1 || v.Threshold <= 0 {
 			t.Errorf("%+v", v)
 		}
 		if _, err := os.Stat(filepath.Join(v.Folder, "report.html")); err != nil {
 			t.Error(err)
 		}
-		if name := strings.ReplaceAll(filepath.Base(v.Folder), "+", "&#43;"); !strings.Contains(string(page), `href="`+name+`/report.html"`) {
+		if name := filepath.Base(v.Folder); !strings.Contains(page, `href="`+name+`/report.html"`) {
 			t.Errorf("the page does not lead to %s", name)
 		}
 	}
-	if parameters["1"] <= 0 || parameters["2"] <= parameters["1"] {
-		t.Errorf("parameters by depth: %v", parameters)
-	}
-	best, err := unet.LoadModel(filepath.Join(out, "best.safetensors"))
+	best, err := unet.LoadModel(sum.Model)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer best.Params.Free()
-	if want := list[0].Settings["depth"]; want != map[int]string{1: "1", 2: "2"}[best.Card.Arch.Depth] {
-		t.Errorf("the best model has depth %d, want %s", best.Card.Arch.Depth, want)
+	first := sum.Variants[0]
+	if best.Card.Threshold != first.Threshold || best.Card.Training.Metrics["f1"] != first.Scores.F1 {
+		t.Errorf("the best model has threshold %v and %v, want %v and F1 %v", best.Card.Threshold, best.Card.Training.Metrics, first.Threshold, first.Scores.F1)
+	}
+	// An evaluation of the best model finds the number that ranked it.
+	var ev evaluate.Report
+	text, _ := mustRun(t, exitOK, "evaluate", set, "--model", sum.Model, "--split", "val", "--json", "-q")
+	if err := json.Unmarshal([]byte(text), &ev); err != nil {
+		t.Fatal(err)
+	}
+	if got := ev.Main().All.Pixels.F1; got != first.Scores.F1 {
+		t.Errorf("evaluate says F1 %v, the sweep %v", got, first.Scores.F1)
 	}
 	// The same command finds everything done.
 	again, _ := mustRun(t, exitOK, args...)
@@ -61,10 +81,39 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-func TestSweepOfThresholdsWarns(t *testing.T) {
-	set := preparedSet(t, "--size", "32")
-	_, stderr := mustRun(t, exitOK, "sweep", set, "--out", filepath.Join(t.TempDir(), "sweep"), "--epochs", "1", "--vary", "threshold=0.4,0.6", "--vary", "depth=1")
-	if !strings.Contains(stderr, "same at any threshold") {
+// By default nuclei models are trained, and ranked by MeanAP at the threshold of
+// nuclei that suits each.
+func TestSweepOfNucleiModels(t *testing.T) {
+	set, out := preparedSet(t, "--size", "native"), filepath.Join(t.TempDir(), "sweep")
+	config := filepath.Join(t.TempDir(), "small.yaml")
+	if err := os.WriteFile(config, []byte("width: 16\nbatch: 1\nsteps: 1\nepochs: 1\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr := mustRun(t, exitOK, "sweep", set, "--out", out, "--config", config, "--vary", "depth=1", "--vary", "threshold=0.4,0.6", "--json")
+	var sum train.SweepSummary
+	if err := json.Unmarshal([]byte(stdout), &sum); err != nil {
+		t.Fatal(err)
+	}
+	if sum.Kind != unet.Nuclei || sum.RankedBy != "mean_ap" || len(sum.Variants) != 2 {
+		t.Fatalf("%+v", sum)
+	}
+	if !strings.Contains(stderr, "threshold makes no difference") {
 		t.Error(stderr)
+	}
+	best, err := unet.LoadModel(sum.Model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer best.Params.Free()
+	if v := sum.Variants[0]; best.Card.Instance.Foreground != v.Threshold {
+		t.Errorf("the best model separates at %v, the variant at %v", best.Card.Instance.Foreground, v.Threshold)
+	}
+	text, _ := mustRun(t, exitOK, "evaluate", set, "--model", sum.Model, "--split", "val", "--json", "-q")
+	var ev evaluate.Report
+	if err := json.Unmarshal([]byte(text), &ev); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := ev.Main().All.Nuclei.MeanAP, sum.Variants[0].Scores.MeanAP; got != want {
+		t.Errorf("evaluate says MeanAP %v, the sweep %v", got, want)
 	}
 }

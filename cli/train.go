@@ -272,14 +272,17 @@ func scoreLine(v *train.Scores) string {
 
 // printTraining tells what a run gave.
 func printTraining(t *terminal, s *train.Summary) {
-	if s.Unchanged {
-		t.printf("no epoch is better than the starting model on the validation images: the result is the starting model\n")
+	switch {
+	case s.Unchanged:
+		t.printf("no epoch is clearly better than the starting model on the validation images: the result is the starting model\n")
 		t.printf("%s\n", scoreLine(s.Start))
-	} else {
+	case s.Best == nil:
+		t.printf("no epoch could be judged: the result is the last\n")
+	default:
 		if s.Stopped {
 			t.notef("stopped early: no better epoch since %d", s.BestEpoch)
 		}
-		t.printf("best: %s\n", strings.TrimSpace(epochLine(s.Best)))
+		t.printf("best: %s\n", strings.TrimSpace(epochLine(*s.Best)))
 	}
 	t.printf("model %s\n", s.Model)
 	t.printf("report %s\n", s.Report)

@@ -17,7 +17,7 @@ func TestTrainReportTellsTheEnd(t *testing.T) {
 	}{
 		{"done", []string{"--epochs", "2"}, "All 2 epochs done."},
 		// Only the first epoch is ever better.
-		{"early", []string{"--epochs", "9", "--patience", "2", "--min-delta", "100"}, "Stopped early after 3 of 9 epochs: 2 without a better val_loss."},
+		{"early", []string{"--epochs", "9", "--patience", "2", "--min-delta", "100"}, "Stopped early after 3 of 9 epochs: 2 without a better validation loss."},
 	} {
 		out := filepath.Join(t.TempDir(), "run")
 		mustRun(t, exitOK, append([]string{"train", set, "--kind", "paper", "--depth", "1", "--width", "16", "--steps", "1", "--out", out}, c.args...)...)
@@ -25,7 +25,8 @@ func TestTrainReportTellsTheEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range []string{c.says, ">lr<", ">plateau<", ">flips<", "The training loss is binary cross-entropy;"} {
+		for _, s := range []string{c.says, ">lr<", ">plateau<", ">flips<", "The training loss is binary cross-entropy;",
+			"What next", "unet evaluate " + set + " --model "} {
 			if !strings.Contains(string(page), s) {
 				t.Errorf("%s: the report lacks %q", c.name, s)
 			}

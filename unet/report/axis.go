@@ -85,6 +85,21 @@ func (s scale) padded(a Axis) scale {
 	return s
 }
 
+// SpansDecade reports whether finite values differ so much that a logarithmic
+// axis shows them better: by a factor of ten or more, none of them 0 or less.
+func SpansDecade(values []float64) bool {
+	lo, hi := math.Inf(1), 0.0
+	for _, v := range values {
+		if v <= 0 {
+			return false
+		}
+		if finite(v) {
+			lo, hi = min(lo, v), max(hi, v)
+		}
+	}
+	return hi >= 10*lo
+}
+
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 type tick struct {

@@ -2,22 +2,23 @@ package report
 
 import (
 	"fmt"
-	"math"
 )
 
 // Scores are the measures of one pass over a split; NaN where not measured.
 // The fields are those of unet.Scores, so that one converts to the other.
 type Scores struct {
 	Loss, Accuracy, Precision, Recall, F1, IoU float64
-	// KaggleScore is the mean over images and IoU thresholds of the average
-	// precision of nuclei, PooledAP50 that at 0.5 with counts pooled over
-	// images; 0 where nuclei were not scored.
-	KaggleScore, PooledAP50 float64
+	// MeanAP is the average precision of nuclei, the mean over IoU thresholds
+	// of counts pooled over images, KaggleScore the mean over images of theirs,
+	// PooledAP50 the average precision at 0.5 of pooled counts; 0 where nuclei
+	// were not scored.
+	MeanAP, KaggleScore, PooledAP50 float64
 }
 
 // Epoch is one line of a training history.
 type Epoch struct {
-	// Number counts epochs from 1.
+	// Number counts epochs from 1; 0 is the model that training began with, which
+	// has figures of validation only.
 	Number int
 	Train  Scores
 	// Val is nil for an epoch without validation.
@@ -30,33 +31,36 @@ type Epoch struct {
 
 // Curves draws loss, accuracy, F1, precision and recall over the epochs (and
 // AP where it was measured): training solid, validation dashed, the epoch
-// numbered best marked. A best that is not in the history marks nothing.
-func Curves(history []Epoch, best int) *Drawing {
-	d := Grid("", 3, curvePlots(history, best)...)
+// numbered best marked. A best that is not in the history marks nothing. Epoch 0
+// is the model that training began with. oneLoss says that the losses of training
+// and validation are the same; else each has a plot of its own.
+func Curves(history []Epoch, best int, oneLoss bool) *Drawing {
+	d := Grid("", 3, curvePlots(history, best, oneLoss)...)
 	d.Alt = "Training curves: loss, accuracy, F1, precision and recall over epochs"
 	return d
 }
 
-func curvePlots(history []Epoch, best int) []*Plot {
-	plots := []*Plot{
-		curvePlot("Loss", history, best, func(s Scores) float64 { return s.Loss }),
+func curvePlots(history []Epoch, best int, oneLoss bool) []*Plot {
+	loss := curvePlot("Loss", history, best, func(s Scores) float64 { return s.Loss })
+	plots := []*Plot{loss}
+	if !oneLoss {
+		validation := *loss
+		loss.Title, loss.Series, loss.Marks = "Training loss", loss.Series[:1], nil
+		validation.Title, validation.Series = "Validation loss (cross-entropy)", validation.Series[1:]
+		plots = append(plots, &validation)
+	}
+	for _, p := range plots {
+		var values []float64
+		for _, s := range p.Series {
+			values = append(values, s.Y...)
+		}
+		p.Y.Log = SpansDecade(values)
+	}
+	plots = append(plots,
 		curvePlot("Pixel accuracy", history, best, func(s Scores) float64 { return s.Accuracy }),
 		curvePlot("F1 (Dice)", history, best, func(s Scores) float64 { return s.F1 }),
 		curvePlot("Pixel precision", history, best, func(s Scores) float64 { return s.Precision }),
-		curvePlot("Pixel recall", history, best, func(s Scores) float64 { return s.Recall }),
-	}
-	loss := plots[0]
-	// Training may add other terms and maps, the validation loss never does.
-	loss.Series[1].Name = "validation, cross-entropy"
-	lo, hi := math.Inf(1), math.Inf(-1)
-	for _, s := range loss.Series {
-		for _, v := range s.Y {
-			if finite(v) && v > 0 {
-				lo, hi = min(lo, v), max(hi, v)
-			}
-		}
-	}
-	loss.Y.Log = hi > 30*lo
+		curvePlot("Pixel recall", history, best, func(s Scores) float64 { return s.Recall }))
 	if scoresNuclei(history) {
 		ap := curvePlot("Average precision of nuclei", history, best, func(s Scores) float64 { return s.PooledAP50 })
 		mean := curvePlot("", history, best, func(s Scores) float64 { return s.KaggleScore })
@@ -82,7 +86,9 @@ func scoresNuclei(history []Epoch) bool {
 func curvePlot(title string, history []Epoch, best int, value func(Scores) float64) *Plot {
 	var x, xval, train, val []float64
 	for _, e := range history {
-		x, train = append(x, float64(e.Number)), append(train, value(e.Train))
+		if e.Number > 0 { // nothing was trained in epoch 0
+			x, train = append(x, float64(e.Number)), append(train, value(e.Train))
+		}
 		if e.Val != nil { // the line runs on over epochs without validation
 			xval, val = append(xval, float64(e.Number)), append(val, value(*e.Val))
 		}
@@ -104,7 +110,11 @@ func (p *Plot) markBest(best int) {
 	s := p.Series[len(p.Series)-1]
 	for i, x := range s.X {
 		if x == float64(best) && finite(s.Y[i]) {
-			p.Marks = []Mark{{X: x, Y: s.Y[i], Label: fmt.Sprintf("epoch %d: %s", best, Number(s.Y[i], 4))}}
+			name := fmt.Sprintf("epoch %d", best)
+			if best == 0 {
+				name = "starting model"
+			}
+			p.Marks = []Mark{{X: x, Y: s.Y[i], Label: name + ": " + Number(s.Y[i], 4)}}
 		}
 	}
 }

@@ -223,7 +223,7 @@ func TestTrainingPageNamesWhatIsKept(t *testing.T) {
 		{"nothing yet", Training{History: history(2)}, []string{"No epoch has been kept yet."}, []string{"cross-entropy of"}},
 		{"an epoch", Training{History: history(3), Best: 2, Monitor: "val_loss", Loss: "Dice loss"},
 			[]string{"The weights of epoch 2 are kept, the best by val_loss.", "The training loss is Dice loss;"}, []string{"before training"}},
-		{"the start", Training{History: history(3), Start: start}, []string{"the model that training began with, which is kept", "before training", "0.0302", "0.8884"},
+		{"the start", Training{History: history(3), Start: start}, []string{"the model that training began with, which is kept", "starting model", "Epoch 0 is", "0.0302", "0.8884"},
 			[]string{"No epoch has been kept yet"}},
 	} {
 		p, err := TrainingPage(&c.in)

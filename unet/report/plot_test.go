@@ -79,7 +79,7 @@ func history(n int) []Epoch {
 }
 
 func TestGoldenSVG(t *testing.T) {
-	golden(t, "curves.svg", []byte(svgText(t, Curves(history(4), 3))))
+	golden(t, "curves.svg", []byte(svgText(t, Curves(history(4), 3, true))))
 	edges := []float64{0, 1, 2, 3}
 	p := &Plot{
 		Title: `Bars & <steps>`, X: Axis{Label: "x [px]"}, Y: Axis{Label: "n"}, Width: 240, Height: 180,
@@ -90,11 +90,11 @@ func TestGoldenSVG(t *testing.T) {
 }
 
 func TestCurvesMarkTheBestEpoch(t *testing.T) {
-	text := svgText(t, Curves(history(4), 3))
+	text := svgText(t, Curves(history(4), 3, true))
 	if n := strings.Count(text, ">epoch 3: "); n != 10 { // label and tip of five plots
 		t.Errorf("best epoch named %d times, want 10", n)
 	}
-	if strings.Contains(svgText(t, Curves(history(4), 9)), "epoch 9") {
+	if strings.Contains(svgText(t, Curves(history(4), 9, true)), "epoch 9") {
 		t.Error("an epoch outside the history is marked")
 	}
 	if n := strings.Count(text, "stroke-dasharray=\"5 3\""); n != 10 { // curve and legend
@@ -105,7 +105,7 @@ func TestCurvesMarkTheBestEpoch(t *testing.T) {
 func TestCurvesRunOverEpochsWithoutValidation(t *testing.T) {
 	h := history(5)
 	h[1].Val, h[2].Val = nil, nil
-	for _, p := range curvePlots(h, 4) {
+	for _, p := range curvePlots(h, 4, true) {
 		if got := p.Series[1].X; len(got) != 3 || got[1] != 4 {
 			t.Errorf("%s: validation at epochs %v, want 1, 4, 5", p.Title, got)
 		}
@@ -117,18 +117,57 @@ func TestCurvesRunOverEpochsWithoutValidation(t *testing.T) {
 
 func TestCurvesShowAPWhereMeasured(t *testing.T) {
 	h := history(3)
-	if strings.Contains(svgText(t, Curves(h, 1)), "precision of nuclei") {
+	if strings.Contains(svgText(t, Curves(h, 1, true)), "precision of nuclei") {
 		t.Error("AP is shown though it was not measured")
 	}
 	h[2].Val.KaggleScore = 0.5
-	if !strings.Contains(svgText(t, Curves(h, 1)), "precision of nuclei") {
+	if !strings.Contains(svgText(t, Curves(h, 1, true)), "precision of nuclei") {
 		t.Error("AP is missing")
+	}
+}
+
+// Losses of two kinds have an axis each; epoch 0 is the starting model.
+func TestCurvesOfAFineTuning(t *testing.T) {
+	start := Scores{Loss: 0.5, KaggleScore: 0.25}
+	h := (&Training{History: history(3), Start: &start}).WithStart()
+	plots := curvePlots(h, 0, false)
+	for i, title := range []string{"Training loss", "Validation loss (cross-entropy)"} {
+		if p := plots[i]; p.Title != title || len(p.Series) != 1 {
+			t.Errorf("plot %d: %q of %d series", i, p.Title, len(p.Series))
+		}
+	}
+	if x := plots[0].Series[0].X; len(x) != 3 || x[0] != 1 {
+		t.Errorf("training losses at epochs %v", x)
+	}
+	validation := plots[1]
+	if s := validation.Series[0]; len(s.X) != 4 || s.X[0] != 0 || s.Y[0] != 0.5 {
+		t.Errorf("validation losses %v at epochs %v", s.Y, s.X)
+	}
+	if len(validation.Marks) != 1 || validation.Marks[0].Label != "starting model: 0.5000" {
+		t.Errorf("marks %+v", validation.Marks)
+	}
+	if len(plots) != 7 {
+		t.Errorf("%d plots", len(plots))
+	}
+}
+
+func TestLogarithmicWhereValuesDifferMuch(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		want   bool
+	}{
+		{[]float64{0.0003, 0.003}, true}, {[]float64{1, 9.9}, false}, {[]float64{0, 100}, false},
+		{[]float64{-1, 100}, false}, {nil, false}, {[]float64{nan, 1, 10}, true}, {[]float64{5}, false},
+	} {
+		if got := SpansDecade(c.values); got != c.want {
+			t.Errorf("%v: %v", c.values, got)
+		}
 	}
 }
 
 func TestHostileNumbers(t *testing.T) {
 	inf, nan := math.Inf(1), math.NaN()
-	bad := Scores{nan, inf, -inf, nan, nan, nan, inf, nan}
+	bad := Scores{nan, inf, -inf, nan, nan, nan, nan, inf, nan}
 	for name, h := range map[string][]Epoch{
 		"empty":    nil,
 		"one":      history(1),
@@ -140,7 +179,7 @@ func TestHostileNumbers(t *testing.T) {
 		"tiny":     {{Number: 1, Train: Scores{Loss: 5e-324}}, {Number: 2, Train: Scores{Loss: 1e-320}}},
 		"negative": {{Number: -5, Train: Scores{Loss: -3}}, {Number: 1 << 40, Train: Scores{Loss: 2}}},
 	} {
-		d := Curves(h, 1)
+		d := Curves(h, 1, true)
 		checkSVG(t, d)
 		if got := d.Image(1).Rect.Size(); float64(got.X) != d.W || float64(got.Y) != d.H {
 			t.Errorf("%s: picture is %v, want %gx%g", name, got, d.W, d.H)
@@ -382,7 +421,7 @@ func TestStackTrimsEmptyEnds(t *testing.T) {
 func BenchmarkCurves(b *testing.B) {
 	h := history(100)
 	for b.Loop() {
-		d := Curves(h, 90)
+		d := Curves(h, 90, true)
 		if err := d.SVG(io.Discard); err != nil {
 			b.Fatal(err)
 		}

@@ -22,8 +22,12 @@ type Training struct {
 	Monitor string
 	// Status says how the run stands or ended.
 	Status string
-	// Loss says what the training loss is.
-	Loss string
+	// Loss says what the training loss is, OneLoss that it is the same as the
+	// validation loss.
+	Loss    string
+	OneLoss bool
+	// Next are commands to go on with, each with what it does.
+	Next []Step
 	// Start holds the validation scores of the model that training began
 	// with, nil where it began with random weights. It is the one to keep
 	// until an epoch is better.
@@ -33,13 +37,18 @@ type Training struct {
 	Footer  string
 }
 
+// Step is a command and what it does.
+type Step struct{ What, Command string }
+
 // val returns the validation scores, NaN where there are none.
 func (e *Epoch) val() Scores {
 	if e.Val == nil {
-		return Scores{nan, nan, nan, nan, nan, nan, nan, nan}
+		return noScores
 	}
 	return *e.Val
 }
+
+var noScores = Scores{nan, nan, nan, nan, nan, nan, nan, nan, nan}
 
 // EpochTable lists every epoch of the history.
 func EpochTable(history []Epoch) *Table {
@@ -50,9 +59,13 @@ func EpochTable(history []Epoch) *Table {
 		t.Columns = append(t.Columns, Column{"val KaggleScore", true}, Column{"val PooledAP50", true})
 	}
 	for _, e := range history {
-		row := []string{strconv.Itoa(e.Number), Number(e.Train.Loss, 4), Number(e.val().Loss, 4),
-			Number(e.Train.Accuracy, 4), Number(e.val().Accuracy, 4), Number(e.Train.F1, 4), Number(e.val().F1, 4),
-			Number(e.val().Precision, 4), Number(e.val().Recall, 4), Number(e.val().IoU, 4), strconv.FormatFloat(e.LR, 'g', 3, 64), Number(e.Seconds, 1)}
+		train, rate, seconds := e.Train, strconv.FormatFloat(e.LR, 'g', 3, 64), e.Seconds
+		if e.Number == 0 {
+			train, rate, seconds = noScores, Number(nan, 0), nan
+		}
+		row := []string{strconv.Itoa(e.Number), Number(train.Loss, 4), Number(e.val().Loss, 4),
+			Number(train.Accuracy, 4), Number(e.val().Accuracy, 4), Number(train.F1, 4), Number(e.val().F1, 4),
+			Number(e.val().Precision, 4), Number(e.val().Recall, 4), Number(e.val().IoU, 4), rate, Number(seconds, 1)}
 		if ap {
 			row = append(row, Number(e.val().KaggleScore, 4), Number(e.val().PooledAP50, 4))
 		}
@@ -61,9 +74,18 @@ func EpochTable(history []Epoch) *Table {
 	return t
 }
 
+// WithStart is the history with the starting model as epoch 0.
+func (in *Training) WithStart() []Epoch {
+	if in.Start == nil {
+		return in.History
+	}
+	return append([]Epoch{{Val: in.Start}}, in.History...)
+}
+
 // TrainingPage lays out the report of a training run.
 func TrainingPage(in *Training) (*Page, error) {
 	p := &Page{Title: in.Title, Subtitle: in.Subtitle, Footer: in.Footer}
+	history := in.WithStart()
 	s := p.Section("Result")
 	if in.Status != "" {
 		s.Note(Info, in.Status)
@@ -86,12 +108,12 @@ func TrainingPage(in *Training) (*Page, error) {
 		row("training", e.Train)
 		row("validation", val)
 		if in.Start != nil {
-			row("validation, before training", *in.Start)
+			row("validation, starting model", *in.Start)
 		}
 	case in.Start != nil:
-		s.Text("No epoch is better than the model that training began with, which is kept.")
+		s.Text("No epoch is clearly better than the model that training began with, which is kept.")
 		val = *in.Start
-		row("validation, before training", val)
+		row("validation, starting model", val)
 	default:
 		s.Text("No epoch has been kept yet.")
 	}
@@ -102,11 +124,28 @@ func TrainingPage(in *Training) (*Page, error) {
 		s.Text("Nuclei of the validation images: KaggleScore " + Number(val.KaggleScore, 4) + " (AP = TP/(TP+FP+FN), mean over images and IoU 0.50 to 0.95), PooledAP50 " +
 			Number(val.PooledAP50, 4) + " (AP at IoU 0.5 of counts pooled over images).")
 	}
+	if len(in.Next) > 0 {
+		s = p.Section("What next")
+		for _, n := range in.Next {
+			s.Text(n.What)
+			if n.Command != "" {
+				s.Code(n.Command)
+			}
+		}
+	}
 	s = p.Section("Curves")
-	s.Drawing(Curves(in.History, in.Best), "Training solid, validation dashed; the ring marks the kept epoch.")
+	caption := "Training solid, validation dashed; the ring marks the kept epoch."
+	if in.Start != nil {
+		caption += " Epoch 0 is the starting model."
+	}
+	s.Drawing(Curves(history, in.Best, in.OneLoss), caption)
 	text := "Figures of training are taken during the epoch, of augmented images and while the weights change; those of validation after it, of whole images."
 	if in.Loss != "" {
-		text += " The training loss is " + in.Loss + "; the validation loss is the binary cross-entropy of the nucleus map."
+		text += " The training loss is " + in.Loss + "; the validation loss is the binary cross-entropy of the nucleus map"
+		if !in.OneLoss {
+			text += ", so that the two cannot be compared"
+		}
+		text += "."
 	}
 	s.Text(text)
 	if len(in.Samples) > 0 {
@@ -120,7 +159,7 @@ func TrainingPage(in *Training) (*Page, error) {
 	}
 	p.Section("Settings").Facts(in.Settings)
 	if len(in.History) > 0 {
-		p.Section("Epochs").Table(EpochTable(in.History))
+		p.Section("Epochs").Table(EpochTable(history))
 	}
 	return p, nil
 }

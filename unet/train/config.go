@@ -177,6 +177,12 @@ func (c Config) Check() error {
 	return nil
 }
 
+// oneLoss reports whether the training loss is that of validation, the binary
+// cross-entropy of the foreground.
+func (c Config) oneLoss() bool {
+	return !c.PixelWeights && len(c.Arch.Heads) == 1 && c.Loss[unet.HeadForeground] == core.Loss{Scale: 1, BCE: 1}
+}
+
 // lowestIsBest reports whether low values of the monitored score are better.
 func (c Config) lowestIsBest() bool { return strings.HasSuffix(c.Monitor, "_loss") }
 

@@ -182,10 +182,7 @@ func (t *Trainer) describe(m *unet.Model, e Epoch) {
 	tr.ISA, tr.Images, tr.Epochs, tr.Steps = t.Engine.ISA(), t.Train.Len(), e.Epoch, t.state.Updates
 	tr.Settings = t.config
 	if e.Val != nil {
-		tr.Metrics = map[string]float64{
-			"loss": e.Val.Loss, "accuracy": e.Val.Accuracy, "f1": e.Val.F1, "iou": e.Val.IoU,
-			"kaggle_score": e.Val.KaggleScore, "pooled_ap50": e.Val.PooledAP50,
-		}
+		tr.Metrics = e.Val.metrics()
 	}
 }
 

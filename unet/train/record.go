@@ -7,6 +7,8 @@ import (
 	"io"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"unet/unet/imageio/atomicfile"
 	"unet/unet/report"
@@ -28,6 +30,7 @@ type record struct {
 	plan    Plan
 	history []Epoch
 	best    int // the number of the best epoch, 0 for none
+	done    bool
 }
 
 func (r *record) Started(p Plan) {
@@ -48,14 +51,14 @@ func (r *record) EpochDone(history []Epoch, best int) {
 
 // end writes the files of a run that is done.
 func (r *record) end(res *Result) {
-	r.history, r.best = res.History, res.BestEpoch
+	r.history, r.best, r.done = res.History, res.BestEpoch, true
 	c, n := r.o.Config, len(res.History)
 	status := fmt.Sprintf("All %d epochs done.", c.Epochs)
 	if c.Epochs == 1 {
 		status = "The only epoch is done."
 	}
 	if res.Stopped {
-		status = fmt.Sprintf("Stopped early after %d of %d epochs: %d without a better %s.", n, c.Epochs, n-res.BestEpoch, c.Monitor)
+		status = fmt.Sprintf("Stopped early after %d of %d epochs: %d without a better %s.", n, c.Epochs, n-res.BestEpoch, monitorWords(c.Monitor))
 	}
 	r.write(status)
 }
@@ -83,11 +86,12 @@ func (r *record) writeFiles(status string) error {
 	for i, e := range r.history {
 		epochs[i] = report.Epoch{Number: e.Epoch, Train: report.Scores(e.Train), Val: (*report.Scores)(e.Val), LR: e.Rate, Seconds: e.Seconds}
 	}
-	page, err := r.page(epochs, status)
+	training := r.training(epochs, status)
+	page, err := report.TrainingPage(training)
 	if err != nil {
 		return err
 	}
-	curves := report.Curves(epochs, r.best)
+	curves := report.Curves(training.WithStart(), r.best, training.OneLoss)
 	for name, f := range map[string]func(io.Writer) error{
 		"history.csv":  func(w io.Writer) error { return writeHistory(w, r.history) },
 		"history.json": func(w io.Writer) error { return writeJSON(w, r.history) },
@@ -102,8 +106,8 @@ func (r *record) writeFiles(status string) error {
 	return nil
 }
 
-// page is the report, with a line for every setting.
-func (r *record) page(epochs []report.Epoch, status string) (*report.Page, error) {
+// training is what the report says, with a line for every setting.
+func (r *record) training(epochs []report.Epoch, status string) *report.Training {
 	c, p := r.o.Config, r.plan
 	name := r.o.Name
 	if name == "" {
@@ -119,16 +123,43 @@ func (r *record) page(epochs []report.Epoch, status string) (*report.Page, error
 	for i := range Settings {
 		facts = append(facts, report.Fact{Name: Settings[i].Name, Value: Settings[i].Text(c)})
 	}
-	return report.TrainingPage(&report.Training{
-		Title: "Training of " + name, History: epochs, Best: r.best, Monitor: c.Monitor, Status: status,
-		Loss: lossText(c), Start: (*report.Scores)(p.Start), Settings: facts, Footer: "unet " + r.o.Program,
-	})
+	return &report.Training{
+		Title: "Training of " + name, History: epochs, Best: r.best, Monitor: monitorWords(c.Monitor), Status: status, Next: r.next(),
+		Loss: lossText(c), OneLoss: c.oneLoss(), Start: (*report.Scores)(p.Start), Settings: facts, Footer: "unet " + r.o.Program,
+	}
+}
+
+// next says what to do with the result.
+func (r *record) next() []report.Step {
+	set, model := quoted(r.o.Set.Dir), quoted(r.path(ModelFile))
+	if !r.done {
+		return []report.Step{{What: "Continue after an interruption:", Command: "unet train " + set + " --out " + quoted(r.o.Out) + " --resume"}}
+	}
+	var list []report.Step
+	if r.best == 0 && r.plan.Start != nil {
+		list = append(list, report.Step{What: "The images taught the starting model nothing that shows on the validation images. " +
+			"More annotated images, of other fields, are what helps most; look at what it gets wrong first."})
+	}
+	return append(list,
+		report.Step{What: "Score the model on images it has not learned from, choose its thresholds on the validation images, and see its errors:",
+			Command: "unet evaluate " + set + " --model " + model + " --tune --out " + quoted(r.path("evaluation"))},
+		report.Step{What: "Segment images:", Command: "unet predict IMAGES --model " + model + " --out RESULTS"})
+}
+
+// quoted is a name as a shell takes it.
+func quoted(name string) string {
+	if strings.IndexFunc(name, func(c rune) bool {
+		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("/\\._-:+=,@", c)
+	}) < 0 {
+		return name
+	}
+	return `"` + name + `"`
 }
 
 func writeHistory(w io.Writer, h []Epoch) error {
 	rows := [][]string{{"epoch", "learning_rate", "seconds",
 		"loss", "accuracy", "precision", "recall", "f1", "iou",
-		"val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "val_iou", "val_kaggle_score", "val_pooled_ap50"}}
+		"val_loss", "val_accuracy", "val_precision", "val_recall", "val_f1", "val_iou", "val_mean_ap", "val_kaggle_score", "val_pooled_ap50"}}
 	num := func(v float64) string { return strconv.FormatFloat(v, 'g', 7, 64) }
 	for _, e := range h {
 		row := []string{strconv.Itoa(e.Epoch), num(e.Rate), strconv.FormatFloat(e.Seconds, 'f', 1, 64)}
@@ -137,11 +168,11 @@ func writeHistory(w io.Writer, h []Epoch) error {
 			row = append(row, num(v))
 		}
 		if v := e.Val; v != nil {
-			for _, x := range []float64{v.Loss, v.Accuracy, v.Precision, v.Recall, v.F1, v.IoU, v.KaggleScore, v.PooledAP50} {
+			for _, x := range []float64{v.Loss, v.Accuracy, v.Precision, v.Recall, v.F1, v.IoU, v.MeanAP, v.KaggleScore, v.PooledAP50} {
 				row = append(row, num(x))
 			}
 		} else {
-			row = append(row, make([]string, 8)...)
+			row = append(row, make([]string, 9)...)
 		}
 		rows = append(rows, row)
 	}

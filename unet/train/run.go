@@ -56,14 +56,20 @@ type Observer interface {
 	Warn(text string)
 }
 
+// SummarySchema is the version of the layout of Summary in JSON.
+const SummarySchema = 2
+
 // Summary of a run.
 type Summary struct {
-	Model     string  `json:"model"`  // file
-	Report    string  `json:"report"` // file
-	Epochs    int     `json:"epochs"`
-	Stopped   bool    `json:"stopped_early"`
-	BestEpoch int     `json:"best_epoch"` // 0: none was better than the starting model
-	Best      Epoch   `json:"best"`
+	Schema  int    `json:"schema"`
+	Model   string `json:"model"`  // file
+	Report  string `json:"report"` // file
+	Epochs  int    `json:"epochs"` // done
+	Stopped bool   `json:"stopped_early"`
+	// BestEpoch is the epoch whose weights are the result, 0 for the starting
+	// model; Best is nil then.
+	BestEpoch int     `json:"best_epoch"`
+	Best      *Epoch  `json:"best,omitempty"`
 	Start     *Scores `json:"start,omitempty"` // of the starting model
 	Unchanged bool    `json:"unchanged"`       // the result is the starting model
 
@@ -92,11 +98,11 @@ func Run(ctx context.Context, o Options, observer Observer) (*Summary, error) {
 	}
 	defer res.Model.Params.Free()
 	r.end(res)
-	s := &Summary{Model: filepath.Join(o.Out, ModelFile), Report: filepath.Join(o.Out, reportFile), Epochs: len(res.History),
-		Stopped: res.Stopped, BestEpoch: res.BestEpoch, Best: res.History[len(res.History)-1], Start: res.Start,
+	s := &Summary{Schema: SummarySchema, Model: filepath.Join(o.Out, ModelFile), Report: filepath.Join(o.Out, reportFile), Epochs: len(res.History),
+		Stopped: res.Stopped, BestEpoch: res.BestEpoch, Start: res.Start,
 		Unchanged: res.BestEpoch == 0 && res.Start != nil, Parameters: r.plan.Parameters, History: res.History}
 	if res.BestEpoch > 0 {
-		s.Best = res.History[res.BestEpoch-1]
+		s.Best = &res.History[res.BestEpoch-1]
 	}
 	return s, nil
 }

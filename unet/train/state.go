@@ -25,17 +25,17 @@ type Epoch struct {
 
 // monitored are the scores that may decide which epoch is best.
 var monitored = []struct {
-	name  string
-	score func(Epoch) float64
+	name, words string
+	score       func(Epoch) float64
 }{
-	{"train_loss", func(e Epoch) float64 { return e.Train.Loss }},
-	{"train_f1", func(e Epoch) float64 { return e.Train.F1 }},
-	{"val_loss", func(e Epoch) float64 { return e.Val.Loss }},
-	{"val_accuracy", func(e Epoch) float64 { return e.Val.Accuracy }},
-	{"val_f1", func(e Epoch) float64 { return e.Val.F1 }},
-	{"val_iou", func(e Epoch) float64 { return e.Val.IoU }},
-	{"val_kaggle_score", func(e Epoch) float64 { return e.Val.KaggleScore }},
-	{"val_pooled_ap50", func(e Epoch) float64 { return e.Val.PooledAP50 }},
+	{"train_loss", "training loss", func(e Epoch) float64 { return e.Train.Loss }},
+	{"train_f1", "training F1", func(e Epoch) float64 { return e.Train.F1 }},
+	{"val_loss", "validation loss", func(e Epoch) float64 { return e.Val.Loss }},
+	{"val_accuracy", "validation accuracy", func(e Epoch) float64 { return e.Val.Accuracy }},
+	{"val_f1", "validation F1", func(e Epoch) float64 { return e.Val.F1 }},
+	{"val_iou", "validation IoU", func(e Epoch) float64 { return e.Val.IoU }},
+	{"val_kaggle_score", "validation KaggleScore", func(e Epoch) float64 { return e.Val.KaggleScore }},
+	{"val_pooled_ap50", "validation PooledAP50", func(e Epoch) float64 { return e.Val.PooledAP50 }},
 }
 
 // Monitors lists the scores that may decide which epoch is best.
@@ -55,6 +55,16 @@ func (e Epoch) Monitored(name string) (float64, error) {
 		}
 	}
 	return 0, fmt.Errorf("unknown monitor %q: choose from %s", name, strings.Join(Monitors(), ", "))
+}
+
+// monitorWords is what a page calls one of Monitors.
+func monitorWords(name string) string {
+	for _, m := range monitored {
+		if m.name == name {
+			return m.words
+		}
+	}
+	return name
 }
 
 // formerMonitors are the names of scores in older versions.

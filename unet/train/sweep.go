@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"fmt"
@@ -42,10 +43,13 @@ type Axis struct {
 
 // Variant is one combination of the varied settings, and how it did.
 type Variant struct {
-	Settings  map[string]string `json:"settings"`
-	Monitored float64           `json:"monitored"` // of the best epoch
-	Best      Epoch             `json:"best"`
-	Epochs    int               `json:"epochs"`
+	Settings map[string]string `json:"settings"`
+	// Scores are those of the model on the validation images at Threshold, which
+	// suits it best: of the foreground of nuclei, or of a paper model's mask.
+	Threshold float64 `json:"threshold"`
+	Scores    Scores  `json:"scores"`
+	Best      Epoch   `json:"best"` // the epoch that the model is of
+	Epochs    int     `json:"epochs"`
 	// Parameters of the network, and seconds of all epochs.
 	Parameters int     `json:"parameters"`
 	Seconds    float64 `json:"seconds"`
@@ -56,16 +60,25 @@ type Variant struct {
 	history []Epoch
 }
 
-// SweepSummary is what Sweep found.
+// SweepSchema is the version of the layout of SweepSummary in JSON.
+const SweepSchema = 2
+
+// SweepSummary is what Sweep found; results.json holds it.
 type SweepSummary struct {
-	Variants []Variant // the best first
-	Table    *report.Table
-	Model    string // file of the best
-	Report   string // file
+	Schema int    `json:"schema"`
+	Kind   string `json:"kind"`
+	// RankedBy is the score in Scores that ranks the variants.
+	RankedBy string    `json:"ranked_by"`
+	Variants []Variant `json:"variants"` // the best first
+	Model    string    `json:"model"`    // file of the best
+	Report   string    `json:"report"`   // file
+
+	Table *report.Table `json:"-"`
 }
 
-// Sweep trains every combination of the varied settings and ranks them by the
-// monitored score. Variants that are done are not trained again, so that a
+// Sweep trains every combination of the varied settings and ranks the models: of
+// nuclei by MeanAP, the paper's by the F1 of pixels, each at the threshold that
+// suits it best. Variants that are done are not trained again, so that a
 // sweep that was interrupted goes on where it stopped. o.Out gets index.html,
 // results.csv, results.json and best.safetensors.
 func Sweep(ctx context.Context, o SweepOptions, observer Observer) (*SweepSummary, error) {
@@ -87,23 +100,39 @@ func Sweep(ctx context.Context, o SweepOptions, observer Observer) (*SweepSummar
 			return nil, fmt.Errorf("variant %s: %w", v.text, err)
 		}
 	}
-	slices.SortStableFunc(variants, func(a, b Variant) int {
-		if !o.Base.lowestIsBest() {
-			a, b = b, a
-		}
-		switch {
-		case a.Monitored < b.Monitored:
-			return -1
-		case a.Monitored > b.Monitored:
-			return 1
-		}
-		return 0
-	})
-	s := &SweepSummary{Variants: variants, Model: filepath.Join(o.Out, "best.safetensors"), Report: filepath.Join(o.Out, "index.html")}
-	if s.Table, err = o.table(variants); err != nil {
+	if err := o.score(ctx, variants, observer); err != nil {
 		return nil, err
 	}
+	by := o.measures()[0]
+	slices.SortStableFunc(variants, func(a, b Variant) int { return cmp.Compare(by.of(&b), by.of(&a)) })
+	s := &SweepSummary{Schema: SweepSchema, Kind: o.Base.Kind, RankedBy: by.key, Variants: variants,
+		Model: filepath.Join(o.Out, BestFile), Report: filepath.Join(o.Out, "index.html"), Table: o.table(variants)}
 	return s, o.write(s)
+}
+
+// measure is a number of a variant: its key in tables for programs, its name on
+// pages.
+type measure struct {
+	key, name string
+	digits    int
+	of        func(*Variant) float64
+}
+
+// measures lists those of a ranking; the first ranks.
+func (o *SweepOptions) measures() []measure {
+	f1 := measure{"f1", "F1", 4, func(v *Variant) float64 { return v.Scores.F1 }}
+	meanAP := measure{"mean_ap", "MeanAP", 4, func(v *Variant) float64 { return v.Scores.MeanAP }}
+	list := []measure{meanAP, {"kaggle_score", "KaggleScore", 4, func(v *Variant) float64 { return v.Scores.KaggleScore }}, f1}
+	if o.Base.Kind == unet.Paper {
+		list = []measure{f1, {"iou", "IoU", 4, func(v *Variant) float64 { return v.Scores.IoU }}, meanAP}
+	}
+	return append(list,
+		measure{"val_loss", "val loss", 4, func(v *Variant) float64 { return v.Scores.Loss }},
+		measure{"best_threshold", "best threshold", 3, func(v *Variant) float64 { return v.Threshold }},
+		measure{"best_epoch", "best epoch", 0, func(v *Variant) float64 { return float64(v.Best.Epoch) }},
+		measure{"epochs_done", "epochs done", 0, func(v *Variant) float64 { return float64(v.Epochs) }},
+		measure{"parameters", "parameters", 0, func(v *Variant) float64 { return float64(v.Parameters) }},
+		measure{"seconds", "seconds", 0, func(v *Variant) float64 { return v.Seconds }})
 }
 
 // names lists the varied settings.
@@ -174,13 +203,8 @@ func (v *Variant) configure(o *SweepOptions) error {
 func (o *SweepOptions) remark(variants int, observer Observer) {
 	names := o.names()
 	observer.Note(fmt.Sprintf("variants of %s: %d", strings.Join(names, ", "), variants))
-	if o.Base.Monitor != "val_loss" {
-		return
-	}
 	if slices.Contains(names, "threshold") {
-		observer.Warn("val_loss, which ranks the variants, is the same at any threshold: put `monitor: val_f1` in a --config file")
-	} else if slices.Contains(names, "loss") {
-		observer.Note("val_loss, which ranks the variants, is the binary cross-entropy whatever the loss; compare val_f1 and val_kaggle_score, too")
+		observer.Warn("threshold makes no difference here: every variant is scored at the threshold that suits it best")
 	}
 }
 
@@ -191,96 +215,202 @@ func (v *Variant) train(ctx context.Context, o SweepOptions, observer Observer) 
 	if err != nil {
 		return err
 	}
-	v.Best, v.Epochs, v.Parameters, v.history = s.Best, s.Epochs, s.Parameters, s.History
+	v.Epochs, v.Parameters, v.history = s.Epochs, s.Parameters, s.History
+	if v.Best = s.History[len(s.History)-1]; s.Best != nil {
+		v.Best = *s.Best
+	}
 	for _, e := range s.History {
 		v.Seconds += e.Seconds
 	}
-	v.Monitored, err = v.Best.Monitored(v.config.Monitor)
+	return nil
+}
+
+// score scores the models of the variants on the validation images.
+func (o *SweepOptions) score(ctx context.Context, list []Variant, observer Observer) error {
+	images := map[unet.Input]*Images{} // as the variants' networks see them
+	for i := range list {
+		v := &list[i]
+		in := v.config.Input
+		if images[in] == nil {
+			var err error
+			if images[in], err = load(ctx, Options{Set: o.Set, Config: v.config}, dataset.Val, observer); err != nil {
+				return err
+			}
+		}
+		if err := v.score(ctx, o.Engine, images[in]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *Variant) score(ctx context.Context, e *core.Engine, images *Images) error {
+	m, err := v.model()
+	if err != nil {
+		return err
+	}
+	defer m.Params.Free()
+	p := unet.NewPredictor(e, m)
+	defer p.Close()
+	v.Threshold, v.Scores, err = suit(ctx, p, images)
 	return err
 }
 
-// table ranks the variants by the monitored score; the others are for
-// comparison.
-func (o *SweepOptions) table(list []Variant) (*report.Table, error) {
+func (v *Variant) model() (*unet.Model, error) {
+	return unet.LoadModel(filepath.Join(v.Folder, ModelFile))
+}
+
+// table lists the variants with their measures.
+func (o *SweepOptions) table(list []Variant) *report.Table {
 	t := &report.Table{}
 	for _, n := range o.names() {
 		t.Columns = append(t.Columns, report.Column{Name: n})
 	}
-	scores := slices.DeleteFunc([]string{"val_loss", "val_accuracy", "val_f1", "val_kaggle_score"}, func(s string) bool { return s == o.Base.Monitor })
-	scores = slices.Insert(scores, 0, o.Base.Monitor)
-	for _, n := range append(slices.Clone(scores), "best_epoch", "epochs", "parameters", "seconds") {
-		t.Columns = append(t.Columns, report.Column{Name: n, Numeric: true})
+	for _, m := range o.measures() {
+		t.Columns = append(t.Columns, report.Column{Name: m.name, Numeric: true})
 	}
-	for _, v := range list {
+	for i := range list {
 		var row []string
 		for _, n := range o.names() {
-			row = append(row, v.Settings[n])
+			row = append(row, list[i].Settings[n])
 		}
-		for _, n := range scores {
-			x, err := v.Best.Monitored(n)
-			if err != nil {
-				return nil, err
-			}
-			row = append(row, report.Number(x, 4))
+		for _, m := range o.measures() {
+			row = append(row, report.Number(m.of(&list[i]), m.digits))
 		}
-		t.Add(append(row, strconv.Itoa(v.Best.Epoch), strconv.Itoa(v.Epochs), strconv.Itoa(v.Parameters), report.Number(v.Seconds, 0))...)
+		t.Add(row...)
 	}
-	return t, nil
+	return t
 }
 
-// write writes the ranking and the best model.
+// write writes the ranking and the best model, with the threshold that suits it.
 func (o *SweepOptions) write(s *SweepSummary) error {
-	best, err := unet.LoadModel(filepath.Join(s.Variants[0].Folder, ModelFile))
+	v := &s.Variants[0]
+	best, err := v.model()
 	if err != nil {
 		return err
 	}
 	defer best.Params.Free()
+	if best.Card.Kind == unet.Paper {
+		best.Card.Threshold = v.Threshold
+	} else {
+		best.Card.Instance.Foreground = v.Threshold
+	}
+	best.Card.Training.Metrics = v.Scores.metrics()
 	page, err := o.page(s)
 	if err != nil {
 		return err
 	}
-	var head []string
-	for _, c := range s.Table.Columns {
-		head = append(head, c.Name)
+	head := o.names()
+	for _, m := range o.measures() {
+		head = append(head, m.key)
 	}
 	return owned.Write(o.Out, owned.Options{Force: o.Force}, map[string]func(io.Writer) error{
 		filepath.Base(s.Model):  func(w io.Writer) error { return best.Write(w, false) },
-		"results.json":          func(w io.Writer) error { return writeJSON(w, s.Variants) },
+		"results.json":          func(w io.Writer) error { return writeJSON(w, s) },
 		"results.csv":           func(w io.Writer) error { return csv.NewWriter(w).WriteAll(append([][]string{head}, s.Table.Rows...)) },
 		filepath.Base(s.Report): page.HTML,
 	})
 }
 
-// page shows the ranking, the monitored score of the best variants over the
-// epochs, and the way to the report of each.
+// page shows the ranking, what the settings do, the monitored score of the best
+// variants over the epochs, and the way to the report of each.
 func (o *SweepOptions) page(s *SweepSummary) (*report.Page, error) {
-	const drawn = 6
-	best, monitor := &s.Variants[0], o.Base.Monitor
-	page := &report.Page{Title: "Sweep of " + strings.Join(o.names(), ", "), Subtitle: o.Out, Footer: "unet " + o.Program}
+	best, by := &s.Variants[0], o.measures()[0]
+	page := &report.Page{Title: "Sweep of " + words(o.names()), Subtitle: o.Out, Footer: "unet " + o.Program}
 	sec := page.Section("Result")
-	sec.Text(fmt.Sprintf("The best by %s, out of %d: %s. Scores are those of each variant's best epoch, on the validation images.",
-		monitor, len(s.Variants), best.text))
+	what := "the average precision of nuclei, mean over IoU 0.50 to 0.95"
+	if o.Base.Kind == unet.Paper {
+		what = "of the pixels, equal to Dice"
+	}
+	sec.Text(fmt.Sprintf("The best of %d variants is %s: %s %s (%s) on the validation images.",
+		len(s.Variants), best.text, by.name, report.Number(by.of(best), 4), what))
+	sec.Text("Each variant is scored with the weights of its best epoch by " + monitorWords(o.Base.Monitor) +
+		", at the threshold that suits it best. " + filepath.Base(s.Model) + " has that threshold.")
 	sec.Table(s.Table)
-	p := &report.Plot{Title: monitor, X: report.Axis{Label: "epoch", Integer: true}, Width: 900}
+	if plots := o.effects(s.Variants, by); len(plots) > 0 {
+		page.Section("What the settings do").Drawing(report.Grid("", 2, plots...), "A point is a variant; the ring marks the best.")
+	}
+	curves, caption := o.curves(s.Variants)
+	page.Section("Curves").Drawing(curves.Draw(), caption)
 	var links []report.Fact
-	for i, v := range s.Variants {
+	for _, v := range s.Variants {
 		rel, err := filepath.Rel(o.Out, filepath.Join(v.Folder, reportFile))
 		if err != nil {
 			return nil, err
 		}
 		links = append(links, report.Fact{Name: v.text, Value: "report", Link: filepath.ToSlash(rel)})
-		if i < drawn {
-			p.Series = append(p.Series, v.curve(monitor, report.SeriesColour(i)))
-		}
 	}
-	p.Marks = []report.Mark{{X: float64(best.Best.Epoch), Y: best.Monitored, Label: fmt.Sprintf("epoch %d: %s", best.Best.Epoch, report.Number(best.Monitored, 4))}}
-	caption := "The ring marks the best epoch of the best variant."
-	if len(s.Variants) > drawn {
-		caption += fmt.Sprintf(" Only the best %d variants are drawn.", drawn)
-	}
-	page.Section("Curves").Drawing(p.Draw(), caption)
 	page.Section("Runs").Facts(links)
 	return page, nil
+}
+
+// effects plots the score that ranks over each varied setting.
+func (o *SweepOptions) effects(list []Variant, by measure) (plots []*report.Plot) {
+	for _, a := range o.Vary {
+		if len(a.Values) < 2 {
+			continue
+		}
+		p := &report.Plot{Title: by.name + " by " + a.Setting, X: report.Axis{Label: a.Setting}, Width: 450, Height: 300}
+		at := map[string]float64{} // values on the axis
+		var numbers []float64
+		for i, text := range a.Values {
+			v, err := strconv.ParseFloat(text, 64)
+			if err == nil {
+				numbers = append(numbers, v)
+			} else {
+				v = float64(i)
+			}
+			at[text] = v
+		}
+		if len(numbers) == len(a.Values) {
+			p.X.Log = report.SpansDecade(numbers)
+		} else {
+			p.X.Names = a.Values
+			for i, text := range a.Values {
+				at[text] = float64(i)
+			}
+		}
+		s := report.Series{Style: report.Points, Colour: report.SeriesColour(0)}
+		for i := range list {
+			s.X, s.Y = append(s.X, at[list[i].Settings[a.Setting]]), append(s.Y, by.of(&list[i]))
+		}
+		p.Series = []report.Series{s}
+		p.Marks = []report.Mark{{X: s.X[0], Y: s.Y[0], Label: report.Number(s.Y[0], 4)}}
+		plots = append(plots, p)
+	}
+	return plots
+}
+
+// curves plots the monitored score of the best variants over the epochs.
+func (o *SweepOptions) curves(list []Variant) (p *report.Plot, caption string) {
+	const drawn = 6
+	monitor := o.Base.Monitor
+	title := monitorWords(monitor)
+	p = &report.Plot{Title: strings.ToUpper(title[:1]) + title[1:] + " over the epochs", X: report.Axis{Label: "epoch", Integer: true}, Width: 900}
+	var values []float64
+	for i := range list[:min(drawn, len(list))] {
+		c := list[i].curve(monitor, report.SeriesColour(i))
+		values = append(values, c.Y...)
+		p.Series = append(p.Series, c)
+	}
+	p.Y.Log = report.SpansDecade(values)
+	e := list[0].Best
+	if y, err := e.Monitored(monitor); err == nil {
+		p.Marks = []report.Mark{{X: float64(e.Epoch), Y: y, Label: fmt.Sprintf("epoch %d: %s", e.Epoch, report.Number(y, 4))}}
+	}
+	caption = "The ring marks the best epoch of the best variant."
+	if len(list) > drawn {
+		caption += fmt.Sprintf(" Only the best %d variants are drawn.", drawn)
+	}
+	return p, caption
+}
+
+// words lists names as a sentence does.
+func words(list []string) string {
+	if n := len(list); n > 1 {
+		return strings.Join(list[:n-1], ", ") + " and " + list[n-1]
+	}
+	return strings.Join(list, "")
 }
 
 // curve is a score over the epochs that were validated.
