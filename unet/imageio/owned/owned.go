@@ -98,6 +98,7 @@ func File(name string, force bool, ins ...string) error {
 // Folder is a folder that results are written into.
 type Folder struct {
 	dir    string
+	part   string
 	force  bool
 	inputs inputs
 
@@ -113,25 +114,46 @@ type Options struct {
 	// Made names files, below the folder, that are known to be of an earlier run
 	// although they are not in the list.
 	Made []string
+	// Part names one of several processes that write into the folder at the same
+	// time, each into files of its own: it has a list and a lock of its own, and
+	// the next run that is no part joins the lists.
+	Part string
 }
 
 // Open reads the list of a folder, which is there.
 func Open(dir string, o Options) (*Folder, error) {
-	f := &Folder{dir: dir, force: o.Force, inputs: newInputs(o.Inputs), made: map[string]bool{ListFile: true}}
+	f := &Folder{dir: dir, part: o.Part, force: o.Force, inputs: newInputs(o.Inputs), made: map[string]bool{ListFile: true}}
 	for _, name := range o.Made {
 		f.made[filepath.ToSlash(name)] = true
 	}
-	text, err := input.ReadFile(filepath.Join(dir, ListFile), maxList)
-	if errors.Is(err, fs.ErrNotExist) {
-		return f, nil
-	}
+	lists, err := partLists(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range parse(text) {
-		f.made[name] = true
+	for _, list := range append(lists, filepath.Join(dir, ListFile)) {
+		text, err := input.ReadFile(list, maxList)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range parse(text) {
+			f.made[name] = true
+		}
 	}
 	return f, nil
+}
+
+// partLists are the lists of parts in a folder.
+func partLists(dir string) (lists []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ListFile+".") && !atomicfile.IsTemporary(e.Name()) {
+			lists = append(lists, filepath.Join(dir, e.Name()))
+		}
+	}
+	return lists, err
 }
 
 // parse reads a list. A line that was cut off names nothing.
@@ -254,6 +276,11 @@ func (f *Folder) take() error {
 		return nil
 	}
 	path := filepath.Join(f.dir, ListFile)
+	if f.part != "" {
+		path += "." + f.part
+	} else if err := f.partsEnded(); err != nil {
+		return err
+	}
 	list, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
@@ -267,7 +294,7 @@ func (f *Folder) take() error {
 	if err == nil && st.Size() == 0 {
 		_, err = list.WriteString(heading)
 		for _, name := range f.sorted() {
-			if err == nil {
+			if err == nil && f.part == "" {
 				_, err = list.WriteString(line(name))
 			}
 		}
@@ -286,12 +313,37 @@ func (f *Folder) take() error {
 	return nil
 }
 
-// Close sorts the list, so that the same work leaves the same bytes, and lets
-// others have the folder.
+// partsEnded fails with ErrBusy while a part has the folder.
+func (f *Folder) partsEnded() error {
+	lists, err := partLists(f.dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range lists {
+		list, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		err = atomicfile.TryLock(list)
+		list.Close()
+		if errors.Is(err, atomicfile.ErrLocked) {
+			return fmt.Errorf("%s: %w", f.dir, ErrBusy)
+		}
+	}
+	return nil
+}
+
+// Close sorts the list and joins those of parts with it, so that the same work
+// leaves the same bytes, and lets others have the folder.
 func (f *Folder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.list == nil {
+		return nil
+	}
+	if f.part != "" {
+		f.list.Close()
+		f.list = nil
 		return nil
 	}
 	var sorted bytes.Buffer
@@ -311,6 +363,13 @@ func (f *Folder) Close() error {
 	}
 	f.list.Close()
 	f.list = nil
+	if err != nil {
+		return err
+	}
+	lists, err := partLists(f.dir)
+	for _, list := range lists {
+		err = errors.Join(err, os.Remove(list))
+	}
 	return err
 }
 

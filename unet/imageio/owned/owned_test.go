@@ -86,6 +86,45 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// TestParts: parts write into a folder at the same time, each part once, and the
+// next run that is no part knows what all of them made.
+func TestParts(t *testing.T) {
+	dir := t.TempDir()
+	if err := Reserve(dir, Options{}, "before"); err != nil {
+		t.Fatal(err)
+	}
+	open := func(part string) *Folder {
+		f, err := Open(dir, Options{Part: part})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	one, two, again, all := open("1"), open("2"), open("1"), open("")
+	if err := errors.Join(one.Claim("a"), two.Claim("b", "before")); err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]*Folder{"a part twice": again, "a run beside parts": all} {
+		if err := f.Claim("a"); !errors.Is(err, ErrBusy) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := errors.Join(one.Close(), two.Close(), again.Claim("a"), again.Close()); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "a", "b")
+	all = open("")
+	if err := errors.Join(all.Claim("a"), all.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"a", "b", "before"}, open("").Made()); d != "" {
+		t.Error(d)
+	}
+	if lists, err := partLists(dir); len(lists) > 0 || err != nil {
+		t.Error(lists, err)
+	}
+}
+
 func TestFile(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "a")
