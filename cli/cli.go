@@ -57,7 +57,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // listens are the commands that hear of the end of their context and have
 // something to save or to tell then; the others are left where they are.
-var listens = map[string]bool{"predict": true, "prepare": true, "train": true, "evaluate": true, "quantize": true, "sweep": true, "demo": true, "serve": true}
+var listens = map[string]bool{"predict": true, "gather": true, "prepare": true, "train": true, "evaluate": true, "quantize": true, "sweep": true, "demo": true, "serve": true}
 
 // errInterrupted is the cause of a context ended by Ctrl-C, SIGTERM or SIGHUP.
 var errInterrupted = errors.New("interrupted")

@@ -102,13 +102,13 @@ func exitCode(err error) int {
 	switch {
 	case is(errInterrupted, context.Canceled):
 		return exitInterrupted
-	case as(new(*usageErr)), as(new(*owned.RefusedError)), as(new(*segment.ChoiceError)), as(new(*train.SettingError)):
+	case as(new(*usageErr)), as(new(*owned.RefusedError)), as(new(*segment.ChoiceError)), as(new(*segment.DividedError)), as(new(*train.SettingError)):
 		return exitUsage
 	case as(new(*partialErr)):
 		return exitPartial
 	case as(new(*unet.ModelError)):
 		return exitFormat
-	case as(new(*dataset.InputError)), as(new(*segment.InputError)), as(new(*input.KindError)):
+	case as(new(*dataset.InputError)), as(new(*segment.InputError)), as(new(*segment.PartsError)), is(segment.ErrNoParts), as(new(*input.KindError)):
 		return exitInput
 	case as(new(*imageio.UnsupportedError)):
 		return exitFormat

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"unet/unet"
+	"unet/unet/cluster"
 	"unet/unet/imageio/input"
 	"unet/unet/imageio/owned"
 	"unet/unet/segment"
@@ -37,13 +38,18 @@ func predictCommand() *cli.Command {
 			"float TIFF), roi (ImageJ), geojson (QuPath); and of all images together coco (COCO\n" +
 			"JSON) and rle-csv (Kaggle submission).\n\n" +
 			"An image that cannot be read does not stop the others (exit status 3). A run that\n" +
-			"was cut off goes on with --skip-existing.",
+			"was cut off goes on with --skip-existing.\n\n" +
+			"With --shard many processes, on as many machines as share the folder, do a part\n" +
+			"each. A part that is run again goes on where it ended; its exit status is 0 once\n" +
+			"each of its images is done or found to be bad. unet gather DIR then leaves in DIR\n" +
+			"what one process would have.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the results", Category: run},
 			&cli.StringFlag{Name: "model", Usage: "model `FILE` (default: the built-in model)", Category: run},
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "comma-separated `LIST` of " + strings.Join(segment.Formats, ", ") + " (default: labels,overlay,csv; mask,prob,overlay for a paper model)", Category: run},
 			&cli.StringFlag{Name: "from-file", Usage: "read more image names from `LIST`, one per line, or from standard input if it is -", Category: run},
 			&cli.StringFlag{Name: "condition", Usage: "compare conditions on DIR/index.html: `HOW` to tell them is folder, a regular expression with groups such as '(control|drug)', or a CSV file with the columns image and condition", Category: run},
+			&cli.StringFlag{Name: "shard", Usage: "do the `PART` I/N of the images, such as 3/20, or auto: as the array job says of Slurm, Kubernetes, LSF, Grid Engine or PBS; unet gather joins the parts", Category: run},
 			&cli.BoolFlag{Name: "skip-existing", Usage: "skip images that an earlier run with the same settings has done", Category: run},
 			forceFlag(run),
 			&cli.IntFlag{Name: "jobs", Usage: "`NUMBER` of images read, computed and written at the same time", DefaultText: "one for each thread, as memory allows", Category: run},
@@ -88,7 +94,7 @@ func predict(c *cli.Context) error {
 	}
 	batch.Inputs = segment.Inputs(args, batch.Out)
 	batch.Keep = []string{c.String("model"), c.String("from-file")}
-	if len(batch.Inputs) == 1 && batch.Inputs[0].Err != nil {
+	if len(batch.Inputs) == 1 && batch.Inputs[0].Err != nil && batch.Part.Of == 0 {
 		return batch.Inputs[0].Err
 	}
 	if err := os.MkdirAll(batch.Out, 0o755); err != nil {
@@ -108,11 +114,17 @@ func predict(c *cli.Context) error {
 		warnPrecision(c, e, precisionBFloat16)
 	}
 	summary, err := s.Run(c.Context, batch, &predictPrinter{t: t})
-	if errors.As(err, new(*owned.RefusedError)) || errors.Is(err, owned.ErrBusy) {
+	if errors.As(err, new(*owned.RefusedError)) || errors.As(err, new(*segment.DividedError)) || errors.Is(err, owned.ErrBusy) {
 		return err // nothing was begun
+	}
+	if err != nil && batch.Part.Of > 0 {
+		return withHint(err, "the same command goes on from here")
 	}
 	if err != nil {
 		return withHint(err, "the same command with --skip-existing goes on from here")
+	}
+	if batch.Part.Of > 0 {
+		return printPart(t, summary, batch)
 	}
 	return printSummary(t, summary, batch.Out)
 }
@@ -131,6 +143,11 @@ func predictBatch(c *cli.Context) (b segment.Batch, args []string, err error) {
 	}
 	if b.Condition, err = segment.ParseCondition(c.String("condition")); err != nil {
 		return b, nil, usagef("--condition %s: %v", c.String("condition"), err)
+	}
+	if s := c.String("shard"); s != "" {
+		if b.Part.Index, b.Part.Of, err = cluster.Shard(s, os.Getenv); err != nil {
+			return b, nil, withHint(usagef("--shard %v", err), hintOf(err))
+		}
 	}
 	args = c.Args().Slice()
 	if list := c.String("from-file"); list != "" {

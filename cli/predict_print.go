@@ -60,10 +60,20 @@ func printSummary(t *terminal, s *segment.Summary, out string) error {
 	switch {
 	case s.Failed == 0:
 		return nil
-	case len(s.Images) == 1:
+	case len(s.Images) == 1 && s.Images[0].Err != nil:
 		return s.Images[0].Err
 	}
 	return &partialErr{s.Failed, len(s.Images)}
+}
+
+// printPart prints what a part did. Its bad images are lines of the table, and no
+// reason for a scheduler to run it again.
+func printPart(t *terminal, s *segment.Summary, b segment.Batch) error {
+	if t.json {
+		return t.writeJSON(s)
+	}
+	t.printf("part %s: %s\n", b.Part, strings.Join(totals(s, b.Out), ", "))
+	return nil
 }
 
 func planeLine(im *segment.ImageRecord, p *segment.PlaneRecord) string {

@@ -64,7 +64,7 @@ func (o *bandFiles) create() (err error) {
 	}
 	o.step = (max(o.src.W, o.src.H) + overlaySide - 1) / overlaySide
 	o.shown = imageio.NewLabels((o.src.W+o.step-1)/o.step, (o.src.H+o.step-1)/o.step)
-	if len(r.files.files) > 0 {
+	if len(r.files.files) > 0 || r.keepsNuclei() {
 		if o.spool, err = newSpool(r.batch.Out); err != nil {
 			return err
 		}
@@ -220,6 +220,9 @@ func (o *bandFiles) commit() error {
 		if err := t.commit(); err != nil {
 			return err
 		}
+	}
+	if o.r.keepsNuclei() {
+		return keepNuclei(keptFile(o.r.batch.Out, o.p.base()), o.spool.all())
 	}
 	return nil
 }

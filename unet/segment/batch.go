@@ -14,14 +14,18 @@ import (
 // batchFiles are the files that hold the nuclei of all images.
 type batchFiles struct{ files []*nucleiFile }
 
-// createBatch starts those of the formats that are of the whole batch.
-func createBatch(out string, list []string) (*batchFiles, error) {
+// wholeFormats are those of one file for the whole batch.
+var wholeFormats = []struct{ format, name string }{{COCO, COCOFile}, {RLE, RLEFile}}
+
+// createBatch starts those of the formats that are of the whole batch; none of a
+// part of it, which leaves its nuclei to Gather.
+func createBatch(of Batch) (*batchFiles, error) {
 	b := &batchFiles{}
-	for _, k := range []struct{ format, name string }{{COCO, COCOFile}, {RLE, RLEFile}} {
-		if !slices.Contains(list, k.format) {
+	for _, k := range wholeFormats {
+		if of.Part.Of > 0 || !slices.Contains(of.Formats, k.format) {
 			continue
 		}
-		f, err := createNuclei(out, k.name, k.format)
+		f, err := createNuclei(of.Out, k.name, k.format)
 		if err != nil {
 			b.abort()
 			return nil, err

@@ -2,7 +2,6 @@ package segment
 
 import (
 	"context"
-	"strings"
 	"time"
 )
 
@@ -76,14 +75,7 @@ func (r *run) collectJob(ctx context.Context, j *job) error {
 func (r *run) tell(j *job) {
 	rec := j.record
 	if rec.Status == Failed && len(r.batch.Inputs) > 1 { // else it is what the run ends with
-		text := rec.Error
-		if !strings.Contains(text, rec.Input) {
-			text = rec.Input + ": " + text
-		}
-		if rec.Hint != "" {
-			text += "; " + rec.Hint
-		}
-		r.observer.Warn(text)
+		r.observer.Warn(rec.failure())
 	}
 	for _, p := range rec.Planes {
 		for _, w := range p.Warnings {

@@ -16,7 +16,8 @@
 // runs all of them on many files: read ahead, computed side by side, written
 // behind (run.go joins the stages, dispatch.go starts planes, collect.go takes
 // them in, in order). Planes too large for memory go through the same stages in
-// bands of rows (bands.go).
+// bands of rows (bands.go). A batch may be divided into parts, which processes of
+// their own do on many machines (plan.go, part.go); Gather joins them (gather.go).
 //
 // Nothing here prints: what a user should hear on the way goes to an Observer,
 // what was done is returned as a Summary.

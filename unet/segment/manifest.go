@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -32,6 +33,15 @@ func (r *results) writeRecords() error {
 // it also holds what the earlier run did of the images still to come.
 func (r *results) writeManifest() error {
 	r.summary.Finished = time.Now().UTC().Format(time.RFC3339)
+	if r.plan != nil {
+		return r.writePart()
+	}
+	return writeJSON(filepath.Join(r.batch.Out, ManifestFile), r.withOthers(r.summaryNow()))
+}
+
+// summaryNow is the record while the run goes on, with what the earlier run did
+// of the images still to come.
+func (r *results) summaryNow() Summary {
 	s := r.summary
 	s.count()
 	if len(s.Images) < len(r.batch.Inputs) {
@@ -46,11 +56,15 @@ func (r *results) writeManifest() error {
 			}
 		}
 	}
-	s = r.withOthers(s)
-	return atomicfile.WriteFile(filepath.Join(r.batch.Out, ManifestFile), func(w io.Writer) error {
+	return s
+}
+
+// writeJSON writes a record.
+func writeJSON(name string, v any) error {
+	return atomicfile.WriteFile(name, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
-		return e.Encode(s)
+		return e.Encode(v)
 	})
 }
 
@@ -66,8 +80,22 @@ func (r *results) writeTable() error {
 // for each image.
 const maxManifest = 1 << 30
 
-// takeFolder takes the folder of the results for this run, before anything is
-// computed: it fails where a result would replace what it may not.
+// begin takes the folder of the results for this run, before anything is
+// computed, and of a part only the inputs that are its own.
+func (r *results) begin(ctx context.Context) (err error) {
+	r.all = r.batch.Inputs
+	if r.batch.Part.Of == 0 {
+		return r.takeFolder()
+	}
+	if r.plan, err = r.follow(ctx); err != nil {
+		return err
+	}
+	from, to := r.plan.inputs(r.batch.Part.Index)
+	r.batch.Inputs = r.all[from:to]
+	return r.takePart(ctx)
+}
+
+// takeFolder fails where a result would replace what it may not.
 func (r *results) takeFolder() (err error) {
 	old := r.readManifest()
 	o := owned.Options{Force: r.batch.Force}
@@ -85,10 +113,15 @@ func (r *results) takeFolder() (err error) {
 			names = append(names, name)
 		}
 	}
+	if r.plan != nil {
+		names, o.Part = nil, fmt.Sprint(r.batch.Part.Index)
+	}
 	o.Inputs = append(o.Inputs, r.batch.Keep...)
+	for _, in := range r.all {
+		o.Inputs = append(append(o.Inputs, in.Path), in.Members...)
+	}
 	var results []string // of images of one plane; others turn up as they are read
 	for _, in := range r.batch.Inputs {
-		o.Inputs = append(append(o.Inputs, in.Path), in.Members...)
 		for _, format := range r.batch.Formats {
 			if ext, ok := extensions[format]; ok && in.Err == nil {
 				results = append(results, in.Base+ext)
@@ -191,12 +224,20 @@ func (r *results) withOthers(s Summary) Summary {
 
 // stands reports whether the results of an earlier run are all there.
 func (r *results) stands(in *Input, e *ImageRecord) bool {
+	if r.keepsNuclei() {
+		return r.nucleiStand(in, e) && r.outputsStand(in, e)
+	}
 	if (r.has(RLE) || r.has(COCO)) && !r.has(Labels) {
 		return false // the files of the batch need the nuclei again
 	}
 	if r.has(COCO) && r.summary.Settings.Instance.Confidence != (instance.Calibration{}) {
 		return false // and their confidence, which label images do not hold
 	}
+	return r.outputsStand(in, e)
+}
+
+// outputsStand reports whether the files of an image's planes are there.
+func (r *results) outputsStand(in *Input, e *ImageRecord) bool {
 	for _, p := range e.Planes {
 		for _, name := range p.Outputs {
 			if !strings.HasPrefix(name, in.Base+p.Suffix+".") || !filepath.IsLocal(name) {

@@ -82,7 +82,7 @@ func FuzzManifest(f *testing.F) {
 				}
 			}
 		}
-		files, err := createBatch(out, settings.Formats)
+		files, err := createBatch(r.batch)
 		if err != nil {
 			t.Fatal(err)
 		}

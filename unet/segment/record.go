@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"unet/unet"
@@ -183,6 +184,18 @@ func (r *ImageRecord) fail(err error) {
 	}
 }
 
+// failure is what to tell of an image that failed.
+func (r *ImageRecord) failure() string {
+	text := r.Error
+	if !strings.Contains(text, r.Input) {
+		text = r.Input + ": " + text
+	}
+	if r.Hint != "" {
+		text += "; " + r.Hint
+	}
+	return text
+}
+
 // newSummary begins the record of a run.
 func newSummary(m *unet.Model, s Settings, version string, start time.Time) Summary {
 	return Summary{Schema: schema, Program: "unet", Version: version, Started: start.UTC().Format(time.RFC3339),
@@ -217,22 +230,28 @@ func (s *Summary) count() {
 }
 
 // table lists the rows of all planes under one header. Images may have
-// different channels: the table has a column for each.
+// different channels: the table has a column for each. The line of an image that
+// failed says why, in a column of its own.
 func (s *Summary) table() [][]string {
 	header, rows := []string{}, [][]string{nil}
+	add := func(columns, values []string) {
+		row := make([]string, len(header))
+		for k, c := range columns {
+			at := slices.Index(header, c)
+			if at < 0 {
+				at = len(header)
+				header, row = append(header, c), append(row, "")
+			}
+			row[at] = values[k]
+		}
+		rows = append(rows, row)
+	}
 	for _, im := range s.Images {
 		for i := range im.Planes {
-			columns, values := im.Planes[i].row(im.Name)
-			row := make([]string, len(header))
-			for k, c := range columns {
-				at := slices.Index(header, c)
-				if at < 0 {
-					at = len(header)
-					header, row = append(header, c), append(row, "")
-				}
-				row[at] = values[k]
-			}
-			rows = append(rows, row)
+			add(im.Planes[i].row(im.Name))
+		}
+		if im.Status == Failed {
+			add([]string{"image", "error"}, []string{im.Name, im.Error})
 		}
 	}
 	if len(header) == 0 {

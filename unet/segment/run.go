@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"errors"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -34,6 +35,9 @@ type Batch struct {
 	// Force lets results replace files that no earlier run made. Inputs are never
 	// replaced.
 	Force bool
+	// Part is the part of the inputs to do, each with the same results as in a run
+	// of all of them. What belongs to all together is left to Gather.
+	Part Part
 	// Condition tells the conditions of the images apart.
 	Condition Condition
 	// Jobs is how many images are read, computed and written at the same time;
@@ -62,6 +66,8 @@ type results struct {
 	batch    Batch
 	observer Observer
 	files    *batchFiles
+	all      []Input       // of the batch, of which batch.Inputs may be a part
+	plan     *plan         // of a part
 	folder   *owned.Folder // where the results go
 	summary  Summary
 	earlier  map[string]*ImageRecord // of the run that is continued, by input
@@ -112,7 +118,7 @@ func (s *Segmenter) Run(ctx context.Context, b Batch, o Observer) (*Summary, err
 	r.writers = semaphore.NewWeighted(int64(writesPerJob * r.jobs))
 	r.pool = newPool(s, r.jobs)
 	defer r.pool.close()
-	if err := r.takeFolder(); err != nil {
+	if err := r.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer r.folder.Close() // the list is complete, if not in order
@@ -121,9 +127,18 @@ func (s *Segmenter) Run(ctx context.Context, b Batch, o Observer) (*Summary, err
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(s.memory*3/4, 256<<20)))
 	defer debug.SetGCPercent(debug.SetGCPercent(300))
 
-	err := r.all(ctx)
+	err := r.through(ctx)
 	r.summary.Seconds = time.Since(start).Seconds()
+	return &r.summary, r.complete(err)
+}
+
+// complete writes what belongs to all images, after what became of them.
+func (r *results) complete(err error) error {
 	r.summary.Interrupted = err != nil
+	if r.plan != nil {
+		r.summary.count()
+		return errors.Join(err, r.writeManifest(), r.folder.Close())
+	}
 	r.assign()
 	r.summary.count()
 	if err == nil && r.has(CSV) {
@@ -136,12 +151,12 @@ func (s *Segmenter) Run(ctx context.Context, b Batch, o Observer) (*Summary, err
 		err = cerr
 	}
 	r.summary.count()
-	return &r.summary, err
+	return err
 }
 
-// all works through all inputs and completes the files of the batch.
-func (r *run) all(ctx context.Context) (err error) {
-	if r.files, err = createBatch(r.batch.Out, r.batch.Formats); err != nil {
+// through works through all inputs and completes the files of the batch.
+func (r *run) through(ctx context.Context) (err error) {
+	if r.files, err = createBatch(r.batch); err != nil {
 		return err
 	}
 	defer r.files.abort()

@@ -28,6 +28,11 @@ func (r *run) write(p *plane, found *Result, rec *PlaneRecord) error {
 	if rec.Thumbnail, err = r.writeThumbnail(p.base(), small); err != nil {
 		return err
 	}
+	if r.keepsNuclei() {
+		if err := keepNuclei(keptFile(r.batch.Out, p.base()), sequence(found.Nuclei)); err != nil {
+			return err
+		}
+	}
 	for _, format := range r.batch.Formats {
 		ext, ok := extensions[format]
 		if !ok {

@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"unet/unet"
+	"unet/unet/segment"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// times are what differs between two runs of the same work.
+var times = regexp.MustCompile(`"(?:started|finished|seconds)": *[^,\n]*`)
+
+// everything is all that lies in a folder, without times.
+func everything(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	m := map[string]string{}
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) { // or not any more
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(p)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		rel, _ := filepath.Rel(dir, p)
+		if rel == segment.ManifestFile {
+			b = times.ReplaceAll(b, nil)
+		}
+		m[filepath.ToSlash(rel)] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// shardSet makes images of several sizes and kinds, one of which is broken, and
+// returns the arguments that segment them.
+func shardSet(t *testing.T, in string, images int) []string {
+	t.Helper()
+	for i := range images {
+		w, h := 50+17*(i%5), 44+9*(i%7)
+		writeImage(t, filepath.Join(in, fmt.Sprintf("plate%d/%02d.png", i%2, i)), discs(w, h, disc{20, 14 + i%9, 6}, disc{w - 9, 31, 7}))
+	}
+	if err := os.WriteFile(filepath.Join(in, "broken.tif"), []byte("II*\x00 and nothing else"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"predict", in, filepath.Join(in, "missing.png"), "--model", brightnessModel(t, unet.Nuclei), "--condition", "folder",
+		"--format", "labels,overlay,csv,mask,prob,roi,geojson,coco,rle-csv,zarr", "--quiet", "--out"}
+}
+
+// TestShards: parts in any order, repeated, begun again, and of any number leave
+// what one process does.
+func TestShards(t *testing.T) {
+	dir := t.TempDir()
+	args := shardSet(t, filepath.Join(dir, "in"), 13)
+	once := filepath.Join(dir, "once")
+	mustRun(t, exitPartial, append(args, once)...)
+	want := everything(t, once)
+	if len(want) < 100 {
+		t.Fatalf("%d files", len(want))
+	}
+	for _, n := range []int{1, 2, 3, 7, 20} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			out := filepath.Join(dir, fmt.Sprint(n))
+			rng := rand.New(rand.NewPCG(uint64(n), 1))
+			part := func(i int) {
+				mustRun(t, exitOK, append(args, out, "--shard", fmt.Sprintf("%d/%d", i+1, n))...)
+			}
+			order := rng.Perm(n)
+			for k, i := range order {
+				if k > 0 && n > 1 { // named are those that are missing
+					_, stderr := mustRun(t, exitInput, "gather", out)
+					if !strings.Contains(stderr, fmt.Sprintf("%d of %d parts", n-k, n)) || !strings.Contains(stderr, "--shard ") {
+						t.Errorf("%s", stderr)
+					}
+				}
+				part(i)
+			}
+			part(order[0]) // repeated
+			// One whose results and record are lost in part is done again.
+			if lost, err := filepath.Glob(filepath.Join(out, "plate1", "*.labels.tif")); err != nil || len(lost) == 0 || os.Remove(lost[0]) != nil {
+				t.Fatal(lost, err)
+			}
+			mustRun(t, exitInput, "gather", out)
+			for _, i := range order {
+				part(i)
+			}
+			mustRun(t, exitPartial, "gather", out, "--quiet")
+			if d := cmp.Diff(want, everything(t, out)); d != "" {
+				t.Errorf("the gathered parts differ from one run: %.2000s", d)
+			}
+			_, stderr := mustRun(t, exitInput, "gather", out)
+			if !strings.Contains(stderr, "no parts") {
+				t.Errorf("gathered twice: %s", stderr)
+			}
+		})
+	}
+}
+
+// TestShardsKilled kills parts again and again as they write, with two processes
+// at each part.
+func TestShardsKilled(t *testing.T) {
+	dir := t.TempDir()
+	args := shardSet(t, filepath.Join(dir, "in"), 24)
+	once, out := filepath.Join(dir, "once"), filepath.Join(dir, "out")
+	mustRun(t, exitPartial, append(args, once)...)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func(part int) (*exec.Cmd, <-chan error) {
+		c := exec.CommandContext(t.Context(), self, append(args[:len(args):len(args)], out, "--shard", fmt.Sprintf("%d/3", part), "--jobs", "1")...)
+		c.Env = append(os.Environ(), "UNET_TEST_MAIN=1")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- c.Wait() }()
+		return c, ended
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for part := 1; part <= 3; part++ {
+		for kills := 0; kills < 4; kills++ {
+			until := len(everything(t, out)) + rng.IntN(30)
+			c, ended := start(part)
+			for running := true; running && len(everything(t, out)) <= until; {
+				select {
+				case err := <-ended: // it was faster
+					ended, running = nil, false
+					if err != nil {
+						t.Fatal(err)
+					}
+				case <-time.After(time.Millisecond):
+				}
+			}
+			if ended != nil {
+				c.Process.Kill()
+				<-ended
+			}
+		}
+		_, one := start(part)
+		_, two := start(part)
+		if err := errors.Join(<-one, <-two); err != nil {
+			t.Fatalf("part %d: %v", part, err)
+		}
+	}
+	mustRun(t, exitPartial, "gather", out, "--quiet")
+	if d := cmp.Diff(everything(t, once), everything(t, out)); d != "" {
+		t.Errorf("the gathered parts differ from one run: %.2000s", d)
+	}
+}
+
+// TestShardsRefused: nobody joins a plan with other work.
+func TestShardsRefused(t *testing.T) {
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
+	args := append(shardSet(t, in, 5), out)
+	mustRun(t, exitOK, append(args, "--shard", "1/2")...)
+	writeImage(t, filepath.Join(dir, "more.png"), discs(40, 40))
+	for _, c := range []struct {
+		name string
+		more []string
+		says string
+	}{
+		{"another number of parts", []string{"--shard", "2/3"}, "into 2 parts, not 3"},
+		{"other settings", []string{"--shard", "2/2", "--threshold", "0.7"}, "other settings"},
+		{"more images", []string{"--shard", "2/2", filepath.Join(dir, "more.png")}, "the images are not the same"},
+		{"no such part", []string{"--shard", "3/2"}, "there is no part 3 of 2"},
+		{"no scheduler", []string{"--shard", "auto"}, "no scheduler"},
+	} {
+		if _, stderr := mustRun(t, exitUsage, append(args, c.more...)...); !strings.Contains(stderr, c.says) {
+			t.Errorf("%s: %s", c.name, stderr)
+		}
+	}
+	if _, stderr := mustRun(t, exitInput, "gather", out); !strings.Contains(stderr, "1 of 2 parts are not done: 2") {
+		t.Error(stderr)
+	}
+	t.Setenv("SLURM_ARRAY_TASK_ID", "2")
+	mustRun(t, exitOK, append(args, "--shard", "auto/2")...)
+	mustRun(t, exitPartial, "gather", out, "--quiet")
+	mustRun(t, exitUsage, "gather")
+}

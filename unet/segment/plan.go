@@ -1,0 +1,264 @@
+package segment
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/input"
+)
+
+// Part is one of the parts that a batch is divided into, each of which a process
+// of its own does, on whatever machine; the zero value is all of the batch.
+// Gather joins what they did.
+type Part struct {
+	Index int // from 1
+	Of    int
+}
+
+func (p Part) String() string { return fmt.Sprintf("%d of %d", p.Index, p.Of) }
+
+// PartsDir is the folder, below that of the results, in which parts leave what
+// Gather needs.
+const PartsDir = ".unet-parts"
+
+// plan says how a batch is divided. The first part to begin writes it, the others
+// follow it: no image is done twice, and none is left out.
+type plan struct {
+	Schema    int         `json:"schema"`
+	Program   string      `json:"program"`
+	Version   string      `json:"version"`
+	Parts     int         `json:"parts"`
+	Hash      string      `json:"hash"` // of what follows, up to the inputs
+	Model     ModelRecord `json:"model"`
+	Settings  Settings    `json:"settings"`
+	Condition string      `json:"condition,omitempty"`
+	Inputs    []planned   `json:"inputs"`
+	// Starts are the first inputs of the parts. What a part has to do goes on
+	// up to the start of the next one.
+	Starts []int `json:"starts"`
+}
+
+// planSchema is the version of plan as JSON.
+const planSchema = 1
+
+// planned is an Input of a plan.
+type planned struct {
+	Path string `json:"path"`
+	Name string `json:"name"`
+	ID   string `json:"id"`
+	Base string `json:"base"`
+}
+
+// DividedError says that a folder holds parts of another division.
+type DividedError struct {
+	Dir     string
+	Problem string
+}
+
+func (e *DividedError) Error() string {
+	return fmt.Sprintf("%s holds parts of a run that was divided otherwise: %s", e.Dir, e.Problem)
+}
+
+// Hint says what to do about it.
+func (e *DividedError) Hint() string {
+	return fmt.Sprintf("run all parts with the same arguments; to begin anew, choose another --out or remove %s", filepath.Join(e.Dir, PartsDir))
+}
+
+// newPlan is the plan of a batch, as yet not divided.
+func (r *results) newPlan() *plan {
+	p := &plan{Schema: planSchema, Program: r.summary.Program, Version: r.summary.Version, Parts: r.batch.Part.Of,
+		Model: r.summary.Model, Settings: r.summary.Settings, Condition: r.batch.Condition.text}
+	for _, in := range r.batch.Inputs {
+		p.Inputs = append(p.Inputs, planned{in.Path, in.Name, in.ID, in.Base})
+	}
+	h := sha256.New()
+	e := json.NewEncoder(h)
+	for _, v := range []any{p.Version, p.Model, p.Settings, p.Condition, p.Inputs} {
+		e.Encode(v) // to a hash, which takes everything
+	}
+	p.Hash = hex.EncodeToString(h.Sum(nil))
+	return p
+}
+
+// follow returns the plan of the batch: the one that is there, if it divides the
+// same work in the same way, or else a new one.
+func (r *results) follow(ctx context.Context) (*plan, error) {
+	mine := r.newPlan()
+	there, err := readPlan(r.batch.Out)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := mine.divide(ctx, r.batch); err != nil {
+			return nil, err
+		}
+		if err := mine.publish(r.batch.Out); err != nil {
+			return nil, err
+		}
+		there, err = readPlan(r.batch.Out) // another part may have been first
+	}
+	if err != nil {
+		return nil, err
+	}
+	return there, there.same(mine, r.batch.Out)
+}
+
+// same returns an error that tells what differs from another plan.
+func (p *plan) same(q *plan, out string) error {
+	problem := ""
+	switch {
+	case p.Version != q.Version:
+		problem = fmt.Sprintf("by unet %s, and this is %s", p.Version, q.Version)
+	case p.Parts != q.Parts:
+		problem = fmt.Sprintf("into %d parts, not %d", p.Parts, q.Parts)
+	case p.Hash == q.Hash:
+		return nil
+	case !slices.Equal(p.Inputs, q.Inputs):
+		problem = fmt.Sprintf("the images are not the same (%d then, %d now)", len(p.Inputs), len(q.Inputs))
+	default:
+		problem = "with another model or other settings"
+	}
+	return &DividedError{out, problem}
+}
+
+// divide gives every part about the same work, by what the images hold.
+func (p *plan) divide(ctx context.Context, b Batch) error {
+	costs := make([]int64, len(b.Inputs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16) // they wait for the disk
+	for i := range b.Inputs {
+		group.Go(func() error {
+			costs[i] = cost(&b.Inputs[i], b.Choice)
+			return context.Cause(ctx)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	p.Starts = starts(costs, p.Parts)
+	return nil
+}
+
+// cost is the work that an input makes, in bytes that are read and samples that
+// are computed. What cannot be read costs little: it fails soon.
+func cost(in *Input, c Choice) int64 {
+	var bytes int64 = 1
+	if st, err := os.Stat(in.Path); err == nil && st.Mode().IsRegular() {
+		bytes += st.Size()
+	}
+	if decoded := imageio.RasterBytes(in.Path); decoded > 0 {
+		return bytes + decoded
+	}
+	if in.Err != nil || imageio.CheckSize(in.Path) != nil {
+		return bytes
+	}
+	f, err := imageio.Open(in.Path)
+	if err != nil {
+		return bytes
+	}
+	defer f.Close()
+	refs, _, err := c.Planes(f)
+	if err != nil {
+		return bytes
+	}
+	for _, ref := range refs {
+		bytes += ref.samples() * int64(max(8, ref.Info.Bits)) / 8
+	}
+	return bytes
+}
+
+// starts cuts a row of costs, all above 0, into n parts of about the same sum: each part begins
+// at the place nearest to its share.
+func starts(costs []int64, n int) []int {
+	var total int64
+	for _, c := range costs {
+		total += c
+	}
+	list := make([]int, n)
+	at, sum := 0, int64(0)
+	for k := range list {
+		share := float64(total) * float64(k) / float64(n)
+		for at < len(costs) && float64(sum)+float64(costs[at])/2 <= share {
+			sum += costs[at]
+			at++
+		}
+		list[k] = at
+	}
+	return list
+}
+
+// inputs are the first and the end of the inputs of a part, from 1.
+func (p *plan) inputs(part int) (from, to int) {
+	from, to = p.Starts[part-1], len(p.Inputs)
+	if part < p.Parts {
+		to = p.Starts[part]
+	}
+	return from, to
+}
+
+// publish writes the plan unless there is one.
+func (p *plan) publish(out string) error {
+	dir := filepath.Join(out, PartsDir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	write := func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", " ")
+		return e.Encode(p)
+	}
+	f, err := os.CreateTemp(dir, "plan")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	err = errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	switch err := os.Link(f.Name(), planFile(out)); {
+	case err == nil, errors.Is(err, fs.ErrExist):
+		return nil
+	}
+	return atomicfile.WriteFile(planFile(out), write) // a file system without links
+}
+
+func planFile(out string) string { return filepath.Join(out, PartsDir, "plan.json") }
+
+// partFile is the record of a part.
+func partFile(out string, part int) string {
+	return filepath.Join(out, PartsDir, fmt.Sprintf("part-%d.json", part))
+}
+
+func readPlan(out string) (*plan, error) {
+	p := new(plan)
+	if err := readJSON(planFile(out), p); err != nil {
+		return nil, err
+	}
+	if p.Schema != planSchema || p.Parts < 1 || len(p.Starts) != p.Parts || !slices.IsSorted(p.Starts) || p.Starts[0] != 0 || p.Starts[p.Parts-1] > len(p.Inputs) {
+		return nil, &InputError{Name: planFile(out), Problem: "is no plan of this version of unet", Advice: "remove " + filepath.Join(out, PartsDir) + ", and run all parts again"}
+	}
+	return p, nil
+}
+
+// readJSON reads a record that a part left.
+func readJSON(name string, v any) error {
+	b, err := input.ReadFile(name, maxManifest)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return &InputError{Name: name, Problem: fmt.Sprintf("cannot be read: %v", err), Advice: "remove it, and run its part again", Err: err}
+	}
+	return nil
+}
