@@ -69,9 +69,9 @@ func (a *Adam) Update(e *Engine, p *Params, norm float64) {
 			P: &p.value[g.from], G: &p.grad[g.from], M: &p.m[g.from], V: &p.v[g.from],
 			Size: int64(g.to - g.from),
 			Step: float32(a.Rate / (1 - math.Pow(a.Beta1, t))),
-			B1:   float32(a.Beta1), B2: float32(a.Beta2), Eps: float32(a.Epsilon),
+			C1:   float32(1 - a.Beta1), C2: float32(1 - a.Beta2), Eps: float32(a.Epsilon),
 			InvSqrtBC2: float32(1 / math.Sqrt(1-math.Pow(a.Beta2, t))),
-			Decay:      float32(a.Rate * g.decay), GScale: float32(scale), EMADecay: float32(ema),
+			Decay:      float32(a.Rate * g.decay), GScale: float32(scale), CEMA: float32(1 - ema),
 		}
 		if a.EMA > 0 {
 			args.EMA = &p.ema[g.from]

@@ -253,10 +253,10 @@ func TestAdam(t *testing.T) {
 		for i := range v {
 			v[i] *= v[i]
 		}
-		s := ref.AdamStep{Step: 1e-3 / (1 - 0.9), B1: 0.9, B2: 0.999, Eps: 1e-8,
-			InvSqrtBC2: float32(1 / math.Sqrt(1-0.999)), Decay: 1e-5, GScale: 0.5, EMADecay: 0.99}
-		args := csrc.Adam{Size: int64(size), Step: s.Step, B1: s.B1, B2: s.B2, Eps: s.Eps,
-			InvSqrtBC2: s.InvSqrtBC2, Decay: s.Decay, GScale: s.GScale, EMADecay: s.EMADecay}
+		s := ref.AdamStep{Step: 1e-3 / (1 - 0.9), C1: 0.1, C2: 0.001, Eps: 1e-8,
+			InvSqrtBC2: float32(1 / math.Sqrt(1-0.999)), Decay: 1e-5, GScale: 0.5, CEMA: 0.01}
+		args := csrc.Adam{Size: int64(size), Step: s.Step, C1: s.C1, C2: s.C2, Eps: s.Eps,
+			InvSqrtBC2: s.InvSqrtBC2, Decay: s.Decay, GScale: s.GScale, CEMA: s.CEMA}
 		pt, mt, vt, et := c.inout(p), c.inout(m), c.inout(v), c.inout(ema)
 		args.P, args.G, args.M, args.V, args.EMA = pt.ptr(), c.in(g).ptr(), mt.ptr(), vt.ptr(), et.ptr()
 		if c.IntN(2) == 0 {

@@ -14,16 +14,14 @@ static void UN(adam)(const void *args, int32_t t0, int32_t t1, float *scratch)
     const struct un_adam *a = args;
     const int64_t from = (int64_t)t0 * UN_ADAM_CHUNK;
     const int64_t to = (int64_t)t1 * UN_ADAM_CHUNK < a->size ? (int64_t)t1 * UN_ADAM_CHUNK : a->size;
-    const v16 b1 = v16_set1(a->b1), c1 = v16_set1(1.0f - a->b1);
-    const v16 b2 = v16_set1(a->b2), c2 = v16_set1(1.0f - a->b2);
+    const v16 c1 = v16_set1(a->c1), c2 = v16_set1(a->c2), c_ema = v16_set1(a->c_ema);
     const v16 step = v16_set1(a->step), inv = v16_set1(a->inv_sqrt_bc2), eps = v16_set1(a->eps);
     const v16 decay = v16_set1(a->decay), gs = v16_set1(a->g_scale);
-    const v16 ema1 = v16_set1(1.0f - a->ema_decay);
     for (int64_t i = from; i < to; i += 16) {
         const v16 g = v16_mul(gs, v16_load(a->g + i));
-        const v16 m = v16_fma(c1, g, v16_mul(b1, v16_load(a->m + i)));
-        const v16 v = v16_fma(c2, v16_mul(g, g), v16_mul(b2, v16_load(a->v + i)));
-        v16 p = v16_load(a->p + i);
+        v16 p = v16_load(a->p + i), m = v16_load(a->m + i), v = v16_load(a->v + i);
+        m = v16_fma(c1, v16_sub(g, m), m);
+        v = v16_fma(c2, v16_fma(g, g, v16_sub(v16_zero(), v)), v);
         p = v16_fnma(decay, p, p);
         p = v16_sub(p, v16_div(v16_mul(step, m), v16_fma(v16_sqrt(v), inv, eps)));
         v16_store(a->m + i, m);
@@ -31,7 +29,7 @@ static void UN(adam)(const void *args, int32_t t0, int32_t t1, float *scratch)
         v16_store(a->p + i, p);
         if (a->ema) {
             const v16 e = v16_load(a->ema + i);
-            v16_store(a->ema + i, v16_fma(ema1, v16_sub(p, e), e));
+            v16_store(a->ema + i, v16_fma(c_ema, v16_sub(p, e), e));
         }
     }
 }

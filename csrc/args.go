@@ -339,13 +339,13 @@ type Adam struct {
 	Out        *float64
 	Size       int64
 	Step       float32
-	B1         float32
-	B2         float32
+	C1         float32
+	C2         float32
 	Eps        float32
 	InvSqrtBC2 float32
 	Decay      float32
 	GScale     float32
-	EMADecay   float32
+	CEMA       float32
 }
 
 // QWino43 mirrors struct un_qwino43.

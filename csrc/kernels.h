@@ -249,16 +249,17 @@ struct un_loss {
 };
 
 /* Adam (Kingma & Ba 2015) over a flat arena, decoupled weight decay (AdamW).
- *   m = b1*m + (1-b1)*g;  v = b2*v + (1-b2)*g*g
+ *   m += c1*(g - m);  v += c2*(g*g - v)
  *   p -= step*m / (sqrt(v)*inv_sqrt_bc2 + eps) + decay*p
- * step = lr/(1-b1^t), decay = lr*weight_decay. g is multiplied by g_scale
- * first. ema: if not NULL, ema += (1-ema_decay)*(p - ema) after the update.
+ * c1 = 1-beta1 and c2 = 1-beta2 are rounded once, from double: 1 - 0.999f is
+ * 1.3e-5 off. step = lr/(1-beta1^t), decay = lr*weight_decay. g is multiplied
+ * by g_scale first. ema: if not NULL, ema += c_ema*(p - ema) after the update.
  * UN_SUMSQ: out[tasks] (double) = partial sums of g*g. */
 struct un_adam {
     float *p, *g, *m, *v, *ema;
     double *out;
     int64_t size;
-    float step, b1, b2, eps, inv_sqrt_bc2, decay, g_scale, ema_decay;
+    float step, c1, c2, eps, inv_sqrt_bc2, decay, g_scale, c_ema;
 };
 
 /* Winograd convolution with 8-bit products, for inference (Li et al. 2021,

@@ -62,9 +62,10 @@ func TestPyTorch(t *testing.T) {
 	}
 }
 
-// drift is how far ten steps may lead away. Adam keeps 1-beta2 as float32, 1.3e-5
-// off; so are its steps, and units near zero then switch at another step.
-var drift = map[string]float64{"losses": 5e-5, "delta": 5e-3, "running": 1e-4, "eval_logits": 5e-3}
+// drift is how far ten steps may lead away: a unit whose input is within rounding
+// of zero may switch at another step. Changes of weights are stored in half
+// precision.
+var drift = map[string]float64{"losses": 1e-5, "delta": 2.5e-3, "running": 3e-5, "eval_logits": 2e-3}
 
 func testPyTorch(t *testing.T, name string, a Arch) {
 	meta, dump := readDump(t, name)

@@ -366,7 +366,7 @@ func adam(op csrc.Op, a *csrc.Adam, t int) {
 		ema = part(a.EMA)
 	}
 	ref.Adam(part(a.P), part(a.G), part(a.M), part(a.V), ema, ref.AdamStep{
-		Step: a.Step, B1: a.B1, B2: a.B2, Eps: a.Eps, InvSqrtBC2: a.InvSqrtBC2,
-		Decay: a.Decay, GScale: a.GScale, EMADecay: a.EMADecay,
+		Step: a.Step, C1: a.C1, C2: a.C2, Eps: a.Eps, InvSqrtBC2: a.InvSqrtBC2,
+		Decay: a.Decay, GScale: a.GScale, CEMA: a.CEMA,
 	})
 }

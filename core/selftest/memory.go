@@ -221,13 +221,13 @@ func adam(b *bench, s Shape) (values, values) {
 	for i := range v {
 		v[i] *= v[i]
 	}
-	step := ref.AdamStep{Step: 1e-2, B1: 0.9, B2: 0.999, Eps: 1e-8, InvSqrtBC2: 31, Decay: 1e-5, GScale: 0.5, EMADecay: 0.99}
+	step := ref.AdamStep{Step: 1e-2, C1: 0.1, C2: 0.001, Eps: 1e-8, InvSqrtBC2: 31, Decay: 1e-5, GScale: 0.5, CEMA: 0.01}
 	var start [][]float32
 	for _, a := range [][]float32{p, g, m, v, ema} {
 		start = append(start, append([]float32(nil), a...))
 	}
-	args := &csrc.Adam{P: &p[0], G: &g[0], M: &m[0], V: &v[0], EMA: &ema[0], Size: int64(size), Step: step.Step, B1: step.B1, B2: step.B2,
-		Eps: step.Eps, InvSqrtBC2: step.InvSqrtBC2, Decay: step.Decay, GScale: step.GScale, EMADecay: step.EMADecay}
+	args := &csrc.Adam{P: &p[0], G: &g[0], M: &m[0], V: &v[0], EMA: &ema[0], Size: int64(size), Step: step.Step, C1: step.C1, C2: step.C2,
+		Eps: step.Eps, InvSqrtBC2: step.InvSqrtBC2, Decay: step.Decay, GScale: step.GScale, CEMA: step.CEMA}
 	b.timed(csrc.OpAdam, unsafe.Pointer(args), false)
 	join := func(lists ...[]float32) (all []float32) {
 		for _, l := range lists {

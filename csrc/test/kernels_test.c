@@ -663,8 +663,8 @@ static void test_adam(void)
     for (int k = 0; k < 4; k++)
         old[k] = memcpy(vectors(n), (float *[]){ p, m, v, ema }[k], (size_t)n * 4);
     struct un_adam a = {
-        .p = p, .g = g, .m = m, .v = v, .ema = rnd(2) ? ema : NULL, .size = n, .step = 0.01f, .b1 = 0.9f, .b2 = 0.999f,
-        .eps = 1e-8f, .inv_sqrt_bc2 = 2, .decay = 1e-4f, .g_scale = 0.5f, .ema_decay = 0.99f,
+        .p = p, .g = g, .m = m, .v = v, .ema = rnd(2) ? ema : NULL, .size = n, .step = 0.01f, .c1 = 0.1f, .c2 = 0.001f,
+        .eps = 1e-8f, .inv_sqrt_bc2 = 2, .decay = 1e-4f, .g_scale = 0.5f, .c_ema = 0.01f,
     };
     const int tasks = table[UN_SUMSQ].tasks(&a);
     a.out = guarded((size_t)tasks * 8, 8);
@@ -674,14 +674,14 @@ static void test_adam(void)
     for (int i = 0; i < tasks; i++)
         got += a.out[i];
     for (int i = 0; i < n; i++) {
-        const double gi = 0.5 * g[i], mi = (double)a.b1 * old[1][i] + (double)(1 - a.b1) * gi;
-        const double vi = (double)a.b2 * old[2][i] + (double)(1 - a.b2) * gi * gi;
+        const double gi = 0.5 * g[i], mi = old[1][i] + (double)a.c1 * (gi - old[1][i]);
+        const double vi = old[2][i] + (double)a.c2 * (gi * gi - old[2][i]);
         const double pi = old[0][i] - 0.01 * mi / (sqrt(vi) * 2 + 1e-8) - 1e-4 * old[0][i];
         want += (double)g[i] * g[i];
         near(m[i], mi, 2 * EPS * 3, "m", i, 0, 0, 0);
         near(v[i], vi, 4 * EPS * vi, "v", i, 0, 0, 0);
         near(p[i], pi, 4 * EPS * 3, "p", i, 0, 0, 0);
-        near(ema[i], a.ema ? old[3][i] + (double)(1 - a.ema_decay) * (pi - old[3][i]) : old[3][i], 4 * EPS * 3, "ema", i, 0, 0, 0);
+        near(ema[i], a.ema ? old[3][i] + (double)a.c_ema * (pi - old[3][i]) : old[3][i], 4 * EPS * 3, "ema", i, 0, 0, 0);
     }
     near(got, want, 64 * EPS * want, "sum of squares", 0, 0, 0, 0);
 }
