@@ -193,8 +193,8 @@ func readModel(name string, r io.Reader, size int64, training bool) (m *Model, e
 	if err := json.Unmarshal([]byte(text), &version); err != nil {
 		return nil, nil, "", &ModelError{name, "damaged model card: " + err.Error(), notAModel}
 	}
-	if version.Version < 0 {
-		return nil, nil, "", &ModelError{name, fmt.Sprintf("model format %d: there is none below 0", version.Version), "the file may be damaged"}
+	if version.Version < 1 {
+		return nil, nil, "", &ModelError{name, fmt.Sprintf("model format %d: there is none below 1", version.Version), "the file may be damaged"}
 	}
 	if version.Version > formatVersion {
 		return nil, nil, "", &ModelError{name,
