@@ -188,7 +188,7 @@ func runCommand(ctx context.Context, t *terminal, c *cli.Context, args []string)
 	if t.quiet {
 		args = append(args, "--quiet")
 	}
-	inner := &terminal{in: t.in, out: t.out, err: t.err, tty: t.tty, width: t.width}
+	inner := &terminal{in: t.in, out: t.out, err: t.err, width: t.width}
 	if t.json || t.quiet {
 		inner.out = io.Discard
 	}

@@ -23,8 +23,7 @@ import (
 type terminal struct {
 	in       io.Reader
 	out, err io.Writer
-	tty      bool // err is a terminal that can redraw a line
-	width    int
+	width    func() int // of a terminal err that can redraw a line, each time anew; nil: it is none
 	quiet    bool
 	json     bool
 	failed   error // of writing a result
@@ -34,14 +33,19 @@ type terminal struct {
 }
 
 func newTerminal(in io.Reader, out, err io.Writer) *terminal {
-	t := &terminal{in: in, out: out, err: err, width: 100}
+	t := &terminal{in: in, out: out, err: err}
 	if f, ok := err.(*os.File); ok && xterm.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" && redraws(f) {
-		t.tty = true
-		if w, _, err := xterm.GetSize(int(f.Fd())); err == nil && w > 20 {
-			t.width = w
-		}
+		t.width = func() int { return widthOf(f) }
 	}
 	return t
+}
+
+// widthOf is the number of columns of a terminal.
+func widthOf(f *os.File) int {
+	if w, _, err := xterm.GetSize(int(f.Fd())); err == nil && w > 20 {
+		return w
+	}
+	return 100
 }
 
 func (t *terminal) configure(c *cli.Context) error {
@@ -165,8 +169,8 @@ func (t *terminal) show(line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	line = oneRow(line)
-	if r := []rune(line); len(r) >= t.width {
-		line = string(r[:t.width-1])
+	if r, w := []rune(line), t.width(); len(r) >= w {
+		line = string(r[:w-1])
 	}
 	if line != t.line {
 		fmt.Fprint(t.err, "\r\x1b[K"+line)
@@ -201,7 +205,7 @@ func (p *progress) update(done int, note string) {
 	}
 	now := time.Now()
 	interval := plainInterval
-	if p.t.tty {
+	if p.t.width != nil {
 		interval = 100 * time.Millisecond
 	}
 	if now.Sub(p.last) < interval {
@@ -218,7 +222,7 @@ func (p *progress) update(done int, note string) {
 		line += "  " + note
 	}
 	line += "  " + bytesText(memoryInUse())
-	if p.t.tty {
+	if p.t.width != nil {
 		p.t.show(line)
 	} else {
 		fmt.Fprintln(p.t.err, oneRow(line))
