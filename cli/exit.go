@@ -114,7 +114,7 @@ func exitCode(err error) int {
 		return exitFormat
 	case as(new(*imageio.FormatError)):
 		return exitInput
-	case as(new(*imageio.LimitError)), is(diskFull...), is(noMemory...), is(noFiles...):
+	case as(new(*imageio.LimitError)), is(diskFull...), is(tooLong...), is(noMemory...), is(noFiles...):
 		return exitResource
 	case is(fs.ErrNotExist, fs.ErrPermission), is(readOnly...), is(badPaths...), as(new(badInput)):
 		return exitInput
@@ -128,6 +128,7 @@ var systemHints = []struct {
 	hint string
 }{
 	{diskFull, "the disk is full: make room and run the same command again"},
+	{tooLong, "files may not become that long here: allow more (`ulimit -f`), or write to another file system"},
 	{noMemory, "close other programs, or use smaller images"},
 	{noFiles, "too many files are open: allow more (`ulimit -n`), or take fewer --jobs"},
 	{readOnly, "nothing can be written there: choose another place"},

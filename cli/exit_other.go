@@ -6,6 +6,7 @@ import "syscall"
 
 var (
 	diskFull = []error{syscall.ENOSPC, syscall.EDQUOT}
+	tooLong  = []error{syscall.EFBIG} // for the file system, or `ulimit -f`
 	noMemory = []error{syscall.ENOMEM}
 	noFiles  = []error{syscall.EMFILE, syscall.ENFILE}
 	readOnly = []error{syscall.EROFS}
