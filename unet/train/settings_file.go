@@ -89,11 +89,14 @@ func parseConfig(path string, text []byte, d Defaults) (Config, error) {
 	if len(text) > maxFile {
 		return wrong(fmt.Sprintf("more than %d bytes are no settings", maxFile))
 	}
+	if len(bytes.TrimSpace(text)) == 0 { // cut off, perhaps
+		return wrong("it is empty")
+	}
 	var file yaml.Node
 	if err := yaml.Unmarshal(text, &file); err != nil {
 		return wrong(strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	if file.IsZero() { // an empty file changes nothing
+	if file.IsZero() { // comments alone change nothing
 		return d.Config()
 	}
 	settings := file.Content[0]

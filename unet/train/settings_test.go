@@ -71,6 +71,7 @@ func TestPartialConfig(t *testing.T) {
 		}
 	}
 	for file, says := range map[string]string{
+		"":                            "it is empty",
 		"kind: resnet\n":              `c.yaml: unknown kind "resnet"`,
 		"batch: 3\nlearning_rat: 1\n": "line 2: learning_rat is no setting",
 		"augment: {blurr: 1}\n":       "line 1: augment: field blurr is not understood",

@@ -33,6 +33,9 @@ func wordRows() []row {
 		{name: "predict with too many open files", line: words, args: "predict d --out o" + model, code: resources, says: "open files", limits: "ulimit -n 8",
 			make: func(d *dir) { d.copy("a.png", "d/a.png"); d.copy("b.png", "d/b.png") }, leaves: []string{"o"}},
 
+		{name: "train with empty settings", line: words, args: "train set --out r --config e.yaml", code: usage, says: "e.yaml: it is empty",
+			make: func(d *dir) { d.text("e.yaml", "") }},
+
 		{name: "view A B --help", line: words, args: "view A B --help", code: done, says: "view LABELS [IMAGE]"},
 		{name: "predict A -h", line: words, args: "predict A --out o -h", code: done, says: "predict IMAGE..."},
 		{name: "convert A --help B", line: words, args: "convert A --help B", code: done, says: "convert IN... OUT"},
@@ -97,6 +100,12 @@ func wordRows() []row {
 			row{name: "train onto a full disk of " + name, line: words, args: "train set --out small/r --config config.yaml --quiet", code: resources, says: "no space", disk: size, leaves: []string{"small"}},
 			row{name: "sample onto a full disk of " + name, line: words, args: "sample --out small/s.zip --count 50", code: resources, says: "no space", disk: size, leaves: []string{"small"}})
 	}
+	// Of the files that these would write, the shell allows 10 blocks of 512 bytes.
+	for command, leaves := range map[string]string{"predict b.png --out f": "f", "convert labels.tif y.zip": "",
+		"view labels.tif a.png -o v.png": "", "prepare images.zip --out s": "", "train set --out r --config config.yaml --quiet": "r",
+		"sample --out x.zip": "", "export model.safetensors --onnx m.onnx": "", "quantize model.safetensors set --out q.safetensors --quiet": ""} {
+		rows = append(rows, row{name: "ulimit -f 10: " + command, line: words, args: command, code: resources, says: "too large", limits: "ulimit -f 10", leaves: []string{leaves}})
+	}
 	for name, disk := range map[string]string{"predict a.png --out small/o" + model: "", "convert labels.tif small/x.zip": "", "view labels.tif -o small/v.png": "",
 		"measure labels.tif --out small/x.csv": "", "prepare images.zip --out small/s": "", "train set --out small/r --config config.yaml": "", "sample --out small/x.zip": ""} {
 		rows = append(rows, row{name: "read-only file system: " + strings.Fields(name)[0], line: words, args: name, code: badInput, says: "read-only", disk: "ro" + disk})
@@ -107,6 +116,7 @@ func wordRows() []row {
 		"with infinity":                weight(0x7f800000),
 		"with negative infinity":       weight(0xff800000),
 		"of a negative diameter":       header(`\"diameter\":[`, `\"diameter\":[-`),
+		"of version 0":                 header(`\"version\":1`, `\"version\":0`),
 		"of version -1":                header(`\"version\":1`, `\"version\":-1`),
 		"of version 99":                header(`\"version\":1`, `\"version\":99`),
 		"of a threshold of 7":          header(`\"threshold\":0.5`, `\"threshold\":7`),
