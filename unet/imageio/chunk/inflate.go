@@ -50,6 +50,12 @@ func readChecked(r io.Reader, out []byte) error {
 	if _, err := io.ReadFull(r, out); err != nil {
 		return err
 	}
+	return Checked(r)
+}
+
+// Checked holds what was read of a stream against its checksum, if the stream
+// ends there.
+func Checked(r io.Reader) error {
 	var more [1]byte
 	if _, err := r.Read(more[:]); errors.Is(err, zlib.ErrChecksum) || errors.Is(err, gzip.ErrChecksum) {
 		return errors.New("the checksum is wrong")

@@ -86,6 +86,9 @@ func (f *tiffFile) rows(p *tiffPage, chunk, x0, x1, y0, y1, inChunk int, put fun
 	if p.direct() {
 		return f.directRows(p, chunk, x0, x1, y0, y1, pixel, put)
 	}
+	if p.streamed(f.rowsOf(p, chunk), inChunk) {
+		return f.streamRows(p, chunk, x0, x1, y0, y1, inChunk, put)
+	}
 	stride := p.cw * pixel
 	b, err := f.chunk(p, chunk, inChunk)
 	if err != nil {
@@ -102,6 +105,11 @@ func (f *tiffFile) rows(p *tiffPage, chunk, x0, x1, y0, y1, inChunk int, put fun
 // direct says that rows of a chunk can be read without the others.
 func (p *tiffPage) direct() bool {
 	return p.compression == compNone && p.bits == 8*p.t.Size && p.predictor == 1
+}
+
+// streamed says that a chunk of so many rows is decoded row by row.
+func (p *tiffPage) streamed(rows, inChunk int) bool {
+	return p.compression != compJPEG && int64(rows)*int64(p.cw)*int64(inChunk)*int64(p.t.Size) > streamBytes
 }
 
 // directRows reads rows of an uncompressed chunk without the rest of it.
@@ -169,7 +177,7 @@ func (f *tiffFile) loadChunks(p *tiffPage) error {
 	if p.compression == compJPEG || p.tileDepth > 1 { // holds all rows, inside the page or not
 		high = p.ch * p.tileDepth
 	}
-	if raw*int64(high) > maxChunkBytes && !p.direct() {
+	if raw*int64(high) > maxChunkBytes && p.compression == compJPEG {
 		return &plane.LimitError{Name: f.name, What: fmt.Sprintf("page %d has strips or tiles of %d x %d pixels (limit %d MiB)", p.index, p.cw, p.ch, maxChunkBytes>>20), Advice: "re-save it with tiles"}
 	}
 	length, err := f.ints(p.counts, maxChunks)
@@ -268,15 +276,20 @@ func (f *tiffFile) chunk(p *tiffPage, i, inChunk int) ([]byte, error) {
 		return nil, err
 	}
 	if err := f.decode(p, out, src, rows, inChunk); err != nil {
-		var ue *plane.UnsupportedError
-		if errors.As(err, &ue) {
-			return nil, err
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errors.New("not enough data")
-		}
-		return nil, f.bad("page %d: strip or tile %d: %v", p.index, i, err)
+		return nil, f.badChunk(p, i, err)
 	}
 	f.cache.Put(key, out)
 	return out, nil
+}
+
+// badChunk says that a chunk cannot be decoded.
+func (f *tiffFile) badChunk(p *tiffPage, i int, err error) error {
+	var ue *plane.UnsupportedError
+	if errors.As(err, &ue) {
+		return err
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("not enough data")
+	}
+	return f.bad("page %d: strip or tile %d: %v", p.index, i, err)
 }

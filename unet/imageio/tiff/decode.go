@@ -28,35 +28,72 @@ func (f *tiffFile) decode(p *tiffPage, out, src []byte, rows, inChunk int) error
 			src[i] = bits.Reverse8(v)
 		}
 	}
-	packed := p.bits != 8*p.t.Size
+	d := f.rowDecoder(p, inChunk)
 	raw := out
-	if packed {
-		raw = make([]byte, f.storedBytes(p, inChunk, rows))
+	if d.raw != nil {
+		raw = make([]byte, len(d.raw)*rows)
 	}
 	if err := f.decompress(p, raw, src); err != nil {
 		return err
 	}
-	if packed {
-		unpackBits(out, raw, p.bits, p.t.Size, p.cw*inChunk, rows)
-		return nil
-	}
-	row := p.cw * inChunk * p.t.Size
-	if p.predictor == 3 {
-		tmp := make([]byte, row)
-		for y := range rows {
-			unpredictFloat(out[y*row:(y+1)*row], tmp, inChunk, p.t.Size)
-		}
-		return nil
-	}
-	if f.order != binary.LittleEndian {
-		plane.SwapBytes(out, p.t.Size)
-	}
-	if p.predictor == 2 {
-		for y := range rows {
-			unpredict(out[y*row:(y+1)*row], inChunk, p.t.Size)
-		}
+	stored, row := len(raw)/rows, len(out)/rows
+	for y := range rows {
+		d.finish(out[y*row:(y+1)*row], raw[y*stored:(y+1)*stored])
 	}
 	return nil
+}
+
+// rowDecoder undoes the packing, the byte order and the predictor of one row of
+// a chunk after the other.
+type rowDecoder struct {
+	p       *tiffPage
+	inChunk int
+	swap    bool
+	raw     []byte // a packed row; nil where samples are whole bytes
+	tmp     []byte
+}
+
+func (f *tiffFile) rowDecoder(p *tiffPage, inChunk int) rowDecoder {
+	d := rowDecoder{p: p, inChunk: inChunk, swap: f.order != binary.LittleEndian}
+	switch {
+	case p.bits != 8*p.t.Size:
+		d.raw = make([]byte, f.storedBytes(p, inChunk, 1))
+	case p.predictor == 3:
+		d.tmp = make([]byte, p.cw*inChunk*p.t.Size)
+	}
+	return d
+}
+
+// next decodes the next row of src, or passes over it.
+func (d *rowDecoder) next(out []byte, src io.Reader, wanted bool) error {
+	raw := out
+	if d.raw != nil {
+		raw = d.raw
+	}
+	_, err := io.ReadFull(src, raw)
+	if err == nil && wanted {
+		d.finish(out, raw)
+	}
+	return err
+}
+
+// finish makes little-endian samples of a row as it was before compression,
+// which is out itself unless it is packed.
+func (d *rowDecoder) finish(out, raw []byte) {
+	p := d.p
+	switch {
+	case d.raw != nil:
+		unpackBits(out, raw, p.bits, p.t.Size, p.cw*d.inChunk, 1)
+	case p.predictor == 3:
+		unpredictFloat(out, d.tmp, d.inChunk, p.t.Size)
+	default:
+		if d.swap {
+			plane.SwapBytes(out, p.t.Size)
+		}
+		if p.predictor == 2 {
+			unpredict(out, d.inChunk, p.t.Size)
+		}
+	}
 }
 
 func (f *tiffFile) decompress(p *tiffPage, out, src []byte) error {
@@ -68,7 +105,8 @@ func (f *tiffFile) decompress(p *tiffPage, out, src []byte) error {
 		copy(out, src)
 		return nil
 	case compPackBits:
-		return unpackBytes(out, src)
+		_, err := io.ReadFull(&packBits{r: bytes.NewReader(src)}, out)
+		return err
 	case compLZW:
 		if len(src) >= 2 && src[0] == 0 && src[1]&1 != 0 {
 			return f.unsupported(p, "old-style LZW compression")
@@ -81,35 +119,6 @@ func (f *tiffFile) decompress(p *tiffPage, out, src []byte) error {
 		return chunk.InflateZstd(out, src)
 	}
 	return chunk.Inflate(out, src)
-}
-
-// unpackBytes undoes PackBits (TIFF 6.0 section 9).
-func unpackBytes(out, src []byte) error {
-	for len(out) > 0 {
-		if len(src) == 0 {
-			return io.ErrUnexpectedEOF
-		}
-		n := int(int8(src[0]))
-		src = src[1:]
-		switch {
-		case n >= 0:
-			if n+1 > len(src) {
-				return io.ErrUnexpectedEOF
-			}
-			k := copy(out, src[:n+1])
-			out, src = out[k:], src[n+1:]
-		case n != -128:
-			if len(src) == 0 {
-				return io.ErrUnexpectedEOF
-			}
-			k := min(1-n, len(out))
-			for i := range k {
-				out[i] = src[0]
-			}
-			out, src = out[k:], src[1:]
-		}
-	}
-	return nil
 }
 
 // unpackBits widens samples of an odd number of bits, most significant bit

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -144,7 +145,7 @@ func TestUnpackBytes(t *testing.T) {
 		0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa}
 	for name, src := range map[string][]byte{"example": packed, "skipped byte": slices.Insert(slices.Clone(packed), 2, 0x80)} {
 		got := make([]byte, len(want))
-		if err := unpackBytes(got, src); err != nil || !bytes.Equal(got, want) {
+		if _, err := io.ReadFull(&packBits{r: bytes.NewReader(src)}, got); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: % x, %v; want % x", name, got, err, want)
 		}
 	}

@@ -3,6 +3,7 @@ package tiff
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,7 +71,9 @@ func FuzzTIFF(f *testing.F) {
 // FuzzPackBits covers the decompressor written here.
 func FuzzPackBits(f *testing.F) {
 	f.Add([]byte("\xfda\x02bcd"), uint16(7))
-	f.Fuzz(func(t *testing.T, src []byte, n uint16) { unpackBytes(make([]byte, n), src) })
+	f.Fuzz(func(t *testing.T, src []byte, n uint16) {
+		io.ReadFull(&packBits{r: bytes.NewReader(src)}, make([]byte, n))
+	})
 }
 
 // FuzzOMESet covers companion files and sets: xml is a companion's and that of

@@ -108,6 +108,7 @@ func (s *tiffSource) Close() error {
 		m.close()
 	}
 	s.opened = nil
+	s.closeStreams()
 	if s.closer == nil {
 		return nil
 	}

@@ -94,6 +94,8 @@ type tiffFile struct {
 	pages []*tiffPage
 	cache chunk.Cache
 
+	streams []*stream // large chunks that are being decoded
+
 	loaded []*tiffPage // pages whose chunk tables are in memory
 }
 
