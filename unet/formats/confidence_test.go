@@ -30,7 +30,7 @@ func TestConfidence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k := slices.Index(rows[0], "confidence"); k < 0 || rows[1][k] != "0.8750" || rows[2][k] != "" {
+	if k := slices.Index(rows[0], "confidence"); k < 0 || rows[1][k] != "0.875" || rows[2][k] != "" {
 		t.Errorf("table: %q", rows)
 	}
 	var coco struct {

@@ -254,11 +254,10 @@ func TestTables(t *testing.T) {
 		img.Pix[i] = float32(i)
 	}
 	src := Source{Name: "a.tif", W: 4, H: 3, PixelSize: imageio.PixelSize{X: 0.5, Y: 0.5}, Channels: ChannelNames(img)}
-	var b, s bytes.Buffer
-	for _, w := range []Writer{NewTable(&b), NewSummaryTable(&s)} {
-		if err := WriteAll(w, src, instance.Measure(l, img)); err != nil {
-			t.Fatal(err)
-		}
+	var b bytes.Buffer
+	nuclei := instance.Measure(l, img)
+	if err := WriteAll(NewTable(&b), src, nuclei); err != nil {
+		t.Fatal(err)
 	}
 	cells := func(b *bytes.Buffer) map[string][]string {
 		rows, err := csv.NewReader(b).ReadAll()
@@ -284,11 +283,11 @@ func TestTables(t *testing.T) {
 			t.Errorf("column %s: %s", name, diff)
 		}
 	}
-	sum := cells(&s)
-	for name, want := range map[string]string{"count": "2", "edge": "2", "coverage": "0.4166666667",
+	sum := summaryCells(src, instance.Summarise(nuclei, 4, 3))
+	for name, want := range map[string]string{"count": "2", "edge_count": "2", "coverage": "0.416667", "region_area": "12",
 		"area_mean": "2.5", "area_median": "2.5", "area_std": "1.5", "area_mean_um2": "0.625",
-		"density_per_mm2": "666666.6667", "mean_DAPI": "3.75"} {
-		if len(sum[name]) != 1 || sum[name][0] != want {
+		"density_per_mm2": "666666.67", "mean_DAPI": "3.75"} {
+		if sum[name] != want {
 			t.Errorf("summary %s is %v, want %s", name, sum[name], want)
 		}
 	}
@@ -371,19 +370,26 @@ func TestCOCOBoxes(t *testing.T) {
 
 // TestSummaryOfNothing: an image without nuclei has no mean of them.
 func TestSummaryOfNothing(t *testing.T) {
-	var b bytes.Buffer
-	if err := WriteAll(NewSummaryTable(&b), Source{Name: "a.tif", W: 10, H: 10, PixelSize: imageio.PixelSize{X: 0.5, Y: 0.5}, Channels: []string{"1"}}, nil); err != nil {
-		t.Fatal(err)
-	}
-	_, row, _ := strings.Cut(b.String(), "\n")
-	if want := "a.tif,10,10,0.5,0.5,0,0,0,,,,,,,,0,,,,,\n"; row != want {
+	src := Source{Name: "a.tif", W: 10, H: 10, PixelSize: imageio.PixelSize{X: 0.5, Y: 0.5}, Channels: []string{"1"}, Region: 50}
+	row := strings.Join(SummaryRow(src, instance.Summary{}), ",")
+	if want := "a.tif,10,10,0.5,0.5,0,0,0,50,0,,,,,,,,0,,,,,"; row != want {
 		t.Errorf("%q, want %q", row, want)
 	}
 }
 
+// summaryCells is the row of an image by column.
+func summaryCells(src Source, s instance.Summary) map[string]string {
+	cells := map[string]string{}
+	row := SummaryRow(src, s)
+	for i, c := range SummaryColumns(src) {
+		cells[c.Name] = row[i]
+	}
+	return cells
+}
+
 func TestWritersNeedAnImage(t *testing.T) {
 	var b bytes.Buffer
-	for _, w := range []Writer{NewTable(&b), NewSummaryTable(&b), NewRLE(&b), NewROI(&b), NewGeoJSON(&b), NewCOCO(&b)} {
+	for _, w := range []Writer{NewTable(&b), NewRLE(&b), NewROI(&b), NewGeoJSON(&b), NewCOCO(&b)} {
 		if err := w.Write(&instance.Nucleus{Runs: []instance.Run{{Y: 0, X0: 0, X1: 1}}}); err == nil {
 			t.Errorf("%T takes a nucleus of no image", w)
 		}

@@ -98,6 +98,9 @@ func (g *geoJSON) Write(n *instance.Nucleus) error {
 		number(name+": Min", in.Min)
 		number(name+": Max", in.Max)
 		number(name+": Std.Dev.", in.Std)
+		if n.Ring != nil && c < len(n.Ring.Channels) {
+			number(name+" ring: Mean", n.Ring.Channels[c].Mean)
+		}
 	}
 	b = append(b, "}}}"...)
 	_, err := g.w.Write(b)

@@ -1,108 +1,152 @@
 package formats
 
 import (
-	"encoding/csv"
-	"io"
-	"strconv"
+	"math"
 
 	"unet/unet/instance"
 )
 
-// SummaryColumns are the columns of the table with a row for each image.
-func SummaryColumns(channels []string) []string {
-	columns := []string{"image", "width", "height", "pixel_size_um", "pixel_height_um", "count", "edge", "coverage",
-		"area_mean", "area_median", "area_std", "diameter_median",
-		"area_mean_um2", "area_median_um2", "diameter_median_um", "density_per_mm2",
-		"circularity", "solidity", "eccentricity", "confidence"}
-	for _, name := range channels {
-		columns = append(columns, "mean_"+name)
-	}
-	return columns
+// summaryColumn is a column of the table of images with its value, NaN where
+// there is nothing to tell: a mean of no nuclei is not 0, and would bias means of
+// images.
+type summaryColumn struct {
+	Column
+	of func(*Source, *instance.Summary) float64
 }
 
-// SummaryRow is the row of an image under SummaryColumns of its channels.
-// Cells are empty where there is nothing to tell: a mean of no nuclei is not 0,
-// and would bias means of images.
-func SummaryRow(src Source, s instance.Summary) []string {
-	num := func(f float64) string { return strconv.FormatFloat(f, 'g', 10, 64) }
-	mean := func(f float64) string {
+// mean is the value of a mean over nuclei.
+func mean(of func(*instance.Summary) float64) func(*Source, *instance.Summary) float64 {
+	return func(_ *Source, s *instance.Summary) float64 {
 		if s.Count == 0 {
-			return ""
+			return math.NaN()
 		}
-		return num(f)
+		return of(s)
 	}
-	row := []string{src.Name, strconv.Itoa(src.W), strconv.Itoa(src.H), "", "",
-		strconv.Itoa(s.Count), strconv.Itoa(s.Edge), num(s.Coverage),
-		mean(s.AreaMean), mean(s.AreaMedian), mean(s.AreaStd), mean(s.DiameterMedian), "", "", "", "",
-		mean(s.Circularity), mean(s.Solidity), mean(s.Eccentricity), ""}
-	if s.Confidence > 0 {
-		row[19] = strconv.FormatFloat(s.Confidence, 'f', 4, 64)
+}
+
+// physical is that of one that needs the size of a pixel.
+func physical(of func(*Source, *instance.Summary) float64) func(*Source, *instance.Summary) float64 {
+	return func(src *Source, s *instance.Summary) float64 {
+		if !src.PixelSize.Known() {
+			return math.NaN()
+		}
+		return of(src, s)
 	}
-	if p := src.PixelSize; p.Known() {
-		row[3], row[4] = num(p.X), num(p.Y)
-		// A circle of as many pixels is an ellipse of as many µm².
-		row[12], row[13], row[14] = mean(s.AreaMean*p.X*p.Y), mean(s.AreaMedian*p.X*p.Y), mean(s.DiameterMedian*p.Length())
-		row[15] = num(float64(s.Count) / (float64(src.W) * float64(src.H) * p.X * p.Y / 1e6))
+}
+
+// physicalMean needs both.
+func physicalMean(of func(*Source, *instance.Summary) float64) func(*Source, *instance.Summary) float64 {
+	return physical(func(src *Source, s *instance.Summary) float64 {
+		if s.Count == 0 {
+			return math.NaN()
+		}
+		return of(src, s)
+	})
+}
+
+var summaryColumns = []summaryColumn{
+	{Column{Name: "width", Meaning: "of the image", Unit: "pixels"}, func(src *Source, _ *instance.Summary) float64 { return float64(src.W) }},
+	{Column{Name: "height", Meaning: "of the image", Unit: "pixels"}, func(src *Source, _ *instance.Summary) float64 { return float64(src.H) }},
+	{Column{Name: "pixel_size_um", Meaning: "width of a pixel", Unit: "µm"}, physical(func(src *Source, _ *instance.Summary) float64 { return src.PixelSize.X })},
+	{Column{Name: "pixel_height_um", Meaning: "height of a pixel", Unit: "µm"}, physical(func(src *Source, _ *instance.Summary) float64 { return src.PixelSize.Y })},
+	{Column{Name: "count", Meaning: "number of nuclei"}, func(_ *Source, s *instance.Summary) float64 { return float64(s.Count) }},
+	{Column{Name: "edge_count", Meaning: "number of those that touch the edge of the image"}, func(_ *Source, s *instance.Summary) float64 { return float64(s.EdgeCount) }},
+	{Column{Name: "dropped", Meaning: "number of further nuclei that were found and left out, by --keep and --region"}, func(_ *Source, s *instance.Summary) float64 { return float64(s.Dropped()) }},
+	{Column{Name: "region_area", Meaning: "number of pixels of the region nuclei were counted in: of the image, unless --region gives one", Unit: "pixels"},
+		func(src *Source, _ *instance.Summary) float64 { return float64(src.counted()) }},
+	{Column{Name: "coverage", Meaning: "share of that region that lies in nuclei"}, func(_ *Source, s *instance.Summary) float64 { return s.Coverage }},
+	{Column{Name: "area_mean", Meaning: "mean over nuclei", Unit: "pixels"}, mean(func(s *instance.Summary) float64 { return s.AreaMean })},
+	{Column{Name: "area_median", Meaning: "median over nuclei", Unit: "pixels"}, mean(func(s *instance.Summary) float64 { return s.AreaMedian })},
+	{Column{Name: "area_std", Meaning: "standard deviation, of the population", Unit: "pixels"}, mean(func(s *instance.Summary) float64 { return s.AreaStd })},
+	{Column{Name: "diameter_median", Meaning: "median of equivalent_diameter", Unit: "pixels"}, mean(func(s *instance.Summary) float64 { return s.DiameterMedian })},
+	// A circle of as many pixels is an ellipse of as many µm².
+	{Column{Name: "area_mean_um2", Meaning: "as area_mean", Unit: "µm²"}, physicalMean(func(src *Source, s *instance.Summary) float64 { return s.AreaMean * src.PixelSize.X * src.PixelSize.Y })},
+	{Column{Name: "area_median_um2", Meaning: "as area_median", Unit: "µm²"}, physicalMean(func(src *Source, s *instance.Summary) float64 {
+		return s.AreaMedian * src.PixelSize.X * src.PixelSize.Y
+	})},
+	{Column{Name: "diameter_median_um", Meaning: "as diameter_median", Unit: "µm"}, physicalMean(func(src *Source, s *instance.Summary) float64 { return s.DiameterMedian * src.PixelSize.Length() })},
+	{Column{Name: "density_per_mm2", Meaning: "number of nuclei per area of the region", Unit: "1/mm²"}, physical(Density)},
+	{Column{Name: "circularity", Meaning: "mean over nuclei"}, mean(func(s *instance.Summary) float64 { return s.Circularity })},
+	{Column{Name: "solidity", Meaning: "mean over nuclei"}, mean(func(s *instance.Summary) float64 { return s.Solidity })},
+	{Column{Name: "eccentricity", Meaning: "mean over nuclei"}, mean(func(s *instance.Summary) float64 { return s.Eccentricity })},
+	{Column{Name: "confidence", Meaning: "mean over nuclei: about the share of them that is right"}, func(_ *Source, s *instance.Summary) float64 {
+		if s.Confidence > 0 {
+			return s.Confidence
+		}
+		return math.NaN()
+	}},
+}
+
+// Density is the number of nuclei per mm² of the region they were counted in.
+func Density(src *Source, s *instance.Summary) float64 {
+	return float64(s.Count) / (float64(src.counted()) * src.PixelSize.X * src.PixelSize.Y / 1e6)
+}
+
+// counted is the number of pixels in which nuclei were counted.
+func (s *Source) counted() int {
+	if s.Region > 0 {
+		return s.Region
 	}
-	for c := range src.Channels {
-		if c < len(s.Intensity) {
-			row = append(row, num(s.Intensity[c]))
-		} else {
-			row = append(row, "")
+	return s.W * s.H
+}
+
+// SummaryColumns describes the columns of the table with a row for each image, of
+// one with these channels.
+func SummaryColumns(src Source) []Column {
+	list := []Column{imageColumn}
+	for _, c := range summaryColumns {
+		list = append(list, c.Column)
+	}
+	for _, prefix := range src.prefixes() {
+		for _, name := range src.Channels {
+			list = append(list, Column{Name: prefix + name, Meaning: "mean over nuclei of " + prefix + instance.ChannelPlaceholder, Unit: "the channel's"})
+		}
+	}
+	return list
+}
+
+// prefixes are those of the means of channels.
+func (s *Source) prefixes() []string {
+	if s.Rings {
+		return []string{"mean_", "ring_mean_"}
+	}
+	return []string{"mean_"}
+}
+
+// SummaryRow is the row of an image under its SummaryColumns. Cells are empty
+// where there is nothing to tell.
+func SummaryRow(src Source, s instance.Summary) []string {
+	row := []string{src.Name}
+	for _, c := range summaryColumns {
+		row = append(row, Number(c.of(&src, &s)))
+	}
+	for i := range src.prefixes() {
+		means := [...][]float64{s.Intensity, s.RingIntensity}[i]
+		for c := range src.Channels {
+			v := math.NaN()
+			if c < len(means) {
+				v = means[c]
+			}
+			row = append(row, Number(v))
 		}
 	}
 	return row
 }
 
-// summaryTable writes one row per image.
-type summaryTable struct {
-	w        *csv.Writer
-	src      Source
-	t        instance.Tally
-	begun    bool
-	channels []string // of the header
+// BatchSummaryColumns are those that a batch adds to the table of images.
+var BatchSummaryColumns = []Column{
+	{Name: "diameter_estimate", Meaning: "usual diameter at native scale, where it was estimated", Unit: "pixels"},
+	{Name: "scale", Meaning: "how much the image was enlarged for the network"},
+	{Name: PositiveColumn + MarkerPlaceholder, Meaning: "number of nuclei positive for the marker"},
+	{Name: PositiveShare + MarkerPlaceholder, Meaning: "their share of all nuclei"},
+	{Name: ConditionColumn, Meaning: "as --condition tells"},
+	{Name: WellColumn, Meaning: "of the plate, or as the name of the image tells"},
 }
 
-// NewSummaryTable returns a writer of the per-image table: CSV, one row for
-// every image begun, in µm too where the pixel size is known.
-func NewSummaryTable(w io.Writer) Writer { return &summaryTable{w: csv.NewWriter(w)} }
+// PositiveShare begins the name of the column of a marker's share.
+const PositiveShare = "positive_share_"
 
-func (t *summaryTable) Begin(src Source) error {
-	if err := t.finish(); err != nil {
-		return err
-	}
-	if !t.begun {
-		t.channels = src.Channels
-		if err := t.w.Write(SummaryColumns(t.channels)); err != nil {
-			return err
-		}
-	}
-	t.src, t.t, t.begun = src, instance.Tally{}, true
-	return nil
-}
-
-func (t *summaryTable) Write(n *instance.Nucleus) error {
-	if !t.begun {
-		return errNoImage
-	}
-	t.t.Add(n)
-	return nil
-}
-
-func (t *summaryTable) finish() error {
-	if !t.begun {
-		return nil
-	}
-	src := t.src
-	src.Channels = t.channels
-	return t.w.Write(SummaryRow(src, t.t.Summary(src.W, src.H)))
-}
-
-func (t *summaryTable) Close() error {
-	if err := t.finish(); err != nil {
-		return err
-	}
-	t.begun = false
-	t.w.Flush()
-	return t.w.Error()
+// ImageColumns describes all columns that the table of images may have.
+func ImageColumns() []Column {
+	return append(SummaryColumns(Source{Channels: []string{instance.ChannelPlaceholder}, Rings: true}), BatchSummaryColumns...)
 }

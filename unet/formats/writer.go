@@ -31,6 +31,15 @@ type Source struct {
 	PixelSize imageio.PixelSize
 	// Channels names the channels that were measured; nil for none.
 	Channels []string
+	// Rings says that they were measured around the nuclei, too.
+	Rings bool
+	// Region is the number of pixels in which nuclei were counted; 0: all.
+	Region int
+}
+
+// Sheet holds the measurements of the image's nuclei.
+func (s *Source) Sheet() *instance.Sheet {
+	return instance.NewSheet(instance.SheetOptions{Channels: s.Channels, Rings: s.Rings, PixelSize: s.PixelSize})
 }
 
 // WriteAll writes all nuclei of one image and closes the writer.
@@ -63,82 +72,53 @@ var errNoImage = errors.New("nucleus written before its image was begun")
 
 // table writes the measurements table.
 type table struct {
-	w        *csv.Writer
-	src      Source
-	channels int // columns in the header; -1 before it
-	row      []string
+	w       *csv.Writer
+	src     Source
+	columns int // of the header; 0 before it
+	sheet   *instance.Sheet
+	row     []string
+	values  []float64
 }
 
 // NewTable returns a writer of the measurements table: CSV, one row per
-// nucleus, lengths in pixels and, where the pixel size is known, in µm (else
-// those cells are empty), confidence where it is known. The header follows the first image; an image with
-// more channels than it is an error.
-func NewTable(w io.Writer) Writer { return &table{w: csv.NewWriter(w), channels: -1} }
-
-var tableColumns = []string{
-	"image", "nucleus", "x", "y", "x0", "y0", "x1", "y1", "edge",
-	"area", "perimeter", "major_axis", "minor_axis", "orientation", "eccentricity",
-	"solidity", "circularity", "equivalent_diameter", "feret_max",
-	"x_um", "y_um", "area_um2", "perimeter_um", "major_axis_um", "minor_axis_um",
-	"equivalent_diameter_um", "feret_max_um",
-	"confidence",
-}
+// nucleus, with the columns of the image's sheet. Cells are empty where a value is
+// not known, as those in µm are without a pixel size. The header follows the first
+// image; an image with more columns than it is an error.
+func NewTable(w io.Writer) Writer { return &table{w: csv.NewWriter(w)} }
 
 func (t *table) Begin(src Source) error {
-	if t.channels < 0 {
-		t.row = append(t.row[:0], tableColumns...)
-		for _, name := range src.Channels {
-			for _, what := range []string{"mean", "min", "max", "std", "sum"} {
-				t.row = append(t.row, what+"_"+name)
-			}
+	t.src, t.sheet = src, src.Sheet()
+	if t.columns == 0 {
+		t.row = append(t.row[:0], imageColumn.Name)
+		for _, c := range t.sheet.Columns {
+			t.row = append(t.row, c.Name)
 		}
-		t.channels = len(src.Channels)
-		if err := t.w.Write(t.row); err != nil {
-			return err
-		}
+		t.columns = len(t.row)
+		return t.w.Write(t.row)
 	}
-	if len(src.Channels) > t.channels {
-		return fmt.Errorf("%s has %d channels but the table's first image had %d; measure it into a table of its own", src.Name, len(src.Channels), t.channels)
+	if 1+len(t.sheet.Columns) > t.columns {
+		return fmt.Errorf("%s has %d channels, more than the table's first image; measure it into a table of its own", src.Name, len(src.Channels))
 	}
-	t.src = src
 	return nil
 }
 
 func (t *table) Write(n *instance.Nucleus) error {
-	if t.channels < 0 {
+	if t.columns == 0 {
 		return errNoImage
 	}
-	t.row = append(t.row[:0], t.src.Name, strconv.FormatUint(uint64(n.ID), 10))
-	t.numbers(n.X, n.Y, float64(n.X0), float64(n.Y0), float64(n.X1), float64(n.Y1))
-	t.row = append(t.row, strconv.FormatBool(n.Edge))
-	t.numbers(float64(n.Area), n.Perimeter, n.Major, n.Minor, n.Orientation, n.Eccentricity,
-		n.Solidity, n.Circularity, n.EquivalentDiameter, n.FeretMax)
-	if s := t.src.PixelSize; s.Known() {
-		p := n.In(s)
-		t.numbers(p.X, p.Y, p.Area, p.Perimeter, p.Major, p.Minor, p.EquivalentDiameter, p.FeretMax)
-	} else {
-		t.row = append(t.row, make([]string, 8)...)
-	}
-	if n.Confidence > 0 {
-		t.row = append(t.row, strconv.FormatFloat(n.Confidence, 'f', 4, 64))
-	} else {
-		t.row = append(t.row, "")
-	}
-	for c := range t.channels {
-		if c < len(n.Channels) {
-			in := n.Channels[c]
-			t.numbers(in.Mean, in.Min, in.Max, in.Std, in.Sum)
+	t.row = append(t.row[:0], t.src.Name)
+	t.values = t.sheet.Append(t.values[:0], n)
+	for i, v := range t.values {
+		if t.sheet.Columns[i].Name == instance.EdgeColumn {
+			t.row = append(t.row, strconv.FormatBool(v != 0))
 		} else {
-			t.row = append(t.row, make([]string, 5)...)
+			t.row = append(t.row, Number(v))
 		}
 	}
-	return t.w.Write(t.row)
-}
-
-func (t *table) numbers(v ...float64) {
-	for _, f := range v {
-		t.row = append(t.row, strconv.FormatFloat(f, 'g', 10, 64))
+	for len(t.row) < t.columns {
+		t.row = append(t.row, "")
 	}
+	return t.w.Write(t.row)
 }
 
 func (t *table) Close() error {

@@ -45,8 +45,8 @@ func TestSummaryByHand(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, v[0], v[1])
 		}
 	}
-	if s.Count != 4 || s.Edge != 1 {
-		t.Errorf("%d nuclei, %d at the edge; want 4 and 1", s.Count, s.Edge)
+	if s.Count != 4 || s.EdgeCount != 1 {
+		t.Errorf("%d nuclei, %d at the edge; want 4 and 1", s.Count, s.EdgeCount)
 	}
 	if odd := Summarise(nuclei[:3], 10, 8); odd.AreaMedian != 4 {
 		t.Errorf("the median of 8, 1 and 4 is %v", odd.AreaMedian)

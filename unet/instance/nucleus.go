@@ -58,6 +58,8 @@ type Nucleus struct {
 	// Channels holds the intensities, one entry per channel of the image;
 	// nil when there was none.
 	Channels []Intensity `json:"channels,omitempty"`
+	// Ring is the surroundings, where they were measured; see MeasureRings.
+	Ring *Ring `json:"ring,omitempty"`
 }
 
 // Intensity summarises one channel within one nucleus, in the image's units.

@@ -8,8 +8,10 @@ import (
 // Summary describes the nuclei of one image. Lengths are in pixels.
 type Summary struct {
 	Count int `json:"count"`
-	// Edge is the number of nuclei that touch the edge of the image.
-	Edge int `json:"edge"`
+	// EdgeCount is the number of nuclei that touch the edge of the image.
+	EdgeCount int `json:"edge_count"`
+	// LeftOut are nuclei that were found and do not count.
+	LeftOut []Dropped `json:"dropped,omitempty"`
 	// Coverage is the share of the image's pixels that lie in nuclei.
 	Coverage float64 `json:"coverage"`
 	// The area's mean, median and population standard deviation, 0 when
@@ -28,36 +30,57 @@ type Summary struct {
 	Confidence float64 `json:"confidence,omitempty"`
 	// Intensity is the mean over nuclei of the mean of each channel.
 	Intensity []float64 `json:"intensity,omitempty"`
+	// RingIntensity is the mean, over nuclei that have a ring, of its mean.
+	RingIntensity []float64 `json:"ring_intensity,omitempty"`
+}
+
+// Dropped is the number of nuclei that were found and do not count.
+func (s *Summary) Dropped() (n int) {
+	for _, d := range s.LeftOut {
+		n += d.Nuclei
+	}
+	return n
 }
 
 // Tally accumulates a Summary, nucleus by nucleus.
 type Tally struct {
 	s     Summary
 	areas []float64
+	rings int // that are not empty
 }
 
 // Add counts one more nucleus.
 func (t *Tally) Add(n *Nucleus) {
 	t.s.Count++
 	if n.Edge {
-		t.s.Edge++
+		t.s.EdgeCount++
 	}
 	t.areas = append(t.areas, float64(n.Area))
 	t.s.Circularity += n.Circularity
 	t.s.Solidity += n.Solidity
 	t.s.Eccentricity += n.Eccentricity
 	t.s.Confidence += n.Confidence
-	for c, in := range n.Channels {
-		if c == len(t.s.Intensity) {
-			t.s.Intensity = append(t.s.Intensity, 0)
+	addMeans(&t.s.Intensity, n.Channels)
+	if n.Ring != nil && n.Ring.Area > 0 {
+		t.rings++
+		addMeans(&t.s.RingIntensity, n.Ring.Channels)
+	}
+}
+
+// addMeans adds the mean of each channel to a sum.
+func addMeans(sums *[]float64, channels []Intensity) {
+	for c, in := range channels {
+		if c == len(*sums) {
+			*sums = append(*sums, 0)
 		}
-		t.s.Intensity[c] += in.Mean
+		(*sums)[c] += in.Mean
 	}
 }
 
 // Summary describes the nuclei added so far, of an image of w x h pixels.
 func (t *Tally) Summary(w, h int) Summary {
 	s := t.s
+	s.Intensity, s.RingIntensity = slices.Clone(s.Intensity), slices.Clone(s.RingIntensity)
 	if s.Count == 0 {
 		return s
 	}
@@ -84,6 +107,9 @@ func (t *Tally) Summary(w, h int) Summary {
 	s.Confidence /= k
 	for c := range s.Intensity {
 		s.Intensity[c] /= k
+	}
+	for c := range s.RingIntensity {
+		s.RingIntensity[c] /= float64(t.rings)
 	}
 	return s
 }

@@ -1,0 +1,137 @@
+package instance
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"unet/unet/imageio"
+)
+
+// Rule is what a measurement of a nucleus must fulfil for it to be kept.
+type Rule struct {
+	Column string
+	Op     string // one of >= <= > <
+	Value  float64
+}
+
+// String is the rule as ParseRules reads it.
+func (r Rule) String() string { return r.Column + r.Op + strconv.FormatFloat(r.Value, 'g', -1, 64) }
+
+// holds reports whether a value fulfils the rule; one that is not known does not.
+func (r Rule) holds(v float64) bool {
+	switch r.Op {
+	case ">=":
+		return v >= r.Value
+	case "<=":
+		return v <= r.Value
+	case ">":
+		return v > r.Value
+	}
+	return v < r.Value
+}
+
+// ParseRules reads rules separated by commas, such as "area>=30,circularity>0.5".
+func ParseRules(text string) (rules []Rule, err error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		at := strings.IndexAny(part, "<>")
+		if at < 1 {
+			return nil, fmt.Errorf("%q is no rule such as area>=30", part)
+		}
+		r := Rule{Column: strings.TrimSpace(part[:at]), Op: part[at : at+1]}
+		rest := part[at+1:]
+		if strings.HasPrefix(rest, "=") {
+			r.Op, rest = r.Op+"=", rest[1:]
+		}
+		if r.Value, err = strconv.ParseFloat(strings.TrimSpace(rest), 64); err != nil || math.IsNaN(r.Value) {
+			return nil, fmt.Errorf("%q does not end in a number", part)
+		}
+		rules = append(rules, r)
+	}
+	return rules, nil
+}
+
+// Dropped says how many nuclei were left out, and why.
+type Dropped struct {
+	Why    string `json:"why"`
+	Nuclei int    `json:"nuclei"`
+}
+
+// Keeper decides which nuclei of an image count.
+type Keeper struct {
+	// Rules must all be fulfilled.
+	Rules []Rule
+	// Region is where centroids must lie: all that is not 0; nil: anywhere.
+	Region *imageio.Labels
+}
+
+// OutsideRegion is why nuclei outside the region were left out.
+const OutsideRegion = "outside the region"
+
+// Keep takes the nuclei that do not count out of a label image and the list of
+// its nuclei, and numbers the others from 1. It fails where a rule is about what
+// is not measured.
+func (k Keeper) Keep(l *imageio.Labels, nuclei []Nucleus, sheet *Sheet) (kept []Nucleus, dropped []Dropped, err error) {
+	at := make([]int, len(k.Rules))
+	for i, r := range k.Rules {
+		if at[i] = sheet.Index(r.Column); at[i] < 0 {
+			return nil, nil, &UnknownColumnError{r.Column, sheet.Columns}
+		}
+	}
+	var values []float64
+	for i := range nuclei {
+		n := &nuclei[i]
+		why := ""
+		if k.Region != nil && !inside(k.Region, n) {
+			why = OutsideRegion
+		} else if len(k.Rules) > 0 {
+			values = sheet.Append(values[:0], n)
+			for j, r := range k.Rules {
+				v := values[at[j]]
+				if math.IsNaN(v) {
+					return nil, nil, fmt.Errorf("%s of a nucleus is not known, which the rule %v needs", sheet.Columns[at[j]].Name, r)
+				}
+				if !r.holds(v) {
+					why = "not " + r.String()
+					break
+				}
+			}
+		}
+		id := uint32(0)
+		if why == "" {
+			id = uint32(len(kept) + 1)
+			n.ID = id
+			kept = append(kept, *n)
+		} else {
+			dropped = count(dropped, why)
+		}
+		for _, run := range n.Runs {
+			row := l.ID[run.Y*l.W:]
+			for x := run.X0; x < run.X1; x++ {
+				row[x] = id
+			}
+		}
+	}
+	return kept, dropped, nil
+}
+
+// inside reports whether the centroid of a nucleus lies in a region.
+func inside(region *imageio.Labels, n *Nucleus) bool {
+	x, y := int(n.X+0.5), int(n.Y+0.5)
+	return region.ID[y*region.W+x] != 0
+}
+
+func count(list []Dropped, why string) []Dropped {
+	i := slices.IndexFunc(list, func(d Dropped) bool { return d.Why == why })
+	if i < 0 {
+		return append(list, Dropped{why, 1})
+	}
+	list[i].Nuclei++
+	return list
+}
