@@ -25,8 +25,8 @@ func measureCommand() *cli.Command {
 			"eccentricity, solidity, circularity, Feret diameter, whether the image's edge cuts\n" +
 			"it, and the intensities in every channel of every IMAGE. Definitions are those of\n" +
 			"scikit-image's regionprops; lengths also in micrometres where the pixel size is\n" +
-			"known.",
-		Flags: append(pageFlags(),
+			"known. The columns are described in README.md.",
+		Flags: append(append(pageFlags(), measuringFlags("Nuclei", "Measurements")...),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the table to `FILE` instead of standard output"},
 			pixelSizeFlag(""),
 			forceFlag(""),
@@ -113,9 +113,12 @@ func measure(c *cli.Context) error {
 	if size.Known() {
 		img.PixelSize = size
 	}
-	nuclei := instance.Measure(labels, img)
 	warnOfLabels(t, c.Args().First(), labels)
-	src := formats.Source{Name: filepath.ToSlash(c.Args().First()), W: labels.W, H: labels.H, PixelSize: img.PixelSize, Channels: img.Channels}
+	found, src, err := measureImage(c, labels, img)
+	if err != nil {
+		return err
+	}
+	nuclei := found.Nuclei
 	out := c.String("out")
 	write := func(w io.Writer) error { return formats.WriteAll(formats.NewTable(w), src, nuclei) }
 	if out != "" && out != "-" {
@@ -132,14 +135,83 @@ func measure(c *cli.Context) error {
 			PixelSize imageio.PixelSize  `json:"pixel_size_um,omitzero"`
 			Channels  []string           `json:"channels"`
 			Summary   instance.Summary   `json:"summary"`
+			Columns   []formats.Column   `json:"columns"`
 			Nuclei    []instance.Nucleus `json:"nuclei"`
-		}{src.Name, src.W, src.H, src.PixelSize, append([]string{}, src.Channels...), instance.Summarise(nuclei, src.W, src.H), append([]instance.Nucleus{}, nuclei...)})
+		}{src.Name, src.W, src.H, src.PixelSize, append([]string{}, src.Channels...), found.Summarise(src.W, src.H), src.Sheet().Columns, append([]instance.Nucleus{}, nuclei...)})
 	case out == "" || out == "-":
 		t.clear()
 		return write(t.out)
 	}
 	t.printf("%s in %s\n", plural(len(nuclei), "nucleus", "nuclei"), out)
 	return nil
+}
+
+// measureImage measures the nuclei of a label image as the options say, and tells
+// what of it could not be done or does not count.
+func measureImage(c *cli.Context, labels *imageio.Labels, img *imageio.Image) (*segment.Measured, formats.Source, error) {
+	var src formats.Source
+	m, err := measuring(c)
+	if err != nil {
+		return nil, src, err
+	}
+	where, err := regions(c)
+	if err != nil {
+		return nil, src, err
+	}
+	var region *imageio.Labels
+	if file, ok := where.Of(filepath.Base(c.Args().Get(min(1, c.NArg()-1)))); !ok {
+		return nil, src, inputf("give the file itself", "there is no region of the image in %s", c.String("region"))
+	} else if file != "" {
+		if region, err = segment.ReadRegion(file, labels.W, labels.H); err != nil {
+			return nil, src, err
+		}
+	}
+	found, err := m.Measure(labels, img, img.Channels, region)
+	if err != nil {
+		return nil, src, err
+	}
+	for _, w := range found.Warnings {
+		term(c).warnf("%s", w)
+	}
+	for _, d := range found.Dropped {
+		term(c).notef("%s left out: %s", plural(d.Nuclei, "nucleus", "nuclei"), d.Why)
+	}
+	return found, formats.Source{Name: filepath.ToSlash(c.Args().First()), W: labels.W, H: labels.H, PixelSize: img.PixelSize, Channels: found.Channels,
+		Rings: m.Rings(), Region: found.Pixels()}, nil
+}
+
+// measuringFlags are the options that decide what is measured, and which nuclei
+// count.
+func measuringFlags(nuclei, measurements string) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "keep", Usage: "count only nuclei that fulfil all `RULES`, such as 'area>=30,circularity>0.6,mean_DAPI>200'; how many do not is told", Category: nuclei},
+		&cli.StringFlag{Name: "region", Usage: "count only nuclei whose centroid lies in this region, polygons (GeoJSON, ImageJ) or a mask; `PATH` is a file, or a folder with one for each image, named like it", Category: nuclei},
+		&cli.StringFlag{Name: "ring", Usage: "measure rings of this `WIDTH` around nuclei, in pixels or as 2um, without other nuclei", Category: measurements},
+		&cli.StringFlag{Name: "stains", Usage: "tell the stains of colour images apart and measure their optical densities: `SET` is he (hematoxylin, eosin), hdab (hematoxylin, DAB) or hed (all three)", Category: measurements},
+	}
+}
+
+// measuring reads those options.
+func measuring(c *cli.Context) (m segment.Measuring, err error) {
+	if text := c.String("ring"); text != "" {
+		if m.Ring, err = segment.ParseLength(text); err != nil {
+			return m, usagef("--ring %s: %v", text, err)
+		}
+	}
+	if text := c.String("stains"); text != "" {
+		if m.Stains, err = instance.ParseStains(text); err != nil {
+			return m, usagef("--stains %s: %v", text, err)
+		}
+	}
+	if m.Keep, err = instance.ParseRules(c.String("keep")); err != nil {
+		return m, usagef("--keep %s: %v", c.String("keep"), err)
+	}
+	return m, nil
+}
+
+// regions reads the option that says where nuclei count.
+func regions(c *cli.Context) (segment.Regions, error) {
+	return segment.ParseRegions(c.String("region"))
 }
 
 // fileNames are the names of files without folder and extension, or with their

@@ -21,7 +21,7 @@ import (
 )
 
 func predictCommand() *cli.Command {
-	const planes, scale, nuclei, run = "Planes of a file", "Scale", "Nuclei", "Run"
+	const planes, scale, nuclei, measurements, run = "Planes of a file", "Scale", "Nuclei", "Measurements", "Run"
 	return &cli.Command{
 		Name:      "predict",
 		Usage:     "segment images",
@@ -43,12 +43,13 @@ func predictCommand() *cli.Command {
 			"each. A part that is run again goes on where it ended; its exit status is 0 once\n" +
 			"each of its images is done or found to be bad. unet gather DIR then leaves in DIR\n" +
 			"what one process would have.",
-		Flags: []cli.Flag{
+		Flags: append(measuringFlags(nuclei, measurements),
+			&cli.StringFlag{Name: "positive", Usage: "tell positive nuclei from negative ones by the mean of a channel or another measurement: `MARKERS` such as Ki67 (threshold by Otsu over all nuclei) or 'Ki67>200,ring_mean_CD3>50'", Category: measurements},
+			&cli.StringFlag{Name: "condition", Usage: "compare conditions on DIR/index.html: `HOW` to tell them is folder, well, a regular expression with groups such as '(control|drug)', or a CSV file with the columns image (or well) and condition", Category: measurements},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the results", Category: run},
 			&cli.StringFlag{Name: "model", Usage: "model `FILE` (default: the built-in model)", Category: run},
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "comma-separated `LIST` of " + strings.Join(segment.Formats, ", ") + " (default: labels,overlay,csv; mask,prob,overlay for a paper model)", Category: run},
 			&cli.StringFlag{Name: "from-file", Usage: "read more image names from `LIST`, one per line, or from standard input if it is -", Category: run},
-			&cli.StringFlag{Name: "condition", Usage: "compare conditions on DIR/index.html: `HOW` to tell them is folder, a regular expression with groups such as '(control|drug)', or a CSV file with the columns image and condition", Category: run},
 			&cli.StringFlag{Name: "shard", Usage: "do the `PART` I/N of the images, such as 3/20, or auto: as the array job says of Slurm, Kubernetes, LSF, Grid Engine or PBS; unet gather joins the parts", Category: run},
 			&cli.BoolFlag{Name: "skip-existing", Usage: "skip images that an earlier run with the same settings has done", Category: run},
 			forceFlag(run),
@@ -68,7 +69,7 @@ func predictCommand() *cli.Command {
 			&cli.Float64Flag{Name: "threshold", Usage: "foreground `PROBABILITY` above which a pixel belongs to a nucleus", DefaultText: "the model's", Category: nuclei},
 			&cli.IntFlag{Name: "min-area", Usage: "drop nuclei of fewer `PIXELS` of the image", DefaultText: "the model's", Category: nuclei},
 			&cli.BoolFlag{Name: "remove-edge", Usage: "drop nuclei cut by the edge of the image", Category: nuclei},
-		},
+		),
 		Action: predict,
 	}
 }
@@ -91,6 +92,9 @@ func predict(c *cli.Context) error {
 	}
 	if batch.Formats, err = resultFormats(c.String("format"), model); err != nil {
 		return err
+	}
+	if len(batch.Markers) > 0 && !slices.Contains(batch.Formats, segment.CSV) {
+		return withHint(usagef("--positive needs the measurements of every nucleus"), "add csv to --format")
 	}
 	batch.Inputs = segment.Inputs(args, batch.Out)
 	batch.Keep = []string{c.String("model"), c.String("from-file")}
@@ -144,6 +148,12 @@ func predictBatch(c *cli.Context) (b segment.Batch, args []string, err error) {
 	if b.Condition, err = segment.ParseCondition(c.String("condition")); err != nil {
 		return b, nil, usagef("--condition %s: %v", c.String("condition"), err)
 	}
+	if b.Regions, err = regions(c); err != nil {
+		return b, nil, err
+	}
+	if b.Markers, err = segment.ParseMarkers(c.String("positive")); err != nil {
+		return b, nil, usagef("--positive %s: %v", c.String("positive"), err)
+	}
 	if s := c.String("shard"); s != "" {
 		if b.Part.Index, b.Part.Of, err = cluster.Shard(s, os.Getenv); err != nil {
 			return b, nil, withHint(usagef("--shard %v", err), hintOf(err))
@@ -185,6 +195,9 @@ func predictOptions(c *cli.Context, m *unet.Model) (o segment.Options, err error
 		o.MinArea = &area
 	}
 	if o.PixelSize, err = pixelSize(c); err != nil {
+		return o, err
+	}
+	if o.Measuring, err = measuring(c); err != nil {
 		return o, err
 	}
 	if s := c.String("max-memory"); s != "" {

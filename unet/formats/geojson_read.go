@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"unet/unet/instance"
@@ -64,6 +65,29 @@ func (f *feature) kind() string {
 // Notes say what was left out. Files above 1 GiB are refused, and those in which
 // no feature encloses an area. The result has no name and no size.
 func ReadGeoJSON(r io.Reader) (*Encoded, error) {
+	features, err := readFeatures(r)
+	if err != nil {
+		return nil, err
+	}
+	return nucleiOf(features)
+}
+
+// ReadRegions reads the polygons of a GeoJSON file that are regions: QuPath's
+// annotations, or where there are none every feature.
+func ReadRegions(r io.Reader) (*Encoded, error) {
+	features, err := readFeatures(r)
+	if err != nil {
+		return nil, err
+	}
+	annotation := func(f feature) bool { return f.kind() == "annotation" }
+	if slices.ContainsFunc(features, annotation) {
+		features = slices.DeleteFunc(features, func(f feature) bool { return !annotation(f) })
+	}
+	return nucleiOf(features)
+}
+
+// readFeatures reads the features of a file.
+func readFeatures(r io.Reader) ([]feature, error) {
 	data, err := io.ReadAll(limited(r))
 	if err == nil {
 		data, err = unpack(data)
@@ -90,7 +114,7 @@ func ReadGeoJSON(r io.Reader) (*Encoded, error) {
 	case top.Type == "" && features == nil:
 		return nil, errors.New("GeoJSON: no features in it")
 	}
-	return nucleiOf(features)
+	return features, nil
 }
 
 // unpack returns the content of a gzip file, or of the only JSON file of a zip

@@ -78,30 +78,11 @@ const OutsideRegion = "outside the region"
 // its nuclei, and numbers the others from 1. It fails where a rule is about what
 // is not measured.
 func (k Keeper) Keep(l *imageio.Labels, nuclei []Nucleus, sheet *Sheet) (kept []Nucleus, dropped []Dropped, err error) {
-	at := make([]int, len(k.Rules))
-	for i, r := range k.Rules {
-		if at[i] = sheet.Index(r.Column); at[i] < 0 {
-			return nil, nil, &UnknownColumnError{r.Column, sheet.Columns}
-		}
-	}
-	var values []float64
 	for i := range nuclei {
 		n := &nuclei[i]
-		why := ""
-		if k.Region != nil && !inside(k.Region, n) {
-			why = OutsideRegion
-		} else if len(k.Rules) > 0 {
-			values = sheet.Append(values[:0], n)
-			for j, r := range k.Rules {
-				v := values[at[j]]
-				if math.IsNaN(v) {
-					return nil, nil, fmt.Errorf("%s of a nucleus is not known, which the rule %v needs", sheet.Columns[at[j]].Name, r)
-				}
-				if !r.holds(v) {
-					why = "not " + r.String()
-					break
-				}
-			}
+		why, err := k.Drop(n, sheet)
+		if err != nil {
+			return nil, nil, err
 		}
 		id := uint32(0)
 		if why == "" {
@@ -109,7 +90,7 @@ func (k Keeper) Keep(l *imageio.Labels, nuclei []Nucleus, sheet *Sheet) (kept []
 			n.ID = id
 			kept = append(kept, *n)
 		} else {
-			dropped = count(dropped, why)
+			dropped = Count(dropped, why)
 		}
 		for _, run := range n.Runs {
 			row := l.ID[run.Y*l.W:]
@@ -121,13 +102,38 @@ func (k Keeper) Keep(l *imageio.Labels, nuclei []Nucleus, sheet *Sheet) (kept []
 	return kept, dropped, nil
 }
 
+// Drop says why a nucleus does not count, "" if it does.
+func (k Keeper) Drop(n *Nucleus, sheet *Sheet) (why string, err error) {
+	if k.Region != nil && !inside(k.Region, n) {
+		return OutsideRegion, nil
+	}
+	if len(k.Rules) == 0 {
+		return "", nil
+	}
+	values := sheet.Append(nil, n)
+	for _, r := range k.Rules {
+		at := sheet.Index(r.Column)
+		if at < 0 {
+			return "", &UnknownColumnError{r.Column, sheet.Columns}
+		}
+		if math.IsNaN(values[at]) {
+			return "", fmt.Errorf("%s of a nucleus is not known, which the rule %v needs", sheet.Columns[at].Name, r)
+		}
+		if !r.holds(values[at]) {
+			return "not " + r.String(), nil
+		}
+	}
+	return "", nil
+}
+
 // inside reports whether the centroid of a nucleus lies in a region.
 func inside(region *imageio.Labels, n *Nucleus) bool {
 	x, y := int(n.X+0.5), int(n.Y+0.5)
 	return region.ID[y*region.W+x] != 0
 }
 
-func count(list []Dropped, why string) []Dropped {
+// Count counts one more nucleus that was dropped.
+func Count(list []Dropped, why string) []Dropped {
 	i := slices.IndexFunc(list, func(d Dropped) bool { return d.Why == why })
 	if i < 0 {
 		return append(list, Dropped{why, 1})

@@ -25,6 +25,9 @@ type Stream struct {
 	MaxRows int
 	// PixelSize is that of the image, as far as known; see Measure.
 	PixelSize imageio.PixelSize
+	// Keep decides whether a nucleus counts; nil: all do. The others are neither
+	// in labels nor in lists.
+	Keep func(*Nucleus) (bool, error)
 
 	p    Params
 	emit func(Block) error
@@ -191,6 +194,13 @@ func (s *Stream) advance(e edges, whole bool, keep int) error {
 		if s.p.Confidence != (Calibration{}) {
 			n.Confidence = s.p.Confidence.Confidence(evidence{s.maps[0], s.maps[1], f.w, s.y0}.features(&n))
 		}
+		if s.Keep != nil {
+			if ok, err := s.Keep(&n); err != nil {
+				return err
+			} else if !ok {
+				continue
+			}
+		}
 		s.waiting[n.ID] = &n
 		n.ID = 0 // its final number comes when it leaves
 	}
@@ -231,6 +241,9 @@ func (s *Stream) emitRows(rows int) error {
 			}
 			if v != last {
 				n := s.waiting[v]
+				if n == nil { // does not count
+					continue
+				}
 				if n.ID == 0 {
 					s.emitted++
 					n.ID = s.emitted

@@ -93,8 +93,8 @@ func PlateMap(title, label string, wells map[[2]int]float64) *Drawing {
 	rows, columns := 8, 12
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for at, v := range wells {
-		if at[0] >= 8 || at[1] >= 12 {
-			rows, columns = 16, 24
+		for at[0] >= rows || at[1] >= columns { // 96, 384, 1536 wells
+			rows, columns = 2*rows, 2*columns
 		}
 		lo, hi = min(lo, v), max(hi, v)
 	}
@@ -113,10 +113,10 @@ func PlateMap(title, label string, wells map[[2]int]float64) *Drawing {
 		d.text(side*(float64(x)+1.5), top-6, fmt.Sprint(x+1), 9, inkSoft, middle, false)
 	}
 	for y := range rows {
-		d.text(side*0.6, top+side*(float64(y)+0.6), string(rune('A'+y)), 10, inkSoft, middle, false)
+		d.text(side*0.6, top+side*(float64(y)+0.6), rowName(y), 10, inkSoft, middle, false)
 		for x := range columns {
 			at := point{side * (float64(x) + 1.5), top + side*(float64(y)+0.5)}
-			name := fmt.Sprintf("%c%02d", 'A'+y, x+1)
+			name := fmt.Sprintf("%s%02d", rowName(y), x+1)
 			if v, ok := wells[[2]int{y, x}]; ok {
 				d.disc(at, side*0.42, colour(v), noPaint, 0, name+": "+shortNumber(v))
 			} else {
@@ -132,4 +132,12 @@ func PlateMap(title, label string, wells map[[2]int]float64) *Drawing {
 	d.text(side+192, y+24, shortNumber(hi), tickSize, inkSoft, end, false)
 	d.text(side+206, y+9, label, tickSize, inkSoft, start, false)
 	return d
+}
+
+// rowName is the name of a row of a plate: A to Z, AA to AF.
+func rowName(y int) string {
+	if y >= 26 {
+		return "A" + string(rune('A'+y-26))
+	}
+	return string(rune('A' + y))
 }

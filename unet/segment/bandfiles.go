@@ -24,6 +24,7 @@ type bandFiles struct {
 	tables       []*nucleiFile
 	spool        *spool // for the files of the batch
 	tally        instance.Tally
+	dropped      []instance.Dropped
 
 	// The overlay shows every step-th row and column.
 	step  int
@@ -37,7 +38,7 @@ const overlaySide = 2048
 // create starts all files.
 func (o *bandFiles) create() (err error) {
 	r := o.r
-	o.src = r.source(o.p)
+	o.src = r.source(o.p, o.p.channels)
 	if r.has(Labels) {
 		if o.labels, err = o.picture(extensions[Labels], tiff.Options{Bits: 32}); err != nil {
 			return err

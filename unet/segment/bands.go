@@ -39,6 +39,16 @@ func (r *run) bandsTo(ctx context.Context, p *plane, out *bandFiles) error {
 		p.channels = []string{ChannelName(p.info)}
 		out.rec.Channels = p.channels
 	}
+	if r.options.Stains != nil && (levels.Gray || p.info.C < 3) {
+		out.rec.Warnings = append(out.rec.Warnings, noStains)
+	} else if r.options.Stains != nil {
+		p.stains = r.options.Stains
+		p.channels = append(slices.Clone(p.channels), p.stains.Names()...)
+		out.rec.Channels = p.channels
+	}
+	if r.options.Rings() {
+		out.rec.Warnings = append(out.rec.Warnings, "rings are not measured in an image that is segmented in bands; allow more with --max-memory")
+	}
 	rows, network, err := r.bandScale(ctx, p, levels, &out.rec)
 	if err != nil {
 		return err
@@ -63,6 +73,7 @@ func (r *run) bandsTo(ctx context.Context, p *plane, out *bandFiles) error {
 		return err
 	}
 	sum := out.tally.Summary(p.info.W, p.info.H)
+	sum.LeftOut = out.dropped
 	out.rec.count(sum)
 	for _, w := range []string{r.sizeWarning(sum), doubt(sum)} {
 		if w != "" {
@@ -104,6 +115,16 @@ func (r *run) bandScale(ctx context.Context, p *plane, levels unet.Levels, rec *
 func (r *run) stream(ctx context.Context, p *plane, read unet.Rows, levels unet.Levels, rows int, out *bandFiles) error {
 	stream := instance.NewStream(p.info.W, r.paramsAt(out.rec.Scale), out.block)
 	stream.MaxRows, stream.PixelSize = rows, r.pixelSize(p.info)
+	if len(r.options.Keep) > 0 {
+		keeper, sheet := instance.Keeper{Rules: r.options.Keep}, out.src.Sheet()
+		stream.Keep = func(n *instance.Nucleus) (bool, error) {
+			why, err := keeper.Drop(n, sheet)
+			if why != "" {
+				out.dropped = instance.Count(out.dropped, why)
+			}
+			return why == "", err
+		}
+	}
 	all := p.rows(p.ref.Measured...)
 	w, h := r.scaled(p.info, out.rec.Scale)
 	err := r.predictor.BandsAt(ctx, read, levels, w, h, func(y int, m instance.Maps, img *imageio.Image) error {
@@ -113,6 +134,9 @@ func (r *run) stream(ctx context.Context, p *plane, read unet.Rows, levels unet.
 			if measured, err = all.Read(y, m.H); err != nil {
 				return err
 			}
+		}
+		if p.stains != nil {
+			measured, _ = p.stains.Append(measured)
 		}
 		if err := out.band(y, m, img); err != nil {
 			return err

@@ -22,20 +22,22 @@ func (s *Segmenter) compute(ctx context.Context, p *plane, scale float64, maps m
 		return nil, err
 	}
 	r := &Result{Maps: m, Scale: scale, Labels: instance.Separate(m, s.paramsAt(scale))}
-	measured := *p.measured
-	measured.PixelSize = s.pixelSize(p.info)
-	r.Nuclei = instance.Measure(r.Labels, &measured)
+	measured := s.options.stained(&r.Measured, p.measured, p.channels, s.pixelSize(p.info))
+	r.Nuclei = instance.Measure(r.Labels, measured)
 	if s.diameter.auto() {
 		before := r.Labels
 		if err := s.rescale(ctx, r, maps); err != nil {
 			return nil, err
 		}
 		if r.Labels != before {
-			r.Nuclei = instance.Measure(r.Labels, &measured)
+			r.Nuclei = instance.Measure(r.Labels, measured)
 		}
 	}
 	s.params.Confidence.Rate(r.Maps, r.Nuclei)
-	sum := instance.Summarise(r.Nuclei, p.info.W, p.info.H)
+	if err := s.options.count(&r.Measured, r.Labels, measured, p.region); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.name, err)
+	}
+	sum := r.Summarise(p.info.W, p.info.H)
 	for _, w := range []string{s.sizeWarning(sum), doubt(sum)} {
 		if w != "" {
 			r.Warnings = append(r.Warnings, w)

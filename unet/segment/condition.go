@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"unet/unet/formats"
 	"unet/unet/report"
 )
 
@@ -23,13 +24,13 @@ type Condition struct {
 	table   map[string]string // by name of the image, with and without extension
 }
 
-// ParseCondition reads "folder" (the folder that an image lies in), the name of
-// a CSV file with the columns image and condition, or a regular expression whose
-// groups are the condition.
+// ParseCondition reads "folder" (the folder that an image lies in), "well", the
+// name of a CSV file with the columns image or well, and condition, or a regular
+// expression whose groups are the condition.
 func ParseCondition(text string) (c Condition, err error) {
 	c.text = text
 	switch {
-	case text == "", text == "folder":
+	case text == "", text == "folder", text == "well":
 		return c, nil
 	case strings.EqualFold(path.Ext(text), ".csv"):
 		c.table, err = readConditions(text)
@@ -58,25 +59,36 @@ func readConditions(name string) (map[string]string, error) {
 		return nil, fmt.Errorf("%s is empty", name)
 	}
 	rows[0][0] = strings.TrimPrefix(rows[0][0], "\ufeff")
-	image, condition := slices.Index(rows[0], "image"), slices.Index(rows[0], "condition")
-	if image < 0 || condition < 0 {
-		return nil, fmt.Errorf("%s: its first line must name the columns image and condition", name)
+	of, condition := slices.Index(rows[0], "image"), slices.Index(rows[0], "condition")
+	wells := of < 0
+	if wells {
+		of = slices.Index(rows[0], "well")
+	}
+	if of < 0 || condition < 0 {
+		return nil, fmt.Errorf("%s: its first line must name the columns image and condition, or well and condition", name)
 	}
 	table := map[string]string{}
 	for i, row := range rows[1:] {
-		if old, ok := table[row[image]]; ok && old != row[condition] {
-			return nil, fmt.Errorf("%s, line %d: image %q has two conditions", name, i+2, row[image])
+		key := row[of]
+		if wells {
+			if key = wellText(key); key == "" {
+				return nil, fmt.Errorf("%s, line %d: %q is no well such as B03", name, i+2, row[of])
+			}
 		}
-		table[row[image]] = row[condition]
+		if old, ok := table[key]; ok && old != row[condition] {
+			return nil, fmt.Errorf("%s, line %d: %q has two conditions", name, i+2, row[of])
+		}
+		table[key] = row[condition]
 	}
 	return table, nil
 }
 
-// Of returns the condition of an image, "" if it has none.
-func (c Condition) Of(image string) string {
+// Of returns the condition of an image in a well, which may be "" for none; "" if
+// it has no condition.
+func (c Condition) Of(image, well string) string {
 	switch {
 	case c.table != nil:
-		for _, name := range []string{image, Stem(image), path.Base(image), path.Base(Stem(image))} {
+		for _, name := range []string{image, Stem(image), path.Base(image), path.Base(Stem(image)), well} {
 			if v, ok := c.table[name]; ok {
 				return v
 			}
@@ -92,6 +104,8 @@ func (c Condition) Of(image string) string {
 			}
 		}
 		return strings.Join(parts, ", ")
+	case c.text == "well":
+		return well
 	case c.text == "folder":
 		if dir := path.Dir(image); dir != "." {
 			return dir
@@ -100,17 +114,37 @@ func (c Condition) Of(image string) string {
 	return ""
 }
 
-// wellName finds a well of a plate of up to 384 in a name.
-var wellName = regexp.MustCompile(`(?:^|[^A-Za-z0-9])([A-P])(0?[1-9]|1[0-9]|2[0-4])(?:[^A-Za-z0-9]|$)`)
+// wellName finds a well of a plate of up to 384 in a name, also before the field
+// (A01f02); wellRowColumn finds those in numbers, as Harmony writes them (r02c03f01).
+var (
+	wellName      = regexp.MustCompile(`(?:^|[^A-Za-z0-9])([A-P])(0?[1-9]|1[0-9]|2[0-4])(?:[^A-Za-z0-9]|[fs][0-9]|$)`)
+	wellRowColumn = regexp.MustCompile(`(?:^|[^A-Za-z0-9])r(0[1-9]|1[0-6])c(0[1-9]|1[0-9]|2[0-4])f[0-9]`)
+)
 
 // WellOf returns the well that a name of an image tells of, such as B03, or "".
 func WellOf(name string) string {
+	if m := wellRowColumn.FindStringSubmatch(name); m != nil {
+		row, _ := strconv.Atoi(m[1]) // the pattern allows nothing else
+		return string(rune('A'+row-1)) + m[2]
+	}
 	m := wellName.FindStringSubmatch(name)
 	if m == nil {
 		return ""
 	}
 	n, _ := strconv.Atoi(m[2]) // the pattern allows nothing else
 	return fmt.Sprintf("%s%02d", m[1], n)
+}
+
+var wellAlone = regexp.MustCompile(`^\s*([A-Za-z]{1,2})0*([1-9][0-9]?)\s*$`)
+
+// wellText is a well as WellOf writes it, B03 for b3; "" of what is none.
+func wellText(name string) string {
+	m := wellAlone.FindStringSubmatch(name)
+	if m == nil {
+		return ""
+	}
+	n, _ := strconv.Atoi(m[2]) // the pattern allows nothing else
+	return fmt.Sprintf("%s%02d", strings.ToUpper(m[1]), n)
 }
 
 // assign enters conditions and wells in the records of all planes.
@@ -120,11 +154,18 @@ func (r *results) assign() {
 	for _, im := range r.shown.Images {
 		for i := range im.Planes {
 			p := &im.Planes[i]
-			p.Condition = r.batch.Condition.Of(im.Name)
-			p.WellName = WellOf(im.Name + p.Suffix)
+			if p.WellName == "" {
+				p.WellName = WellOf(im.Name + p.Suffix)
+			}
+			p.Condition = r.batch.Condition.Of(im.Name, p.WellName)
 		}
 	}
-	r.summary.Conditions = conditions(r.shown.Images)
+}
+
+// compare sums up the conditions, after markers have told which nuclei are
+// positive.
+func (r *results) compare() {
+	r.summary.Conditions = conditions(r.shown.Images, r.measures())
 }
 
 // ConditionRecord sums up the images of a condition. Means are over images, each
@@ -134,6 +175,8 @@ type ConditionRecord struct {
 	Name   string `json:"name"`
 	Images int    `json:"images"`
 	Nuclei int    `json:"nuclei"`
+	// Positive is how many nuclei are positive, by marker.
+	Positive map[string]int `json:"positive,omitempty"`
 	// Means are of the images' numbers, by name.
 	Means map[string]Mean `json:"means"`
 }
@@ -147,13 +190,37 @@ type Mean struct {
 	N    int    `json:"images"`
 }
 
-// measures are the numbers of an image that conditions are compared by.
-var measures = []struct {
+// measure is a number of an image that conditions are compared by.
+type measure struct {
 	name, text string
 	of         func(*PlaneRecord) float64
-}{
-	{"count", "nuclei per image", func(p *PlaneRecord) float64 { return float64(p.Nuclei) }},
-	{"diameter_median", "median diameter in pixels", func(p *PlaneRecord) float64 { return orNaN(p.Diameter) }},
+}
+
+// measures are those of the images shown. Where all of them say how large their
+// pixels are, sizes are physical.
+func (r *results) measures() []measure {
+	list := []measure{{"count", "nuclei per image", func(p *PlaneRecord) float64 { return float64(p.Nuclei) }}}
+	physical, planes := true, 0
+	for _, im := range r.shown.Images {
+		for _, p := range im.Planes {
+			planes++
+			physical = physical && p.PixelSize.Known()
+		}
+	}
+	if physical && planes > 0 {
+		list = append(list, measure{"density_per_mm2", "nuclei per mm²", (*PlaneRecord).density},
+			measure{"diameter_median_um", "median diameter in µm", func(p *PlaneRecord) float64 { return orNaN(p.Diameter * p.PixelSize.Length()) }})
+	} else {
+		list = append(list, measure{"diameter_median", "median diameter in pixels", func(p *PlaneRecord) float64 { return orNaN(p.Diameter) }})
+	}
+	list = append(list, shapeMeasures...)
+	for _, m := range r.summary.Markers {
+		list = append(list, measure{formats.PositiveShare + m.Name, "share positive for " + m.Name, func(p *PlaneRecord) float64 { return p.positiveShare(m.Name) }})
+	}
+	return list
+}
+
+var shapeMeasures = []measure{
 	{"circularity", "mean circularity", func(p *PlaneRecord) float64 { return orNaN(p.Statistics.Circularity) }},
 	{"intensity", "mean intensity, first channel", func(p *PlaneRecord) float64 {
 		if len(p.Statistics.Intensity) == 0 || p.Nuclei == 0 {
@@ -187,7 +254,7 @@ func byCondition(images []*ImageRecord) (names []string, planes map[string][]*Pl
 	return names, planes
 }
 
-func conditions(images []*ImageRecord) (list []ConditionRecord) {
+func conditions(images []*ImageRecord, measures []measure) (list []ConditionRecord) {
 	names, planes := byCondition(images)
 	if len(names) == 0 || len(names) == 1 && names[0] == "" {
 		return nil
@@ -196,6 +263,12 @@ func conditions(images []*ImageRecord) (list []ConditionRecord) {
 		c := ConditionRecord{Name: name, Images: len(planes[name]), Means: map[string]Mean{}}
 		for _, p := range planes[name] {
 			c.Nuclei += p.Nuclei
+			for name, n := range p.Positive {
+				if c.Positive == nil {
+					c.Positive = map[string]int{}
+				}
+				c.Positive[name] += n
+			}
 		}
 		for _, m := range measures {
 			var v []float64
@@ -281,11 +354,18 @@ func (r *results) addConditions(g *report.Gallery) {
 		s.Text("Every image counts once: nuclei of one image share its focus, stain and place, so the number of images, not of nuclei, says how sure a difference is. " +
 			"Brackets hold the 95 % confidence interval of the mean over images (Student's t).")
 		t := &report.Table{Columns: append([]report.Column{{Name: "condition"}}, report.Numeric("images", "nuclei")...)}
+		for _, m := range r.summary.Markers {
+			t.Columns = append(t.Columns, report.Column{Name: m.Name + " positive", Numeric: true})
+		}
+		measures := r.measures()
 		for _, m := range measures {
 			t.Columns = append(t.Columns, report.Column{Name: m.text, Numeric: true})
 		}
 		for _, c := range list {
 			row := []string{conditionName(c.Name), strconv.Itoa(c.Images), strconv.Itoa(c.Nuclei)}
+			for _, m := range r.summary.Markers {
+				row = append(row, strconv.Itoa(c.Positive[m.Name]))
+			}
 			for _, m := range measures {
 				row = append(row, c.Means[m.name].String())
 			}
@@ -305,7 +385,7 @@ func (r *results) addConditions(g *report.Gallery) {
 			s.Drawing(report.Boxes(strings.ToUpper(m.text[:1])+m.text[1:], "a dot for each image", groups), "")
 		}
 	}
-	r.addPlate(g)
+	r.addPlates(g)
 }
 
 func conditionName(name string) string {
@@ -332,25 +412,80 @@ func (m Mean) String() string {
 	return fmt.Sprintf("%s [%s, %s]", text(m.Mean), text(m.Low), text(m.High))
 }
 
-// addPlate adds a map of the plate if every image tells its well.
-func (r *results) addPlate(g *report.Gallery) {
-	sum, n := map[[2]int]float64{}, map[[2]int]int{}
+// plate is the wells of a plate, by row and column from 0.
+type plate struct {
+	name  string
+	wells map[[2]int][]*PlaneRecord
+}
+
+// plates are those of the images shown: of an OME-Zarr plate its own, else those
+// of the images of one folder, if each of them tells its well.
+func (r *results) plates() (list []*plate) {
+	at := map[string]*plate{}
 	for _, im := range r.shown.Images {
-		for _, p := range im.Planes {
-			if p.WellName == "" {
-				return
+		for i := range im.Planes {
+			p := &im.Planes[i]
+			row, column, ok := wellAt(p.WellName)
+			if !ok {
+				return nil
 			}
-			column, _ := strconv.Atoi(p.WellName[1:])
-			at := [2]int{int(p.WellName[0] - 'A'), column - 1}
-			sum[at] += float64(p.Nuclei)
-			n[at]++
+			name := path.Dir(im.Name)
+			if p.OnPlate {
+				name = im.Name
+			}
+			if at[name] == nil {
+				at[name] = &plate{name, map[[2]int][]*PlaneRecord{}}
+				list = append(list, at[name])
+			}
+			well := [2]int{row, column}
+			at[name].wells[well] = append(at[name].wells[well], p)
 		}
 	}
-	if len(n) < 2 {
-		return
+	return list
+}
+
+// wellAt is the row and column from 0 of a well such as B03.
+func wellAt(well string) (row, column int, ok bool) {
+	letters := strings.TrimRight(well, "0123456789")
+	column, err := strconv.Atoi(well[len(letters):])
+	for _, c := range letters {
+		row = row*26 + int(c-'A') + 1
 	}
-	for at := range sum {
-		sum[at] /= float64(n[at])
+	return row - 1, column - 1, err == nil && letters != "" && column > 0
+}
+
+// addPlates adds maps of the plates.
+func (r *results) addPlates(g *report.Gallery) {
+	measures := r.measures()
+	shown := []measure{measures[0]}
+	for _, m := range measures {
+		if strings.HasPrefix(m.name, formats.PositiveShare) {
+			shown = append(shown, m)
+		}
 	}
-	g.Section("Plate").Drawing(report.PlateMap("Nuclei per image", "nuclei per image, mean of the well", sum), "")
+	for _, plate := range r.plates() {
+		if len(plate.wells) < 2 {
+			continue
+		}
+		title := "Plate"
+		if plate.name != "." {
+			title += " " + plate.name
+		}
+		s := g.Section(title)
+		for _, m := range shown {
+			means := map[[2]int]float64{}
+			for at, planes := range plate.wells {
+				sum, n := 0.0, 0.0
+				for _, p := range planes {
+					if v := m.of(p); !math.IsNaN(v) {
+						sum, n = sum+v, n+1
+					}
+				}
+				if n > 0 {
+					means[at] = sum / n
+				}
+			}
+			s.Drawing(report.PlateMap(strings.ToUpper(m.text[:1])+m.text[1:], m.text+", mean of the well", means), "")
+		}
+	}
 }

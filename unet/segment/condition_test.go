@@ -12,6 +12,10 @@ func TestConditionOf(t *testing.T) {
 	if err := os.WriteFile(table, []byte("\ufeffcondition,image\nlow,a\nhigh,b/c.tif\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	wells := filepath.Join(t.TempDir(), "wells.csv")
+	if err := os.WriteFile(wells, []byte("well,condition\nb3,drug\nC01,control\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ condition, image, want string }{
 		{"", "a/b.tif", ""},
 		{"folder", "day1/b.tif", "day1"},
@@ -24,11 +28,15 @@ func TestConditionOf(t *testing.T) {
 		{table, "x/a.png", "low"},
 		{table, "b/c.tif", "high"},
 		{table, "z.tif", ""},
+		{wells, "p/x_B03_1.tif", "drug"},
+		{wells, "p/x_B04_1.tif", ""},
+		{"well", "p/x_b4.tif", ""},
+		{"well", "p/x_C4.tif", "C04"},
 	} {
 		got, err := ParseCondition(c.condition)
 		if err != nil {
 			t.Errorf("%q: %v", c.condition, err)
-		} else if of := got.Of(c.image); of != c.want {
+		} else if of := got.Of(c.image, WellOf(c.image)); of != c.want {
 			t.Errorf("condition %q of %s: %q, want %q", c.condition, c.image, of, c.want)
 		}
 	}
@@ -40,7 +48,7 @@ func TestConditionOf(t *testing.T) {
 }
 
 func TestWellOf(t *testing.T) {
-	for name, want := range map[string]string{"plate/B3_s1.tif": "B03", "r_H12.png": "H12", "A01f02.tif": "", "P24": "P24", "Q01": "", "A25.tif": "", "IMA1.tif": ""} {
+	for name, want := range map[string]string{"plate/B3_s1.tif": "B03", "r_H12.png": "H12", "A01f02.tif": "A01", "M_130_C11f00d0.TIF": "C11", "r02c03f01p01-ch1sk1fk1fl1.tiff": "B03", "r1c1.tif": "", "P24": "P24", "Q01": "", "A25.tif": "", "IMA1.tif": ""} {
 		if got := WellOf(name); got != want {
 			t.Errorf("well of %s: %q, want %q", name, got, want)
 		}

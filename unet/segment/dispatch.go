@@ -99,10 +99,11 @@ func (r *run) finish(ctx context.Context, p *plane, scale float64, res *result, 
 	if res.err = err; err != nil {
 		return
 	}
-	res.record, res.source, res.nuclei = r.planeRecord(p), r.source(p), found.Nuclei
+	res.record, res.source, res.nuclei = r.planeRecord(p), r.source(p, found.Channels), found.Nuclei
+	res.record.Channels, res.record.Rings, res.record.Region = res.source.Channels, res.source.Rings, res.source.Region
 	res.record.Scale, res.record.Estimate = found.Scale, found.Estimate
 	res.record.Notes, res.record.Warnings = found.Notes, found.Warnings
-	res.record.count(instance.Summarise(found.Nuclei, p.info.W, p.info.H))
+	res.record.count(found.Summarise(p.info.W, p.info.H))
 	res.err = r.write(p, found, &res.record)
 	res.record.Seconds = (time.Since(start) - waited).Seconds()
 }

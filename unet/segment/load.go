@@ -7,6 +7,7 @@ import (
 	"unet/unet"
 	"unet/unet/formats"
 	"unet/unet/imageio"
+	"unet/unet/instance"
 )
 
 // plane is one plane on its way through the stages.
@@ -22,6 +23,10 @@ type plane struct {
 	// img is segmented, measured gives the intensities; both are nil for a
 	// plane too large to be read whole.
 	img, measured *imageio.Image
+	// region is where nuclei count; nil: everywhere.
+	region *imageio.Labels
+	// stains are those of a colour image that is read in bands; nil: none.
+	stains *instance.Stains
 	// file is open for such a plane; release lets the reader go on with it.
 	file    *imageio.File
 	release chan struct{}
@@ -32,9 +37,10 @@ type plane struct {
 // base is the path of the plane's outputs without extension.
 func (p *plane) base() string { return p.in.Base + p.ref.Suffix }
 
-// source describes the plane for tables.
-func (s *Segmenter) source(p *plane) formats.Source {
-	return formats.Source{Name: p.in.Name + p.ref.Suffix, W: p.info.W, H: p.info.H, PixelSize: s.pixelSize(p.info), Channels: p.channels}
+// source describes the plane, of which those channels were measured, for tables.
+func (s *Segmenter) source(p *plane, channels []string) formats.Source {
+	return formats.Source{Name: p.in.Name + p.ref.Suffix, W: p.info.W, H: p.info.H, PixelSize: s.pixelSize(p.info), Channels: channels,
+		Rings: s.options.Rings() && p.file == nil, Region: regionPixels(p.region)}
 }
 
 // load reads the samples of the plane and of the channels measured with it.

@@ -47,7 +47,10 @@ func (r *run) open(ctx context.Context, j *job) error {
 		return err
 	}
 	j.record.SHA256 = sum
-	if e := r.earlier[j.in.Path]; e != nil && e.SHA256 == sum && r.stands(j.in, e) {
+	if j.record.RegionSHA256, err = r.regionHash(ctx, j.in); err != nil {
+		return err
+	}
+	if e := r.earlier[j.in.Path]; e != nil && e.SHA256 == sum && e.RegionSHA256 == j.record.RegionSHA256 && r.stands(j.in, e) {
 		j.kept = true
 		*j.record = *e
 		j.record.Status = Skipped
@@ -73,10 +76,18 @@ func (r *run) open(ctx context.Context, j *job) error {
 		p := &plane{in: j.in, ref: ref, name: j.in.Path, info: ref.Info, channels: ref.Channels, sha256: sum, decoded: decoded, last: lastInput && i == len(refs)-1}
 		if r.tooLarge(ref, decoded) {
 			p.file, p.release = f, make(chan struct{})
+			if r.batch.Regions.path != "" {
+				return &imageio.LimitError{Name: j.in.Path, What: "it is too large for memory, and regions are counted in images that are not", Advice: "allow more with --max-memory"}
+			}
 		} else if err := p.load(f); err != nil {
 			return err
 		} else if r.batch.Choice.Channel.text == "" && imageio.MergedFluorescence(p.img) {
 			notes = appendOnce(notes, "it looks like channels of fluorescence merged in one picture; --channel red, green or blue segments one of them")
+		}
+		if p.file == nil {
+			if p.region, err = r.region(j, ref); err != nil {
+				return err
+			}
 		}
 		if err := put(ctx, j.planes, p); err != nil {
 			return err

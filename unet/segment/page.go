@@ -1,13 +1,10 @@
 package segment
 
 import (
-	"encoding/csv"
-	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -105,6 +102,7 @@ func (r *results) gallery() *report.Gallery {
 	if s.Interrupted {
 		g.Section("").Note(report.Warning, "The run was cut off: images may be missing.")
 	}
+	r.addMarkers(g)
 	r.addConditions(g)
 	r.addHistograms(g)
 	return g
@@ -192,99 +190,15 @@ func (r *results) intensityColumns() (list []string) {
 	return list[:min(len(list), 4)]
 }
 
-// writeNuclei joins the tables of all planes in one, with a column for each that
-// any of them has. The tables are read back because those of images that an
-// earlier run has done are nowhere else.
-func (r *results) writeNuclei() error {
-	var files, kept, header []string
-	for _, im := range r.shown.Images {
-		for _, p := range im.Planes {
-			for _, name := range p.Outputs {
-				if strings.HasSuffix(name, extensions[CSV]) {
-					files = append(files, name)
-				}
-			}
-		}
+// addToHistogram counts a value of the table of nuclei.
+func (r *results) addToHistogram(column, value string) {
+	if column != "area" && !strings.HasPrefix(column, "mean_") {
+		return
 	}
-	for _, name := range files {
-		if _, err := os.Stat(under(r.batch.Out, name)); errors.Is(err, fs.ErrNotExist) {
-			continue // of an earlier run, removed since
+	if v, err := strconv.ParseFloat(value, 64); err == nil {
+		if r.histograms[column] == nil {
+			r.histograms[column] = logBins{}
 		}
-		kept = append(kept, name)
-		if err := readTable(under(r.batch.Out, name), func(columns, row []string) error {
-			for _, c := range columns {
-				if row == nil && !slices.Contains(header, c) {
-					header = append(header, c)
-				}
-			}
-			return errFirstLine
-		}); err != nil {
-			return err
-		}
-	}
-	r.histograms = map[string]logBins{}
-	return atomicfile.WriteFile(filepath.Join(r.batch.Out, NucleiFile), func(w io.Writer) error {
-		out := csv.NewWriter(w)
-		if len(header) > 0 {
-			out.Write(header)
-		}
-		line := make([]string, len(header))
-		for _, name := range kept {
-			if err := readTable(under(r.batch.Out, name), func(columns, row []string) error {
-				if row == nil {
-					return nil
-				}
-				clear(line)
-				for i, c := range columns {
-					line[slices.Index(header, c)] = row[i]
-					if c == "area" || strings.HasPrefix(c, "mean_") {
-						if v, err := strconv.ParseFloat(row[i], 64); err == nil {
-							if r.histograms[c] == nil {
-								r.histograms[c] = logBins{}
-							}
-							r.histograms[c].add(v)
-						}
-					}
-				}
-				return out.Write(line)
-			}); err != nil {
-				return err
-			}
-		}
-		out.Flush()
-		return out.Error()
-	})
-}
-
-// errFirstLine ends the reading of a table after its header.
-var errFirstLine = errors.New("header read")
-
-// readTable hands on the rows of a table with their columns; the first time
-// without a row.
-func readTable(file string, each func(columns, row []string) error) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	c := csv.NewReader(f)
-	c.ReuseRecord = true
-	var columns []string
-	for {
-		row, err := c.Read()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return &InputError{Name: file, Problem: fmt.Sprintf("is no table of nuclei any more: %v", err), Advice: "remove it, and its image is done again", Err: err}
-		}
-		if columns == nil {
-			columns, row = slices.Clone(row), nil
-		}
-		if err := each(columns, row); errors.Is(err, errFirstLine) {
-			return nil
-		} else if err != nil {
-			return err
-		}
+		r.histograms[column].add(v)
 	}
 }

@@ -3,8 +3,10 @@ package segment
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,15 +34,19 @@ type Summary struct {
 	Failed      int         `json:"failed"`
 	Planes      int         `json:"planes"`
 	Nuclei      int         `json:"nuclei"`
-	// Columns describes those of the table of nuclei.
-	Columns []formats.Column `json:"columns"`
+	// Columns describes those of the table of nuclei, ImageColumns those of the
+	// table of images.
+	Columns      []formats.Column `json:"columns"`
+	ImageColumns []formats.Column `json:"image_columns"`
+	// Markers tell positive nuclei from others.
+	Markers []MarkerRecord `json:"markers,omitempty"`
 	// Conditions compare the images, where the user tells them apart.
 	Conditions []ConditionRecord `json:"conditions,omitempty"`
 	Images     []*ImageRecord    `json:"images"`
 }
 
 // schema is the version of Summary as JSON.
-const schema = 2
+const schema = 3
 
 // ModelRecord says which model was used.
 type ModelRecord struct {
@@ -67,6 +73,11 @@ type Settings struct {
 	Threshold  float64           `json:"threshold"` // of masks of a paper model
 	Instance   instance.Params   `json:"instance"`
 	MinAreaSet bool              `json:"min_area_set"` // in pixels of the image, whatever the scale
+	Ring       string            `json:"ring,omitempty"`
+	Stains     string            `json:"stains,omitempty"`
+	Keep       string            `json:"keep,omitempty"`
+	Region     string            `json:"region,omitempty"`
+	ColourBy   string            `json:"colour_by,omitempty"`
 }
 
 // Status of an image.
@@ -78,15 +89,17 @@ const (
 
 // ImageRecord is what became of one input.
 type ImageRecord struct {
-	Input  string        `json:"input"`
-	Name   string        `json:"name"`
-	Format string        `json:"format,omitempty"`
-	SHA256 string        `json:"sha256,omitempty"`
-	Status string        `json:"status"`
-	Error  string        `json:"error,omitempty"`
-	Hint   string        `json:"hint,omitempty"`
-	Notes  []string      `json:"notes,omitempty"`
-	Planes []PlaneRecord `json:"planes,omitempty"`
+	Input  string `json:"input"`
+	Name   string `json:"name"`
+	Format string `json:"format,omitempty"`
+	SHA256 string `json:"sha256,omitempty"`
+	// RegionSHA256 is that of the file with the region.
+	RegionSHA256 string        `json:"region_sha256,omitempty"`
+	Status       string        `json:"status"`
+	Error        string        `json:"error,omitempty"`
+	Hint         string        `json:"hint,omitempty"`
+	Notes        []string      `json:"notes,omitempty"`
+	Planes       []PlaneRecord `json:"planes,omitempty"`
 
 	// Err is the error whose text is Error.
 	Err error `json:"-"`
@@ -114,19 +127,27 @@ type PlaneRecord struct {
 	// Condition and WellName are what the image's name tells.
 	Condition string   `json:"condition,omitempty"`
 	WellName  string   `json:"well,omitempty"`
+	OnPlate   bool     `json:"on_plate,omitempty"` // the file is one, and says the well
 	Warnings  []string `json:"warnings,omitempty"`
 	Notes     []string `json:"notes,omitempty"`
 	// Channels names the channels that were measured, Statistics are those of
 	// the nuclei.
-	Channels   []string   `json:"channels"`
-	Statistics Statistics `json:"statistics"`
+	Channels []string `json:"channels"`
+	// Rings says that they were measured around the nuclei, too; Region is the
+	// number of pixels in which nuclei were counted, 0 for all.
+	Rings  bool `json:"rings,omitempty"`
+	Region int  `json:"region_area,omitempty"`
+	// Positive is how many nuclei are positive, by marker.
+	Positive   map[string]int `json:"positive,omitempty"`
+	Statistics Statistics     `json:"statistics"`
 }
 
 // Statistics are an instance.Summary whose intensities may be no numbers, as
 // samples of float images may.
 type Statistics struct {
 	instance.Summary
-	Intensity []Number `json:"intensity,omitempty"`
+	Intensity     []Number `json:"intensity,omitempty"`
+	RingIntensity []Number `json:"ring_intensity,omitempty"`
 }
 
 // Number is null in JSON where it is not finite.
@@ -155,7 +176,10 @@ func (p *PlaneRecord) count(s instance.Summary) {
 	for _, v := range s.Intensity {
 		p.Statistics.Intensity = append(p.Statistics.Intensity, Number(v))
 	}
-	p.Statistics.Summary.Intensity = nil
+	for _, v := range s.RingIntensity {
+		p.Statistics.RingIntensity = append(p.Statistics.RingIntensity, Number(v))
+	}
+	p.Statistics.Summary.Intensity, p.Statistics.Summary.RingIntensity = nil, nil
 }
 
 // row is the plane's line of the table of all images.
@@ -164,12 +188,52 @@ func (p *PlaneRecord) row(image string) (columns, values []string) {
 	for _, v := range p.Statistics.Intensity {
 		s.Intensity = append(s.Intensity, float64(v))
 	}
-	src := formats.Source{Name: image + p.Suffix, W: p.Width, H: p.Height, PixelSize: p.PixelSize, Channels: p.Channels}
-	estimate := ""
-	if p.Estimate > 0 {
-		estimate = short(p.Estimate)
+	for _, v := range p.Statistics.RingIntensity {
+		s.RingIntensity = append(s.RingIntensity, float64(v))
 	}
-	return append(formats.SummaryColumns(p.Channels), "diameter_estimate", "scale"), append(formats.SummaryRow(src, s), estimate, short(p.Scale))
+	src := p.source(image)
+	for _, c := range formats.SummaryColumns(src) {
+		columns = append(columns, c.Name)
+	}
+	values = formats.SummaryRow(src, s)
+	add := func(name, value string) { columns, values = append(columns, name), append(values, value) }
+	add("diameter_estimate", formats.Number(orNaN(p.Estimate)))
+	add("scale", formats.Number(p.Scale))
+	for _, name := range slices.Sorted(maps.Keys(p.Positive)) {
+		add(formats.PositiveColumn+name, strconv.Itoa(p.Positive[name]))
+		add(formats.PositiveShare+name, formats.Number(p.positiveShare(name)))
+	}
+	if p.Condition != "" {
+		add(formats.ConditionColumn, p.Condition)
+	}
+	if p.WellName != "" {
+		add(formats.WellColumn, p.WellName)
+	}
+	return columns, values
+}
+
+// source describes the plane for tables.
+func (p *PlaneRecord) source(image string) formats.Source {
+	return formats.Source{Name: image + p.Suffix, W: p.Width, H: p.Height, PixelSize: p.PixelSize, Channels: p.Channels, Rings: p.Rings, Region: p.Region}
+}
+
+// positiveShare is the share of nuclei positive for a marker; NaN of none.
+func (p *PlaneRecord) positiveShare(marker string) float64 {
+	positive, ok := p.Positive[marker]
+	if !ok || p.Nuclei == 0 {
+		return math.NaN()
+	}
+	return float64(positive) / float64(p.Nuclei)
+}
+
+// density is the number of nuclei per mm²; NaN where the size of a pixel is not
+// known.
+func (p *PlaneRecord) density() float64 {
+	if !p.PixelSize.Known() {
+		return math.NaN()
+	}
+	src := p.source("")
+	return formats.Density(&src, &p.Statistics.Summary)
 }
 
 // fail records the first error of an image.
@@ -199,7 +263,7 @@ func (r *ImageRecord) failure() string {
 // newSummary begins the record of a run.
 func newSummary(m *unet.Model, s Settings, version string, start time.Time) Summary {
 	return Summary{Schema: schema, Program: "unet", Version: version, Started: start.UTC().Format(time.RFC3339),
-		Model: ModelRecord{modelName(m), m.Card.Kind, m.SHA256, m.Card.Training.License}, Settings: s, Columns: formats.Columns, Images: []*ImageRecord{}}
+		Model: ModelRecord{modelName(m), m.Card.Kind, m.SHA256, m.Card.Training.License}, Settings: s, Columns: formats.Columns, ImageColumns: formats.ImageColumns(), Images: []*ImageRecord{}}
 }
 
 // modelName is the model's name, or its kind if it has none.

@@ -40,6 +40,10 @@ type Batch struct {
 	Part Part
 	// Condition tells the conditions of the images apart.
 	Condition Condition
+	// Regions tells where in each image nuclei count.
+	Regions Regions
+	// Markers tell positive nuclei from others.
+	Markers []Marker
 	// Jobs is how many images are read, computed and written at the same time;
 	// 0: one for each thread, as memory allows.
 	Jobs int
@@ -144,6 +148,7 @@ func (r *results) complete(err error) error {
 	if err == nil && r.has(CSV) {
 		err = r.writeNuclei()
 	}
+	r.compare()
 	if werr := r.writeRecords(); err == nil {
 		err = werr
 	}
@@ -204,7 +209,7 @@ func (r *results) has(format string) bool { return slices.Contains(r.batch.Forma
 // planeRecord is what is known of a plane before it is computed.
 func (r *run) planeRecord(p *plane) PlaneRecord {
 	return PlaneRecord{Suffix: p.ref.Suffix, ID: p.in.ID + p.ref.Suffix, Plane: p.info.String(),
-		Width: p.info.W, Height: p.info.H, PixelSize: r.pixelSize(p.info), Scale: 1, Channels: p.channels}
+		Width: p.info.W, Height: p.info.H, PixelSize: r.pixelSize(p.info), Scale: 1, Channels: p.channels, WellName: wellText(p.info.Well), OnPlate: p.info.Well != ""}
 }
 
 // settings records what decides the results.
@@ -212,7 +217,8 @@ func (r *run) settings() Settings {
 	c := r.batch.Choice
 	return Settings{Formats: r.batch.Formats, Page: c.Page.text, Channel: c.Channel.text, Z: c.Z.text, T: c.T.text, Well: unlessAll(c.Well), Field: unlessAll(c.Field), Level: c.Level,
 		Diameter: r.diameter.String(), PixelSize: r.options.PixelSize, TTA: r.options.TTA, Precision: r.precision(),
-		Threshold: r.threshold, Instance: r.params, MinAreaSet: r.options.MinArea != nil}
+		Threshold: r.threshold, Instance: r.params, MinAreaSet: r.options.MinArea != nil,
+		Ring: r.options.Ring.String(), Stains: r.options.Stains.String(), Keep: keepText(r.options.Keep), Region: r.batch.Regions.path}
 }
 
 // unlessAll is a selection's text, "" for all.

@@ -32,6 +32,7 @@ type Options struct {
 	RemoveEdge bool
 	// Memory is how many bytes may be used; 0: half of what is free.
 	Memory int64
+	Measuring
 }
 
 // Segmenter finds nuclei with one model. Its methods may be called by several
@@ -96,8 +97,7 @@ func (s *Segmenter) Model() *unet.Model { return s.model }
 type Result struct {
 	// Labels has the number of a nucleus in each of its pixels, 0 elsewhere.
 	Labels *imageio.Labels
-	// Nuclei are measured, with the intensities of the image's channels.
-	Nuclei []instance.Nucleus
+	Measured
 	// Maps are the network's, at the size of the image.
 	Maps instance.Maps
 	// Scale is how much the image was enlarged for the network.
@@ -105,8 +105,8 @@ type Result struct {
 	// Estimate is the usual diameter of nuclei in pixels, where it was to be
 	// found; 0: not known.
 	Estimate float64
-	// Notes tell what was decided on the way, Warnings what may be wrong.
-	Notes, Warnings []string
+	// Notes tell what was decided on the way.
+	Notes []string
 }
 
 // Image finds the nuclei of one image of 1, 3 or 4 channels, as Run does in a
@@ -115,7 +115,7 @@ type Result struct {
 // Options.Memory is refused with an *imageio.LimitError.
 func (s *Segmenter) Image(ctx context.Context, img *imageio.Image) (*Result, error) {
 	img = img.Gray()
-	p := &plane{name: "image", info: imageio.PlaneInfo{W: img.W, H: img.H, C: img.C, PixelSize: img.PixelSize}, img: img, measured: img}
+	p := &plane{name: "image", info: imageio.PlaneInfo{W: img.W, H: img.H, C: img.C, PixelSize: img.PixelSize}, img: img, measured: img, channels: formats.ChannelNames(img)}
 	if bytes := s.planeBytes(PlaneRef{Info: p.info}); bytes > s.memory {
 		return nil, &imageio.LimitError{Name: p.name, What: fmt.Sprintf("%d x %d pixels take %s, and %s are allowed", img.W, img.H, sizeText(bytes), sizeText(s.memory))}
 	}
@@ -128,8 +128,9 @@ func (s *Segmenter) Image(ctx context.Context, img *imageio.Image) (*Result, err
 	})
 }
 
-// Source describes an image for the writers of package formats.
-func (s *Segmenter) Source(name string, img *imageio.Image) formats.Source {
+// Source describes an image, and what was found in it, for the writers of package
+// formats.
+func (s *Segmenter) Source(name string, img *imageio.Image, found *Result) formats.Source {
 	size := s.pixelSize(imageio.PlaneInfo{PixelSize: img.PixelSize})
-	return formats.Source{Name: name, W: img.W, H: img.H, PixelSize: size, Channels: formats.ChannelNames(img)}
+	return formats.Source{Name: name, W: img.W, H: img.H, PixelSize: size, Channels: found.Channels, Rings: s.options.Rings()}
 }

@@ -54,7 +54,7 @@ func (r *run) write(p *plane, found *Result, rec *PlaneRecord) error {
 
 func (r *run) writeFormat(p *plane, found *Result, format, name string) error {
 	file := under(r.batch.Out, name)
-	src := r.source(p)
+	src := r.source(p, found.Channels)
 	options := tiff.Options{PixelSize: src.PixelSize, Description: r.description(p, found.Scale)}
 	switch format {
 	case Labels:

@@ -208,8 +208,7 @@ type rating struct {
 }
 
 func ratingOf(n *instance.Nucleus) rating {
-	number := func(v float64) string { return strconv.FormatFloat(v, 'g', 10, 64) }
-	return rating{strconv.FormatUint(uint64(n.ID), 10), strconv.Itoa(n.Area), number(n.X), number(n.Y)}
+	return rating{strconv.FormatUint(uint64(n.ID), 10), strconv.Itoa(n.Area), formats.Number(n.X), formats.Number(n.Y)}
 }
 
 // readRatings reads the confidence of nuclei from their table: only the network

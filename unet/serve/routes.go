@@ -494,7 +494,10 @@ func (s *Server) segmentOne(ctx context.Context, img *imageio.Image, o segment.O
 	}
 	defer seg.Close()
 	found, err := seg.Image(ctx, img)
-	return found, seg.Source("image", img.Gray()), err
+	if err != nil {
+		return nil, formats.Source{}, err
+	}
+	return found, seg.Source("image", img.Gray(), found), err
 }
 
 // openapi describes the routes.

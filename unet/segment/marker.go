@@ -1,0 +1,317 @@
+package segment
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"unet/unet/formats"
+	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/input"
+	"unet/unet/instance"
+	"unet/unet/report"
+)
+
+// Marker tells positive nuclei from negative ones by a measurement.
+type Marker struct {
+	// Name is that of a channel, whose mean tells, or of a measurement.
+	Name string
+	// Threshold is above which a nucleus is positive; nil: Otsu's, of all nuclei
+	// of the batch.
+	Threshold *float64
+}
+
+// ParseMarkers reads markers separated by commas, such as Ki67,CD3>200.
+func ParseMarkers(text string) (list []Marker, err error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		name, value, given := strings.Cut(part, ">")
+		m := Marker{Name: strings.TrimSpace(name)}
+		if given {
+			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil || math.IsNaN(v) {
+				return nil, fmt.Errorf("%q does not end in a number", part)
+			}
+			m.Threshold = &v
+		}
+		if m.Name == "" || slices.ContainsFunc(list, func(o Marker) bool { return strings.EqualFold(o.Name, m.Name) }) {
+			return nil, fmt.Errorf("%q: give each channel once, such as Ki67 or Ki67>200", part)
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+// MarkerRecord says which nuclei are positive for a marker, and how many.
+type MarkerRecord struct {
+	Name string `json:"name"`
+	// Column is the measurement that tells.
+	Column    string `json:"column"`
+	Threshold Number `json:"threshold"`
+	// Otsu says that the threshold was found; Separability is the share of the
+	// variance that it explains, see instance.Otsu.
+	Otsu         bool    `json:"otsu"`
+	Separability float64 `json:"separability,omitempty"`
+	// Nuclei of which it is known, and how many are positive.
+	Nuclei   int `json:"nuclei"`
+	Positive int `json:"positive"`
+}
+
+// leastSeparability is that of evenly spread values: below there are hardly two
+// groups.
+const leastSeparability = 0.75
+
+// nucleiTable is the table of a plane on the disk, from this run or an earlier one.
+type nucleiTable struct {
+	file    string
+	plane   *PlaneRecord
+	columns []string
+}
+
+// tables lists the tables of all planes that are still there, with their headers.
+func (r *results) tables() (list []nucleiTable, err error) {
+	for _, im := range r.shown.Images {
+		for i := range im.Planes {
+			for _, name := range im.Planes[i].Outputs {
+				if !strings.HasSuffix(name, extensions[CSV]) {
+					continue
+				}
+				t := nucleiTable{file: under(r.batch.Out, name), plane: &im.Planes[i]}
+				if _, err := os.Stat(t.file); errors.Is(err, fs.ErrNotExist) {
+					continue // of an earlier run, removed since
+				}
+				if err := t.read(nil); err != nil {
+					return nil, err
+				}
+				list = append(list, t)
+			}
+		}
+	}
+	return list, nil
+}
+
+// read hands on the rows of the table; without each it reads the header.
+func (t *nucleiTable) read(each func(row []string) error) error {
+	f, err := input.Open(t.file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	c := csv.NewReader(f)
+	c.ReuseRecord = true
+	for first := true; ; first = false {
+		row, err := c.Read()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return &InputError{Name: t.file, Problem: fmt.Sprintf("is no table of nuclei any more: %v", err), Advice: "remove it, and its image is done again", Err: err}
+		case first:
+			t.columns = slices.Clone(row)
+			if each == nil {
+				return nil
+			}
+			continue
+		}
+		if err := each(row); err != nil {
+			return err
+		}
+	}
+}
+
+// column is the place of the measurement a marker goes by; -1 where there is none.
+func (t *nucleiTable) column(m Marker) int {
+	var columns []instance.Column
+	for _, name := range t.columns {
+		columns = append(columns, instance.Column{Name: name})
+	}
+	return instance.IndexOf(columns, m.Name)
+}
+
+// mark finds the thresholds of the markers.
+func (r *results) mark(tables []nucleiTable) error {
+	for _, m := range r.batch.Markers {
+		rec := MarkerRecord{Name: m.Name, Otsu: m.Threshold == nil, Threshold: Number(math.NaN())}
+		var values []float64
+		without := 0
+		for i := range tables {
+			t := &tables[i]
+			at := t.column(m)
+			if at < 0 {
+				without++
+				continue
+			}
+			rec.Column = t.columns[at]
+			if m.Threshold != nil {
+				continue
+			}
+			if err := t.read(func(row []string) error {
+				if v, err := strconv.ParseFloat(row[at], 64); err == nil && v-v == 0 {
+					values = append(values, v)
+				}
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+		switch {
+		case rec.Column == "":
+			r.observer.Warn(fmt.Sprintf("no image has a channel or measurement %s: which nuclei are positive is not told", m.Name))
+			continue
+		case without > 0:
+			r.observer.Warn(fmt.Sprintf("%s have no channel or measurement %s", amount(without, "image", "images"), m.Name))
+		}
+		if m.Threshold != nil {
+			rec.Threshold = Number(*m.Threshold)
+		} else {
+			threshold, separability, ok := instance.Otsu(values)
+			if !ok {
+				r.observer.Warn(fmt.Sprintf("%s: too few different values for a threshold; give one, such as %s>200", m.Name, m.Name))
+				continue
+			}
+			rec.Threshold, rec.Separability = Number(threshold), separability
+			if separability < leastSeparability {
+				r.observer.Warn(fmt.Sprintf("%s: the values hardly fall into two groups (separability %.2f), and Otsu's threshold %s parts them anyway; one from controls is surer: --positive '%s>NUMBER'",
+					m.Name, separability, formats.Number(threshold), m.Name))
+			}
+		}
+		r.summary.Markers = append(r.summary.Markers, rec)
+	}
+	return nil
+}
+
+// writeNuclei joins the tables of all planes in one, with a column for each that
+// any of them has, those of the markers, of the condition and of the well. The
+// tables are read back because those of images that an earlier run has done are
+// nowhere else.
+func (r *results) writeNuclei() error {
+	tables, err := r.tables()
+	if err != nil {
+		return err
+	}
+	if err := r.mark(tables); err != nil {
+		return err
+	}
+	var header []string
+	at := func(name string) int {
+		i := slices.Index(header, name)
+		if i < 0 {
+			i = len(header)
+			header = append(header, name)
+		}
+		return i
+	}
+	places := map[*PlaneRecord][]int{}
+	for _, t := range tables {
+		for _, c := range t.columns {
+			places[t.plane] = append(places[t.plane], at(c))
+		}
+	}
+	markers := r.summary.Markers
+	first := len(header)
+	for _, m := range markers {
+		at(formats.PositiveColumn + m.Name)
+	}
+	condition, well := -1, -1
+	for _, t := range tables {
+		if t.plane.Condition != "" {
+			condition = at(formats.ConditionColumn)
+		}
+	}
+	for _, t := range tables {
+		if t.plane.WellName != "" {
+			well = at(formats.WellColumn)
+		}
+	}
+	r.histograms = map[string]logBins{}
+	return atomicfile.WriteFile(filepath.Join(r.batch.Out, NucleiFile), func(w io.Writer) error {
+		out := csv.NewWriter(w)
+		if len(header) > 0 {
+			out.Write(header)
+		}
+		line := make([]string, len(header))
+		for i := range tables {
+			t := &tables[i]
+			t.plane.Positive = nil
+			columns := make([]int, len(markers))
+			for k, m := range markers {
+				if columns[k] = t.column(Marker{Name: m.Name}); columns[k] >= 0 {
+					if t.plane.Positive == nil {
+						t.plane.Positive = map[string]int{}
+					}
+					t.plane.Positive[m.Name] = 0
+				}
+			}
+			if err := t.read(func(row []string) error {
+				clear(line)
+				for i, c := range t.columns {
+					line[places[t.plane][i]] = row[i]
+					r.addToHistogram(c, row[i])
+				}
+				for k := range markers {
+					if columns[k] >= 0 {
+						line[first+k] = markers[k].judge(row[columns[k]], t.plane)
+					}
+				}
+				if condition >= 0 {
+					line[condition] = t.plane.Condition
+				}
+				if well >= 0 {
+					line[well] = t.plane.WellName
+				}
+				return out.Write(line)
+			}); err != nil {
+				return err
+			}
+		}
+		out.Flush()
+		return out.Error()
+	})
+}
+
+// judge tells whether a nucleus with that value is positive, and counts it; ""
+// where it is not known.
+func (m *MarkerRecord) judge(value string, p *PlaneRecord) string {
+	v, err := strconv.ParseFloat(value, 64)
+	if err != nil || math.IsNaN(v) {
+		return ""
+	}
+	m.Nuclei++
+	positive := v > float64(m.Threshold)
+	if positive {
+		m.Positive++
+		p.Positive[m.Name]++
+	}
+	return strconv.FormatBool(positive)
+}
+
+// addMarkers tells on the page which nuclei are positive.
+func (r *results) addMarkers(g *report.Gallery) {
+	if len(r.summary.Markers) == 0 {
+		return
+	}
+	s := g.Section("Positive nuclei")
+	t := &report.Table{Columns: append([]report.Column{{Name: "marker"}, {Name: "positive where"}, {Name: "threshold by"}}, report.Numeric("nuclei", "positive", "share")...)}
+	for _, m := range r.summary.Markers {
+		by := "given"
+		if m.Otsu {
+			by = fmt.Sprintf("Otsu, over all nuclei (separability %.2f)", m.Separability)
+		}
+		share := math.NaN()
+		if m.Nuclei > 0 {
+			share = 100 * float64(m.Positive) / float64(m.Nuclei)
+		}
+		t.Add(m.Name, m.Column+" > "+formats.Number(float64(m.Threshold)), by, strconv.Itoa(m.Nuclei), strconv.Itoa(m.Positive), report.Number(share, 1)+" %")
+	}
+	s.Table(t)
+}
