@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"unet/unet/formats"
 	"unet/unet/segment"
 )
 
@@ -81,6 +82,9 @@ func planeLine(im *segment.ImageRecord, p *segment.PlaneRecord) string {
 	if p.Nuclei > 0 {
 		line += fmt.Sprintf(", median diameter %.1f px", p.Diameter)
 	}
+	if n := p.Statistics.Dropped(); n > 0 {
+		line += fmt.Sprintf(", %d left out", n)
+	}
 	if p.Scale != 1 {
 		line += fmt.Sprintf(", scaled by %.3g", p.Scale)
 	}
@@ -93,6 +97,12 @@ func planeLine(im *segment.ImageRecord, p *segment.PlaneRecord) string {
 // totals says how a run went.
 func totals(s *segment.Summary, out string) []string {
 	list := []string{plural(s.Nuclei, "nucleus", "nuclei") + " in " + plural(s.Planes, "image", "images")}
+	for _, d := range s.LeftOut {
+		list = append(list, fmt.Sprintf("%d left out (%s)", d.Nuclei, d.Why))
+	}
+	for _, m := range s.Markers {
+		list = append(list, fmt.Sprintf("%d of %d %s positive (above %s)", m.Positive, m.Nuclei, m.Name, formats.Number(float64(m.Threshold))))
+	}
 	if s.Skipped > 0 {
 		list = append(list, fmt.Sprintf("%d kept from before", s.Skipped))
 	}

@@ -239,7 +239,7 @@ func TestPredictFormats(t *testing.T) {
 		t.Errorf("measurements %q", rows)
 	}
 	summary := readRows(t, filepath.Join(out, "summary.csv"))
-	if len(summary) != 2 || summary[1][slices.Index(summary[0], "count")] != "3" || summary[1][slices.Index(summary[0], "edge")] != "1" {
+	if len(summary) != 2 || summary[1][slices.Index(summary[0], "count")] != "3" || summary[1][slices.Index(summary[0], "edge_count")] != "1" {
 		t.Errorf("summary %q", summary)
 	}
 	var m segment.Summary

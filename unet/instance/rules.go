@@ -90,7 +90,7 @@ func (k Keeper) Keep(l *imageio.Labels, nuclei []Nucleus, sheet *Sheet) (kept []
 			n.ID = id
 			kept = append(kept, *n)
 		} else {
-			dropped = Count(dropped, why)
+			dropped = Count(dropped, why, 1)
 		}
 		for _, run := range n.Runs {
 			row := l.ID[run.Y*l.W:]
@@ -132,12 +132,12 @@ func inside(region *imageio.Labels, n *Nucleus) bool {
 	return region.ID[y*region.W+x] != 0
 }
 
-// Count counts one more nucleus that was dropped.
-func Count(list []Dropped, why string) []Dropped {
+// Count counts n more nuclei that were dropped.
+func Count(list []Dropped, why string, n int) []Dropped {
 	i := slices.IndexFunc(list, func(d Dropped) bool { return d.Why == why })
 	if i < 0 {
-		return append(list, Dropped{why, 1})
+		return append(list, Dropped{why, n})
 	}
-	list[i].Nuclei++
+	list[i].Nuclei += n
 	return list
 }

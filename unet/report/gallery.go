@@ -36,7 +36,9 @@ type GalleryImage struct {
 	// Confidence is the mean over nuclei, Doubtful how many of them are
 	// expected to be wrong.
 	Confidence, Doubtful float64
-	Warnings             []string
+	// LeftOut is how many nuclei were found and do not count.
+	LeftOut  int
+	Warnings []string
 	// Error says why there are no numbers.
 	Error string
 }

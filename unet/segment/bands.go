@@ -120,7 +120,7 @@ func (r *run) stream(ctx context.Context, p *plane, read unet.Rows, levels unet.
 		stream.Keep = func(n *instance.Nucleus) (bool, error) {
 			why, err := keeper.Drop(n, sheet)
 			if why != "" {
-				out.dropped = instance.Count(out.dropped, why)
+				out.dropped = instance.Count(out.dropped, why, 1)
 			}
 			return why == "", err
 		}

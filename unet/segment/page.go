@@ -83,6 +83,9 @@ func (r *results) gallery() *report.Gallery {
 		g.Title = fmt.Sprintf("%s in %s", amount(s.Nuclei, "nucleus", "nuclei"), amount(s.Planes, "image", "images"))
 	}
 	g.Facts = []report.Fact{{Name: "Nuclei", Value: strconv.Itoa(s.Nuclei)}, {Name: "Images", Value: strconv.Itoa(s.Planes)}}
+	for _, d := range s.LeftOut {
+		g.Facts = append(g.Facts, report.Fact{Name: "Left out: " + d.Why, Value: strconv.Itoa(d.Nuclei)})
+	}
 	if s.Failed > 0 {
 		g.Facts = append(g.Facts, report.Fact{Name: "Failed", Value: strconv.Itoa(s.Failed)})
 	}
@@ -117,7 +120,7 @@ func amount(n int, one, many string) string {
 }
 
 func galleryImage(im *ImageRecord, p *PlaneRecord) report.GalleryImage {
-	g := report.GalleryImage{Name: im.Name + p.Suffix, Count: float64(p.Nuclei), Diameter: math.NaN(), Confidence: math.NaN(), Doubtful: math.NaN(), Warnings: p.Warnings}
+	g := report.GalleryImage{Name: im.Name + p.Suffix, Count: float64(p.Nuclei), Diameter: math.NaN(), Confidence: math.NaN(), Doubtful: math.NaN(), LeftOut: p.Statistics.Dropped(), Warnings: p.Warnings}
 	if p.Nuclei > 0 {
 		g.Diameter = p.Diameter
 		if c := p.Statistics.Confidence; c > 0 {

@@ -34,6 +34,8 @@ type Summary struct {
 	Failed      int         `json:"failed"`
 	Planes      int         `json:"planes"`
 	Nuclei      int         `json:"nuclei"`
+	// LeftOut are nuclei that were found and do not count.
+	LeftOut []instance.Dropped `json:"dropped,omitempty"`
 	// Columns describes those of the table of nuclei, ImageColumns those of the
 	// table of images.
 	Columns      []formats.Column `json:"columns"`
@@ -276,7 +278,7 @@ func modelName(m *unet.Model) string {
 
 // count sums up the images.
 func (s *Summary) count() {
-	s.Done, s.Skipped, s.Failed, s.Planes, s.Nuclei = 0, 0, 0, 0, 0
+	s.Done, s.Skipped, s.Failed, s.Planes, s.Nuclei, s.LeftOut = 0, 0, 0, 0, 0, nil
 	for _, im := range s.Images {
 		switch im.Status {
 		case Done:
@@ -289,6 +291,9 @@ func (s *Summary) count() {
 		s.Planes += len(im.Planes)
 		for _, p := range im.Planes {
 			s.Nuclei += p.Nuclei
+			for _, d := range p.Statistics.LeftOut {
+				s.LeftOut = instance.Count(s.LeftOut, d.Why, d.Nuclei)
+			}
 		}
 	}
 }
