@@ -68,7 +68,7 @@ func Gather(ctx context.Context, dir string, o Observer) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &results{observer: o, batch: Batch{Out: dir, Formats: p.Settings.Formats}}
+	r := &results{observer: o, batch: Batch{Out: dir, Formats: p.Settings.Formats, Markers: p.Markers}}
 	if r.batch.Condition, err = ParseCondition(p.Condition); err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func Gather(ctx context.Context, dir string, o Observer) (*Summary, error) {
 // summary begins the record of all parts.
 func (p *plan) summary(start time.Time) Summary {
 	return Summary{Schema: schema, Program: p.Program, Version: p.Version, Started: start.UTC().Format(time.RFC3339),
-		Model: p.Model, Settings: p.Settings, Columns: formats.Columns, Images: []*ImageRecord{}}
+		Model: p.Model, Settings: p.Settings, Columns: formats.Columns, ImageColumns: formats.ImageColumns(), Images: []*ImageRecord{}}
 }
 
 // images returns the records of all images, in order, if all parts are done, and

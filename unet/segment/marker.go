@@ -23,10 +23,10 @@ import (
 // Marker tells positive nuclei from negative ones by a measurement.
 type Marker struct {
 	// Name is that of a channel, whose mean tells, or of a measurement.
-	Name string
+	Name string `json:"name"`
 	// Threshold is above which a nucleus is positive; nil: Otsu's, of all nuclei
 	// of the batch.
-	Threshold *float64
+	Threshold *float64 `json:"threshold,omitempty"`
 }
 
 // ParseMarkers reads markers separated by commas, such as Ki67,CD3>200.

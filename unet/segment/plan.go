@@ -45,6 +45,7 @@ type plan struct {
 	Model     ModelRecord `json:"model"`
 	Settings  Settings    `json:"settings"`
 	Condition string      `json:"condition,omitempty"`
+	Markers   []Marker    `json:"markers,omitempty"`
 	Inputs    []planned   `json:"inputs"`
 	// Starts are the first inputs of the parts. What a part has to do goes on
 	// up to the start of the next one.
@@ -80,13 +81,13 @@ func (e *DividedError) Hint() string {
 // newPlan is the plan of a batch, as yet not divided.
 func (r *results) newPlan() *plan {
 	p := &plan{Schema: planSchema, Program: r.summary.Program, Version: r.summary.Version, Parts: r.batch.Part.Of,
-		Model: r.summary.Model, Settings: r.summary.Settings, Condition: r.batch.Condition.text}
+		Model: r.summary.Model, Settings: r.summary.Settings, Condition: r.batch.Condition.text, Markers: r.batch.Markers}
 	for _, in := range r.batch.Inputs {
 		p.Inputs = append(p.Inputs, planned{in.Path, in.Name, in.ID, in.Base})
 	}
 	h := sha256.New()
 	e := json.NewEncoder(h)
-	for _, v := range []any{p.Version, p.Model, p.Settings, p.Condition, p.Inputs} {
+	for _, v := range []any{p.Version, p.Model, p.Settings, p.Condition, p.Markers, p.Inputs} {
 		e.Encode(v) // to a hash, which takes everything
 	}
 	p.Hash = hex.EncodeToString(h.Sum(nil))
