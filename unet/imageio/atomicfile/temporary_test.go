@@ -73,7 +73,8 @@ func TestStaleTemporaries(t *testing.T) {
 		t.Fatal(err)
 	}
 	link := ".link.6" + temporarySuffix
-	if err := os.Symlink(other, at(link)); err == nil { // Windows may not let us
+	// Windows may not let us make links, and Wine does not list them.
+	if err := os.Symlink(other, at(link)); err == nil && slices.Contains(entries(t, dir), link) {
 		want = append(want, link)
 	}
 	want = append(want, "new.txt")
