@@ -20,8 +20,9 @@ func importCommand() *cli.Command {
 		UsageText: "unet import FILE.onnx|PACKAGE.zip --out MODEL [options]\n" +
 			"unet import --like MODEL --concat ORDER FILE.safetensors --out MODEL",
 		Description: "Reads a U-Net as PyTorch (torch.onnx) or Keras (tf2onnx) export it: 3x3 convolutions\n" +
-			"with ReLU, with or without batch-norm, 2x2 max-pools, 2x2 transposed convolutions or\n" +
-			"nearest upsampling, residual blocks, attention gates, a 1x1 convolution and sigmoid.\n" +
+			"with ReLU, with batch-norm, group norm (16 channels a group) or none, 2x2 max-pools,\n" +
+			"2x2 transposed convolutions or nearest upsampling, residual blocks, attention gates, a\n" +
+			"1x1 convolution and sigmoid.\n" +
 			"The model predicts the same maps and can be trained further; a network that cannot\n" +
 			"be taken over exactly is refused. Say how its images were normalised: that is not in\n" +
 			"a graph (but in a bioimage.io package).\n" +

@@ -110,6 +110,7 @@ var refusals = map[string]string{
 	"stride":   "strides",
 	"leaky":    "LeakyRelu",
 	"bnlast":   "it follows a ReLU",
+	"group8":   "group norm in groups of 8 channels",
 }
 
 // TestExported: graphs written by PyTorch and Keras predict here what they

@@ -11,6 +11,7 @@ import (
 // into a layer.
 var rules = map[string]func(n *nodeProto, in []value) (value, error){
 	"Conv": conv, "ConvTranspose": transposed, "BatchNormalization": batchNorm,
+	"InstanceNormalization": instanceNorm, "GroupNormalization": groupNormalization,
 	"Relu": plain(opReLU), "Sigmoid": plain(opSigmoid), "Softmax": softmax,
 	"MaxPool": pool, "Resize": resize, "Upsample": resize, "Concat": concat,
 	"Add": add, "Sub": subtract, "Mul": multiply, "Div": divide,
@@ -172,6 +173,9 @@ func followed(n *nodeProto, v value, change func(c *convolution)) (value, error)
 	}
 	e, c := *x, *x.conv
 	c.bias = slices.Clone(c.bias)
+	if c.group != nil {
+		c.group = &groupNorm{slices.Clone(c.group.gamma), slices.Clone(c.group.beta)}
+	}
 	change(&c)
 	e.conv = &c
 	return value{layer: &e, view: v.view}, nil
@@ -200,6 +204,9 @@ func batchNorm(n *nodeProto, in []value) (value, error) {
 		if !(v+eps > 0) {
 			return value{}, errors.New("a variance that is not positive")
 		}
+	}
+	if c := in[0].layer.conv; c != nil && c.group != nil {
+		return value{}, errors.New("it follows a group norm")
 	}
 	return followed(n, in[0], func(c *convolution) {
 		c.fold()
@@ -274,6 +281,13 @@ func linear(n *nodeProto, v value, scale, shift []float64) (value, error) {
 		return value{layer: &e, view: v.view}, nil
 	}
 	return followed(n, v, func(c *convolution) {
+		if g := c.group; g != nil {
+			for o := range g.gamma {
+				g.gamma[o] *= scale[o]
+				g.beta[o] = g.beta[o]*scale[o] + shift[o]
+			}
+			return
+		}
 		c.fold()
 		for o := range c.bias {
 			c.bias[o] = c.bias[o]*scale[o] + shift[o]

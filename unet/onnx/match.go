@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"unet/core"
 	"unet/unet"
@@ -366,35 +367,67 @@ func (u *found) residual() (any bool) {
 	return any
 }
 
-// normalised reports whether every convolution has a batch-norm and every
-// level all its convolutions, so that training can go on with them.
-func (u *found) normalised() bool {
+// normalised reports whether every convolution has a norm and every level all
+// its convolutions, so that training can go on with them.
+func (u *found) normalised(has func(c *convolution) bool) bool {
 	all, residual := true, u.residual()
 	u.blocks(func(_ string, _ int, b level) {
-		all = all && len(b.convs) == 2 && (!residual || b.shortcut != nil && b.shortcut.norm != nil)
+		all = all && len(b.convs) == 2 && (!residual || b.shortcut != nil && has(b.shortcut))
 		for _, c := range b.convs {
-			all = all && c.norm != nil
+			all = all && has(c)
 		}
 	})
 	for _, c := range u.up {
-		all = all && (c.k == 2 || c.norm != nil)
+		all = all && (c.k == 2 || has(c))
 	}
 	return all
 }
 
-// arch is the network here that holds u.
-func (u *found) arch(heads []string) unet.Arch {
-	a := unet.Arch{Channels: u.channels, Depth: len(u.encoder), Width: u.width(), Norm: "none", Heads: heads, Attention: u.gates[0] != nil}
-	if u.normalised() {
-		a.Norm = "batch"
+func batchNormed(c *convolution) bool { return c.norm != nil }
+func groupNormed(c *convolution) bool { return c.group != nil }
+
+// plainElsewhere reports whether there is no group norm where the network here
+// has none: after 1x1 convolutions that are no shortcuts.
+func (u *found) plainElsewhere() bool {
+	none := !slices.ContainsFunc(u.heads, groupNormed)
+	for l, c := range u.up {
+		none = none && (c.k == 3 || !groupNormed(c))
+		if g := u.gates[l]; g != nil {
+			none = none && !groupNormed(g.skip) && !groupNormed(g.up) && !groupNormed(g.psi)
+		}
 	}
+	return none
+}
+
+// norm names the network's normalisation. Batch-norm can be folded where it is
+// not that of all convolutions; group norm cannot.
+func (u *found) norm() (string, error) {
+	any := false
+	u.blocks(func(_ string, _ int, b level) {
+		any = any || slices.ContainsFunc(b.convs, groupNormed) || b.shortcut != nil && groupNormed(b.shortcut)
+	})
+	switch {
+	case any && u.normalised(groupNormed) && u.plainElsewhere():
+		return "group", nil
+	case any || !u.plainElsewhere():
+		return "", errors.New("group norm after some convolutions: here it follows the two of every level, shortcuts and nearest upsampling, and no others")
+	case u.normalised(batchNormed):
+		return "batch", nil
+	}
+	return "none", nil
+}
+
+// arch is the network here that holds u.
+func (u *found) arch(heads []string) (unet.Arch, error) {
+	norm, err := u.norm()
+	a := unet.Arch{Channels: u.channels, Depth: len(u.encoder), Width: u.width(), Norm: norm, Heads: heads, Attention: u.gates[0] != nil}
 	if u.residual() {
 		a.Block = "residual"
 	}
 	if u.up[0].k == 3 {
 		a.Up = "nearest"
 	}
-	return a
+	return a, err
 }
 
 // fill copies u's weights into m, a model of u.arch with weights of zero.
@@ -527,6 +560,15 @@ func (f filler) conv(name, norm string, c *convolution, ic int, at func(int) int
 		return
 	}
 	gamma, beta := f.value(norm+".weight"), f.value(norm+".bias")
+	if c.group != nil {
+		for o := range gamma {
+			gamma[o] = 1
+		}
+		for o, v := range c.group.gamma {
+			gamma[o], beta[o] = float32(v), float32(c.group.beta[o])
+		}
+		return
+	}
 	mean, variance := f.value(norm+".running_mean"), f.value(norm+".running_var")
 	for o := range gamma {
 		if o >= c.oc {

@@ -65,6 +65,8 @@ func TestRoundTrip(t *testing.T) {
 		{Channels: 1, Depth: 2, Width: 32, Norm: "batch", Up: "nearest", Attention: true, Heads: []string{"foreground"}},
 		{Channels: 1, Depth: 3, Width: 16, Norm: "none", Block: "residual", Up: "nearest", Attention: true, Heads: []string{"foreground", "border"}},
 		{Channels: 2, Depth: 4, Width: 16, Norm: "batch", Heads: []string{"foreground", "distance"}},
+		small("group", 1, "foreground"),
+		{Channels: 3, Depth: 2, Width: 32, Norm: "group", Block: "residual", Up: "nearest", Attention: true, Heads: []string{"foreground", "border"}},
 	} {
 		m := model(t, a)
 		back, s, err := read("test.onnx", exportedBytes(t, m), nil, Options{Name: "other"})
@@ -74,7 +76,7 @@ func TestRoundTrip(t *testing.T) {
 		if !s.Card || back.Card.Name != "test" || back.Card.Threshold != 0.4 || back.Card.Training.License != "CC0-1.0" {
 			t.Errorf("card %+v", back.Card)
 		}
-		if got := back.Card.Arch; got.Block != a.Block || got.Up != a.Up || got.Attention != a.Attention || got.Width != a.Width {
+		if got := back.Card.Arch; got.Norm == "group" != (a.Norm == "group") || got.Block != a.Block || got.Up != a.Up || got.Attention != a.Attention || got.Width != a.Width {
 			t.Errorf("network %+v, want %+v", got, a)
 		}
 		const h, w = 48, 80
@@ -290,6 +292,95 @@ func TestAlterations(t *testing.T) {
 				t.Errorf("maps differ by %g", d)
 			}
 		})
+	}
+}
+
+// groupMisfits are changes to a network with group norm.
+var groupMisfits = map[string]struct {
+	change func(p *modelProto)
+	want   string
+}{
+	"groups of 8": {func(p *modelProto) {
+		initializer(p, "enc1.norm1.split").raw[8] = 4
+		for _, name := range []string{"enc1.norm1.ones", "enc1.norm1.zeros"} {
+			q := initializer(p, name)
+			q.dims, q.raw = []int64{4}, append(q.raw, q.raw...)
+		}
+	}, `(Reshape): group norm in groups of 8 channels`},
+	"one group": {func(p *modelProto) { initializer(p, "enc1.norm1.split").raw[8] = 1 }, "(InstanceNormalization): group norm in groups of 32 channels"},
+	"each channel": {func(p *modelProto) {
+		n := node(p, "enc1.norm1.normal")
+		n.inputs[0] = "enc1.conv1"
+		node(p, "enc1.norm1.channels").inputs[0] = n.outputs[0]
+	}, "groups of 1 channels"},
+	"epsilon": {func(p *modelProto) { node(p, "enc0.norm2.normal").attributes[0].f = 1e-3 }, "an epsilon of 0.001"},
+	"bias": {func(p *modelProto) {
+		n := node(p, "bottom.conv1")
+		raw := make([]byte, 4*64)
+		binary.LittleEndian.PutUint32(raw, math.Float32bits(1))
+		p.graph.initializers = append(p.graph.initializers, &tensorProto{name: "bias", dims: []int64{64}, dataType: typeFloat, raw: raw})
+		n.inputs = append(n.inputs, "bias")
+	}, "has a bias"},
+	"one left out": {func(p *modelProto) { node(p, "dec0.relu2").inputs[0] = "dec0.conv2" }, "group norm after some"},
+	"one too many": {func(p *modelProto) { normalise(p, "dec1.up", "dec1.cat", 32) }, "it follows a transposed convolution"},
+}
+
+// normalise puts the operator for group norm between two nodes.
+func normalise(p *modelProto, after, before string, c int) {
+	q := &tensorProto{name: after + ".ones", dims: []int64{int64(c)}, dataType: typeFloat, raw: make([]byte, 4*c)}
+	for i := range c {
+		binary.LittleEndian.PutUint32(q.raw[4*i:], math.Float32bits(1))
+	}
+	p.graph.initializers = append(p.graph.initializers, q)
+	n := &nodeProto{op: "GroupNormalization", inputs: []string{after, q.name, q.name}, outputs: []string{after + ".normalised"},
+		attributes: []*attributeProto{integer("num_groups", int64(c/groupSize))}}
+	to := node(p, before)
+	to.inputs[slices.Index(to.inputs, after)] = n.outputs[0]
+	p.graph.nodes = slices.Insert(p.graph.nodes, slices.Index(p.graph.nodes, to), n)
+}
+
+// TestGroupNorm: what the network here does not have is refused; the operator of
+// opset 21 is the same as that of opset 17 in parts.
+func TestGroupNorm(t *testing.T) {
+	a := small("group", 1, "foreground")
+	for name, c := range groupMisfits {
+		t.Run(name, func(t *testing.T) {
+			m, _, err := read("test.onnx", editedOf(t, a, c.change), nil, Options{Input: raw})
+			if err == nil {
+				m.Params.Free()
+				t.Fatal("it was read")
+			}
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %q, want %q", err, c.want)
+			}
+		})
+	}
+	want := model(t, a)
+	m, _, err := read("test.onnx", editedOf(t, a, func(p *modelProto) {
+		for _, n := range p.graph.nodes {
+			name, ok := strings.CutSuffix(n.name, ".scaled")
+			if !ok {
+				continue
+			}
+			// In place of the last of its parts, the scale, and the shift.
+			conv := strings.Replace(name, "norm", "conv", 1)
+			c := initializer(p, name+".weight").dims[0]
+			last := node(p, name)
+			*last = nodeProto{op: "GroupNormalization", name: name, inputs: []string{conv, name + ".weight", name + ".bias"}, outputs: last.outputs,
+				attributes: []*attributeProto{integer("num_groups", c/groupSize)}}
+		}
+		p.graph.nodes = slices.DeleteFunc(p.graph.nodes, func(n *nodeProto) bool {
+			return strings.Contains(n.name, ".norm") && n.op != "GroupNormalization"
+		})
+	}), nil, Options{Input: raw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Params.Free()
+	for _, q := range want.Params.All() {
+		if !slices.Equal(m.Params.Get(q.Name).Value, q.Value) {
+			t.Errorf("%s differs", q.Name)
+		}
 	}
 }
 

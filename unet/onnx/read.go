@@ -207,7 +207,9 @@ func cardFor(m *modelProto, u *found, outputs []string, o Options) (card unet.Ca
 		return card, false, errors.New("its card is of another model")
 	}
 	card.Precision, card.FloatLayers = "", nil
-	card.Arch = u.arch(names)
+	if card.Arch, err = u.arch(names); err != nil {
+		return card, false, err
+	}
 	if o.Scale > 0 {
 		u.scale *= o.Scale
 	}

@@ -58,7 +58,7 @@ func ReadState(path string, like unet.Card, skipFirst bool) (m *unet.Model, matc
 	like.Training = unet.Training{From: hex.EncodeToString(hash[:])}
 	like.Precision, like.FloatLayers, like.Diameter = "", nil, [3]float64{}
 	like.Arch.Norm = "none"
-	if u.normalised() {
+	if u.normalised(batchNormed) {
 		like.Arch.Norm = "batch"
 	}
 	if m, err = build(u, like); err != nil {

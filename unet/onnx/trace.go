@@ -41,6 +41,7 @@ type convolution struct {
 	ic, oc, k int
 	bias      []float64
 	norm      *norm
+	group     *groupNorm
 }
 
 // norm is a batch-norm: gamma * (x - mean) / sqrt(variance + eps) + beta.
@@ -48,6 +49,10 @@ type norm struct {
 	gamma, beta, mean, variance []float64
 	eps                         float64
 }
+
+// groupNorm normalises groups of groupSize channels of an image, with gamma and
+// beta of each channel.
+type groupNorm struct{ gamma, beta []float64 }
 
 // value is what a name in the graph stands for: a constant, or a layer and how
 // its elements are laid out.

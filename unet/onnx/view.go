@@ -12,7 +12,8 @@ import (
 // channel, row and column; r and s count two copies of the same element. So
 // {"", "c", "h", "w"} is PyTorch's layout, {"", "h", "w", "c"} TensorFlow's,
 // and {"", "hr", "ws", "c"} the latter after upsampling to the nearest
-// neighbour. Indices of one value are left out.
+// neighbour. g and k count groups of channels and the channels of a group, c
+// being both. Indices of one value are left out.
 type view []string
 
 // layout is the usual view of e, channels second or last.
@@ -49,6 +50,10 @@ func size(e *expr, index rune) int {
 		return e.h
 	case 'w':
 		return e.w
+	case 'g':
+		return e.c / groupSize
+	case 'k':
+		return groupSize
 	}
 	return 2
 }
@@ -110,13 +115,19 @@ func (v value) reshaped(shape []int) (value, error) {
 	if len(shape) > 8 {
 		return value{}, fmt.Errorf("%d dimensions", len(shape))
 	}
-	rest := strings.Join(v.view, "")
+	rest := strings.ReplaceAll(strings.Join(v.view, ""), "gk", "c")
 	var to view
 	for _, d := range shape {
 		n, k := 1, 0
 		for n < d && k < len(rest) {
+			if rest[k] == 'c' && n*v.layer.c > d && n*v.layer.c == d*groupSize {
+				rest = rest[:k] + "gk" + rest[k+1:]
+			}
 			n *= size(v.layer, rune(rest[k]))
 			k++
+		}
+		if n != d && v.view.is(layout(v.layer, false)) && len(shape) == 3 && v.layer.c%d == 0 {
+			return value{}, notOurGroups(v.layer.c / d)
 		}
 		if n != d {
 			return value{}, fmt.Errorf("a change of shape from %v to %v", v.view.dims(v.layer), shape)

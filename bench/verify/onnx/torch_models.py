@@ -23,10 +23,11 @@ print("torch", torch.__version__)
 torch.manual_seed(1)
 
 
-def block(i, o, norm=True, act=nn.ReLU, pad=1, last=False):
+def block(i, o, norm=True, act=nn.ReLU, pad=1, last=False, group=0):
+    """group: channels that share the statistics of group norm."""
     layers = []
     for c in (i, o):
-        conv, bn, relu = nn.Conv2d(c, o, 3, padding=pad, bias=not norm), nn.BatchNorm2d(o), act()
+        conv, bn, relu = nn.Conv2d(c, o, 3, padding=pad, bias=not norm), nn.GroupNorm(o // group, o) if group else nn.BatchNorm2d(o), act()
         layers += [conv] + ([relu, bn] if last else [bn, relu] if norm else [relu])
     return nn.Sequential(*layers)
 
@@ -74,9 +75,10 @@ class UNet(nn.Module):
             self.decoder.append(block(below + o, o, **options))
         self.head = nn.Conv2d(widths[0], maps, 1)
         for m in self.modules():
-            if isinstance(m, nn.BatchNorm2d):
+            if isinstance(m, (nn.BatchNorm2d, nn.GroupNorm)):
                 nn.init.uniform_(m.weight, 0.5, 1.5)
                 nn.init.normal_(m.bias, 0, 0.3)
+            if isinstance(m, nn.BatchNorm2d):
                 nn.init.normal_(m.running_mean, 0, 0.3)
                 nn.init.uniform_(m.running_var, 0.3, 2)
 
@@ -109,6 +111,7 @@ cases = {
     "softmax": dict(final="softmax", maps=2),
     "residual": dict(residual=True),
     "attention": dict(up="conv", gates=True),
+    "group": dict(group=16, widths=(16, 32, 64)),
     # To be refused:
     "logits": dict(final="logits"),
     "bilinear": dict(up="bilinear"),
@@ -116,6 +119,7 @@ cases = {
     "stride": dict(stride=True),
     "leaky": dict(act=nn.LeakyReLU),
     "bnlast": dict(last=True),
+    "group8": dict(group=8, widths=(16, 32, 64)),
 }
 for name, options in cases.items():
     if small and name not in ("bn", "bilinear", "softmax", "residual", "attention") or only and name not in only:
@@ -137,7 +141,9 @@ for name, options in cases.items():
     if name == "bn":
         torch.onnx.export(net, (x,), f"{out}/{name}.train.onnx", opset_version=17, training=torch.onnx.TrainingMode.PRESERVE,
                           do_constant_folding=False, **old)
-    if name in ("bn", "nearest", "odd", "attention") and not (small and name != "bn"):
+    if name == "group":  # where the operator for it is
+        torch.onnx.export(net, (x,), f"{out}/{name}.dynamo21.onnx", dynamo=True, opset_version=21, verbose=False)
+    if name in ("bn", "nearest", "odd", "attention", "group") and not (small and name != "bn"):
         sides = ({2: 8 * torch.export.Dim("h", min=2, max=256), 3: 8 * torch.export.Dim("w", min=2, max=256)},) if name != "odd" else None
         torch.onnx.export(net, (x,), f"{out}/{name}.dynamo.onnx", dynamo=True, external_data=name == "odd", verbose=False, dynamic_shapes=sides)
     print(name, "written")
