@@ -82,9 +82,18 @@ func TestNamedColoursAreOneImage(t *testing.T) {
 	if f := open("R", "G", "B"); len(f.Planes) != 1 {
 		t.Errorf("letters: %+v", f.Planes)
 	}
+	if f := open("Channel Red", "Channel Green", "Channel Blue"); len(f.Planes) != 1 {
+		t.Errorf("with a word more: %+v", f.Planes)
+	}
 	reversed := open("blue", "green", "red")
-	if len(reversed.Planes) != 3 { // in another order they are not what they seem
-		t.Errorf("%+v", reversed.Planes)
+	if len(reversed.Planes) != 1 || reversed.Planes[0].Channel != 0 {
+		t.Fatalf("%+v", reversed.Planes)
+	}
+	check(reversed, 0, 30, 20, 10) // the names decide, not the order
+	for _, names := range [][]string{{"red", "red", "blue"}, {"red", "green", ""}, {"red", "green", "DAPI"}} {
+		if f := open(names...); len(f.Planes) != 3 {
+			t.Errorf("%q: %+v", names, f.Planes)
+		}
 	}
 	other := open("DAPI", "GFP", "TRITC")
 	if len(other.Planes) != 3 || len(other.Notes) != 0 {
@@ -301,6 +310,38 @@ func TestDoubts(t *testing.T) {
 		got := strings.Join(c.l.Doubts(), "; ")
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestPNGPixelSize: a PNG file may say how many pixels a metre has; what it says
+// for print is no pixel size.
+func TestPNGPixelSize(t *testing.T) {
+	plain := encodePNG(t, image.NewGray(image.Rect(0, 0, 2, 2)))
+	for _, c := range []struct {
+		x, y  uint32
+		unit  byte
+		want  plane.PixelSize
+		notes int
+	}{
+		{2e6, 1e6, 1, plane.PixelSize{X: 0.5, Y: 1}, 0},
+		{2835, 2835, 1, plane.PixelSize{}, 1},   // 72 dots per inch
+		{11811, 11811, 1, plane.PixelSize{}, 1}, // 300
+		{2e6, 1e6, 0, plane.PixelSize{}, 0},     // a proportion
+		{0, 1, 1, plane.PixelSize{}, 0},
+		{1<<32 - 1, 1<<32 - 1, 1, plane.PixelSize{X: 1e6 / (1<<32 - 1), Y: 1e6 / (1<<32 - 1)}, 0},
+	} {
+		chunk := binary.BigEndian.AppendUint32([]byte("pHYs"), c.x)
+		chunk = append(binary.BigEndian.AppendUint32(chunk, c.y), c.unit)
+		data := append([]byte{}, plain[:33]...)
+		data = append(binary.BigEndian.AppendUint32(data, 9), chunk...)
+		data = append(binary.BigEndian.AppendUint32(data, crc32.ChecksumIEEE(chunk)), plain[33:]...)
+		f, err := openData("a.png", data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Planes[0].PixelSize; got != c.want || len(f.Notes) != c.notes {
+			t.Errorf("%d x %d in unit %d: %v, notes %q", c.x, c.y, c.unit, got, f.Notes)
 		}
 	}
 }

@@ -68,6 +68,20 @@ func pngChunks(data []byte) iter.Seq2[int, int] {
 	}
 }
 
+// pngPixelSize is the size of the pixels of a PNG file that says how many a metre
+// has (chunk pHYs).
+func pngPixelSize(f *File, data []byte) PixelSize {
+	for at, n := range pngChunks(data) {
+		if string(data[at-4:at]) == "pHYs" && n == 9 && data[at+8] == 1 {
+			x, y := binary.BigEndian.Uint32(data[at:]), binary.BigEndian.Uint32(data[at+4:])
+			if x > 0 && y > 0 {
+				return f.Resolution(1e6/float64(x), 1e6/float64(y))
+			}
+		}
+	}
+	return PixelSize{}
+}
+
 // withoutColourKey hides the chunk by which a gray or colour PNG says that one
 // value is to be shown transparent: the value is what was measured there.
 func withoutColourKey(data []byte) []byte {

@@ -44,17 +44,19 @@ func openRaster(name string, data []byte) (*File, error) {
 		}
 		s.frames = []image.Image{m}
 	}
+	var size PixelSize
 	if format == "PNG" {
+		size = pngPixelSize(f, data)
 		s.header = data[:33]
 		if i := bytes.Index(data, []byte("IDAT")); i > 0 && bytes.Contains(data[:i], []byte("acTL")) {
 			f.Note("only the first frame of the animated PNG is read")
 		}
 	}
 	if o := orientation(format, data); o > 1 {
-		f.Note("it is marked as turned or mirrored (orientation %d); its pixels are read as they are stored, not turned", o)
+		f.Note("it is marked as turned or mirrored (orientation %d); its pixels are read as they are stored, as ImageJ shows them", o)
 	}
 	for i, m := range s.frames {
-		p := PlaneInfo{Page: i, T: i, W: m.Bounds().Dx(), H: m.Bounds().Dy()}
+		p := PlaneInfo{PixelSize: size, Page: i, T: i, W: m.Bounds().Dx(), H: m.Bounds().Dy()}
 		// One pixel tells what all will be: channels and depth go by type.
 		one, _ := s.convert(subImage(m, image.Rectangle{m.Bounds().Min, m.Bounds().Min.Add(image.Pt(1, 1))}))
 		p.C, p.Bits = one.C, one.Bits

@@ -83,6 +83,40 @@ func TestZarrCollection(t *testing.T) {
 	}
 }
 
+// Of a slide that bioformats2raw wrote, the pictures of its label and of the whole
+// glass are no images of cells.
+func TestZarrCollectionOfASlide(t *testing.T) {
+	dir := unzipZarr(t)
+	all := filepath.Join(dir, "slide.zarr")
+	if err := os.MkdirAll(filepath.Join(all, "OME"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(filepath.Join(all, ".zattrs"), []byte(`{"bioformats2raw.layout": 3}`), 0o600)
+	os.Rename(filepath.Join(dir, "v2-blosc-lz4.zarr"), filepath.Join(all, "0"))
+	os.Rename(filepath.Join(dir, "v2-raw-f32.zarr"), filepath.Join(all, "1"))
+	for _, c := range []struct {
+		names  string
+		planes int
+	}{
+		{`<OME><Image ID="Image:0" Name="slide.svs"><Pixels/></Image><Image ID="Image:1" Name="macro image"><Pixels/></Image></OME>`, 6},
+		{`<ome:OME><ome:Image Name="a"/><ome:Image Name="label"/></ome:OME>`, 12},
+		{`<OME><Image Name="label image"/><Image Name="macro image"/></OME>`, 12},
+		{`damaged <Image Name="`, 12},
+	} {
+		if err := os.WriteFile(filepath.Join(all, "OME", "METADATA.ome.xml"), []byte(c.names), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Open(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if len(f.Planes) != c.planes || (c.planes == 6) != (len(f.Notes) == 1) {
+			t.Errorf("%s: %d planes, notes %q", c.names, len(f.Planes), f.Notes)
+		}
+	}
+}
+
 func TestZarrFillValue(t *testing.T) {
 	dir := filepath.Join(unzipZarr(t), "v2-sparse.zarr")
 	if _, err := os.Stat(filepath.Join(dir, "0", "0", "0", "0", "0")); err == nil {

@@ -39,15 +39,11 @@ func (f *File) replace(use func(i int, put func(Info, view))) {
 }
 
 // JoinNamedColours makes one colour plane of three that are named red, green
-// and blue, or R, G and B, and are the only ones at their place.
+// and blue, or R, G and B, in any order, and are the only ones at their place.
 func (f *File) JoinNamedColours() {
-	if f.join(func(p []Info) bool {
-		for k, c := range Colours {
-			if name := strings.ToLower(strings.TrimSpace(p[k].Name)); name != c && name != c[:1] {
-				return false
-			}
-		}
-		return true
+	if f.join(func(p Info) int {
+		name := strings.TrimSpace(strings.ReplaceAll(strings.ToLower(p.Name), "channel", ""))
+		return slices.IndexFunc(Colours, func(c string) bool { return name == c || name == c[:1] })
 	}) {
 		f.Note("its channels red, green and blue are read as one colour image")
 	}
@@ -55,10 +51,11 @@ func (f *File) JoinNamedColours() {
 
 // JoinColours makes one colour plane of the three of each place, whatever their
 // names, and reports whether there were such.
-func (f *File) JoinColours() bool { return f.join(func([]Info) bool { return true }) }
+func (f *File) JoinColours() bool { return f.join(func(p Info) int { return p.Channel }) }
 
-// join joins the places of exactly three gray planes that ok accepts.
-func (f *File) join(ok func(channels []Info) bool) bool {
+// join joins the places of exactly three gray planes, of different colours, in
+// their order; negative is none.
+func (f *File) join(colour func(channel Info) int) bool {
 	type place struct {
 		series, field, z, t int
 		well                string
@@ -74,18 +71,20 @@ func (f *File) join(ok func(channels []Info) bool) bool {
 		if len(list) != 3 {
 			continue
 		}
-		slices.SortFunc(list, func(a, b int) int { return f.Planes[a].Channel - f.Planes[b].Channel })
+		slices.SortFunc(list, func(a, b int) int { return colour(f.Planes[a]) - colour(f.Planes[b]) })
 		p := []Info{f.Planes[list[0]], f.Planes[list[1]], f.Planes[list[2]]}
-		same := p[0].Channel != p[1].Channel && p[1].Channel != p[2].Channel
+		same := colour(p[0]) >= 0 && colour(p[0]) != colour(p[1]) && colour(p[1]) != colour(p[2])
 		for _, q := range p {
 			same = same && q.C == 1 && q.W == p[0].W && q.H == p[0].H && q.Bits == p[0].Bits && q.Float == p[0].Float
 		}
-		if same && ok(p) {
-			joined[list[0]] = true
-			gone[list[1]], gone[list[2]] = true, true
+		if same {
+			first := slices.Min(list)
+			for _, k := range list {
+				joined[k], gone[k] = k == first, k != first
+			}
 		}
 	}
-	if len(joined) == 0 {
+	if len(gone) == 0 {
 		return false
 	}
 	f.replace(func(i int, put func(Info, view)) {
@@ -98,6 +97,9 @@ func (f *File) join(ok func(channels []Info) bool) bool {
 			}
 			v.sample = -1
 			p.C, p.Name = 3, ""
+			for _, k := range at[of(p)] {
+				p.Channel = min(p.Channel, f.Planes[k].Channel)
+			}
 			put(p, v)
 		default:
 			put(p, f.viewOf(i))

@@ -3,6 +3,7 @@ package plane
 import (
 	"fmt"
 	"image"
+	"strings"
 )
 
 // Limits on what a file may make this package allocate. They are far above
@@ -181,6 +182,37 @@ func (f *File) region(i, x, y, w, h int) (image.Rectangle, error) {
 		return image.Rectangle{}, &LimitError{f.Name, fmt.Sprintf("%d x %d pixels of %d channels in one piece (limit %d samples)", w, h, p.C, int64(MaxSamples)), "read it in regions"}
 	}
 	return image.Rect(x, y, x+w, y+h), nil
+}
+
+// IsPicture reports whether the name of an image is that of a picture which slide
+// scanners take of the label or the whole glass.
+func IsPicture(name string) bool {
+	name, isImage := strings.CutSuffix(strings.ToLower(strings.TrimSpace(name)), "image")
+	switch strings.Trim(name, " _-") {
+	case "macro", "overview", "thumbnail":
+		return true
+	case "label": // alone it may be a label image
+		return isImage
+	}
+	return false
+}
+
+// Resolution is the pixel size that a resolution stands for which a file states
+// per length: pixels of x times y µm. Numbers that programs put into any file, 72
+// dots per inch and the like, are none; that is noted.
+func (f *File) Resolution(x, y float64) PixelSize {
+	size := SizeOf(x, y, 0)
+	if dpi := PrintResolution(size.X); dpi > 0 {
+		f.Note("its resolution of %g dots per inch is one for print or screen, not taken for a pixel size", dpi)
+		return PixelSize{}
+	}
+	if !(size.X > 1e-4 && size.X < 100 && size.Y > 1e-4 && size.Y < 100) {
+		if size.Known() && size.X < 1e4 { // 1 per inch or cm is what programs write that know nothing
+			f.Note("its resolution, pixels of %v, is none of a microscope and is not used", size)
+		}
+		return PixelSize{}
+	}
+	return size
 }
 
 // Note adds a fact to Notes, once.

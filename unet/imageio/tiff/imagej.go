@@ -137,32 +137,41 @@ const maxLabels = 1 << 24
 var sliceLabel = regexp.MustCompile(`^(?:[cztCZT]:\s*\d+/\d+\s*)+(?:-\s*)?`)
 
 // imageJNames returns the names of channels that labels of slices give, nil
-// where there are none: those of a hyperstack's first place.
+// where there are none.
 func (s *tiffSource) imageJNames(channels, slices int) func(channel int) string {
 	if channels < 2 {
 		return nil
 	}
-	labels := s.imageJLabels()
-	if len(labels) < channels {
-		return nil
-	}
-	names := make([]string, channels)
-	for c := range names {
-		name, _, _ := strings.Cut(labels[c], "\n")
-		names[c] = strings.TrimSpace(sliceLabel.ReplaceAllString(strings.TrimSpace(name), ""))
-		for i := c; i < min(len(labels), slices); i += channels {
-			other, _, _ := strings.Cut(labels[i], "\n")
-			if strings.TrimSpace(sliceLabel.ReplaceAllString(strings.TrimSpace(other), "")) != names[c] {
-				return nil // labels of slices, not of channels
-			}
-		}
-	}
+	names := channelNames(s.imageJLabels(), channels, slices)
 	return func(c int) string {
 		if c < len(names) {
 			return names[c]
 		}
 		return ""
 	}
+}
+
+// channelNames are the labels that repeat over all slices of a channel; others
+// are labels of slices.
+func channelNames(labels []string, channels, slices int) []string {
+	if len(labels) < channels {
+		return nil
+	}
+	label := func(i int) string {
+		line, _, _ := strings.Cut(labels[i], "\n")
+		return strings.TrimSpace(sliceLabel.ReplaceAllString(strings.TrimSpace(line), ""))
+	}
+	names := make([]string, channels)
+	for c := range names {
+		names[c] = label(c)
+		for i := c; i < min(len(labels), slices); i += channels {
+			if label(i) != names[c] {
+				names[c] = ""
+				break
+			}
+		}
+	}
+	return names
 }
 
 // imageJLabels reads the labels of slices: ImageJ keeps them in two tags, byte

@@ -145,6 +145,15 @@ func (doc *omeXML) placer(self string) func(file, id string) bool {
 	}
 }
 
+// isPicture reports whether an image is one of the label or the whole glass, as
+// converters name those of slides, beside others.
+func (doc *omeXML) isPicture(series int) bool {
+	if !plane.IsPicture(doc.Images[series].Name) {
+		return false
+	}
+	return slices.ContainsFunc(doc.Images, func(im omeImage) bool { return !plane.IsPicture(im.Name) })
+}
+
 // omePlanes lists the planes of all images of the XML that lie in this file or
 // in others of its folder.
 func (s *tiffSource) omePlanes(doc *omeXML) error {
@@ -158,6 +167,7 @@ func (s *tiffSource) omePlanes(doc *omeXML) error {
 	listed, missing := 0, 0
 	var away []string // files that are not here
 	elsewhere := 0
+	pictures := 0 // pages that are no image of cells
 	for series := range doc.Images {
 		px := &doc.Images[series].Pixels
 		if len(s.pages) > 0 {
@@ -172,6 +182,15 @@ func (s *tiffSource) omePlanes(doc *omeXML) error {
 		places, err := px.layout(next, inThisFile)
 		if err != nil {
 			return err
+		}
+		if doc.isPicture(series) {
+			for _, at := range places {
+				if at.file == "" && at.page >= 0 && at.page < len(s.pages) {
+					used[at.page] = true
+					pictures++
+				}
+			}
+			continue
 		}
 		size := px.pixelSize(s.out.Note)
 		for i, at := range places {
@@ -211,6 +230,9 @@ func (s *tiffSource) omePlanes(doc *omeXML) error {
 		if !used[i] && !p.reduced {
 			left++
 		}
+	}
+	if pictures > 0 {
+		s.out.Note(leftOut, counted(pictures, "page that is", "pages that are"))
 	}
 	if elsewhere > 0 {
 		s.out.Note("%s in files that are not here: %s", counted(elsewhere, "plane of the image is", "planes of the image are"), strings.Join(away, ", "))
@@ -269,11 +291,11 @@ func (px *omePixels) layout(next map[string]int, inThisFile func(file, id string
 			}
 		}
 		page, n := next[file], len(places)
-		if td.IFD != nil {
-			page, n = int(*td.IFD), 1
+		if td.IFD.there {
+			page, n = td.IFD.n, 1
 		}
-		if td.Count != nil {
-			n = int(*td.Count)
+		if td.Count.there {
+			n = td.Count.n
 		}
 		n = min(max(n, 0), len(places)-at)
 		if work += n; work > 4*plane.MaxPlanes {

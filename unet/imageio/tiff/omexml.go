@@ -54,18 +54,19 @@ type omePixels struct {
 		Samples omeInt `xml:"SamplesPerPixel,attr"`
 	} `xml:"Channel"`
 	TiffData []struct {
-		IFD    *omeInt `xml:"IFD,attr"`
-		FirstC omeInt  `xml:"FirstC,attr"`
-		FirstZ omeInt  `xml:"FirstZ,attr"`
-		FirstT omeInt  `xml:"FirstT,attr"`
-		Count  *omeInt `xml:"PlaneCount,attr"`
+		IFD    omeCount `xml:"IFD,attr"`
+		FirstC omeInt   `xml:"FirstC,attr"`
+		FirstZ omeInt   `xml:"FirstZ,attr"`
+		FirstT omeInt   `xml:"FirstT,attr"`
+		Count  omeCount `xml:"PlaneCount,attr"`
 		UUID   struct {
 			File string `xml:"FileName,attr"`
 			ID   string `xml:",chardata"`
 		} `xml:"UUID"`
 	} `xml:"TiffData"`
 
-	perPixel int // samples per pixel, set when the pages say what the XML does not
+	perPixel int  // samples per pixel, set when the pages say what the XML does not
+	apart    bool // the samples of a colour pixel are on pages of their own
 }
 
 // omeInt is a whole number; what is none counts as 0 and never ends the
@@ -78,6 +79,19 @@ func (n *omeInt) UnmarshalXMLAttr(a xml.Attr) error {
 	if err == nil && v == math.Trunc(v) && math.Abs(v) < 1<<53 {
 		*n = omeInt(v)
 	}
+	return nil
+}
+
+// omeCount is a whole number that may not be there; what is none is not there.
+type omeCount struct {
+	n     int
+	there bool
+}
+
+// UnmarshalXMLAttr reads the number.
+func (c *omeCount) UnmarshalXMLAttr(a xml.Attr) error {
+	n, err := strconv.Atoi(strings.TrimSpace(a.Value))
+	*c = omeCount{n, err == nil}
 	return nil
 }
 
@@ -103,6 +117,41 @@ func isOME(text string) bool {
 // parseOME reads the images that XML describes completely. An error says where
 // the XML is damaged; the images before that come with it.
 func parseOME(text string) (*omeXML, error) {
+	doc, err := parseXML(text)
+	if err != nil {
+		if other, wrong := parseXML(escapeValues(text)); wrong == nil {
+			return other, nil
+		}
+	}
+	return doc, err
+}
+
+// escapeValues escapes what must not stand in the values of attributes, as names
+// that people gave do ("<empty>").
+func escapeValues(text string) string {
+	var b strings.Builder
+	tag, quote := false, rune(0)
+	for _, c := range text {
+		switch {
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0 && c == '<':
+			b.WriteString("&lt;")
+			continue
+		case quote != 0:
+		case tag && (c == '"' || c == '\''):
+			quote = c
+		case c == '<':
+			tag = true
+		case c == '>':
+			tag = false
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+func parseXML(text string) (*omeXML, error) {
 	d := xml.NewDecoder(strings.NewReader(text))
 	d.Strict = false // stray & and tags that are not closed are common
 	d.Entity = xml.HTMLEntity
@@ -224,16 +273,17 @@ func (px *omePixels) samples() int {
 }
 
 // fit takes the samples per pixel from the pages where the XML does not say
-// them.
+// them, or says that colour is together which is on pages of its own.
 func (px *omePixels) fit(spp int) {
-	silent := !slices.ContainsFunc(px.Channels, func(c struct {
-		Name    string `xml:"Name,attr"`
-		Samples omeInt `xml:"SamplesPerPixel,attr"`
-	}) bool {
-		return c.Samples > 0
-	})
-	if silent && spp > 1 && int(px.SizeC)%spp == 0 {
+	n := 0
+	for _, c := range px.Channels {
+		n = max(n, int(c.Samples))
+	}
+	switch {
+	case n < 1 && spp > 1 && int(px.SizeC)%spp == 0:
 		px.perPixel = spp
+	case n > 1 && spp == 1:
+		px.perPixel, px.apart = 1, n == len(plane.Colours) && int(px.SizeC) == n
 	}
 }
 
@@ -270,6 +320,9 @@ func (px *omePixels) place(i int) (c, z, t int) {
 }
 
 func (px *omePixels) channelName(c int) string {
+	if px.apart {
+		return plane.Colours[c%len(plane.Colours)]
+	}
 	if len(px.Channels) > px.size('C') { // an element for every sample
 		c *= px.samples()
 	}

@@ -73,7 +73,7 @@ func Open(name string, r io.ReaderAt, size int64) (*plane.File, error) {
 	}
 	for _, pl := range s.planes {
 		if pl.page != nil && pl.page.orientation > 1 {
-			f.Note("it is marked as turned or mirrored (orientation %d); its pixels are read as they are stored, not turned", pl.page.orientation)
+			f.Note("it is marked as turned or mirrored (orientation %d); its pixels are read as they are stored, as ImageJ shows them", pl.page.orientation)
 			break
 		}
 	}
@@ -217,8 +217,7 @@ func (s *tiffSource) add(p *tiffPage, info plane.Info, name func(channel int) st
 	return nil
 }
 
-// resolution is the size of a page's pixels by its resolution tags. Numbers
-// that programs put into any file, 72 dots per inch and the like, are none.
+// resolution is the size of a page's pixels by its resolution tags.
 func (s *tiffSource) resolution(p *tiffPage) plane.PixelSize {
 	unit := map[uint64]float64{2: plane.Micrometres("inch"), 3: plane.Micrometres("cm")}[p.unit]
 	x, y := p.resX, p.resY
@@ -228,18 +227,7 @@ func (s *tiffSource) resolution(p *tiffPage) plane.PixelSize {
 	if y <= 0 {
 		y = x
 	}
-	size := plane.SizeOf(unit/x, unit/y, 0)
-	if dpi := plane.PrintResolution(size.X); dpi > 0 {
-		s.out.Note("its resolution of %g dots per inch is one for print or screen, not taken for a pixel size", dpi)
-		return plane.PixelSize{}
-	}
-	if !(size.X > 1e-4 && size.X < 100 && size.Y > 1e-4 && size.Y < 100) {
-		if size.X < 1e4 { // 1 per inch or cm is what programs write that know nothing
-			s.out.Note("its resolution, pixels of %v, is none of a microscope and is not used", size)
-		}
-		return plane.PixelSize{}
-	}
-	return size
+	return s.out.Resolution(unit/x, unit/y)
 }
 
 // plain lists the pages of a file without microscopy metadata.

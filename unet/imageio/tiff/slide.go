@@ -56,7 +56,7 @@ func (s *tiffSource) slide(text string) (bool, error) {
 	case isPhilips.MatchString(text) || strings.HasPrefix(software, "Philips"):
 		s.out.Format = "Philips TIFF"
 		levels, err = s.named(philipsPixels(text))
-	case levelText.MatchString(text): // Ventana and others
+	case levelText.MatchString(text) || s.levelsFollow(text): // Ventana and others
 		levels, err = s.named(plane.PixelSize{})
 	case s.pages[0].lens != 0:
 		s.out.Format = "Hamamatsu NDPI"
@@ -75,6 +75,8 @@ func (s *tiffSource) slide(text string) (bool, error) {
 	return true, s.pyramid(levels)
 }
 
+const leftOut = "left out: %s no level of the image (thumbnail, label, overview)"
+
 // pyramid lists the planes of the first level and keeps the others.
 func (s *tiffSource) pyramid(levels [][]levelPage) error {
 	s.levels = levels
@@ -87,7 +89,7 @@ func (s *tiffSource) pyramid(levels [][]levelPage) error {
 		used += len(l)
 	}
 	if n := len(s.pages) - used; n > 0 {
-		s.out.Note("left out: %s no level of the image (thumbnail, label, overview)", counted(n, "page that is", "pages that are"))
+		s.out.Note(leftOut, counted(n, "page that is", "pages that are"))
 	}
 	if n := len(levels); n > 1 {
 		s.out.Note("of %d levels the full resolution is read", n)
@@ -200,11 +202,11 @@ func (s *tiffSource) bySize(size plane.PixelSize, can func(*tiffPage) bool) [][]
 // unmarkedPyramid reports whether the pages are a tiled image and smaller
 // versions of it, each half as large or less, without a word about it.
 func (s *tiffSource) unmarkedPyramid() bool {
-	if len(s.pages) < 3 || !s.pages[0].tiled {
+	if len(s.pages) < 2 || !s.pages[0].tiled {
 		return false
 	}
 	for i, p := range s.pages[1:] {
-		if before := s.pages[i]; p.reduced || !similar(s.pages[0], p) || 2*p.w > before.w+1 {
+		if before := s.pages[i]; p.reduced || !p.tiled && len(s.pages) < 3 || !similar(s.pages[0], p) || 2*p.w > before.w+1 {
 			return false
 		}
 	}
@@ -305,13 +307,28 @@ func (s *tiffSource) named(size plane.PixelSize) ([][]levelPage, error) {
 		}
 		m := levelText.FindStringSubmatch(text)
 		lower := strings.ToLower(text)
-		picture := strings.HasPrefix(lower, "macro") || strings.HasPrefix(lower, "label") || strings.HasPrefix(lower, "thumbnail")
+		picture := strings.HasPrefix(lower, "macro") || strings.HasPrefix(lower, "label") || strings.HasPrefix(lower, "thumbnail") ||
+			strings.HasPrefix(lower, "probability")
 		if picture || len(levels) > 0 && (m == nil || p.w >= levels[len(levels)-1][0].page.w) || len(levels) == maxLevels {
 			continue
 		}
 		levels = append(levels, []levelPage{{page: p, info: plane.Info{Page: i, PixelSize: size}}})
 	}
 	return levels, nil
+}
+
+// levelsFollow reports whether the first page is a picture and a level comes
+// after it.
+func (s *tiffSource) levelsFollow(text string) bool {
+	if !plane.IsPicture(text) {
+		return false
+	}
+	for _, p := range s.pages[1:min(len(s.pages), 8)] {
+		if text, err := s.description(p); err == nil && levelText.MatchString(text) {
+			return true
+		}
+	}
+	return false
 }
 
 // byLens takes the pages of an NDPI file by the magnification that they state;

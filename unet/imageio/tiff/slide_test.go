@@ -59,6 +59,10 @@ func TestSlides(t *testing.T) {
 		{"Leica SCN", [][]rawTag{level(16, true, description(scn)), level(8, true), glass, level(8, true)}, "Leica SCN", 1, "", 2, 0.5},
 		{"marked pyramid", [][]rawTag{level(16, true), level(8, true, longTag(tagNewSubfileType, 1)), level(4, true, longTag(tagNewSubfileType, 1))}, "TIFF", 1, "", 3, 0},
 		{"unmarked pyramid", [][]rawTag{level(16, false), level(8, false), level(4, false), level(2, false)}, "TIFF", 1, "", 4, 0},
+		{"unmarked pyramid of two", [][]rawTag{level(16, false), level(8, false)}, "TIFF", 1, "", 2, 0},
+		{"Ventana", [][]rawTag{page8(description("Label_Image")), page8(description("Probability_Image")), level(16, true, description("level=0 mag=40 quality=95")),
+			level(8, true, description("level=1 mag=20 quality=95"))}, "TIFF", 1, "", 2, 0},
+		{"two pages, one of them no tiles", [][]rawTag{level(16, false), page8()}, "TIFF", 2, " ", 1, 0},
 		{"stack of equal pages", [][]rawTag{level(16, false), level(16, false), level(16, false)}, "TIFF", 3, "  ", 1, 0},
 		{"pages of other proportions", [][]rawTag{level(16, false), level(12, false, longTag(tagImageLength, 4)), level(4, false)}, "TIFF", 3, "  ", 1, 0},
 	} {

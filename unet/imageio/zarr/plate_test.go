@@ -129,3 +129,29 @@ func TestPlatesThatLie(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestScaleWithoutUnit: a scale in no unit is no pixel size, which is told.
+func TestScaleWithoutUnit(t *testing.T) {
+	for _, c := range []struct {
+		axes, scale string
+		notes       int
+		known       bool
+	}{
+		{`{"name": "y"}, {"name": "x"}`, "[1, 0.5]", 1, false},
+		{`{"name": "y"}, {"name": "x"}`, "[1, 1]", 0, false},
+		{`{"name": "y", "unit": "micrometer"}, {"name": "x", "unit": "micrometer"}`, "[1, 0.5]", 0, true},
+		{`{"name": "y", "unit": "pixel"}, {"name": "x", "unit": "pixel"}`, "[2, 2]", 1, false},
+	} {
+		files := map[string]string{}
+		image4(files, ".", 1)
+		files["./.zattrs"] = `{"multiscales": [{"version": "0.4", "axes": [` + c.axes + `], "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": ` + c.scale + `}]}]}]}`
+		f, err := Open(writeTree(t, "a.zarr", files))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if len(f.Notes) != c.notes || f.Planes[0].PixelSize.Known() != c.known {
+			t.Errorf("%s %s: %v, notes %q", c.axes, c.scale, f.Planes[0].PixelSize, f.Notes)
+		}
+	}
+}

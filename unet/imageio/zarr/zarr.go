@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -159,12 +161,50 @@ func (s *zarrSource) attributes(dir string) (attrs zarrAttributes, version int, 
 	return attrs, 2, false, err
 }
 
+// maxNames bounds the bytes of the XML that names the images of a collection.
+const maxNames = 1 << 24
+
+// imageName matches the name of an image in OME-XML.
+var imageName = regexp.MustCompile(`<(?:\w+:)?Image\s(?:[^>]*\s)?Name="([^"]*)"`)
+
+// pictures tells which images of a collection are of the label or the whole glass
+// of a slide, by the OME-XML that bioformats2raw writes beside them.
+func (s *zarrSource) pictures(dir string) map[int]bool {
+	f, err := s.root.Open(path.Join(dir, "OME", "METADATA.ome.xml"))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxNames))
+	if err != nil {
+		return nil
+	}
+	pictures := map[int]bool{}
+	names := imageName.FindAllSubmatch(b, -1)
+	for i, m := range names {
+		if plane.IsPicture(string(m[1])) {
+			pictures[i] = true
+		}
+	}
+	if len(pictures) == len(names) {
+		return nil // nothing else is there
+	}
+	return pictures
+}
+
 // collection lists the images 0, 1, … that bioformats2raw writes side by side.
 func (s *zarrSource) collection(dir string) error {
+	pictures := s.pictures(dir)
+	if n := len(pictures); n > 0 {
+		s.out.Note("left out: %d of its images, of the label or the whole glass", n)
+	}
 	for i := 0; ; i++ {
 		sub := path.Join(dir, strconv.Itoa(i))
 		if _, err := s.root.Stat(sub); err != nil {
 			break
+		}
+		if pictures[i] {
+			continue
 		}
 		attrs, version, _, err := s.attributes(sub)
 		if err != nil {
@@ -217,7 +257,11 @@ func (s *zarrSource) plate(dir string, attrs zarrAttributes) error {
 		}
 	}
 	if absent > 0 {
-		s.out.Note("%d of the plate's %d wells are not in the folder", absent, len(attrs.Plate.Wells))
+		are := "are"
+		if absent == 1 {
+			are = "is"
+		}
+		s.out.Note("%d of the plate's %d wells %s not in the folder", absent, len(attrs.Plate.Wells), are)
 	}
 	if len(s.planes) == 0 {
 		return s.bad("the plate holds no images")
@@ -326,7 +370,24 @@ func (s *zarrSource) image5d(dir string, version int, attrs zarrAttributes) erro
 	if err != nil {
 		return err
 	}
-	return s.add(a, axes, pixelSize(axes, level.Scale, m.Scale), attrs)
+	size := pixelSize(axes, level.Scale, m.Scale)
+	if unknown := scaleWithoutUnit(axes, level.Scale); !size.Known() && unknown != "" {
+		s.out.Note("its scale of %s is in no unit of length and is not used; --pixel-size says the size of pixels", unknown)
+	}
+	return s.add(a, axes, size, attrs)
+}
+
+// scaleWithoutUnit is the scale of x and y, "" where it says nothing: 1, or none.
+func scaleWithoutUnit(axes []zarrAxis, level []zarrTransform) string {
+	n := len(axes)
+	for _, t := range level {
+		if t.Type == "scale" && len(t.Scale) == n && n >= 2 {
+			if y, x := t.Scale[n-2], t.Scale[n-1]; x != 1 || y != 1 {
+				return fmt.Sprintf("%g x %g", x, y)
+			}
+		}
+	}
+	return ""
 }
 
 // axes reads the axes of an image.
