@@ -98,7 +98,7 @@ func measure(c *cli.Context) error {
 		if m.W != labels.W || m.H != labels.H {
 			return inputf("give the image that was segmented", "%s has %d x %d pixels, the label image %d x %d", name, m.W, m.H, labels.W, labels.H)
 		}
-		for i, channel := range formats.ChannelNames(m) {
+		for i, channel := range m.Channels {
 			if c.NArg() > 2 { // tell the files apart
 				m.Channels[i] = prefixes[k] + "_" + channel
 			}
@@ -283,28 +283,12 @@ func readImagePlane(name string, choice segment.Choice) (*imageio.Image, error) 
 	if err != nil {
 		return nil, err
 	}
-	out := &imageio.Image{}
+	var planes []int
 	for _, j := range jobs {
-		first := jobs[0]
-		if j.Measured[0] != first.Measured[0] {
+		if j.Measured[0] != jobs[0].Measured[0] {
 			return nil, withHint(usagef("%s holds more than one image: choose with --page, --z or --t", name), segment.Contents(f))
 		}
-		m, err := f.ReadPlane(j.Index)
-		if err != nil {
-			return nil, err
-		}
-		m = m.Gray()
-		if out.C == 0 {
-			out.W, out.H, out.Bits, out.Float, out.PixelSize = m.W, m.H, f.Planes[j.Index].Bits, f.Planes[j.Index].Float, f.Planes[j.Index].PixelSize
-		}
-		switch m.C {
-		case 1:
-			out.Channels = append(out.Channels, segment.ChannelName(j.Info))
-		case 3:
-			out.Channels = append(out.Channels, "red", "green", "blue")
-		}
-		out.Pix = append(out.Pix, m.Pix...)
-		out.C += m.C
+		planes = append(planes, j.Index)
 	}
-	return out, nil
+	return segment.ReadChannels(f, planes...)
 }

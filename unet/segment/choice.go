@@ -2,61 +2,12 @@ package segment
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"unet/unet/imageio"
 )
-
-// Selection picks pages, channels, slices or time points by number, from 0, or
-// by name. The zero value picks all; so does an empty choice of channels, but
-// for a nuclear stain (see Choice).
-type Selection struct {
-	text   string
-	ranges [][2]int
-	names  []string
-}
-
-// All picks everything: of channels each one by itself.
-var All = Selection{text: "all"}
-
-// ParseSelection reads "all", "3", "0,2-5" or, with names, "DAPI".
-func ParseSelection(text string, names bool) (Selection, error) {
-	s := Selection{text: text}
-	if text == "" || text == "all" {
-		return s, nil
-	}
-	for part := range strings.SplitSeq(text, ",") {
-		part = strings.TrimSpace(part)
-		from, to, isRange := strings.Cut(part, "-")
-		a, err := strconv.Atoi(from)
-		b := a
-		if err == nil && isRange {
-			b, err = strconv.Atoi(to)
-		}
-		switch {
-		case err == nil && a >= 0 && b >= a:
-			s.ranges = append(s.ranges, [2]int{a, b})
-		case names && part != "":
-			s.names = append(s.names, part)
-		default:
-			return s, fmt.Errorf("give all, or numbers from 0 such as 2 or 0,3-5")
-		}
-	}
-	return s, nil
-}
-
-// String is the text that ParseSelection reads.
-func (s Selection) String() string { return s.text }
-
-func (s Selection) all() bool { return len(s.ranges) == 0 && len(s.names) == 0 }
-
-func (s Selection) has(n int, name string) bool {
-	return s.all() || slices.ContainsFunc(s.ranges, func(r [2]int) bool { return n >= r[0] && n <= r[1] }) ||
-		slices.ContainsFunc(s.names, func(v string) bool { return strings.EqualFold(v, name) })
-}
 
 // PlaneRef is one plane of a file to segment.
 type PlaneRef struct {
@@ -82,15 +33,6 @@ type Choice struct {
 	// Level is that of a pyramid; 0 is the full resolution.
 	Level int
 }
-
-// nuclearStain matches names of channels that show nuclei.
-var nuclearStain = regexp.MustCompile(`(?i)dapi|hoechst|nucle[ui]|nuclear|\bdna\b|draq|\bh2b|to-?pro|sytox|propidium`)
-
-// maxMeasured is how many channels of one place are measured together.
-const maxMeasured = 256
-
-// colours is the choice of all samples of a colour image.
-var colours = []string{"red", "green", "blue"}
 
 // apply chooses the level, and takes colour images apart or puts them together.
 func (c Choice) apply(f *imageio.File) error {
@@ -129,95 +71,46 @@ func (c Choice) Planes(f *imageio.File) (list []PlaneRef, notes []string, err er
 	if err := c.apply(f); err != nil {
 		return nil, nil, err
 	}
-	type place struct {
-		well                      string
-		field, series, z, t, page int
-	}
-	at := map[place][]int{}
-	// Channels that repeat at one place are pages of a plain stack.
-	type channelAt struct {
-		place
-		channel int
-	}
-	plain := map[channelAt]bool{}
-	stack := false
-	for _, p := range f.Planes {
-		k := channelAt{place{p.Well, p.Field, p.Series, p.Z, p.T, 0}, p.Channel}
-		stack = stack || plain[k]
-		plain[k] = true
-	}
-	placeOf := func(p imageio.PlaneInfo) place {
-		k := place{p.Well, p.Field, p.Series, p.Z, p.T, 0}
-		if stack {
-			k.page = p.Page
-		}
-		return k
-	}
-	var stained []string
-	unnamed, crowded := 0, false
-	for i, p := range f.Planes {
-		at[placeOf(p)] = append(at[placeOf(p)], i)
-	}
-	nuclear := map[place]int{}
-	for k, group := range at {
-		for _, i := range group {
-			if p := f.Planes[i]; nuclearStain.MatchString(p.Name) {
-				if _, ok := nuclear[k]; !ok && len(group) > 1 {
-					nuclear[k] = i
-				}
-			}
-		}
-	}
+	at := placesOf(f.Planes)
 	suffix := planeSuffixes(f.Planes)
 	for i, p := range f.Planes {
-		if !c.chosen(p) {
+		if !c.chosen(p) || c.Channel.text == "" && at.nucleiElsewhere(i) {
 			continue
 		}
-		group := at[placeOf(p)]
-		if n, ok := nuclear[placeOf(p)]; ok && c.Channel.text == "" {
-			if n != i {
-				continue
-			}
-			if !slices.Contains(stained, p.Name) {
-				stained = append(stained, p.Name)
-			}
-		} else if len(group) > 1 && c.Channel.text == "" {
-			unnamed = max(unnamed, len(group))
-		}
-		if len(group) > maxMeasured {
-			crowded, group = true, []int{i}
-		}
-		ref := PlaneRef{Index: i, Info: p, Suffix: suffix(p)}
-		for _, j := range group {
-			if q := f.Planes[j]; q.W == p.W && q.H == p.H && (q.C == 1 || j == i) {
-				ref.Measured = append(ref.Measured, j)
-				name := q.Name
-				if name == "" {
-					name = strconv.Itoa(q.Channel + 1)
-				}
-				for k := range q.C {
-					if q.C > 1 {
-						name = []string{"red", "green", "blue", "alpha"}[k]
-					}
-					ref.Channels = append(ref.Channels, name)
-				}
-			}
-		}
-		list = append(list, ref)
+		measured := at.measuredWith(i)
+		list = append(list, PlaneRef{Index: i, Info: p, Suffix: suffix(p), Measured: measured, Channels: channelNames(f, measured)})
 	}
 	if len(list) == 0 {
-		return nil, nil, &ChoiceError{Name: f.Name, Problem: "no plane is chosen by --page, --channel, --z, --t, --well and --field", Has: Contents(f)}
+		return nil, nil, &ChoiceError{Name: f.Name, Problem: "no plane is chosen: none has the page, channel, z, t, well and field asked for", Has: Contents(f)}
+	}
+	return list, c.leftOpen(at, list), nil
+}
+
+// leftOpen tells what the choice of list left open.
+func (c Choice) leftOpen(at *places, list []PlaneRef) (notes []string) {
+	var stained []string
+	unnamed, crowded := 0, false
+	for _, ref := range list {
+		n := len(at.group(ref.Index))
+		crowded = crowded || n > maxMeasured
+		switch {
+		case c.Channel.text != "" || n < 2:
+		case at.stain(ref.Index) == ref.Index:
+			stained = appendOnce(stained, ref.Info.Name)
+		default:
+			unnamed = max(unnamed, n)
+		}
 	}
 	if crowded {
 		notes = append(notes, fmt.Sprintf("more than %d channels: intensities are measured in the segmented one only", maxMeasured))
 	}
 	if len(stained) > 0 {
-		notes = append(notes, fmt.Sprintf("nuclei are sought in channel %s; --channel chooses another, --channel all takes each", strings.Join(stained, ", ")))
+		notes = append(notes, fmt.Sprintf("nuclei are sought in channel %s; choose another channel, or all to take each", strings.Join(stained, ", ")))
 	}
 	if unnamed > 1 {
-		notes = append(notes, fmt.Sprintf("%d channels, none named like a nuclear stain: each is segmented by itself; --channel chooses", unnamed))
+		notes = append(notes, fmt.Sprintf("%d channels, none named like a nuclear stain: each is segmented by itself; choose the channel that shows nuclei", unnamed))
 	}
-	return list, notes, nil
+	return notes
 }
 
 // Contents tells what planes a file holds.
@@ -245,48 +138,4 @@ func Contents(f *imageio.File) string {
 		text += fmt.Sprintf(", levels 0-%d", f.Levels-1)
 	}
 	return text
-}
-
-// planeSuffixes returns a function that names the place of a plane by the axes
-// along which the file has several.
-func planeSuffixes(all []imageio.PlaneInfo) func(imageio.PlaneInfo) string {
-	axes := []struct {
-		letter string
-		of     func(imageio.PlaneInfo) int
-		top    int
-	}{
-		{"f", func(p imageio.PlaneInfo) int { return p.Field }, 0},
-		{"s", func(p imageio.PlaneInfo) int { return p.Series }, 0},
-		{"t", func(p imageio.PlaneInfo) int { return p.T }, 0},
-		{"z", func(p imageio.PlaneInfo) int { return p.Z }, 0},
-		{"c", func(p imageio.PlaneInfo) int { return p.Channel }, 0},
-		{"p", func(p imageio.PlaneInfo) int { return p.Page }, 0},
-	}
-	last := len(axes) - 1
-	type place struct {
-		well                         string
-		field, series, t, z, channel int
-	}
-	places := map[place]bool{}
-	pages := false // the other axes do not tell planes apart
-	for _, p := range all {
-		for i := range axes {
-			axes[i].top = max(axes[i].top, axes[i].of(p))
-		}
-		k := place{p.Well, p.Field, p.Series, p.T, p.Z, p.Channel}
-		pages = pages || places[k]
-		places[k] = true
-	}
-	return func(p imageio.PlaneInfo) string {
-		suffix := ""
-		if p.Well != "" {
-			suffix = "_" + p.Well
-		}
-		for i, a := range axes {
-			if a.top > 0 && (i != last || pages) {
-				suffix += fmt.Sprintf("_%s%0*d", a.letter, len(strconv.Itoa(a.top)), a.of(p))
-			}
-		}
-		return suffix
-	}
 }

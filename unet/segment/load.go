@@ -1,9 +1,6 @@
 package segment
 
 import (
-	"fmt"
-	"slices"
-
 	"unet/unet"
 	"unet/unet/formats"
 	"unet/unet/imageio"
@@ -57,47 +54,20 @@ func (p *plane) load(f *imageio.File) error {
 		}
 		return nil
 	}
-	m := &imageio.Image{W: img.W, H: img.H, Bits: img.Bits, Float: img.Float, PixelSize: img.PixelSize}
-	for _, i := range p.ref.Measured {
-		part := img
-		if i != p.ref.Index {
-			if part, err = f.ReadPlane(i); err != nil {
-				return err
-			}
+	p.measured, err = joinChannels(f, p.ref.Measured, func(i int) (*imageio.Image, error) {
+		if i == p.ref.Index {
+			return img, nil
 		}
-		if m.C == 0 {
-			m.Pix = slices.Grow(m.Pix, len(p.ref.Measured)*m.W*m.H)
-		}
-		m.Pix = append(m.Pix, part.Plane(0)...)
-		m.C++
-	}
-	p.measured = m
-	return nil
+		return f.ReadPlane(i)
+	})
+	return err
 }
 
 // rows reads some planes of the file by rows, as the channels of one image.
 func (p *plane) rows(planes ...int) unet.Rows {
 	return unet.Rows{W: p.info.W, H: p.info.H, Read: func(y, h int) (*imageio.Image, error) {
-		out, err := p.file.ReadRegion(planes[0], 0, y, p.info.W, h)
-		if err != nil {
-			return nil, err
-		}
-		for _, i := range planes[1:] {
-			m, err := p.file.ReadRegion(i, 0, y, p.info.W, h)
-			if err != nil {
-				return nil, err
-			}
-			out.Pix = append(out.Pix, m.Plane(0)...)
-			out.C++
-		}
-		return out, nil
+		return joinChannels(p.file, planes, func(i int) (*imageio.Image, error) {
+			return p.file.ReadRegion(i, 0, y, p.info.W, h)
+		})
 	}}
-}
-
-// ChannelName is the name of a plane's channel, or its number from 1.
-func ChannelName(p imageio.PlaneInfo) string {
-	if p.Name != "" {
-		return p.Name
-	}
-	return fmt.Sprint(p.Channel + 1)
 }

@@ -60,7 +60,7 @@ func (s *Segmenter) planeBytes(p PlaneRef) int64 {
 
 // samples are those of the plane, or of the channels measured with it.
 func (p PlaneRef) samples() int64 {
-	return int64(p.Info.W) * int64(p.Info.H) * int64(max(p.Info.C, len(p.Measured)))
+	return int64(p.Info.W) * int64(p.Info.H) * int64(max(p.Info.C, len(p.Channels)))
 }
 
 // sizeText is a number of bytes for people.

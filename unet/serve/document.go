@@ -116,27 +116,18 @@ func (s *Server) read(im *image) (*document, error) {
 	if bytes > s.o.Memory/4 {
 		return nil, &apiError{http.StatusRequestEntityTooLarge, fmt.Sprintf("%s has %d x %d pixels, more than the page can show in the memory it may use; unet predict segments it", im.Name, info.W, info.H)}
 	}
-	img, err := f.ReadPlane(refs[0].Index)
+	img, err := segment.ReadChannels(f, refs[0].Index)
 	if err != nil {
 		return nil, &apiError{http.StatusUnprocessableEntity, err.Error()}
 	}
-	img = img.Gray()
-	d := &document{id: im.ID, img: img, measured: img, bytes: bytes, levels: []*stdimage.RGBA{report.Stretch(img)}}
-	d.source = formats.Source{Name: im.Name, W: img.W, H: img.H, PixelSize: info.PixelSize, Channels: refs[0].Channels}
-	if img.C == 1 && len(refs[0].Measured) < 2 {
-		d.source.Channels = []string{segment.ChannelName(info)}
-	}
+	measured := img
 	if len(refs[0].Measured) > 1 {
-		d.measured = &imageio.Image{W: img.W, H: img.H, Bits: img.Bits, Float: img.Float, PixelSize: img.PixelSize}
-		for _, i := range refs[0].Measured {
-			part, err := f.ReadPlane(i)
-			if err != nil {
-				return nil, &apiError{http.StatusUnprocessableEntity, err.Error()}
-			}
-			part = part.Gray()
-			d.measured.Pix, d.measured.C = append(d.measured.Pix, part.Pix...), d.measured.C+part.C
+		if measured, err = segment.ReadChannels(f, refs[0].Measured...); err != nil {
+			return nil, &apiError{http.StatusUnprocessableEntity, err.Error()}
 		}
 	}
+	d := &document{id: im.ID, img: img, measured: measured, bytes: bytes, levels: []*stdimage.RGBA{report.Stretch(img)}}
+	d.source = formats.Source{Name: im.Name, W: img.W, H: img.H, PixelSize: info.PixelSize, Channels: measured.Channels}
 	if im.plane != nil {
 		d.source.Name += im.plane.Suffix
 		if err := d.load(s, im); err != nil {
