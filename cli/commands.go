@@ -7,6 +7,7 @@ func commands() []*cli.Command {
 	return []*cli.Command{
 		predictCommand(),
 		gatherCommand(),
+		clusterCommand(),
 		serveCommand(),
 		measureCommand(),
 		viewCommand(),

@@ -1,6 +1,10 @@
 package cli
 
 import (
+	"context"
+	"errors"
+	"time"
+
 	"unet/unet/segment"
 
 	"github.com/urfave/cli/v2"
@@ -10,15 +14,21 @@ func gatherCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "gather",
 		Usage:     "join the parts of unet predict --shard",
-		UsageText: "unet gather DIR",
+		UsageText: "unet gather DIR [--wait]",
 		Description: "DIR is the --out of the parts. Every part must be done; those that are not are\n" +
 			"named (exit status 4). Then the files of all images together are written: the\n" +
 			"manifest, tables, page, COCO and run lengths, as one process would have, to the\n" +
 			"byte but for times. The exit status is 3 if some images were bad. No image is read\n" +
 			"again.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "wait", Usage: "wait until all parts are done"},
+		},
 		Action: gather,
 	}
 }
+
+// lookEvery is how often gather --wait looks for parts that are done.
+const lookEvery = 10 * time.Second
 
 // gather is the command.
 func gather(c *cli.Context) error {
@@ -27,9 +37,21 @@ func gather(c *cli.Context) error {
 		return usagef("give the folder of the results, and nothing else")
 	}
 	dir := c.Args().First()
-	summary, err := segment.Gather(c.Context, dir, &predictPrinter{t: t})
-	if err != nil {
-		return err
+	for told := false; ; told = true {
+		summary, err := segment.Gather(c.Context, dir, &predictPrinter{t: t})
+		if err == nil {
+			return printSummary(t, summary, dir)
+		}
+		if !c.Bool("wait") || !errors.As(err, new(*segment.PartsError)) && !errors.Is(err, segment.ErrNoParts) {
+			return err
+		}
+		if !told {
+			t.notef("waiting: %v", err)
+		}
+		select {
+		case <-time.After(lookEvery):
+		case <-c.Context.Done():
+			return context.Cause(c.Context)
+		}
 	}
-	return printSummary(t, summary, dir)
 }

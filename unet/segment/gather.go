@@ -49,7 +49,7 @@ func ranges(list []int) string {
 }
 
 // ErrNoParts says that a folder holds no parts.
-var ErrNoParts = errors.New("no parts to gather")
+var ErrNoParts = errors.New("there are no parts to gather")
 
 // Gather checks that every part of a batch is done and whole, and writes what
 // belongs to all of them: the files of one run that had done all inputs, to the

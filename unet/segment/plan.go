@@ -134,20 +134,39 @@ func (p *plan) same(q *plan, out string) error {
 
 // divide gives every part about the same work, by what the images hold.
 func (p *plan) divide(ctx context.Context, b Batch) error {
-	costs := make([]int64, len(b.Inputs))
+	list, err := costs(ctx, b)
+	if err != nil {
+		return err
+	}
+	p.Starts = starts(list, p.Parts)
+	return nil
+}
+
+// Parts is a number of parts for a batch in which each has about a GiB of images,
+// minutes of work, and at least one image.
+func Parts(ctx context.Context, b Batch) (int, error) {
+	list, err := costs(ctx, b)
+	var total int64
+	for _, c := range list {
+		total += c
+	}
+	return int(max(1, min(total>>30, int64(len(list)), mostParts))), err
+}
+
+// mostParts is what Slurm lets an array have unless it is told otherwise.
+const mostParts = 1000
+
+func costs(ctx context.Context, b Batch) ([]int64, error) {
+	list := make([]int64, len(b.Inputs))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(16) // they wait for the disk
 	for i := range b.Inputs {
 		group.Go(func() error {
-			costs[i] = cost(&b.Inputs[i], b.Choice)
+			list[i] = cost(&b.Inputs[i], b.Choice)
 			return context.Cause(ctx)
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	p.Starts = starts(costs, p.Parts)
-	return nil
+	return list, group.Wait()
 }
 
 // cost is the work that an input makes, in bytes that are read and samples that

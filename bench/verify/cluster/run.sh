@@ -1,0 +1,177 @@
+#!/usr/bin/env bash
+# Runs the jobs that `unet cluster` writes in the engines they are for, on this
+# machine, and compares what they leave with the results of one process.
+#
+#   bench/verify/cluster/run.sh PROGRAM NAME...
+#
+# slurm       a cluster of one node on loopback from Debian's packages, which are
+#             unpacked, not installed: an array of six, one task of which is put
+#             back into the queue and one killed
+# nextflow    Nextflow 24.10, offline: NEXTFLOW_CP (a class path) or Maven
+# snakemake   Snakemake: PYTHON or a new environment from PyPI
+# kubernetes  the manifest by the types of Kubernetes' interface, strictly
+set -euo pipefail
+program=$(realpath "$1")
+shift
+cd "$(dirname "$0")"
+here=$PWD
+work=$(mktemp -d)
+daemons=()
+cleanup() {
+  for p in "${daemons[@]}"; do kill "$p" 2>/dev/null || true; done
+  for p in "${daemons[@]}"; do wait "$p" 2>/dev/null || true; done
+  rm -rf "$work" 2>/dev/null || { sleep 3; rm -rf "$work"; }
+}
+trap cleanup EXIT
+cp "$program" "$work/unet"
+cd "$work"
+options=(--format labels,csv,coco --condition '(1|2|3)' --threads 1)
+./unet sample --out sample.zip --count 18 --size 384 --seed 3 --quiet
+./unet prepare sample.zip --out set --size native --quiet
+printf 'II*\0 and nothing else' > set/images/broken.tif
+./unet predict set/images --out once "${options[@]}" --quiet 2>/dev/null || [ $? = 3 ]
+
+# job ENGINE prints the job.
+job() { ./unet cluster "$1" set/images --out "$1" --parts 6 --cpus 1 --memory 1 "${options[@]:0:4}"; }
+
+# same FOLDER compares results with those of one process.
+same() {
+  for d in once "$1"; do
+    sed -E '/^ *"(started|finished|seconds)":/d' "$d/manifest.json" > "$d.manifest"
+  done
+  diff once.manifest "$1.manifest"
+  diff -r --exclude=manifest.json once "$1"
+  echo "$1: $(find "$1" -type f | wc -l) files, as of one process"
+}
+
+# until_ SECONDS COMMAND... waits until the command succeeds.
+until_() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    if [ $SECONDS -ge $end ]; then
+      echo "waited in vain for: $*" >&2
+      return 1
+    fi
+    sleep 0.1
+  done
+}
+
+# part I prints the processes that do a part, running I says whether there is one.
+part() { pgrep -f "^$work/unet predict.*--shard $1/6" || true; }
+running() { [ -n "$(part "$1")" ]; }
+
+slurm() {
+  mkdir -p deb root state spool log
+  (cd deb && apt-get download -qq slurmctld slurmd slurm-client slurm-wlm-basic-plugins libhwloc15 2>&1 | grep -v unsandboxed || true)
+  for d in deb/*.deb; do dpkg -x "$d" root; done
+  local lib=$work/root/usr/lib/$(gcc -print-multiarch) host=$(hostname -s)
+  cat > slurm.conf <<EOF
+ClusterName=unet
+SlurmctldHost=$host(127.0.0.1)
+SlurmUser=$(id -un)
+SlurmdUser=$(id -un)
+AuthType=auth/none
+CredType=cred/none
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+ReturnToService=2
+SlurmctldPidFile=$work/state/ctld.pid
+SlurmdPidFile=$work/spool/slurmd.pid
+SlurmctldPort=16817
+SlurmdPort=16818
+StateSaveLocation=$work/state
+SlurmdSpoolDir=$work/spool
+SlurmctldLogFile=$work/log/ctld.log
+SlurmdLogFile=$work/log/slurmd.log
+SchedulerType=sched/backfill
+SchedulerParameters=defer_batch,sched_interval=1,bf_interval=1
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+JobAcctGatherType=jobacct_gather/none
+JobRequeue=1
+PluginDir=$lib/slurm-wlm
+SlurmdParameters=config_overrides
+NodeName=$host NodeAddr=127.0.0.1 CPUs=2 RealMemory=64000 State=UNKNOWN
+PartitionName=p Nodes=$host Default=YES MaxTime=INFINITE State=UP
+EOF
+  export SLURM_CONF=$work/slurm.conf
+  # Only Slurm's own programs get its libraries.
+  local libs=LD_LIBRARY_PATH=$lib:$lib/slurm-wlm sbin=$work/root/usr/sbin
+  mkdir -p path
+  for c in sbatch squeue scontrol; do
+    printf '#!/bin/sh\n%s exec %s "$@"\n' "$libs" "$work/root/usr/bin/$c" > path/$c
+    chmod +x path/$c
+  done
+  export PATH=$work/path:$PATH
+  env "$libs" "$sbin/slurmctld-wlm" -D >log/out 2>&1 & daemons+=($!)
+  env "$libs" "$sbin/slurmd-wlm" -D -N "$host" -d "$sbin/slurmstepd-wlm" >>log/out 2>&1 & daemons+=($!)
+  if ! until_ 60 sh -c 'scontrol show node 2>/dev/null | grep -q "State=IDLE"'; then
+    echo "Slurm does not start on this machine:" >&2
+    tail -n 20 log/* >&2
+    return 1
+  fi
+  squeue --version
+  job slurm > job.slurm
+  over() { [ -z "$(squeue -h)" ]; }
+  sh job.slurm
+  local id
+  id=$(squeue -h -r -o %F | sort -n | head -1)
+  until_ 120 running 3
+  scontrol requeue "${id}_3"
+  scontrol update jobid="${id}_3" starttime=now # it would wait two minutes
+  until_ 120 running 5
+  kill -9 $(part 5)
+  until_ 600 over
+  cat unet-gather-*.log
+  grep -q '1 of 6 parts are not done: 5$' unet-gather-*.log
+  rm unet-gather-*.log
+  sh job.slurm # again: the killed part is done, the others stand
+  until_ 600 over
+  cat unet-gather-*.log
+  same slurm
+}
+
+nextflow() {
+  if [ -z "${NEXTFLOW_CP:-}" ]; then
+    mkdir -p maven
+    cat > maven/pom.xml <<'EOF'
+<project><modelVersion>4.0.0</modelVersion><groupId>x</groupId><artifactId>x</artifactId><version>1</version>
+<dependencies><dependency><groupId>io.nextflow</groupId><artifactId>nextflow</artifactId><version>24.10.0</version></dependency></dependencies></project>
+EOF
+    (cd maven && mvn -q dependency:build-classpath -Dmdep.outputFile=cp)
+    NEXTFLOW_CP=$(cat maven/cp)
+  fi
+  job nextflow > main.nf
+  # Part 2 is killed once, and tried again by Nextflow.
+  (until_ 300 running 2 && kill -9 $(part 2)) & local killer=$!
+  NXF_OFFLINE=true NXF_HOME=$work/nxf timeout 600 java -cp "$NEXTFLOW_CP" nextflow.cli.Launcher -q run main.nf
+  wait $killer
+  same nextflow
+}
+
+snakemake() {
+  python=${PYTHON:-}
+  if [ -z "$python" ]; then
+    python3 -m venv venv
+    python=$work/venv/bin/python
+    "$python" -m pip install -q snakemake==9.27.1
+  fi
+  job snakemake > Snakefile
+  (until_ 300 running 2 && kill -9 $(part 2)) & local killer=$!
+  timeout 600 "$python" -m snakemake -q all --cores 2
+  wait $killer
+  same snakemake
+}
+
+kubernetes() {
+  job kubernetes > job.yaml
+  (cd "$here" && go mod tidy -diff && go vet . && go run . "$work/job.yaml")
+}
+
+for name in "$@"; do
+  echo "- $name"
+  "$name"
+done

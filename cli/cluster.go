@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"unet/unet/cluster"
+	"unet/unet/segment"
+
+	"github.com/urfave/cli/v2"
+)
+
+// notInJobs are options of predict that a job chooses by itself.
+var notInJobs = []string{"shard", "skip-existing", "force"}
+
+// filesOfPredict are those of its options that name files.
+var filesOfPredict = []string{"out", "model", "from-file", "condition"}
+
+func clusterCommand() *cli.Command {
+	const job = "Job"
+	return &cli.Command{
+		Name:      "cluster",
+		Usage:     "write a job that segments images on many machines",
+		UsageText: "unet cluster ENGINE IMAGE... --out DIR [options] > JOB",
+		Description: "ENGINE is slurm (an array job and a dependent one that joins its results),\n" +
+			"kubernetes (an Indexed Job), nextflow or snakemake (a workflow). The job is printed;\n" +
+			"its first lines say how to submit it. Read it, and edit what it asks of the cluster.\n" +
+			"Options of unet predict go into the job. All machines must see the images, DIR and\n" +
+			"the program under the same names.",
+		Flags: append([]cli.Flag{
+			&cli.IntFlag{Name: "parts", Usage: "divide the work into `NUMBER` parts", DefaultText: "by what the images hold, a GiB each", Category: job},
+			&cli.IntFlag{Name: "cpus", Value: 4, Usage: "`NUMBER` of processors for each part", Category: job},
+			&cli.IntFlag{Name: "memory", Value: 8, Usage: "`GIB` of memory for each part", Category: job},
+		}, flagsOfJobs()...),
+		Action: writeJob,
+	}
+}
+
+// flagsOfJobs are the options of predict that go into a job.
+func flagsOfJobs() []cli.Flag {
+	return slices.DeleteFunc(predictCommand().Flags, func(f cli.Flag) bool { return slices.Contains(notInJobs, f.Names()[0]) })
+}
+
+// writeJob is the command.
+func writeJob(c *cli.Context) error {
+	engine, args := c.Args().First(), c.Args().Tail()
+	if !slices.Contains(cluster.Engines, engine) {
+		return usagef("the first argument is the engine: %s", strings.Join(cluster.Engines, ", "))
+	}
+	j := cluster.Job{Program: "unet", Version: version(), CPUs: c.Int("cpus"), MemoryGiB: c.Int("memory")}
+	if j.CPUs < 1 || j.MemoryGiB < 1 {
+		return usagef("--cpus and --memory: 1 or more")
+	}
+	if j.Parts = c.Int("parts"); c.IsSet("parts") && (j.Parts < 1 || j.Parts > 100000) {
+		return usagef("--parts %d: 1 to 100000", j.Parts)
+	}
+	b, images, err := predictBatch(c)
+	if err != nil {
+		return err
+	}
+	b.Inputs = segment.Inputs(images, b.Out)
+	if len(b.Inputs) == 1 && b.Inputs[0].Err != nil {
+		return b.Inputs[0].Err
+	}
+	if j.Parts == 0 {
+		if j.Parts, err = segment.Parts(c.Context, b); err != nil {
+			return err
+		}
+	}
+	if program, err := os.Executable(); err == nil && engine != "kubernetes" {
+		j.Program = program
+	}
+	j.What = fmt.Sprintf("Segments %s into %s", plural(len(b.Inputs), "image", "images"), b.Out)
+	j.Part = append(append([]string{"predict"}, args...), optionsOfJob(c)...)
+	j.Out, j.Gather = b.Out, []string{"gather", b.Out}
+	if engine == "nextflow" { // whose tasks run in folders of their own
+		at := absolutePaths(j.Part[1:])
+		j.Part, j.Out = append(j.Part[:1], at...), absolutePath(j.Out)
+		j.Gather[1] = j.Out
+	}
+	return j.Write(c.App.Writer, engine)
+}
+
+// optionsOfJob are the options of predict that the user gave.
+func optionsOfJob(c *cli.Context) (list []string) {
+	for _, f := range flagsOfJobs() {
+		name := f.Names()[0]
+		if !c.IsSet(name) {
+			continue
+		}
+		if _, ok := f.(*cli.BoolFlag); ok {
+			list = append(list, fmt.Sprintf("--%s=%v", name, c.Bool(name)))
+		} else {
+			list = append(list, fmt.Sprintf("--%s=%v", name, c.Value(name)))
+		}
+	}
+	return list
+}
+
+// absolutePaths makes the images and files of a command line absolute.
+func absolutePaths(args []string) (list []string) {
+	for _, a := range args {
+		name, value, isOption := strings.Cut(a, "=")
+		switch {
+		case !strings.HasPrefix(a, "--"):
+			a = absolutePath(a)
+		case isOption && slices.Contains(filesOfPredict, name[2:]) && (name != "--condition" || strings.EqualFold(filepath.Ext(value), ".csv")):
+			a = name + "=" + absolutePath(value)
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
+func absolutePath(name string) string {
+	if a, err := filepath.Abs(name); err == nil {
+		return a
+	}
+	return name
+}

@@ -1,0 +1,46 @@
+package cluster
+
+import (
+	"bytes"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// odd are names that people give to folders.
+var odd = []string{"plain", "two words", "it's", `back\slash`, "$HOME", "`date`", `"quoted"`, "{index}", "a;b", "", "ä", "*"}
+
+// TestWords: sh reads a command line as the words that it was made of.
+func TestWords(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip(err)
+	}
+	out, err := exec.Command(sh, "-c", `printf '%s\n' `+words(odd)).Output()
+	if want := strings.Join(odd, "\n") + "\n"; err != nil || string(out) != want {
+		t.Errorf("%v\ngot  %q\nwant %q", err, out, want)
+	}
+}
+
+// TestWrite writes a job for every engine.
+func TestWrite(t *testing.T) {
+	j := Job{Program: "/opt/unet", Part: append([]string{"predict"}, odd...), Gather: []string{"gather", "out"}, Out: "out", Parts: 30, What: "Segments\nall", Version: "1", CPUs: 3, MemoryGiB: 5}
+	for _, engine := range Engines {
+		var b bytes.Buffer
+		if err := j.Write(&b, engine); err != nil {
+			t.Fatal(err)
+		}
+		text := b.String()
+		if strings.Contains(text, "%!") || strings.Contains(text, "<no value>") || !strings.Contains(text, "Segments all, in 30 parts.") || !strings.Contains(text, "THIS_FILE") {
+			t.Errorf("%s:\n%s", engine, text)
+		}
+		if engine == "slurm" {
+			if out, err := exec.Command("sh", "-n", "-c", text).CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		}
+	}
+	if err := j.Write(new(bytes.Buffer), "cron"); err == nil {
+		t.Error("a job for an engine that is none")
+	}
+}
