@@ -226,3 +226,16 @@ func resizeLabels(l *imageio.Labels, w, h int) *imageio.Labels {
 	}
 	return out
 }
+
+// Window returns the samples that Stretch shows as black and as white.
+func Window(samples []float32) (black, white float32) {
+	lo, gain := window(samples)
+	if gain == 0 {
+		return lo, lo + 1
+	}
+	return lo, lo + 255/gain
+}
+
+// ChannelTint is the colour, red, green and blue of 0 to 1, in which Stretch
+// blends channel c of n.
+func ChannelTint(c, n int) [3]float32 { return channelTint(c, n) }

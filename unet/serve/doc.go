@@ -7,7 +7,10 @@
 // FOLDER/unet/corrections: a copy of the model's own labels and a journal with a
 // line for each edit, which is on disk before the edit is answered. What an image
 // shows is the copy with the journal's edits done to it (document.go, edit.go,
-// journal.go).
+// journal.go). Neither pixels nor labels of a large image are held whole: they are
+// read by tiles (picture.go, labels.go), from overviews in FOLDER/unet/overviews
+// where the file has no smaller versions (overview.go), and what is known of every
+// nucleus is where it lies (catalogue.go).
 //
 // One table of routes (routes.go) makes both the handlers and the OpenAPI
 // document. Everything passes one guard (guard.go): token, host, origin, limits.

@@ -1,174 +1,116 @@
 package serve
 
 import (
-	"bytes"
-	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	stdimage "image"
-	"image/jpeg"
 	"io"
 	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 
-	"golang.org/x/image/draw"
-
 	"unet/unet/formats"
-	"unet/unet/imageio"
 	"unet/unet/imageio/atomicfile"
-	"unet/unet/imageio/tiff"
 	"unet/unet/instance"
-	"unet/unet/report"
 	"unet/unet/segment"
 )
 
-// document is an image that is looked at: samples, picture, labels, nuclei.
+// document is a plane of an image that is looked at: labels and nuclei. Its
+// pixels are the picture's.
 type document struct {
-	id     string
-	source formats.Source
-	// img is shown, measured gives the intensities.
-	img, measured *imageio.Image
-	bytes         int64
+	s       *Server
+	im      *image
+	plane   int    // place in the picture
+	suffix  string // of its results
+	picture *picture
+	w, h    int
+	source  formats.Source
 
 	mu      sync.Mutex
-	levels  []*stdimage.RGBA // of the picture, each half the one before
-	history *history         // nil while the image is not segmented
-	nuclei  []instance.Nucleus
-	rated   map[rating]float64 // confidence of the model's own nuclei
+	loaded  bool
+	history *history // nil while it is not segmented
+	nuclei  *catalogue
+	outputs string // what the file of labels was when it was opened
+	last    *measured
 	gone    bool
 }
 
-// tileSide is the side of tiles in pixels.
-const tileSide = 512
-
-// opened returns the document of an image if it is open.
-func (s *Server) opened(id string) *document {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, d := range s.documents {
-		if d.id == id {
-			return d
-		}
-	}
-	return nil
+// measured are the nuclei of a window at a revision.
+type measured struct {
+	revision int
+	r        stdimage.Rectangle
+	nuclei   []instance.Nucleus
 }
 
-// open returns the document of an image. Those used longest ago are closed where
-// all together would take more than a quarter of the memory.
-func (s *Server) open(im *image) (*document, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i := slices.IndexFunc(s.documents, func(d *document) bool { return d.id == im.ID }); i >= 0 {
-		d := s.documents[i]
-		s.documents = slices.Insert(slices.Delete(s.documents, i, i+1), 0, d)
-		if d.history == nil && im.plane != nil {
-			return d, d.load(s, im)
-		}
-		return d, nil
-	}
-	d, err := s.read(im)
+var (
+	errNotSegmented = &apiError{http.StatusConflict, "this image is not segmented yet"}
+	errClosed       = &apiError{http.StatusServiceUnavailable, "the image was closed; try again"}
+)
+
+// stampOf tells versions of a file apart.
+func stampOf(name string) string {
+	st, err := os.Stat(name)
 	if err != nil {
-		return nil, err
+		return ""
 	}
-	s.documents = slices.Insert(s.documents, 0, d)
-	total := int64(0)
-	for i, e := range s.documents {
-		if total += e.bytes; total > s.o.Memory/4 && i > 0 {
-			for _, old := range s.documents[i:] {
-				old.close()
-			}
-			s.documents = s.documents[:i]
-			break
-		}
-	}
-	return d, nil
+	return fmt.Sprint(st.Size(), st.ModTime().UnixNano())
 }
 
-// forget closes the document of an image whose results are new.
-func (s *Server) forget(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.documents = slices.DeleteFunc(s.documents, func(d *document) bool {
-		if d.id == id {
-			d.close()
-		}
-		return d.id == id
-	})
-}
-
-func (s *Server) read(im *image) (*document, error) {
-	f, err := imageio.Open(filepath.Join(s.o.Dir, filepath.FromSlash(im.Name)))
-	if err != nil {
-		return nil, &apiError{http.StatusUnprocessableEntity, err.Error()}
+// load opens the labels: the model's own, with the edits of the journal.
+func (d *document) load() error {
+	file := d.s.output(d.im, d.suffix, ".labels.tif")
+	journal := d.s.correction(d.im, d.suffix, ".journal")
+	if st, err := os.Stat(journal); err == nil && st.Size() > 0 {
+		file = d.s.correction(d.im, d.suffix, ".labels.tif")
 	}
-	defer f.Close()
-	refs, _, err := segment.Choice{}.Planes(f)
-	if err != nil {
-		return nil, &apiError{http.StatusUnprocessableEntity, err.Error()}
+	if file == "" {
+		return nil // no results, or none with labels
 	}
-	info := refs[0].Info
-	bytes := int64(info.W) * int64(info.H) * int64(4*max(info.C, 1)+4+6)
-	if bytes > s.o.Memory/4 {
-		return nil, &apiError{http.StatusRequestEntityTooLarge, fmt.Sprintf("%s has %d x %d pixels, more than the page can show in the memory it may use; unet predict segments it", im.Name, info.W, info.H)}
-	}
-	img, err := segment.ReadChannels(f, refs[0].Index)
-	if err != nil {
-		return nil, &apiError{http.StatusUnprocessableEntity, err.Error()}
-	}
-	measured := img
-	if len(refs[0].Measured) > 1 {
-		if measured, err = segment.ReadChannels(f, refs[0].Measured...); err != nil {
-			return nil, &apiError{http.StatusUnprocessableEntity, err.Error()}
-		}
-	}
-	d := &document{id: im.ID, img: img, measured: measured, bytes: bytes, levels: []*stdimage.RGBA{report.Stretch(img)}}
-	d.source = formats.Source{Name: im.Name, W: img.W, H: img.H, PixelSize: info.PixelSize, Channels: measured.Channels}
-	if im.plane != nil {
-		d.source.Name += im.plane.Suffix
-		if err := d.load(s, im); err != nil {
-			return nil, err
-		}
-	}
-	return d, nil
-}
-
-// load reads the labels: the model's own, with the edits of the journal.
-func (d *document) load(s *Server, im *image) error {
-	own := s.ownFile(im)
-	if _, err := os.Stat(own); errors.Is(err, fs.ErrNotExist) {
-		from := s.output(im, ".labels.tif")
-		if from == "" {
-			return nil // results without labels
-		}
-		if err := os.MkdirAll(filepath.Dir(own), 0o755); err != nil {
-			return err
-		}
-		if err := copyFile(own, from); err != nil {
-			return err
-		}
-	}
-	labels, err := imageio.ReadLabels(own)
+	d.outputs = stampOf(file)
+	l, err := openLabels(file, d.s.o.Memory/16)
 	if err != nil {
 		return err
 	}
-	if labels.W != d.img.W || labels.H != d.img.H {
-		return &apiError{http.StatusConflict, fmt.Sprintf("%s was segmented when it had another size", im.Name)}
+	if l.w != d.w || l.h != d.h {
+		l.close()
+		return &apiError{http.StatusConflict, fmt.Sprintf("%s was segmented when it had another size", d.im.Name)}
 	}
-	h, err := openHistory(s.journalFile(im), labels)
+	h, err := openHistory(journal, l)
 	if err != nil {
+		l.close()
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.history = h
-	d.rated = readRatings(s.output(im, extensions[segment.CSV]))
-	d.measure()
+	c, err := readCatalogue(d.s.output(d.im, d.suffix, extensions[segment.CSV]))
+	if err != nil || d.other(c, l) {
+		c, err = scan(l)
+	}
+	if err == nil {
+		var changed map[uint32]stdimage.Rectangle
+		if changed, err = l.changes(); err == nil {
+			err = c.look(l, changed)
+		}
+	}
+	if err != nil {
+		h.close()
+		return err
+	}
+	d.history, d.nuclei = h, c
 	return nil
+}
+
+// other reports whether a table is not of these labels: those that were corrected
+// may be older.
+func (d *document) other(c *catalogue, l *labels) bool {
+	if d.history == nil && d.outputs == stampOf(d.s.output(d.im, d.suffix, ".labels.tif")) {
+		return false
+	}
+	a, errA := os.ReadFile(d.s.correction(d.im, d.suffix, ".labels.tif"))
+	b, errB := os.ReadFile(d.s.output(d.im, d.suffix, ".labels.tif"))
+	return errA != nil || errB != nil || !slices.Equal(a, b)
 }
 
 func copyFile(to, from string) error {
@@ -183,78 +125,15 @@ func copyFile(to, from string) error {
 	})
 }
 
-// measure brings the nuclei up to date with the labels. Those that nobody has
-// touched keep their confidence.
-func (d *document) measure() {
-	d.nuclei = instance.Measure(d.history.labels, d.measured)
-	for i := range d.nuclei {
-		d.nuclei[i].Confidence = d.rated[ratingOf(&d.nuclei[i])]
-	}
-}
-
-// rating knows a nucleus again by its number, area and place.
-type rating struct {
-	id, area string
-	x, y     string
-}
-
-func ratingOf(n *instance.Nucleus) rating {
-	return rating{strconv.FormatUint(uint64(n.ID), 10), strconv.Itoa(n.Area), formats.Number(n.X), formats.Number(n.Y)}
-}
-
-// readRatings reads the confidence of nuclei from their table: only the network
-// knows it, and it is not in label images.
-func readRatings(file string) map[rating]float64 {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) == 0 {
-		return nil
-	}
-	var at [5]int
-	for i, name := range []string{"nucleus", "area", "x", "y", "confidence"} {
-		if at[i] = slices.Index(rows[0], name); at[i] < 0 {
-			return nil
-		}
-	}
-	list := map[rating]float64{}
-	for _, row := range rows[1:] {
-		if v, err := strconv.ParseFloat(row[at[4]], 64); err == nil {
-			list[rating{row[at[0]], row[at[1]], row[at[2]], row[at[3]]}] = v
-		}
-	}
-	return list
-}
-
-// close releases the journal.
+// close releases the files.
 func (d *document) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.gone = true
-	if d.history == nil {
-		return
+	if d.history != nil {
+		d.history.close()
 	}
-	d.history.close()
 }
-
-// numbers are those of the list of images.
-func (d *document) numbers() (corrected bool, count int, diameter float64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.history == nil {
-		return false, 0, 0
-	}
-	sum := instance.Summarise(d.nuclei, d.img.W, d.img.H)
-	return d.history.corrected(), sum.Count, sum.DiameterMedian
-}
-
-var (
-	errNotSegmented = &apiError{http.StatusConflict, "this image is not segmented yet"}
-	errClosed       = &apiError{http.StatusServiceUnavailable, "the image was closed; try again"}
-)
 
 // edit does a command unless the labels have changed since the user saw them.
 func (d *document) edit(c Command) (int, error) {
@@ -268,11 +147,131 @@ func (d *document) edit(c Command) (int, error) {
 	case c.Revision != d.history.revision:
 		return d.history.revision, &apiError{http.StatusConflict, "somebody else has edited this image: look again"}
 	}
-	if err := d.history.edit(c); err != nil {
-		return d.history.revision, &apiError{http.StatusUnprocessableEntity, err.Error()}
+	if err := d.keepOwn(); err != nil {
+		return d.history.revision, err
 	}
-	d.measure()
-	return d.history.revision, nil
+	if revision, err := d.change(c); err != nil {
+		return revision, err
+	}
+	return d.history.revision, d.keepNumbers()
+}
+
+// change does a command: it is on disk when change returns.
+func (d *document) change(c Command) (int, error) {
+	h := d.history
+	spans, err := h.spansOf(c, d.nuclei.top+1, d.nuclei.box)
+	if err != nil {
+		return h.revision, &apiError{http.StatusUnprocessableEntity, err.Error()}
+	}
+	changed := map[uint32]stdimage.Rectangle{}
+	e := edit{spans: spans}
+	if err := h.under(e, into(changed)); err != nil {
+		return h.revision, err
+	}
+	if err := h.write(c.Tool, spans); err != nil {
+		return h.revision, &apiError{http.StatusInsufficientStorage, err.Error()}
+	}
+	if err := h.under(e, into(changed)); err != nil {
+		return h.revision, err
+	}
+	return h.revision, d.nuclei.look(h.labels, changed)
+}
+
+// keepOwn copies the model's own labels before the first edit: a later run may
+// replace the results.
+func (d *document) keepOwn() error {
+	if d.history.revision > 0 {
+		return nil
+	}
+	from := d.s.output(d.im, d.suffix, ".labels.tif")
+	if stampOf(from) != d.outputs {
+		d.reload()
+		return &apiError{http.StatusConflict, "this image has been segmented again: look again"}
+	}
+	to := d.s.correction(d.im, d.suffix, ".labels.tif")
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return copyFile(to, from)
+}
+
+// reload forgets the labels; they are opened when they are needed.
+func (d *document) reload() {
+	if d.history != nil {
+		d.history.close()
+	}
+	d.history, d.nuclei, d.last, d.loaded = nil, nil, nil, false
+}
+
+// numbers are what the list of images says of a corrected plane.
+type numbers struct {
+	Journal   int64   `json:"journal"` // its size, by which these are known to be true
+	Corrected bool    `json:"corrected"`
+	Count     int     `json:"count"`
+	Diameter  float64 `json:"diameter_median"`
+}
+
+// keepNumbers writes them beside the journal, so that a list of many images need
+// not open them all.
+func (d *document) keepNumbers() error {
+	n := numbers{Corrected: d.history.corrected()}
+	n.Count, n.Diameter = d.nuclei.numbers()
+	st, err := os.Stat(d.history.name)
+	if err != nil {
+		return err
+	}
+	n.Journal = st.Size()
+	b, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(d.s.correction(d.im, d.suffix, ".numbers.json"), func(w io.Writer) error {
+		_, err := w.Write(append(b, '\n'))
+		return err
+	})
+}
+
+// corrections are the numbers of a plane whose journal is not empty, and whether
+// there are such.
+func (s *Server) corrections(im *image, suffix string) (n numbers, ok bool) {
+	st, err := os.Stat(s.correction(im, suffix, ".journal"))
+	if err != nil || st.Size() == 0 {
+		return n, false
+	}
+	b, err := os.ReadFile(s.correction(im, suffix, ".numbers.json"))
+	if err == nil && json.Unmarshal(b, &n) == nil && n.Journal == st.Size() {
+		return n, true
+	}
+	// Written by an earlier version, or by a process that was killed.
+	p, err := s.pictureOf(im)
+	if err != nil {
+		return numbers{Corrected: true}, true
+	}
+	i := slices.IndexFunc(p.refs, func(r segment.PlaneRef) bool { return r.Suffix == suffix })
+	d, err := s.open(im, i)
+	if err != nil {
+		return numbers{Corrected: true}, true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.history == nil || d.keepNumbers() != nil {
+		return numbers{Corrected: true}, true
+	}
+	n.Corrected = d.history.corrected()
+	n.Count, n.Diameter = d.nuclei.numbers()
+	return n, true
+}
+
+// forgetEdits removes what is left of edits that are not in effect, once the
+// image has new results.
+func (s *Server) forgetEdits(im *image, suffix string) error {
+	var failed error
+	for _, ext := range []string{".journal", ".labels.tif", ".numbers.json"} {
+		if err := os.Remove(s.correction(im, suffix, ext)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = err
+		}
+	}
+	return failed
 }
 
 // shownNucleus is a row of the table of an image.
@@ -282,28 +281,44 @@ type shownNucleus struct {
 }
 
 type shownNuclei struct {
-	Revision  int            `json:"revision"`
-	Width     int            `json:"width"`
-	Height    int            `json:"height"`
-	TileSide  int            `json:"tile_side"`
-	Segmented bool           `json:"segmented"`
-	Corrected bool           `json:"corrected"`
-	CanUndo   bool           `json:"can_undo"`
-	CanRedo   bool           `json:"can_redo"`
-	Channels  []string       `json:"channels"`
-	Nuclei    []shownNucleus `json:"nuclei"`
+	Revision  int  `json:"revision"`
+	Segmented bool `json:"segmented"`
+	Corrected bool `json:"corrected"`
+	CanUndo   bool `json:"can_undo"`
+	CanRedo   bool `json:"can_redo"`
+	// Count is of all nuclei of the plane, Nuclei are those asked for, unless they
+	// are too many.
+	Count    int            `json:"count"`
+	TooMany  bool           `json:"too_many"`
+	Channels []string       `json:"channels"`
+	Nuclei   []shownNucleus `json:"nuclei"`
 }
 
-// show describes labels and nuclei.
-func (d *document) show() shownNuclei {
+// mostShown is how many nuclei of a part of a large image are listed at once.
+const mostShown = 3000
+
+// show describes labels and nuclei: all of an image, of a large one those in a
+// window.
+func (d *document) show(r stdimage.Rectangle) (shownNuclei, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	out := shownNuclei{Width: d.img.W, Height: d.img.H, TileSide: tileSide, Channels: d.source.Channels, Nuclei: []shownNucleus{}}
-	if h := d.history; h != nil {
-		out.Segmented, out.Revision, out.Corrected, out.CanUndo, out.CanRedo = true, h.revision, h.corrected(), h.done > 0, h.done < len(h.edits)
+	out := shownNuclei{Channels: d.source.Channels, Nuclei: []shownNucleus{}}
+	if d.gone {
+		return out, errClosed
 	}
-	for i := range d.nuclei {
-		n := shownNucleus{Nucleus: d.nuclei[i]}
+	h := d.history
+	if h == nil {
+		return out, nil
+	}
+	out.Segmented, out.Revision, out.Corrected, out.CanUndo, out.CanRedo = true, h.revision, h.corrected(), h.done > 0, h.done < len(h.edits)
+	out.Count = len(d.nuclei.at)
+	list, few, err := d.within(r)
+	if err != nil {
+		return out, err
+	}
+	out.TooMany = !few
+	for i := range list {
+		n := shownNucleus{Nucleus: list[i]}
 		for _, polygon := range n.Nucleus.Outline() {
 			for _, ring := range append([][]instance.Point{polygon.Outer}, polygon.Holes...) {
 				var r [][2]float64
@@ -315,95 +330,122 @@ func (d *document) show() shownNuclei {
 		}
 		out.Nuclei = append(out.Nuclei, n)
 	}
-	return out
+	return out, nil
 }
 
-// tile is a part of the picture at half its size, level times, as JPEG.
-func (d *document) tile(level, x, y int) ([]byte, error) {
-	d.mu.Lock()
-	for len(d.levels) <= level && len(d.levels) < 12 {
-		last := d.levels[len(d.levels)-1]
-		half := stdimage.NewRGBA(stdimage.Rect(0, 0, max(1, (last.Rect.Dx()+1)/2), max(1, (last.Rect.Dy()+1)/2)))
-		draw.ApproxBiLinear.Scale(half, half.Rect, last, last.Rect, draw.Src, nil)
-		d.levels = append(d.levels, half)
+// within measures the nuclei that reach into a window, unless they are too many.
+func (d *document) within(r stdimage.Rectangle) (list []instance.Nucleus, few bool, err error) {
+	whole := stdimage.Rect(0, 0, d.w, d.h)
+	if int64(d.w)*int64(d.h) <= int64(largePixels) {
+		r = whole
 	}
-	if level >= len(d.levels) {
-		d.mu.Unlock()
-		return nil, &apiError{http.StatusNotFound, "there is no such level"}
+	if d.last != nil && d.last.revision == d.history.revision && d.last.r == r {
+		return d.last.nuclei, true, nil
 	}
-	m := d.levels[level]
-	d.mu.Unlock()
-	if x < 0 || y < 0 || x > m.Rect.Dx()/tileSide || y > m.Rect.Dy()/tileSide {
-		return nil, &apiError{http.StatusNotFound, "there is no such tile"}
+	var ids []uint32
+	reach := stdimage.Rectangle{}
+	for id, p := range d.nuclei.at {
+		if p.rect().Overlaps(r) {
+			ids, reach = append(ids, id), reach.Union(p.rect())
+		}
 	}
-	r := stdimage.Rect(x*tileSide, y*tileSide, (x+1)*tileSide, (y+1)*tileSide).Intersect(m.Rect)
-	if r.Empty() {
-		return nil, &apiError{http.StatusNotFound, "there is no such tile"}
+	if r != whole && (len(ids) > mostShown || int64(reach.Dx())*int64(reach.Dy()) > int64(2*largePixels)) {
+		return nil, false, nil
 	}
-	var b bytes.Buffer
-	err := jpeg.Encode(&b, m.SubImage(r), &jpeg.Options{Quality: 92})
-	return b.Bytes(), err
+	slices.Sort(ids)
+	if r == whole {
+		reach = whole // as the command measures
+	}
+	list, err = d.measure(ids, reach)
+	if err == nil {
+		d.last = &measured{d.history.revision, r, list}
+	}
+	return list, true, err
 }
 
-// export writes the nuclei as they are now in a format of package segment.
-func (d *document) export(w io.Writer, format string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.history == nil {
-		return errNotSegmented
+// measure measures nuclei, which lie in a rectangle, in order of their numbers.
+func (d *document) measure(ids []uint32, r stdimage.Rectangle) ([]instance.Nucleus, error) {
+	if len(ids) == 0 {
+		return nil, nil
 	}
-	switch format {
-	case segment.Labels:
-		f, err := os.CreateTemp("", "unet-*.labels.tif")
-		if err != nil {
-			return err
-		}
-		defer os.Remove(f.Name())
-		f.Close()
-		l := d.history.labels
-		if err := imageio.WriteLabels(f.Name(), l, tiff.Options{PixelSize: d.source.PixelSize, Bits: max(16, imageio.LabelBits(l.Max()))}); err != nil {
-			return err
-		}
-		r, err := os.Open(f.Name())
-		if err != nil {
-			return err
-		}
-		defer r.Close()
-		_, err = io.Copy(w, r)
-		return err
-	case segment.Mask:
-		l := d.history.labels
-		m := stdimage.NewGray(stdimage.Rect(0, 0, l.W, l.H))
-		for i, id := range l.ID {
-			if id != 0 {
-				m.Pix[i] = 255
-			}
-		}
-		return report.EncodePNG(w, m)
-	case segment.Overlay:
-		m, err := report.Overlay(d.img, d.history.labels, report.OverlayOptions{})
-		if err != nil {
-			return err
-		}
-		return report.EncodePNG(w, m)
-	}
-	return formats.WriteAll(segment.NewWriter(format, w), d.source, d.nuclei)
-}
-
-// thumbnail is a small picture of an image that has no result yet.
-func (d *document) thumbnail() ([]byte, error) {
-	var labels *imageio.Labels
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	labels = imageio.NewLabels(d.img.W, d.img.H)
-	if d.history != nil {
-		labels = d.history.labels
-	}
-	m, err := report.Overlay(d.img, labels, report.OverlayOptions{Scale: min(1, 320/float64(max(d.img.W, d.img.H)))})
+	l, err := d.history.region(r)
 	if err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	err = jpeg.Encode(&b, m, &jpeg.Options{Quality: 85})
-	return b.Bytes(), err
+	img, err := d.picture.region(d.plane, r)
+	if err != nil {
+		return nil, err
+	}
+	if len(d.source.Channels) == 1 {
+		img.C, img.Pix = 1, img.Plane(0) // gray in all three
+	}
+	if r != stdimage.Rect(0, 0, d.w, d.h) { // parts of others are of no interest
+		keep := map[uint32]bool{}
+		for _, id := range ids {
+			keep[id] = true
+		}
+		for i, id := range l.ID {
+			if id != 0 && !keep[id] {
+				l.ID[i] = 0
+			}
+		}
+	}
+	list := instance.Measure(l, img)
+	for i := range list {
+		n := &list[i]
+		move(n, r.Min)
+		n.Edge = n.X0 == 0 || n.Y0 == 0 || n.X1 == d.w || n.Y1 == d.h
+		n.Confidence = d.nuclei.at[n.ID].confidence
+	}
+	return list, nil
+}
+
+// move brings a nucleus of a window to its place in the image.
+func move(n *instance.Nucleus, by stdimage.Point) {
+	if by == (stdimage.Point{}) {
+		return
+	}
+	n.X0, n.X1, n.Y0, n.Y1 = n.X0+by.X, n.X1+by.X, n.Y0+by.Y, n.Y1+by.Y
+	n.X, n.Y = n.X+float64(by.X), n.Y+float64(by.Y)
+	for i := range n.Runs {
+		q := &n.Runs[i]
+		q.Y, q.X0, q.X1 = q.Y+by.Y, q.X0+by.X, q.X1+by.X
+	}
+}
+
+// each calls f for all nuclei in order of their numbers, measured in parts of the
+// image that fit the memory.
+func (d *document) each(f func(n *instance.Nucleus) error) error {
+	ids := make([]uint32, 0, len(d.nuclei.at))
+	for id := range d.nuclei.at {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	whole := stdimage.Rect(0, 0, d.w, d.h)
+	var part func(ids []uint32) error
+	part = func(ids []uint32) error {
+		reach := stdimage.Rectangle{}
+		for _, id := range ids {
+			reach = reach.Union(d.nuclei.box(id))
+		}
+		if int64(d.w)*int64(d.h) <= int64(largePixels) {
+			reach = whole
+		} else if len(ids) > 1 && int64(reach.Dx())*int64(reach.Dy()) > int64(largePixels) {
+			if err := part(ids[:len(ids)/2]); err != nil {
+				return err
+			}
+			return part(ids[len(ids)/2:])
+		}
+		list, err := d.measure(ids, reach)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if err := f(&list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return part(ids)
 }

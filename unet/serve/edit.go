@@ -2,6 +2,7 @@ package serve
 
 import (
 	"fmt"
+	stdimage "image"
 	"math"
 	"slices"
 
@@ -34,10 +35,13 @@ type span struct {
 	ID        uint32
 }
 
-// painter collects the pixels that an edit changes, row by row.
+// painter collects the pixels that an edit changes, row by row. It sees a window
+// of the labels and works in its coordinates; spans are those of the image.
 type painter struct {
-	l     *imageio.Labels
-	spans []span
+	l      *imageio.Labels
+	origin stdimage.Point // of the window
+	next   uint32         // a number that is free
+	spans  []span
 }
 
 // set gives pixel (x, y) a number.
@@ -45,6 +49,7 @@ func (p *painter) set(x, y int, id uint32) {
 	if p.l.ID[y*p.l.W+x] == id {
 		return
 	}
+	x, y = x+p.origin.X, y+p.origin.Y
 	if n := len(p.spans); n > 0 {
 		if s := &p.spans[n-1]; s.Y == y && s.X1 == x && s.ID == id {
 			s.X1++
@@ -61,38 +66,58 @@ func (p *painter) each(f func(x, y int, id uint32)) {
 	}
 }
 
-// apply does an edit and returns the one that takes it back.
-func apply(l *imageio.Labels, spans []span) (back []span) {
-	for _, s := range spans {
-		row := l.ID[s.Y*l.W:][:l.W]
-		for x := s.X0; x < s.X1; {
-			from := x
-			for x < s.X1 && row[x] == row[from] {
-				x++
-			}
-			back = append(back, span{s.Y, from, x, row[from]})
-		}
-		for x := s.X0; x < s.X1; x++ {
-			row[x] = s.ID
-		}
-	}
-	slices.Reverse(back)
-	return back
-}
-
 // maxPoints bounds the points of a command.
 const maxPoints = 10000
 
-// plan finds the pixels that a command changes.
-func plan(l *imageio.Labels, c Command) ([]span, error) {
+// check refuses commands that are too much or make no sense anywhere.
+func (c *Command) check() error {
 	if len(c.Points) > maxPoints || len(c.IDs) > maxPoints {
-		return nil, fmt.Errorf("more than %d points or nuclei", maxPoints)
+		return fmt.Errorf("more than %d points or nuclei", maxPoints)
 	}
 	for _, q := range c.Points {
-		if !(math.Abs(q[0]) < 1e7) || !(math.Abs(q[1]) < 1e7) {
-			return nil, fmt.Errorf("the point (%g, %g) lies far outside the image", q[0], q[1])
+		if !(math.Abs(q[0]) < 1e8) || !(math.Abs(q[1]) < 1e8) {
+			return fmt.Errorf("the point (%g, %g) lies far outside the image", q[0], q[1])
 		}
 	}
+	if (c.Tool == "paint" || c.Tool == "erase") && !(c.Radius >= 0.5 && c.Radius <= 500) {
+		return fmt.Errorf("radius %g: 0.5 to 500", c.Radius)
+	}
+	return nil
+}
+
+// reach bounds the pixels that a command can change: the nuclei it names, by
+// their boxes, and the way of its points.
+func (c *Command) reach(box func(id uint32) stdimage.Rectangle) stdimage.Rectangle {
+	var r stdimage.Rectangle
+	for _, id := range c.IDs {
+		r = r.Union(box(id))
+	}
+	if c.Tool == "draw" || c.Tool == "paint" || c.Tool == "erase" {
+		for _, q := range c.Points {
+			x0, y0 := int(math.Floor(q[0]-c.Radius)), int(math.Floor(q[1]-c.Radius))
+			r = r.Union(stdimage.Rect(x0, y0, int(math.Ceil(q[0]+c.Radius))+1, int(math.Ceil(q[1]+c.Radius))+1))
+		}
+	}
+	return r.Inset(-1) // nuclei grow by a pixel
+}
+
+// within is the command in the coordinates of a window.
+func (c Command) within(origin stdimage.Point) Command {
+	points := make([][2]float64, len(c.Points))
+	for i, q := range c.Points {
+		points[i] = [2]float64{q[0] - float64(origin.X), q[1] - float64(origin.Y)}
+	}
+	c.Points = points
+	return c
+}
+
+// plan finds the pixels that a command changes. The window begins at origin and
+// holds all that the command reaches, next is a number that is free.
+func plan(l *imageio.Labels, origin stdimage.Point, next uint32, c Command) ([]span, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	c = c.within(origin)
 	need := func(ids, points int) error {
 		if len(c.IDs) < ids {
 			return fmt.Errorf("%s needs %d nuclei, not %d", c.Tool, ids, len(c.IDs))
@@ -102,7 +127,7 @@ func plan(l *imageio.Labels, c Command) ([]span, error) {
 		}
 		return nil
 	}
-	p := &painter{l: l}
+	p := &painter{l: l, origin: origin, next: next}
 	var err error
 	switch c.Tool {
 	case "delete":
@@ -123,12 +148,9 @@ func plan(l *imageio.Labels, c Command) ([]span, error) {
 		}
 	case "draw":
 		if err = need(0, 3); err == nil {
-			p.fill(c.Points, l.Max()+1)
+			p.fill(c.Points, next)
 		}
 	case "paint", "erase":
-		if !(c.Radius >= 0.5 && c.Radius <= 500) {
-			return nil, fmt.Errorf("radius %g: 0.5 to 500", c.Radius)
-		}
 		if err = need(0, 1); err == nil {
 			p.stroke(c)
 		}
@@ -152,10 +174,10 @@ func (p *painter) recolour(ids []uint32, to func(x, y int) uint32) {
 
 // split gives what of a nucleus lies left of the line from a to b a new number.
 func (p *painter) split(id uint32, a, b [2]float64) error {
-	next, right := p.l.Max()+1, 0
+	right := 0
 	p.recolour([]uint32{id}, func(x, y int) uint32 {
 		if (b[0]-a[0])*(float64(y)+0.5-a[1])-(b[1]-a[1])*(float64(x)+0.5-a[0]) < 0 {
-			return next
+			return p.next
 		}
 		right++
 		return id
@@ -219,7 +241,7 @@ func (p *painter) fill(points [][2]float64, id uint32) {
 // points: background becomes the nucleus, or a new one where none is named;
 // pixels of the nuclei named, or of any, become background.
 func (p *painter) stroke(c Command) {
-	id := p.l.Max() + 1
+	id := p.next
 	if len(c.IDs) > 0 {
 		id = c.IDs[0]
 	}

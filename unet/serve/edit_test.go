@@ -1,6 +1,7 @@
 package serve
 
 import (
+	stdimage "image"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,15 +10,77 @@ import (
 	"pgregory.net/rapid"
 
 	"unet/unet/imageio"
+	"unet/unet/instance"
 )
 
-// two is a label image of two touching squares.
+// side is that of the tiles of labels here.
+const side = 16
+
+// two is a label image of two touching squares, at the corner of four tiles.
 func two() *imageio.Labels {
-	l := imageio.NewLabels(20, 10)
-	for y := 2; y < 8; y++ {
-		for x := 2; x < 14; x++ {
-			l.ID[y*20+x] = 1 + uint32((x-2)/6)
+	l := imageio.NewLabels(side+20, side+10)
+	for y := side - 3; y < side+3; y++ {
+		for x := side - 6; x < side+6; x++ {
+			l.ID[y*l.W+x] = 1 + uint32((x-side+6)/6)
 		}
+	}
+	return l
+}
+
+// corner is the corner of the tiles less what the points of commands are given by.
+var corner = [2]float64{side - 8, side - 5}
+
+// at moves the points of a command to the squares.
+func (c Command) at() Command {
+	for i, q := range c.Points {
+		c.Points[i] = [2]float64{q[0] + corner[0], q[1] + corner[1]}
+	}
+	return c
+}
+
+// onDisk opens labels as the server does, with a journal in a folder.
+func onDisk(t interface{ Fatal(...any) }, dir string, l *imageio.Labels) (*history, *catalogue) {
+	name := filepath.Join(dir, "own.tif")
+	if _, err := os.Stat(name); err != nil {
+		if err := imageio.WriteLabels(name, l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open, err := openLabels(name, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open.side = side
+	h, err := openHistory(filepath.Join(dir, "journal"), open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := scan(open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed, err := open.changes()
+	if err == nil {
+		err = c.look(open, changed)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, c
+}
+
+// do does a command as a document does.
+func do(h *history, c *catalogue, command Command) error {
+	d := &document{history: h, nuclei: c}
+	_, err := d.change(command)
+	return err
+}
+
+// all reads the labels whole.
+func all(t interface{ Fatal(...any) }, h *history) *imageio.Labels {
+	l, err := h.region(stdimage.Rect(0, 0, h.w, h.h))
+	if err != nil {
+		t.Fatal(err)
 	}
 	return l
 }
@@ -49,15 +112,13 @@ func TestTools(t *testing.T) {
 		{Command{Tool: "erase", Points: [][2]float64{{8, 5.5}}, Radius: 0.6}, map[uint32]int{1: 35, 2: 35}},
 		{Command{Tool: "erase", IDs: []uint32{1}, Points: [][2]float64{{8, 5.5}}, Radius: 0.6}, map[uint32]int{1: 35, 2: 36}},
 	} {
-		l := two()
-		spans, err := plan(l, c.command)
-		if err != nil {
+		h, places := onDisk(t, t.TempDir(), two())
+		before := all(t, h)
+		if err := do(h, places, c.command.at()); err != nil {
 			t.Errorf("%+v: %v", c.command, err)
 			continue
 		}
-		before := slices.Clone(l.ID)
-		back := apply(l, spans)
-		got := count(l)
+		got := count(all(t, h))
 		for id, n := range c.want {
 			if got[id] != n {
 				t.Errorf("%+v: nucleus %d has %d pixels, want %d", c.command, id, got[id], n)
@@ -66,64 +127,90 @@ func TestTools(t *testing.T) {
 		if len(got) != len(c.want) {
 			t.Errorf("%+v: nuclei %v", c.command, got)
 		}
-		if apply(l, back); !slices.Equal(l.ID, before) {
-			t.Errorf("%+v is not taken back", c.command)
+		if err := do(h, places, Command{Tool: "undo"}); err != nil || !slices.Equal(all(t, h).ID, before.ID) {
+			t.Errorf("%+v is not taken back: %v", c.command, err)
 		}
+		h.close()
 	}
+	h, places := onDisk(t, t.TempDir(), two())
+	defer h.close()
 	for _, bad := range []Command{{Tool: "delete"}, {Tool: "delete", IDs: []uint32{9}}, {Tool: "join", IDs: []uint32{1}}, {Tool: "nothing"},
 		{Tool: "split", IDs: []uint32{1}, Points: [][2]float64{{19, 0}, {19, 10}}}, {Tool: "paint", Points: [][2]float64{{1, 1}}},
-		{Tool: "draw", Points: [][2]float64{{1e9, 0}, {0, 0}, {0, 1e9}}}} {
-		if _, err := plan(two(), bad); err == nil {
+		{Tool: "draw", Points: [][2]float64{{1e9, 0}, {0, 0}, {0, 1e9}}}, {Tool: "undo"}, {Tool: "redo"}, {Tool: "reset"}} {
+		if err := do(h, places, bad.at()); err == nil {
 			t.Errorf("%+v is accepted", bad)
 		}
 	}
 }
 
-// TestJournal: whatever is done, a journal read again gives the same labels, and
-// so does one whose last line was cut off by a kill, less that line.
+// TestJournal: whatever is done, the catalogue of nuclei is what the labels say, a
+// journal read again gives the same of both, and so does one whose last line was
+// cut off by a kill, less that line.
 func TestJournal(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
-		name := filepath.Join(dir, "j")
+		name := filepath.Join(dir, "journal")
 		os.Remove(name)
-		h, err := openHistory(name, two())
-		if err != nil {
-			t.Fatal(err)
-		}
-		states := [][]uint32{slices.Clone(h.labels.ID)}
+		h, places := onDisk(t, dir, two())
+		states := [][]uint32{two().ID}
 		for range rapid.IntRange(1, 12).Draw(t, "edits") {
 			x, y := rapid.Float64Range(0, 20).Draw(t, "x"), rapid.Float64Range(0, 10).Draw(t, "y")
 			id := rapid.Uint32Range(1, 4).Draw(t, "id")
 			c := Command{Tool: rapid.SampledFrom(Tools).Draw(t, "tool"), IDs: []uint32{id, 1 + id%4},
 				Points: [][2]float64{{x, y}, {y, x}, {x, 0}}, Radius: 1.5}
-			if h.edit(c) == nil {
-				states = append(states, slices.Clone(h.labels.ID))
+			if do(h, places, c.at()) != nil {
+				continue
+			}
+			now := all(t, h)
+			states = append(states, now.ID)
+			same(t, places, now)
+			if h.corrected() == slices.Equal(now.ID, states[0]) && h.edits[max(0, h.done-1)].reset {
+				t.Fatal("the model's own labels count as corrected")
 			}
 		}
 		h.close()
-		again, err := openHistory(name, two())
-		if err != nil {
-			t.Fatal(err)
-		}
-		again.close()
-		if !slices.Equal(again.labels.ID, states[len(states)-1]) || again.revision != len(states)-1 {
+		h, places = onDisk(t, dir, two())
+		now := all(t, h)
+		if !slices.Equal(now.ID, states[len(states)-1]) || h.revision != len(states)-1 {
 			t.Fatal("the journal gives other labels")
 		}
-		b, _ := os.ReadFile(name)
+		same(t, places, now)
+		h.close()
 		if len(states) < 2 {
 			return
 		}
-		cut := rapid.IntRange(1, 8).Draw(t, "cut")
-		os.WriteFile(name, b[:len(b)-cut], 0o644)
-		if again, err = openHistory(name, two()); err != nil {
+		b, err := os.ReadFile(name)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(again.labels.ID, states[len(states)-2]) {
+		os.WriteFile(name, b[:len(b)-rapid.IntRange(1, 8).Draw(t, "cut")], 0o644)
+		h, places = onDisk(t, dir, two())
+		if !slices.Equal(all(t, h).ID, states[len(states)-2]) {
 			t.Fatal("a line cut off does not leave the edits before it")
 		}
-		if err := again.edit(Command{Tool: "draw", Points: [][2]float64{{15, 0}, {19, 0}, {19, 3}}}); err != nil && len(b) == 0 {
+		if err := do(h, places, Command{Tool: "draw", Points: [][2]float64{{0, 0}, {9, 0}, {9, 9}}}); err != nil {
 			t.Fatal(err)
 		}
-		again.close()
+		want := all(t, h).ID
+		h.close()
+		h, _ = onDisk(t, dir, two())
+		if !slices.Equal(all(t, h).ID, want) {
+			t.Fatal("an edit after a line cut off is lost")
+		}
+		h.close()
 	})
+}
+
+// same compares a catalogue with labels.
+func same(t *rapid.T, c *catalogue, l *imageio.Labels) {
+	want := instance.Measure(l, nil)
+	if len(c.at) != len(want) {
+		t.Fatalf("%d nuclei in the catalogue, %d in the labels", len(c.at), len(want))
+	}
+	for i := range want {
+		n := &want[i]
+		if p := c.at[n.ID]; p.rect() != stdimage.Rect(n.X0, n.Y0, n.X1, n.Y1) || int(p.area) != n.Area {
+			t.Fatalf("nucleus %d is %+v in the catalogue, %+v in the labels", n.ID, p, n)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,7 +14,6 @@ import (
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/imageio"
-	"unet/unet/imageio/tiff"
 	"unet/unet/report"
 	"unet/unet/segment"
 	"unet/unet/train"
@@ -52,7 +52,8 @@ type JobState struct {
 	// InUse says that the page segments with it.
 	InUse bool `json:"in_use,omitempty"`
 
-	began time.Time
+	began  time.Time
+	images []string // that are segmented
 }
 
 // Comparison is an image held back from teaching, segmented before and after.
@@ -213,14 +214,23 @@ func (s *Server) segmentAll(r segmentRequest) error {
 		return err
 	}
 	b := segment.Batch{Out: s.out, Formats: resultFormats, SkipExisting: !r.Again, Version: s.o.Version, Condition: condition}
-	var ids []string
-	for _, im := range s.images() {
+	var list []image
+	corrected := 0
+	all := s.images()
+	for _, im := range all {
 		if len(r.Images) > 0 && !slices.Contains(r.Images, im.ID) || len(r.Images) == 0 && im.Status == segment.Done && !r.Again {
 			continue
 		}
-		b.Inputs, ids = append(b.Inputs, im.in), append(ids, im.ID)
+		if im.Corrected {
+			corrected++
+			continue
+		}
+		b.Inputs, list = append(b.Inputs, im.in), append(list, im)
 	}
-	if len(b.Inputs) == 0 {
+	switch {
+	case len(b.Inputs) == 0 && corrected > 0:
+		return &apiError{http.StatusConflict, "corrected images are not segmented again: their corrections would be lost; “Model's own” on the page of an image gives them up"}
+	case len(b.Inputs) == 0:
 		return &apiError{http.StatusConflict, "there is nothing to segment: add images, or choose some"}
 	}
 	model := s.model()
@@ -232,16 +242,47 @@ func (s *Server) segmentAll(r segmentRequest) error {
 		s.compute.Lock()
 		defer s.compute.Unlock()
 		defer seg.Close()
-		_, err := seg.Run(ctx, b, watcher{s})
-		for _, id := range ids {
-			s.forget(id)
+		s.update(func(st *JobState) {
+			for i := range list {
+				st.images = append(st.images, list[i].ID)
+			}
+			if corrected > 0 {
+				st.Notes = append(st.Notes, fmt.Sprintf("%d corrected images were left as they are", corrected))
+			}
+		})
+		if err := s.keepRecords(all); err != nil {
+			return err
 		}
-		return err
+		_, err := seg.Run(ctx, b, watcher{s})
+		return errors.Join(err, s.renew(list))
 	})
 	if err != nil {
 		seg.Close()
 	}
 	return err
+}
+
+// renew closes what is open of images that have new results, and drops the edits
+// of earlier ones that were all taken back.
+func (s *Server) renew(list []image) (failed error) {
+	for i := range list {
+		im := &list[i]
+		s.forget(im.ID)
+		if im.record == nil {
+			continue
+		}
+		for k := range im.record.Planes {
+			failed = errors.Join(failed, s.forgetEdits(im, im.record.Planes[k].Suffix))
+		}
+	}
+	return failed
+}
+
+// segmenting reports whether an image gets new results now.
+func (s *Server) segmenting(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.job != nil && s.job.State.Running && slices.Contains(s.job.State.images, id)
 }
 
 func (s *Server) model() *unet.Model {
@@ -282,7 +323,7 @@ func (s *Server) teach(r teachRequest) error {
 		defer s.compute.Unlock()
 		s.update(func(st *JobState) { st.Text = "preparing" })
 		for i := range list {
-			if err := s.writeSample(filepath.Join(dir, "images"), filepath.Join(dir, "labels"), &list[i]); err != nil {
+			if err := s.writeSamples(dir, &list[i]); err != nil {
 				return err
 			}
 		}
@@ -305,28 +346,26 @@ func (s *Server) teachFolder() (string, error) {
 	}
 }
 
-// writeSample writes an image and its corrected labels as a set is made of.
-func (s *Server) writeSample(images, labels string, im *image) error {
-	d, err := s.open(im)
+// writeSamples writes the corrected planes of an image, and their labels, as a set
+// is made of.
+func (s *Server) writeSamples(dir string, im *image) error {
+	p, err := s.pictureOf(im)
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{images, labels} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+	for i, ref := range p.refs {
+		if n, ok := s.corrections(im, ref.Suffix); !ok || !n.Corrected {
+			continue
+		}
+		d, err := s.open(im, i)
+		if err != nil {
+			return err
+		}
+		if err := d.writeSamples(dir, strings.ReplaceAll(im.in.Base+ref.Suffix, "/", "_")); err != nil {
 			return err
 		}
 	}
-	name := strings.ReplaceAll(s.resultName(im), "/", "_")
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.history == nil {
-		return errNotSegmented
-	}
-	if err := copyFile(filepath.Join(images, name+filepath.Ext(im.Name)), filepath.Join(s.o.Dir, filepath.FromSlash(im.Name))); err != nil {
-		return err
-	}
-	l := d.history.labels
-	return imageio.WriteLabels(filepath.Join(labels, name+".tif"), l, tiff.Options{Bits: max(16, imageio.LabelBits(l.Max()))})
+	return nil
 }
 
 // learn prepares the set, trains, and compares.

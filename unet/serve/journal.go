@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	stdimage "image"
 	"io"
 	"os"
-
-	"unet/unet/imageio"
 )
 
 // line is an edit in a journal.
@@ -20,25 +19,28 @@ type line struct {
 // history is a label image and the edits done to it. Edits are never forgotten:
 // undo and redo are lines of the journal, too.
 type history struct {
-	labels   *imageio.Labels
-	edits    [][]span // done or taken back
-	back     [][]span // takes edits back, one for each
-	done     int      // edits in effect
-	revision int      // lines of the journal
-	file     *os.File
+	*labels
+	revision int // lines of the journal
+	name     string
+	file     *os.File // nil before the first edit
 }
 
-// openHistory reads the journal and does its edits to labels. What a process
-// that was killed left of a last line is cut off: that edit was never answered.
-func openHistory(name string, labels *imageio.Labels) (*history, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+// openHistory reads the journal and does its edits to labels, which the history
+// closes. What a process that was killed left of a last line is cut off: that
+// edit was never answered. A journal that is not there is made by the first edit.
+func openHistory(name string, l *labels) (*history, error) {
+	h := &history{labels: l, name: name}
+	f, err := os.OpenFile(name, os.O_RDWR, 0o644)
+	if os.IsNotExist(err) {
+		return h, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	h := &history{labels: labels, file: f}
+	h.file = f
 	b, err := io.ReadAll(f)
 	if err == nil {
-		err = h.replay(name, b)
+		err = h.replay(b)
 	}
 	if err != nil {
 		f.Close()
@@ -47,15 +49,19 @@ func openHistory(name string, labels *imageio.Labels) (*history, error) {
 	return h, nil
 }
 
-func (h *history) replay(name string, b []byte) error {
+func (h *history) replay(b []byte) error {
 	whole := bytes.LastIndexByte(b, '\n') + 1
 	for row := range bytes.Lines(b[:whole]) {
 		var l line
 		if err := json.Unmarshal(row, &l); err != nil {
-			return fmt.Errorf("%s, line %d is damaged: %w", name, h.revision+1, err)
+			return fmt.Errorf("%s, line %d is damaged: %w", h.name, h.revision+1, err)
 		}
-		if err := h.do(l); err != nil {
-			return fmt.Errorf("%s, line %d: %w", name, h.revision+1, err)
+		e, err := h.read(l)
+		if err == nil {
+			err = h.take(l.Tool, e)
+		}
+		if err != nil {
+			return fmt.Errorf("%s, line %d: %w", h.name, h.revision+1, err)
 		}
 	}
 	if whole < len(b) {
@@ -67,54 +73,81 @@ func (h *history) replay(name string, b []byte) error {
 	return err
 }
 
-// do changes the labels by a line.
-func (h *history) do(l line) error {
-	switch l.Tool {
-	case "undo":
-		if h.done == 0 {
-			return fmt.Errorf("there is nothing to undo")
+// read is the edit of a line.
+func (h *history) read(l line) (edit, error) {
+	e := edit{spans: make([]span, len(l.Spans)), reset: l.Tool == "reset"}
+	for i, s := range l.Spans {
+		if s[0] < 0 || s[0] >= int64(h.h) || s[1] < 0 || s[1] >= s[2] || s[2] > int64(h.w) || s[3] < 0 || s[3] > 1<<32-1 {
+			return e, fmt.Errorf("an edit lies outside the image of %d x %d pixels", h.w, h.h)
 		}
-		h.done--
-		apply(h.labels, h.back[h.done])
-	case "redo":
-		if h.done == len(h.edits) {
-			return fmt.Errorf("there is nothing to redo")
-		}
-		apply(h.labels, h.edits[h.done])
-		h.done++
+		e.spans[i] = span{int(s[0]), int(s[1]), int(s[2]), uint32(s[3])}
+	}
+	return e, nil
+}
+
+// take changes the labels by a line.
+func (h *history) take(tool string, e edit) error {
+	if err := h.possible(tool); err != nil {
+		return err
+	}
+	switch tool {
+	case "undo", "redo":
+		h.step(tool == "undo")
 	default:
-		spans := make([]span, len(l.Spans))
-		for i, s := range l.Spans {
-			if s[0] < 0 || s[0] >= int64(h.labels.H) || s[1] < 0 || s[1] >= s[2] || s[2] > int64(h.labels.W) || s[3] < 0 || s[3] > 1<<32-1 {
-				return fmt.Errorf("an edit lies outside the image of %d x %d pixels", h.labels.W, h.labels.H)
-			}
-			spans[i] = span{int(s[0]), int(s[1]), int(s[2]), uint32(s[3])}
-		}
-		h.edits, h.back = append(h.edits[:h.done], spans), append(h.back[:h.done], apply(h.labels, spans))
-		h.done++
+		h.do(e)
 	}
 	h.revision++
 	return nil
 }
 
-// edit does a command: it is on disk when edit returns.
-func (h *history) edit(c Command) error {
-	l := line{Tool: c.Tool}
+func (h *history) possible(tool string) error {
+	if tool == "undo" && h.done == 0 || tool == "redo" && h.done == len(h.edits) {
+		return fmt.Errorf("there is nothing to %s", tool)
+	}
+	return nil
+}
+
+// maxWindow bounds the pixels of the window in which an edit is done.
+const maxWindow = 1 << 26
+
+// spansOf finds what a command changes, and of undo and redo the edit that is
+// meant. box tells where nuclei lie, next is a number that is free.
+func (h *history) spansOf(c Command, next uint32, box func(id uint32) stdimage.Rectangle) ([]span, error) {
 	switch c.Tool {
 	case "undo", "redo":
-		if c.Tool == "undo" && h.done == 0 || c.Tool == "redo" && h.done == len(h.edits) {
-			return fmt.Errorf("there is nothing to %s", c.Tool)
+		if err := h.possible(c.Tool); err != nil {
+			return nil, err
 		}
+		k := h.done
+		if c.Tool == "undo" {
+			k--
+		}
+		return h.edits[k].spans, nil
 	case "reset":
-		l.Spans = h.original()
-		if len(l.Spans) == 0 {
-			return fmt.Errorf("the labels are the model's own")
+		spans, err := h.original()
+		if err == nil && len(spans) == 0 {
+			err = fmt.Errorf("the labels are the model's own")
 		}
-	default:
-		spans, err := plan(h.labels, c)
-		if err != nil {
-			return err
-		}
+		return spans, err
+	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	r := c.reach(box).Intersect(stdimage.Rect(0, 0, h.w, h.h))
+	if int64(r.Dx())*int64(r.Dy()) > maxWindow {
+		return nil, fmt.Errorf("%s would reach over %d x %d pixels: do it in smaller steps", c.Tool, r.Dx(), r.Dy())
+	}
+	window, err := h.region(r)
+	if err != nil {
+		return nil, err
+	}
+	return plan(window, r.Min, next, c)
+}
+
+// write puts an edit on disk, and then does it.
+func (h *history) write(tool string, spans []span) error {
+	l := line{Tool: tool}
+	if tool != "undo" && tool != "redo" {
 		for _, s := range spans {
 			l.Spans = append(l.Spans, [4]int64{int64(s.Y), int64(s.X0), int64(s.X1), int64(s.ID)})
 		}
@@ -122,6 +155,11 @@ func (h *history) edit(c Command) error {
 	b, err := json.Marshal(l)
 	if err != nil {
 		return err
+	}
+	if h.file == nil {
+		if h.file, err = os.OpenFile(h.name, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+			return err
+		}
 	}
 	at, err := h.file.Seek(0, io.SeekCurrent)
 	if err != nil {
@@ -135,25 +173,14 @@ func (h *history) edit(c Command) error {
 		h.file.Seek(at, io.SeekStart)
 		return fmt.Errorf("the edit could not be saved and was not done: %w", err)
 	}
-	return h.do(l)
+	return h.take(tool, edit{spans, tool == "reset"})
 }
 
-// original is the edit that brings the model's own labels back.
-func (h *history) original() (spans [][4]int64) {
-	own := &imageio.Labels{W: h.labels.W, H: h.labels.H, ID: append([]uint32{}, h.labels.ID...)}
-	for i := h.done - 1; i >= 0; i-- {
-		apply(own, h.back[i])
+// close closes labels and journal.
+func (h *history) close() error {
+	err := h.labels.close()
+	if h.file != nil {
+		err = h.file.Close()
 	}
-	p := &painter{l: h.labels}
-	own2 := own.ID
-	p.each(func(x, y int, _ uint32) { p.set(x, y, own2[y*own.W+x]) })
-	for _, s := range p.spans {
-		spans = append(spans, [4]int64{int64(s.Y), int64(s.X0), int64(s.X1), int64(s.ID)})
-	}
-	return spans
+	return err
 }
-
-// corrected reports whether edits are in effect.
-func (h *history) corrected() bool { return h.done > 0 }
-
-func (h *history) close() error { return h.file.Close() }

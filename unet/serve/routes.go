@@ -1,12 +1,12 @@
 package serve
 
 import (
-	"archive/zip"
 	"context"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	stdimage "image"
 	"io"
 	"io/fs"
 	"net/http"
@@ -89,10 +89,11 @@ func init() { // apart, as openapi is among them and lists them
 		}},
 		{"POST", "/images", "add an image, which is the body, to the folder", []string{"name"}, nil, true, jsonType, (*Server).addImage},
 		{"GET", "/images/{id}/thumbnail", "a small picture with the nuclei outlined", nil, nil, false, "image/jpeg", (*Server).thumbnail},
-		{"GET", "/images/{id}/tiles/{level}/{x}/{y}", "a part of the picture, at half its size level times", nil, nil, false, "image/jpeg", (*Server).tile},
-		{"GET", "/images/{id}/nuclei", "the nuclei with measurements and outlines, and the revision of the labels", nil, nil, false, jsonType, (*Server).nuclei},
-		{"POST", "/images/{id}/edits", "edit the labels of a revision; 409 if they have changed since", nil, Command{Tool: "delete", IDs: []uint32{1}}, false, jsonType, (*Server).editImage},
-		{"GET", "/images/{id}/export/{format}", "the nuclei as a file: " + strings.Join(exported, ", "), nil, nil, false, "application/octet-stream", (*Server).exportImage},
+		{"GET", "/images/{id}/view", "planes and channels of an image, and how to show them", []string{"plane"}, nil, false, jsonType, (*Server).viewImage},
+		{"GET", "/images/{id}/tiles/{level}/{x}/{y}", "a part of the picture, at half its size level times", []string{"plane", "channels"}, nil, false, "image/jpeg", (*Server).tile},
+		{"GET", "/images/{id}/nuclei", "the nuclei with measurements and outlines, and the revision of the labels; of a large image those in a window", []string{"plane", "window"}, nil, false, jsonType, (*Server).nuclei},
+		{"POST", "/images/{id}/edits", "edit the labels of a revision; 409 if they have changed since", []string{"plane"}, Command{Tool: "delete", IDs: []uint32{1}}, false, jsonType, (*Server).editImage},
+		{"GET", "/images/{id}/export/{format}", "the nuclei as a file: " + strings.Join(exported, ", "), []string{"plane"}, nil, false, "application/octet-stream", (*Server).exportImage},
 		{"GET", "/export", "the results of all images, as a zip", nil, nil, false, "application/zip", (*Server).exportAll},
 		{"POST", "/segment", "segment images in the background", nil, segmentRequest{}, false, jsonType, (*Server).postSegment},
 		{"GET", "/job", "what is done in the background", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
@@ -104,18 +105,12 @@ func init() { // apart, as openapi is among them and lists them
 		{"POST", "/teach/model", "use, keep (with a name) or drop the new model", nil, modelRequest{Action: "use"}, false, jsonType, (*Server).postModel},
 		{"GET", "/teach/compare/{n}/{which}", "an image held back: corrected (0), before (1), after (2)", nil, nil, false, "image/png", (*Server).comparePicture},
 		{"POST", "/analyse/{format}", "segment the image in the body without keeping it: " + strings.Join(analysed, ", ") + " or json", []string{"diameter"}, nil, true, "application/octet-stream", (*Server).analyse},
-		{"GET", "/events", "what happens, as server-sent events: job, images, edit", nil, nil, false, "text/event-stream", func(s *Server, w http.ResponseWriter, r *http.Request) error {
+		{"GET", "/events", "what happens, as server-sent events: job, images, edit, picture", nil, nil, false, "text/event-stream", func(s *Server, w http.ResponseWriter, r *http.Request) error {
 			s.listen(w, r)
 			return nil
 		}},
 	}
 }
-
-// exported are the formats of one image, with the ends of their names.
-var exported = []string{segment.Labels, segment.CSV, segment.GeoJSON, segment.ROI, segment.Overlay, segment.Mask}
-
-var extensions = map[string]string{segment.Labels: ".labels.tif", segment.CSV: ".nuclei.csv", segment.GeoJSON: ".geojson",
-	segment.ROI: ".rois.zip", segment.Overlay: ".overlay.png", segment.Mask: ".mask.png"}
 
 // analysed are those of an image that is not kept.
 var analysed = []string{segment.CSV, segment.GeoJSON, segment.ROI}
@@ -221,14 +216,33 @@ func (s *Server) addImage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// document opens the image that an address names.
-func (s *Server) document(r *http.Request) (*document, *image, error) {
+// document opens the plane of the image that an address names.
+func (s *Server) document(r *http.Request) (*document, error) {
 	im, err := s.find(r.PathValue("id"))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	d, err := s.open(im)
-	return d, im, err
+	plane, err := natural(r, "plane", 0)
+	if err != nil {
+		return nil, err
+	}
+	return s.open(im, plane)
+}
+
+// natural is a parameter that is a whole number, not below 0.
+func natural(r *http.Request, name string, missing int) (int, error) {
+	text := r.URL.Query().Get(name)
+	if v := r.PathValue(name); v != "" {
+		text = v
+	}
+	if text == "" {
+		return missing, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > 1<<30 {
+		return 0, &apiError{http.StatusBadRequest, name + " is a whole number, not " + strconv.Quote(clip(text))}
+	}
+	return n, nil
 }
 
 func (s *Server) thumbnail(w http.ResponseWriter, r *http.Request) error {
@@ -236,57 +250,33 @@ func (s *Server) thumbnail(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "image/jpeg")
-	if im.plane != nil && im.plane.Thumbnail != nil && !im.Corrected && filepath.IsLocal(im.plane.Thumbnail.File) {
-		if b, err := os.ReadFile(filepath.Join(s.out, filepath.FromSlash(im.plane.Thumbnail.File))); err == nil {
-			w.Write(b)
-			return nil
-		}
-	}
-	d, err := s.open(im)
-	if err != nil {
-		return err
-	}
-	b, err := d.thumbnail()
-	if err != nil {
-		return err
-	}
-	w.Write(b)
-	return nil
-}
-
-func (s *Server) tile(w http.ResponseWriter, r *http.Request) error {
-	d := s.opened(r.PathValue("id"))
-	if d == nil {
-		var err error
-		if d, _, err = s.document(r); err != nil {
-			return err
-		}
-	}
-	var at [3]int
-	for i, name := range []string{"level", "x", "y"} {
-		n, err := strconv.Atoi(r.PathValue(name))
-		if err != nil || n < 0 || n > 1<<20 {
-			return &apiError{http.StatusNotFound, "there is no such tile"}
-		}
-		at[i] = n
-	}
-	b, err := d.tile(at[0], at[1], at[2])
+	b, err := s.thumbnailOf(im)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "image/jpeg")
-	w.Header().Set("Cache-Control", "private, max-age=300")
 	w.Write(b)
 	return nil
 }
 
 func (s *Server) nuclei(w http.ResponseWriter, r *http.Request) error {
-	d, _, err := s.document(r)
+	d, err := s.document(r)
 	if err != nil {
 		return err
 	}
-	answer(w, http.StatusOK, d.show())
+	window := stdimage.Rect(0, 0, d.w, d.h)
+	if text := r.URL.Query().Get("window"); text != "" {
+		var x, y, width, height int
+		if n, err := fmt.Sscanf(text, "%d,%d,%d,%d", &x, &y, &width, &height); n != 4 || err != nil {
+			return &apiError{http.StatusBadRequest, "window is x,y,width,height in pixels"}
+		}
+		window = window.Intersect(stdimage.Rect(x, y, x+width, y+height))
+	}
+	list, err := d.show(window)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, list)
 	return nil
 }
 
@@ -295,15 +285,18 @@ func (s *Server) editImage(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(r, &c); err != nil {
 		return err
 	}
-	d, im, err := s.document(r)
+	d, err := s.document(r)
 	if err != nil {
 		return err
+	}
+	if s.segmenting(d.picture.id) {
+		return &apiError{http.StatusConflict, "this image is being segmented: wait for its results"}
 	}
 	revision, err := d.edit(c)
 	if err != nil {
 		return err
 	}
-	s.events.send("edit", map[string]any{"id": im.ID, "revision": revision})
+	s.events.send("edit", map[string]any{"id": d.picture.id, "plane": d.plane, "revision": revision})
 	answer(w, http.StatusOK, map[string]int{"revision": revision})
 	return nil
 }
@@ -313,72 +306,21 @@ func (s *Server) exportImage(w http.ResponseWriter, r *http.Request) error {
 	if !slices.Contains(exported, format) {
 		return &apiError{http.StatusNotFound, "there is no such format: " + strings.Join(exported, ", ")}
 	}
+	d, err := s.document(r)
+	if err != nil {
+		return err
+	}
 	im, err := s.find(r.PathValue("id"))
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Disposition", `attachment; filename="`+path.Base(plain.ReplaceAllString(s.resultName(im), "_"))+extensions[format]+`"`)
-	return s.write(w, im, format)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+path.Base(plain.ReplaceAllString(im.in.Base+d.suffix, "_"))+extensions[format]+`"`)
+	return s.write(w, im, d.suffix, format)
 }
 
 // plain are characters that stand for themselves in a header.
 var plain = regexp.MustCompile(`[^A-Za-z0-9._/-]`)
-
-// write writes a result of an image: the file of the run or, of a corrected
-// image, the nuclei as they are now.
-func (s *Server) write(w io.Writer, im *image, format string) error {
-	if file := s.output(im, extensions[format]); file != "" && !im.Corrected {
-		f, err := os.Open(file)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		_, err = io.Copy(w, f)
-		return err
-	}
-	d, err := s.open(im)
-	if err != nil {
-		return err
-	}
-	return d.export(w, format)
-}
-
-func (s *Server) exportAll(w http.ResponseWriter, r *http.Request) error {
-	list := s.images()
-	corrected := false
-	z := zip.NewWriter(w)
-	w.Header().Set("Content-Type", "application/zip")
-	w.Header().Set("Content-Disposition", `attachment; filename="unet-results.zip"`)
-	for i := range list {
-		im := &list[i]
-		if im.plane == nil {
-			continue
-		}
-		corrected = corrected || im.Corrected
-		for _, format := range resultFormats {
-			f, err := z.Create(s.resultName(im) + extensions[format])
-			if err == nil {
-				err = s.write(f, im, format)
-			}
-			if err != nil {
-				panic(http.ErrAbortHandler) // the zip is cut off, and seen to be
-			}
-		}
-	}
-	if !corrected { // else these would tell of what the model found
-		for _, name := range []string{segment.SummaryFile, segment.NucleiFile, segment.ManifestFile} {
-			b, err := os.ReadFile(filepath.Join(s.out, name))
-			if err != nil {
-				continue
-			}
-			if f, err := z.Create(name); err == nil {
-				f.Write(b)
-			}
-		}
-	}
-	return z.Close()
-}
 
 func (s *Server) postSegment(w http.ResponseWriter, r *http.Request) error {
 	var q segmentRequest

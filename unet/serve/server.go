@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +22,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/segment"
 )
 
@@ -50,17 +53,21 @@ type Server struct {
 	o      Options
 	out    string
 	root   *os.Root
+	lock   *os.File // of the folder
 	events *events
 	slots  chan struct{} // requests in work
 	queue  chan struct{} // and waiting
 
 	mu        sync.Mutex
-	documents []*document // the one used last comes first
-	job       *job        // nil: none has been
+	pictures  []*picture // the one used last comes first
+	documents []*document
+	tiles     pictureCache
+	job       *job // nil: none has been
 	base      context.Context
 	stop      context.CancelFunc
 	work      sync.WaitGroup
 	compute   sync.Mutex // one computation at a time
+	overviews sync.Mutex // one is made at a time
 }
 
 // New opens a folder. Close it.
@@ -79,11 +86,17 @@ func New(o Options) (*Server, error) {
 	if err := os.MkdirAll(filepath.Join(out, "corrections"), 0o755); err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(o.Dir)
+	lock, err := takeFolder(filepath.Join(out, "corrections"))
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, out: out, root: root, events: newEvents(), slots: make(chan struct{}, inWork), queue: make(chan struct{}, inWork+waiting)}
+	root, err := os.OpenRoot(o.Dir)
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	s := &Server{o: o, out: out, root: root, lock: lock, events: newEvents(), slots: make(chan struct{}, inWork), queue: make(chan struct{}, inWork+waiting)}
+	s.tiles.most = min(128<<20, o.Memory/16)
 	s.base, s.stop = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -97,7 +110,11 @@ func (s *Server) Close() error {
 	for _, d := range s.documents {
 		d.close()
 	}
-	s.documents = nil
+	for _, p := range s.pictures {
+		p.close()
+	}
+	s.documents, s.pictures = nil, nil
+	s.lock.Close()
 	return s.root.Close()
 }
 
@@ -119,12 +136,16 @@ type image struct {
 	Warnings   []string `json:"warnings,omitempty"`
 	// Corrected says that edits are in effect.
 	Corrected bool `json:"corrected"`
-	// Planes is how many planes of the file were segmented; the page shows the
-	// first.
+	// Planes is how many planes of the file were segmented. Count is that of all
+	// of them, diameter and confidence are those of the first.
 	Planes int `json:"planes,omitempty"`
 
-	in    segment.Input
-	plane *segment.PlaneRecord
+	in     segment.Input
+	stamp  string // of the file
+	record *segment.ImageRecord
+	// settings it was segmented with
+	settings segment.Settings
+	choice   segment.Choice // of the planes that were segmented, and those beside them
 }
 
 // imageID names an image in addresses; paths are never part of them.
@@ -135,42 +156,124 @@ func imageID(name string) string {
 
 // images lists the folder. Links that lead out of it are left out.
 func (s *Server) images() []image {
-	records := map[string]*segment.ImageRecord{}
-	var summary segment.Summary
-	if b, err := os.ReadFile(filepath.Join(s.out, segment.ManifestFile)); err == nil && json.Unmarshal(b, &summary) == nil {
-		for _, r := range summary.Images {
-			records[r.Name] = r // the folder may have another path now
-		}
-	}
+	records := s.records()
 	list := []image{}
 	for _, in := range segment.Inputs([]string{s.o.Dir}, s.out) {
 		if in.Err != nil {
 			continue // the folder holds no image yet
 		}
-		if _, err := s.root.Stat(filepath.FromSlash(in.Name)); err != nil {
+		st, err := s.root.Stat(filepath.FromSlash(in.Name))
+		if err != nil {
 			continue
 		}
-		im := image{ID: imageID(in.Name), Name: in.Name, Status: "new", in: in}
-		if r := records[in.Name]; r != nil {
+		im := image{ID: imageID(in.Name), Name: in.Name, Status: "new", in: in, stamp: fmt.Sprint(st.Size(), st.ModTime().UnixNano())}
+		if k, ok := records[in.Name]; ok {
+			r := k.Record
+			im.record, im.settings, im.choice = r, k.Settings, k.choice()
 			im.Status, im.Error, im.Planes = r.Status, r.Error, len(r.Planes)
 			if r.Status == segment.Skipped {
 				im.Status = segment.Done
 			}
-			if len(r.Planes) > 0 {
-				p := &r.Planes[0]
-				im.plane, im.Count, im.Diameter, im.Confidence, im.Warnings = p, p.Nuclei, p.Diameter, p.Statistics.Confidence, p.Warnings
-			}
-		}
-		if st, err := os.Stat(s.journalFile(&im)); err == nil && st.Size() > 0 {
-			if d := s.opened(im.ID); d != nil {
-				im.Corrected, im.Count, im.Diameter = d.numbers()
-			} else {
-				im.Corrected = true
-			}
+			s.count(&im)
 		}
 		list = append(list, im)
 	}
 	return list
+}
+
+// keptRecord is what became of an image, and with which settings.
+type keptRecord struct {
+	Settings segment.Settings     `json:"settings"`
+	Record   *segment.ImageRecord `json:"record"`
+}
+
+// choice is that of the planes which were segmented. Slices and points in time
+// are all shown, whatever was segmented of them.
+func (k keptRecord) choice() (c segment.Choice) {
+	c.Level = k.Settings.Level
+	c.Channel, _ = segment.ParseSelection(k.Settings.Channel, true)
+	return c
+}
+
+// earlierFile holds the records of images whose results are of earlier runs: the
+// manifest is of one model with one set of settings.
+const earlierFile = "earlier.json"
+
+// records are those of the manifest, and of earlier runs whose results are there
+// still, by the names of images: the folder may have another path now.
+func (s *Server) records() map[string]keptRecord {
+	list := map[string]keptRecord{}
+	if b, err := os.ReadFile(filepath.Join(s.out, earlierFile)); err == nil {
+		var earlier []keptRecord
+		if json.Unmarshal(b, &earlier) == nil {
+			for _, k := range earlier {
+				if k.Record != nil && s.complete(k.Record) {
+					list[k.Record.Name] = k
+				}
+			}
+		}
+	}
+	var summary segment.Summary
+	if b, err := os.ReadFile(filepath.Join(s.out, segment.ManifestFile)); err == nil && json.Unmarshal(b, &summary) == nil {
+		for _, r := range summary.Images {
+			if r != nil {
+				list[r.Name] = keptRecord{summary.Settings, r}
+			}
+		}
+	}
+	return list
+}
+
+// complete reports whether the results of an image are all there.
+func (s *Server) complete(r *segment.ImageRecord) bool {
+	for _, p := range r.Planes {
+		for _, name := range p.Outputs {
+			if _, err := s.root.Stat(path.Join(ResultsFolder, name)); err != nil {
+				return false
+			}
+		}
+	}
+	return len(r.Planes) > 0
+}
+
+// keepRecords writes those of all images that have results, before a run that may
+// leave some of them out of its manifest.
+func (s *Server) keepRecords(images []image) error {
+	list := []keptRecord{}
+	for i := range images {
+		if im := &images[i]; im.record != nil && im.Status == segment.Done {
+			list = append(list, keptRecord{im.settings, im.record})
+		}
+	}
+	b, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(filepath.Join(s.out, earlierFile), func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+}
+
+// count sums up the planes of an image, corrected as they are.
+func (s *Server) count(im *image) {
+	for i := range im.record.Planes {
+		p := &im.record.Planes[i]
+		n := numbers{Count: p.Nuclei, Diameter: p.Diameter}
+		if c, ok := s.corrections(im, p.Suffix); ok {
+			n = c
+		}
+		im.Corrected = im.Corrected || n.Corrected
+		im.Count += n.Count
+		if i == 0 {
+			im.Diameter, im.Confidence = n.Diameter, p.Statistics.Confidence
+		}
+		for _, w := range p.Warnings {
+			if !slices.Contains(im.Warnings, w) && len(im.Warnings) < 10 {
+				im.Warnings = append(im.Warnings, w)
+			}
+		}
+	}
 }
 
 // find returns an image by its id.
@@ -183,29 +286,31 @@ func (s *Server) find(id string) (*image, error) {
 	return &list[i], nil
 }
 
-func (s *Server) resultName(im *image) string {
-	suffix := ""
-	if im.plane != nil {
-		suffix = im.plane.Suffix
+// plane is the record of a plane of the image, nil where there is none.
+func (im *image) plane(suffix string) *segment.PlaneRecord {
+	if im.record == nil {
+		return nil
 	}
-	return im.in.Base + suffix
+	i := slices.IndexFunc(im.record.Planes, func(p segment.PlaneRecord) bool { return p.Suffix == suffix })
+	if i < 0 {
+		return nil
+	}
+	return &im.record.Planes[i]
 }
 
-// journalFile and ownFile hold the edits of an image and the model's own labels.
-func (s *Server) journalFile(im *image) string {
-	return filepath.Join(s.out, "corrections", filepath.FromSlash(s.resultName(im))+".journal")
+// correction is where the edits of a plane lie (.journal), the model's own labels
+// (.labels.tif), and the numbers of what came of them (.numbers.json).
+func (s *Server) correction(im *image, suffix, ext string) string {
+	return filepath.Join(s.out, "corrections", filepath.FromSlash(im.in.Base+suffix)+ext)
 }
 
-func (s *Server) ownFile(im *image) string {
-	return filepath.Join(s.out, "corrections", filepath.FromSlash(s.resultName(im))+".labels.tif")
-}
-
-// output is the file of a result of an image, "" if there is none.
-func (s *Server) output(im *image, ext string) string {
-	if im.plane == nil {
+// output is the file of a result of a plane, "" if there is none.
+func (s *Server) output(im *image, suffix, ext string) string {
+	p := im.plane(suffix)
+	if p == nil {
 		return ""
 	}
-	for _, name := range im.plane.Outputs {
+	for _, name := range p.Outputs {
 		if strings.HasSuffix(name, ext) && filepath.IsLocal(filepath.FromSlash(name)) {
 			return filepath.Join(s.out, filepath.FromSlash(name))
 		}

@@ -26,8 +26,8 @@ import (
 	"unet/unet/weights"
 )
 
-// picture is a PNG of bright discs on black.
-func picture(t testing.TB, shift int) []byte {
+// discs is a PNG of bright discs on black.
+func discs(t testing.TB, shift int) []byte {
 	t.Helper()
 	m := stdimage.NewGray(stdimage.Rect(0, 0, 96, 96))
 	for _, c := range [][3]int{{25, 25, 10}, {60 + shift, 30, 11}, {40, 70, 12}} {
@@ -58,7 +58,7 @@ func newSite(t testing.TB) *site {
 	t.Helper()
 	dir := t.TempDir()
 	for i := range 2 {
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.png", i)), picture(t, i*3), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.png", i)), discs(t, i*3), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestGuard(t *testing.T) {
 func TestLinks(t *testing.T) {
 	w := newSite(t)
 	outside := filepath.Join(t.TempDir(), "secret.png")
-	os.WriteFile(outside, picture(t, 0), 0o644)
+	os.WriteFile(outside, discs(t, 0), 0o644)
 	if err := os.Symlink(outside, filepath.Join(w.dir, "link.png")); err != nil {
 		t.Skip(err)
 	}
@@ -204,7 +204,7 @@ func TestLinks(t *testing.T) {
 
 func TestUpload(t *testing.T) {
 	w := newSite(t)
-	good := string(picture(t, 1))
+	good := string(discs(t, 1))
 	for _, c := range []struct {
 		name, body string
 		want       int
@@ -231,7 +231,7 @@ func TestUpload(t *testing.T) {
 	if got, want := strings.Join(names, " "), "0 (2).png 0.png 1.png new.png unet up.png"; got != want {
 		t.Errorf("the folder holds %s, want %s", got, want)
 	}
-	if b, _ := os.ReadFile(filepath.Join(w.dir, "0.png")); !bytes.Equal(b, picture(t, 0)) {
+	if b, _ := os.ReadFile(filepath.Join(w.dir, "0.png")); !bytes.Equal(b, discs(t, 0)) {
 		t.Error("an image was replaced")
 	}
 }
@@ -239,7 +239,7 @@ func TestUpload(t *testing.T) {
 // TestBomb: a small PNG that claims to be huge costs an error, not memory.
 func TestBomb(t *testing.T) {
 	w := newSite(t)
-	b := picture(t, 0)
+	b := discs(t, 0)
 	copy(b[16:], []byte{0, 1, 0, 0, 0, 1, 0, 0}) // 65536 x 65536
 	binary.BigEndian.PutUint32(b[29:], crc32.ChecksumIEEE(b[12:29]))
 	if status, body := w.do("POST", "/api/v1/analyse/json", string(b)); status/100 != 4 {
@@ -264,7 +264,7 @@ func TestSameNuclei(t *testing.T) {
 			t.Errorf("%s: %d, other bytes than the file", format, status)
 		}
 	}
-	status, body := w.do("POST", "/api/v1/analyse/csv", string(picture(t, 0)))
+	status, body := w.do("POST", "/api/v1/analyse/csv", string(discs(t, 0)))
 	want, _ := os.ReadFile(filepath.Join(w.dir, "unet", "0.nuclei.csv"))
 	if got := strings.ReplaceAll(body, "image,", "0.png,"); status != 200 || strings.Replace(got, "0.png,nucleus", "image,nucleus", 1) != string(want) {
 		t.Errorf("analyse: %d\n%s\nwant\n%s", status, body, want)

@@ -126,7 +126,7 @@ func browser(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 4*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -193,7 +193,7 @@ func check(t *testing.T, ctx context.Context, name string) {
 func point(t *testing.T, ctx context.Context, s *server, id string, x, y float64) (float64, float64) {
 	t.Helper()
 	var d struct{ Width, Height float64 }
-	s.get("/images/"+id+"/nuclei", &d)
+	s.get("/images/"+id+"/view", &d)
 	var r struct{ X, Y, Width, Height float64 }
 	run(t, ctx, chromedp.Evaluate(`(() => { const r = document.querySelector("canvas").getBoundingClientRect(); return {X: r.x, Y: r.y, Width: r.width, Height: r.height}; })()`, &r))
 	scale := min(r.Width/d.Width, r.Height/d.Height)
@@ -270,7 +270,7 @@ func TestPage(t *testing.T) {
 			im = m
 		}
 	}
-	run(t, ctx, chromedp.Click(fmt.Sprintf(`a[href="#/image/%s"]`, im.ID)), chromedp.WaitVisible(`tbody tr`), chromedp.Sleep(500*time.Millisecond))
+	run(t, ctx, chromedp.Click(fmt.Sprintf(`a[href="#/image/%s"]`, im.ID)), chromedp.WaitVisible(`.side tbody tr`), chromedp.Sleep(500*time.Millisecond))
 	before := s.nuclei(im.ID)
 	at := func(x, y float64) [2]float64 { a, b := point(t, ctx, s, im.ID, x, y); return [2]float64{a, b} }
 	big := before[0]
@@ -319,7 +319,7 @@ func TestPage(t *testing.T) {
 		t.Error("a kill has lost edits")
 	}
 	// By keyboard alone: the next nucleus, grow, delete, undo.
-	run(t, ctx, chromedp.Navigate(s.url), chromedp.WaitVisible(`.grid li`), chromedp.Navigate(strings.Split(s.url, "?")[0]+"#/image/"+list[1].ID), chromedp.WaitVisible(`tbody tr`), chromedp.Sleep(300*time.Millisecond))
+	run(t, ctx, chromedp.Navigate(s.url), chromedp.WaitVisible(`.grid li`), chromedp.Navigate(strings.Split(s.url, "?")[0]+"#/image/"+list[1].ID), chromedp.WaitVisible(`.side tbody tr`), chromedp.Sleep(300*time.Millisecond))
 	n := len(s.nuclei(list[1].ID))
 	run(t, ctx, chromedp.KeyEvent("n"), chromedp.KeyEvent("+"))
 	wait(t, "grow", func() bool { return corrected(s, list[1].ID) })

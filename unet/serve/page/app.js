@@ -9,13 +9,13 @@ let view = null; // has update(event, data) and close()
 
 async function route() {
   view?.close?.();
-  const [, name, id] = location.hash.split("/");
+  const [, name, id, plane] = location.hash.split("/");
   for (const a of document.querySelectorAll("nav a")) {
     if (a.getAttribute("href") === "#/" + (name === "teach" ? "teach" : "")) a.setAttribute("aria-current", "page");
     else a.removeAttribute("aria-current");
   }
   main.replaceChildren();
-  view = await attempt(() => (name === "image" ? showImage(main, id) : name === "teach" ? showTeach(main) : showFolder(main)));
+  view = await attempt(() => (name === "image" ? showImage(main, id, plane) : name === "teach" ? showTeach(main) : showFolder(main)));
 }
 
 function showJob(job) {
@@ -33,7 +33,7 @@ document.getElementById("cancel").addEventListener("click", () => attempt(() => 
 addEventListener("hashchange", () => { route(); main.focus(); });
 
 const events = new EventSource("/api/v1/events");
-for (const name of ["job", "images", "edit"]) {
+for (const name of ["job", "images", "edit", "picture"]) {
   events.addEventListener(name, (e) => {
     const data = JSON.parse(e.data);
     if (name === "job") showJob(data);

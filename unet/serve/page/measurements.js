@@ -1,0 +1,23 @@
+// The measurements of nuclei that the page shows, in order.
+const always = [
+  ["id", "nucleus", 0], ["area", "area", 0], ["equivalent_diameter", "diameter", 1], ["circularity", "circularity", 2], ["solidity", "solidity", 2],
+];
+const more = [
+  ["perimeter", "perimeter", 1], ["major_axis", "major axis", 1], ["minor_axis", "minor axis", 1], ["eccentricity", "eccentricity", 2],
+  ["orientation", "orientation", 2], ["feret_max", "Feret diameter", 1],
+];
+
+// value is a measurement of a nucleus; "mean 2" is the intensity of channel 2.
+export function value(n, name) {
+  const [what, channel] = name.split(" ");
+  return what === "mean" ? n.channels?.[channel]?.mean : n[name];
+}
+
+// columns are those of the table of nuclei, measurements all there are to colour by.
+export function columns(data) {
+  const list = [...always];
+  if (data.nuclei.some((n) => n.confidence)) list.push(["confidence", "confidence", 2]);
+  (data.channels || []).forEach((name, i) => list.push([`mean ${i}`, `mean ${name}`, 1]));
+  return list;
+}
+export const measurements = (data) => [...columns(data).slice(0, 5), ...more, ...columns(data).slice(5)];
