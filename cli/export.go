@@ -12,6 +12,7 @@ import (
 	"unet/unet/dataset"
 	"unet/unet/imageio/atomicfile"
 	"unet/unet/imageio/owned"
+	"unet/unet/instance"
 	"unet/unet/onnx"
 
 	"github.com/urfave/cli/v2"
@@ -28,12 +29,15 @@ func exportCommand() *cli.Command {
 			"under their names; the model card in its metadata says how to normalise. A\n" +
 			"bioimage.io package holds the same with test tensors and documentation, and runs in\n" +
 			"ilastik, deepImageJ, QuPath and others. Both give maps; `unet predict` separates\n" +
-			"nuclei from them.",
+			"nuclei from them, and so does the package's watershed.py. With --watershed it is part\n" +
+			"of the package, as custom post-processing: an output of nuclei for programs that run\n" +
+			"such steps (bioimageio.core does).",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "onnx", Usage: "ONNX `FILE` to write"},
 			&cli.StringFlag{Name: "bioimageio", Usage: "model package to write, a zip `FILE`"},
 			&cli.StringSliceFlag{Name: "author", Usage: "`NAME` of an author of the package; may be given several times"},
 			&cli.StringFlag{Name: "licence", Usage: "`SPDX` identifier of the package's licence", DefaultText: "the model's"},
+			&cli.BoolFlag{Name: "watershed", Usage: "with --bioimageio: an output of separated nuclei, by custom post-processing in Python"},
 			forceFlag(""),
 		},
 		Action: export,
@@ -52,6 +56,8 @@ func export(c *cli.Context) error {
 	}
 	if packed != "" {
 		out = packed
+	} else if c.Bool("watershed") {
+		return usagef("--watershed is a part of packages: --bioimageio FILE")
 	}
 	if err := owned.File(out, c.Bool("force"), name); err != nil {
 		return err
@@ -87,7 +93,7 @@ func export(c *cli.Context) error {
 
 // describePackage collects what a package needs beside the model.
 func describePackage(c *cli.Context, m *unet.Model) (*onnx.Package, error) {
-	p := &onnx.Package{Authors: c.StringSlice("author"), Licence: c.String("licence"),
+	p := &onnx.Package{Authors: c.StringSlice("author"), Licence: c.String("licence"), Watershed: c.Bool("watershed"),
 		Description: "U-Net for nuclei in microscopy images: " + strings.Join(m.Card.Arch.Heads, ", ")}
 	if p.Licence == "" {
 		p.Licence = m.Card.Training.License
@@ -113,12 +119,13 @@ func describePackage(c *cli.Context, m *unet.Model) (*onnx.Package, error) {
 	if p.Maps, err = predictor.Maps(context.WithoutCancel(c.Context), p.Example); err != nil {
 		return nil, err
 	}
-	p.Documentation = packageText(m.Card)
+	p.Labels = instance.Separate(p.Maps, m.Card.Instance)
+	p.Documentation = packageText(m.Card, p.Watershed)
 	return p, nil
 }
 
 // packageText is the documentation of a package.
-func packageText(card unet.Card) string {
+func packageText(card unet.Card, watershed bool) string {
 	var b strings.Builder
 	in, s := card.Input, card.Instance
 	fmt.Fprintf(&b, "# %s\n\nA U-Net of depth %d and width %d. It takes an image of microscopy at native scale", card.Name, card.Arch.Depth, card.Arch.Width)
@@ -134,15 +141,20 @@ func packageText(card unet.Card) string {
 	} else {
 		b.WriteString("Samples are divided by the largest value of their type; the package does so for 8 bits.\n")
 	}
-	fmt.Fprintf(&b, `
-## From maps to nuclei
-
-The package ends with the maps. Nuclei are separated by a watershed on the landscape
+	b.WriteString("\n## From maps to nuclei\n\n")
+	if watershed {
+		b.WriteString("The output nuclei is made by watershed.py as custom post-processing, which a program must run on\na whole image, not on tiles. ")
+	} else {
+		b.WriteString("The package ends with the maps. The attached watershed.py separates nuclei; its first lines say how\nto call it. ")
+	}
+	fmt.Fprintf(&b, `Nuclei are separated by a watershed on the landscape
 distance x (1 - %g x border) (foreground where a map is missing), within pixels whose
 foreground is above %g: a peak of at least %g starts a nucleus, peaks that rise less than
-%g above the saddle to a higher one belong to it, and nuclei below %d pixels are dropped.
-The parameters are in card.json. This step is no part of the specification; unet
-predict does it, and unet import takes this package back.
+%g above the saddle to a higher one belong to it, and nuclei below %d pixels are dropped:
+
+    labels = Watershed(%s)(landscape(maps, foreground=%g, border=%g))
+
+unet predict does the same, and unet import takes this package back.
 
 ## Training
 
@@ -150,7 +162,7 @@ Data: %s. Licence: %s. %d images, %d epochs.
 
 ## Validation
 
-`, s.Border, s.Foreground, s.Seed, s.Prominence, s.MinArea, orNone(card.Training.Data), orNone(card.Training.License), card.Training.Images, card.Training.Epochs)
+`, s.Border, s.Foreground, s.Seed, s.Prominence, s.MinArea, pythonArguments(s), s.Foreground, s.Border, orNone(card.Training.Data), orNone(card.Training.License), card.Training.Images, card.Training.Epochs)
 	for _, k := range slices.Sorted(maps.Keys(card.Training.Metrics)) {
 		fmt.Fprintf(&b, "- %s on the validation split: %.4f\n", k, card.Training.Metrics[k])
 	}
@@ -159,6 +171,13 @@ Data: %s. Licence: %s. %d images, %d epochs.
 	}
 	b.WriteString("\nCheck the model on images of your own before you rely on it: compare its nuclei with some\nthat you outlined by hand, with `unet evaluate`.\n")
 	return b.String()
+}
+
+// pythonArguments are those of watershed.py's Watershed.
+func pythonArguments(s instance.Params) string {
+	truth := map[bool]string{true: "True", false: "False"}
+	return fmt.Sprintf("seed=%g, prominence=%g, min_area=%d, fill_holes=%s, remove_edge=%s", s.Seed, s.Prominence, s.MinArea,
+		truth[s.FillHoles], truth[s.RemoveEdge])
 }
 
 func orNone(s string) string {

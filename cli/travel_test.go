@@ -23,6 +23,8 @@ func TestExportImport(t *testing.T) {
 	pack := filepath.Join(dir, "m.zip")
 	mustRun(t, exitOK, "export", "embedded", "--bioimageio", pack, "--author", "A")
 	mustRun(t, exitOK, "import", pack, "--out", model, "--force")
+	mustRun(t, exitOK, "export", "embedded", "--bioimageio", pack, "--author", "A", "--watershed", "--force")
+	mustRun(t, exitOK, "import", pack, "--out", model, "--force")
 	bad := filepath.Join(dir, "bad.onnx")
 	if err := os.WriteFile(bad, []byte("not a model"), 0o644); err != nil {
 		t.Fatal(err)
@@ -35,6 +37,7 @@ func TestExportImport(t *testing.T) {
 		{exitUsage, "--onnx FILE", []string{"export", "embedded"}},
 		{exitUsage, "--author NAME", []string{"export", "embedded", "--bioimageio", pack, "--force"}},
 		{exitUsage, "--onnx FILE", []string{"export", "embedded", "--bioimageio", pack, "--onnx", onnx}},
+		{exitUsage, "--watershed", []string{"export", "embedded", "--onnx", onnx, "--watershed", "--force"}},
 		{exitFailure, "cannot be a package", []string{"export", "embedded:paper", "--bioimageio", pack, "--author", "A", "--force"}},
 		{exitUsage, "--out MODEL", []string{"import", onnx}},
 		{exitUsage, "would be overwritten", []string{"import", onnx, "--out", onnx}},

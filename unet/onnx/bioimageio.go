@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -26,9 +27,19 @@ import (
 	"unet/unet/instance"
 )
 
-// formatVersion is that of the packages written here: the newest that
-// bioimageio.core 0.11 reads.
-const formatVersion = "0.5.7"
+// formatVersion is that of the packages written here. One with custom
+// post-processing is of customVersion, which describes every file by its hash.
+const (
+	formatVersion = "0.5.7"
+	customVersion = "0.5.12"
+)
+
+// watershedSource separates nuclei as package instance does.
+//
+//go:embed watershed.py
+var watershedSource []byte
+
+const watershedFile = "watershed.py"
 
 // Package is what a model package of bioimage.io holds beside the model.
 type Package struct {
@@ -42,6 +53,10 @@ type Package struct {
 	Maps    instance.Maps
 	// Documentation is Markdown, with a section "Validation".
 	Documentation string
+	// Watershed adds an output "nuclei", the labels of the example being Labels:
+	// custom post-processing, which not every program takes.
+	Watershed bool
+	Labels    *imageio.Labels
 }
 
 // Sizes are the image sides that the package promises to take: least, then in
@@ -64,16 +79,16 @@ func ExampleSize(a unet.Arch) int {
 type object = map[string]any
 
 // WritePackage writes a model package of bioimage.io: ONNX weights, test
-// tensors, cover, documentation. The maps are the package's outputs; how
-// nuclei are separated from them is described, with its parameters in
-// card.json: the specification knows no such step.
+// tensors, cover, documentation. The maps are the package's outputs; the
+// program that separates nuclei from them, watershed.py, is attached, with its
+// parameters in card.json, and with p.Watershed part of the package.
 func WritePackage(w io.Writer, m *unet.Model, p Package) error {
 	if m.Card.Input.Size > 0 {
 		return fmt.Errorf("a model that resizes images to %d x %d cannot be a package: the format has no step for that", m.Card.Input.Size, m.Card.Input.Size)
 	}
 	z := &packer{zip: zip.NewWriter(w)}
 	var graph bytes.Buffer
-	if err := Write(&graph, m); err != nil {
+	if err := write(&graph, m, p.Watershed); err != nil {
 		return err
 	}
 	card, err := json.MarshalIndent(m.Card, "", "  ")
@@ -99,29 +114,45 @@ func WritePackage(w io.Writer, m *unet.Model, p Package) error {
 		"test_tensor":   z.add("test_image.npy", npy(x, 1, a.Channels, p.Example.H, p.Example.W)),
 		"preprocessing": preprocessing(m.Card.Input),
 	}
-	var outputs []object
-	for _, name := range a.Heads {
+	output := func(name, text string, data object, test []byte) object {
 		side := func(id string) object {
 			return object{"type": "space", "id": id, "halo": halo, "size": object{"tensor_id": inputName, "axis_id": id}}
 		}
-		outputs = append(outputs, object{
-			"id": name, "description": headText[name],
+		return object{
+			"id": name, "description": text, "data": data,
 			"axes":        []object{{"type": "batch"}, {"type": "channel", "id": "channel", "channel_names": []string{name}}, side("y"), side("x")},
-			"data":        object{"type": "float32", "range": []float64{0, 1}},
-			"test_tensor": z.add("test_"+name+".npy", npy(p.Maps.Plane(name), 1, 1, p.Example.H, p.Example.W)),
-		})
+			"test_tensor": z.add("test_"+name+".npy", test),
+		}
+	}
+	var outputs []object
+	for _, name := range a.Heads {
+		outputs = append(outputs, output(name, headText[name], object{"type": "float32", "range": []float64{0, 1}},
+			npy(p.Maps.Plane(name), 1, 1, p.Example.H, p.Example.W)))
+	}
+	watershed, version := z.add(watershedFile, watershedSource), formatVersion
+	file := func(added object) any { return added["source"] }
+	attachments := []object{z.add("card.json", card)}
+	if p.Watershed {
+		version, file = customVersion, func(added object) any { return added }
+		nuclei := output(nucleiName, "labels: a number for each nucleus, 0 for background", object{"type": "uint32"},
+			npy(p.Labels.ID, 1, 1, p.Example.H, p.Example.W))
+		nuclei["postprocessing"] = []object{{"id": "custom", "callable": "Watershed", "source": watershed["source"],
+			"sha256": watershed["sha256"], "kwargs": watershedArguments(m.Card.Instance)}}
+		outputs = append(outputs, nuclei)
+	} else {
+		attachments = append(attachments, watershed)
 	}
 	var authors []object
 	for _, name := range p.Authors {
 		authors = append(authors, object{"name": name})
 	}
 	rdf, err := yaml.Marshal(object{
-		"type": "model", "format_version": formatVersion, "name": nameOf(m.Card), "description": p.Description, "authors": authors,
+		"type": "model", "format_version": version, "name": nameOf(m.Card), "description": p.Description, "authors": authors,
 		"license": p.Licence, "tags": []string{"unet", "segmentation", "nuclei", "fluorescence-light-microscopy", "histology"},
 		"cite":          []object{{"text": "Ronneberger, Fischer and Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation, 2015", "doi": "10.1007/978-3-319-24574-4_28"}},
-		"documentation": z.add("README.md", []byte(p.Documentation))["source"],
-		"covers":        []any{z.add("cover.png", cover)["source"]},
-		"attachments":   []object{z.add("card.json", card)},
+		"documentation": file(z.add("README.md", []byte(p.Documentation))),
+		"covers":        []any{file(z.add("cover.png", cover))},
+		"attachments":   attachments,
 		"inputs":        []object{input}, "outputs": outputs,
 		"weights": object{"onnx": weights},
 		"training_data": object{
@@ -135,6 +166,11 @@ func WritePackage(w io.Writer, m *unet.Model, p Package) error {
 	}
 	z.add("rdf.yaml", rdf)
 	return errors.Join(z.err, z.zip.Close())
+}
+
+// watershedArguments are those of watershed.py's Watershed.
+func watershedArguments(p instance.Params) object {
+	return object{"seed": p.Seed, "prominence": p.Prominence, "min_area": p.MinArea, "fill_holes": p.FillHoles, "remove_edge": p.RemoveEdge}
 }
 
 func nameOf(c unet.Card) string {
@@ -199,17 +235,22 @@ func (z *packer) add(name string, data []byte) object {
 	return object{"source": name, "sha256": hex.EncodeToString(hash[:])}
 }
 
-// npy is a NumPy file of float32.
-func npy(values []float32, dims ...int) []byte {
-	header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", strings.Trim(strings.ReplaceAll(fmt.Sprint(dims), " ", ", "), "[]"))
+// npy is a NumPy file.
+func npy[T float32 | uint32](values []T, dims ...int) []byte {
+	kind := "<f4"
+	if _, whole := any(values).([]uint32); whole {
+		kind = "<u4"
+	}
+	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", kind, strings.Trim(strings.ReplaceAll(fmt.Sprint(dims), " ", ", "), "[]"))
 	for (10+len(header)+1)%64 != 0 {
 		header += " "
 	}
 	header += "\n"
 	b := binary.LittleEndian.AppendUint16([]byte("\x93NUMPY\x01\x00"), uint16(len(header)))
 	b = append(b, header...)
-	for _, v := range values {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	b, err := binary.Append(b, binary.LittleEndian, values)
+	if err != nil {
+		panic(err) // not of slices of numbers
 	}
 	return b
 }

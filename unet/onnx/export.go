@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"unet/core"
 	"unet/unet"
@@ -27,7 +28,11 @@ const (
 // and the maps cut back, as the predictor does; sides below the multiple are
 // too short for that. Batch-norm is folded into the convolutions. A quantised
 // model is written with the float weights it was made from.
-func Write(w io.Writer, m *unet.Model) error {
+func Write(w io.Writer, m *unet.Model) error { return write(w, m, false) }
+
+// write is Write; with nuclei there is one more output, of that name: the
+// landscape that nuclei are separated on, -1 where there are none.
+func write(w io.Writer, m *unet.Model, nuclei bool) error {
 	card := m.Card
 	card.Precision, card.FloatLayers = "", nil
 	text, err := json.Marshal(card)
@@ -36,6 +41,9 @@ func Write(w io.Writer, m *unet.Model) error {
 	}
 	g := &exporter{model: m, graph: &graphProto{name: "unet"}}
 	g.network()
+	if nuclei {
+		g.landscape()
+	}
 	_, err = w.Write(encode(&modelProto{
 		irVersion: irVersion, producer: "unet", producerVersion: card.Training.Program, graph: g.graph,
 		doc:      "U-Net for nuclei segmentation. Input: normalised image; outputs: probability maps.",
@@ -241,6 +249,30 @@ func (g *exporter) heads(x string, arch unet.Arch) {
 		g.node("Slice", name, []string{p, from, "size", axes})
 		g.graph.outputs = append(g.graph.outputs, planes(name, 1))
 	}
+}
+
+// nucleiName is the output of landscape.
+const nucleiName = "nuclei"
+
+// landscape makes the one of package instance, -1 for background, an output.
+func (g *exporter) landscape() {
+	card := g.model.Card
+	has := func(name string) bool { return slices.Contains(card.Arch.Heads, name) }
+	inside := g.node("Greater", "inside", []string{unet.HeadForeground, g.floats("inside.above", []float32{float32(card.Instance.Foreground)})})
+	height := g.floats("height.all", []float32{1})
+	switch {
+	case has(unet.HeadDistance):
+		height = unet.HeadDistance
+	case has(unet.HeadBorder):
+		height = unet.HeadForeground
+	}
+	if has(unet.HeadBorder) {
+		cut := g.node("Mul", "cut", []string{unet.HeadBorder, g.floats("cut.weight", []float32{float32(card.Instance.Border)})})
+		left := g.node("Sub", "left", []string{g.floats("left.of", []float32{1}), cut})
+		height = g.node("Mul", "height", []string{height, left})
+	}
+	g.node("Where", nucleiName, []string{inside, height, g.floats("outside", []float32{-1})})
+	g.graph.outputs = append(g.graph.outputs, planes(nucleiName, 1))
 }
 
 // planes describes a value [N, c, height, width].

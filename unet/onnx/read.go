@@ -112,6 +112,7 @@ func read(name string, data []byte, folder *os.Root, o Options) (*unet.Model, *S
 	if err := decode(data, &m); err != nil {
 		return nil, nil, fail(err)
 	}
+	m.withoutNuclei()
 	u, names, err := structure(&m, folder, o.Logits)
 	if err != nil {
 		return nil, nil, fail(err)
@@ -129,6 +130,34 @@ func read(name string, data []byte, folder *os.Root, o Options) (*unet.Model, *S
 	s := &Summary{Arch: card.Arch, Parameters: model.Params.Count(), Card: own}
 	s.Notes = u.notes(card.Arch)
 	return model, s, nil
+}
+
+// withoutNuclei takes away the output that packages with a watershed have beside
+// the maps, and what it alone is computed by.
+func (m *modelProto) withoutNuclei() {
+	if m.graph == nil || !slices.ContainsFunc(m.metadata, func(e *entryProto) bool { return e.key == cardKey }) {
+		return
+	}
+	g := m.graph
+	n := len(g.outputs)
+	g.outputs = slices.DeleteFunc(g.outputs, func(v *valueProto) bool { return v.name == nucleiName })
+	if len(g.outputs) == n {
+		return
+	}
+	needed := map[string]bool{}
+	for _, v := range g.outputs {
+		needed[v.name] = true
+	}
+	for _, node := range slices.Backward(g.nodes) {
+		if slices.ContainsFunc(node.outputs, func(name string) bool { return needed[name] }) {
+			for _, name := range node.inputs {
+				needed[name] = true
+			}
+		}
+	}
+	g.nodes = slices.DeleteFunc(g.nodes, func(node *nodeProto) bool {
+		return !slices.ContainsFunc(node.outputs, func(name string) bool { return needed[name] })
+	})
 }
 
 // structure recognises the network of a file and names its maps.
