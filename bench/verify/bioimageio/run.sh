@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Has bioimage.io's own program test the package of the built-in model, and
-# takes the package back.
+# Has bioimage.io's own program test the packages of the built-in model, without
+# and with the watershed as post-processing, and takes them back; compares the
+# nuclei of watershed.py with those of `unet predict`.
 #
 #   bench/verify/bioimageio/run.sh [PYTHON]
 #
@@ -17,8 +18,15 @@ if [ -z "$python" ]; then
   "$python" -m pip install -q 'bioimageio.core[onnx]==0.11.0' 'pydantic<2.12'
 fi
 go build -o "$work/unet" ./cli/unet
-"$work/unet" export embedded --bioimageio "$work/nuclei.zip" --author 'unet contributors'
 "$python" -c 'import importlib.metadata as m; print(*(p + " " + m.version(p) for p in ("bioimageio.core", "bioimageio.spec", "onnxruntime")))'
-"$(dirname "$python")/bioimageio" test "$work/nuclei.zip" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
-grep -m 1 'status' "$work/log"
-"$work/unet" import "$work/nuclei.zip" --out "$work/back.safetensors"
+for option in '' --watershed; do
+  "$work/unet" export embedded --bioimageio "$work/nuclei.zip" --author 'unet contributors' $option --force
+  "$(dirname "$python")/bioimageio" test "$work/nuclei.zip" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+  grep -m 1 'status' "$work/log"
+  "$work/unet" import "$work/nuclei.zip" --out "$work/back.safetensors" --force
+done
+"$work/unet" sample --out "$work/images.zip" --count 4 --crowded --quiet
+"$work/unet" prepare "$work/images.zip" --out "$work/set" --size native --quiet
+"$work/unet" predict "$work/set/images" --out "$work/nuclei" --format labels,prob --diameter native --quiet
+"$work/unet" info embedded --json > "$work/card.json"
+"$python" bench/verify/bioimageio/compare.py "$work/card.json" "$work/nuclei"
