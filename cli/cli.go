@@ -45,7 +45,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
-		if listens[args[1]] {
+		if t.listens.Load() {
 			err = <-ended
 		} else { // nothing to save: the process ends, its temporary files with it
 			atomicfile.Abandon()
@@ -55,9 +55,14 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return t.finish(err)
 }
 
-// listens are the commands that hear of the end of their context and have
+// listening marks an action that hears of the end of its context and has
 // something to save or to tell then; the others are left where they are.
-var listens = map[string]bool{"predict": true, "gather": true, "prepare": true, "train": true, "evaluate": true, "quantize": true, "sweep": true, "demo": true, "serve": true}
+func listening(action cli.ActionFunc) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		term(c).listens.Store(true)
+		return action(c)
+	}
+}
 
 // errInterrupted is the cause of a context ended by Ctrl-C, SIGTERM or SIGHUP.
 var errInterrupted = errors.New("interrupted")

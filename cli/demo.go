@@ -32,7 +32,7 @@ func demoCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Value: "unet-demo", Usage: "`FOLDER` for the results, made anew"},
 		},
-		Action: demo,
+		Action: listening(demo),
 	}
 }
 

@@ -43,7 +43,7 @@ func evaluateCommand() *cli.Command {
 			&cli.StringFlag{Name: "solution", Usage: "CSV `FILE` of true nuclei with the images' Height and Width"},
 			forceFlag(""),
 		},
-		Action: runEvaluate,
+		Action: listening(runEvaluate),
 	}
 }
 

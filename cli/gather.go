@@ -23,7 +23,7 @@ func gatherCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "wait", Usage: "wait until all parts are done"},
 		},
-		Action: gather,
+		Action: listening(gather),
 	}
 }
 

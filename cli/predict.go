@@ -70,7 +70,7 @@ func predictCommand() *cli.Command {
 			&cli.IntFlag{Name: "min-area", Usage: "drop nuclei of fewer `PIXELS` of the image", DefaultText: "the model's", Category: nuclei},
 			&cli.BoolFlag{Name: "remove-edge", Usage: "drop nuclei cut by the edge of the image", Category: nuclei},
 		),
-		Action: predict,
+		Action: listening(predict),
 	}
 }
 

@@ -43,7 +43,7 @@ func prepareCommand() *cli.Command {
 			&cli.BoolFlag{Name: "force", Usage: "replace a set prepared from other input or with other settings"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print every finding"},
 		},
-		Action: prepare,
+		Action: listening(prepare),
 	}
 }
 

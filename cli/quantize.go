@@ -26,7 +26,7 @@ func quantizeCommand() *cli.Command {
 			&cli.IntFlag{Name: "images", Value: 32, Usage: "training images to measure ranges on"},
 			forceFlag(""),
 		},
-		Action: runQuantize,
+		Action: listening(runQuantize),
 	}
 }
 
@@ -57,9 +57,7 @@ func runQuantize(c *cli.Context) error {
 		return err
 	}
 	defer w.close()
-	q, err := evaluate.Quantize(c.Context, w.engine, w.model, w.set, images, func(q *evaluate.Quantization) {
-		t.notef("KaggleScore %.4f and Dice %.4f with %d layers in float, ranges cut to %g", q.KaggleScoreAfter, q.DiceAfter, len(q.FloatLayers), q.Clip)
-	})
+	q, err := evaluate.Quantize(c.Context, w.engine, w.model, w.set, images, &evaluateObserver{terminal: t})
 	if err != nil {
 		return err
 	}

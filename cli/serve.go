@@ -36,7 +36,7 @@ func serveCommand() *cli.Command {
 			&cli.StringFlag{Name: "max-memory", Usage: "use at most `SIZE`, such as 2GiB (default: half of the free memory)"},
 			&cli.StringFlag{Name: "max-upload", Value: "1GiB", Usage: "largest `SIZE` of a file that is added"},
 		},
-		Action: runServe,
+		Action: listening(runServe),
 	}
 }
 

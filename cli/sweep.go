@@ -34,7 +34,7 @@ func sweepCommand() *cli.Command {
 			settingFlag("seed", "1"),
 			forceFlag(""),
 		},
-		Action: runSweep,
+		Action: listening(runSweep),
 	}
 }
 

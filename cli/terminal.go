@@ -9,6 +9,7 @@ import (
 	"runtime/metrics"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -26,7 +27,8 @@ type terminal struct {
 	width    func() int // of a terminal err that can redraw a line, each time anew; nil: it is none
 	quiet    bool
 	json     bool
-	failed   error // of writing a result
+	failed   error       // of writing a result
+	listens  atomic.Bool // the running command saves what it has when it is interrupted
 
 	mu   sync.Mutex
 	line string // the progress line now shown

@@ -48,7 +48,7 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the model, for its card"},
 			&cli.StringFlag{Name: "license", Usage: "`LICENCE` of the images, for the model's card"},
 		}, settingFlags()...),
-		Action: runTrain,
+		Action: listening(runTrain),
 	}
 }
 

@@ -55,8 +55,8 @@ var attempts = []struct {
 // Quantize makes a model with 8-bit products of m: it measures the ranges of
 // all layers' inputs on images of the training split, and the loss on the
 // validation split. What it returns may have Lost too much; then it is the
-// last attempt. done is told of every attempt.
-func Quantize(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.Set, images int, done func(*Quantization)) (*Quantization, error) {
+// last attempt. The observer is told of every attempt.
+func Quantize(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.Set, images int, observer Observer) (*Quantization, error) {
 	if m.Card.Precision != "" {
 		return nil, &unet.ModelError{Name: "model", Problem: "is quantised already", Advice: "give the model it was made from"}
 	}
@@ -68,7 +68,7 @@ func Quantize(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.S
 		return nil, &dataset.InputError{Name: set.Dir, Problem: "has no images in the split \"train\" to measure ranges on",
 			Advice: "prepare a set with training images"}
 	}
-	apBefore, diceBefore, err := validationScores(ctx, e, m, set)
+	apBefore, diceBefore, err := validationScores(ctx, e, m, set, observer)
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +85,11 @@ func Quantize(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.S
 		if err := q.build(m, ranges, a.float); err != nil {
 			return nil, err
 		}
-		if q.KaggleScoreAfter, q.DiceAfter, err = validationScores(ctx, e, q.Model, set); err != nil {
+		if q.KaggleScoreAfter, q.DiceAfter, err = validationScores(ctx, e, q.Model, set, observer); err != nil {
 			return nil, err
 		}
-		done(q)
+		observer.Note(fmt.Sprintf("KaggleScore %.4f and Dice %.4f with %d layers in float, ranges cut to %g",
+			q.KaggleScoreAfter, q.DiceAfter, len(q.FloatLayers), q.Clip))
 		if !q.Lost() {
 			break
 		}
@@ -166,10 +167,12 @@ func inputRanges(ctx context.Context, e *core.Engine, m *unet.Model, set *datase
 }
 
 // validationScores returns KaggleScore and Dice on the validation split.
-func validationScores(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.Set) (ap, dice float64, err error) {
+func validationScores(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.Set, observer Observer) (ap, dice float64, err error) {
 	p := unet.NewPredictor(e, m)
 	defer p.Close()
-	ev, err := Score(ctx, p, set, ScoreOptions{Splits: []string{dataset.Val}})
+	ev, err := Score(ctx, p, set, ScoreOptions{Splits: []string{dataset.Val}, Progress: func(done, total int) {
+		observer.Progress(Progress{Stage: Scoring, Done: done, Total: total})
+	}})
 	if err != nil {
 		return 0, 0, err
 	}

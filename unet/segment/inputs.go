@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -203,104 +202,6 @@ func (g *gatherer) add(root, p string, err error) {
 		name = filepath.Base(p)
 	}
 	g.list = append(g.list, Input{Path: p, Name: filepath.ToSlash(name), Err: err})
-}
-
-// nameOutputs chooses the id and the outputs' base of every input: the name
-// without extension; with it where two names differ in nothing else; with
-// folders of the path in front, and at last a number, where that is not enough.
-// Inputs of the same name get such folders in their names and ids, too.
-func nameOutputs(list []Input) {
-	candidates := func(in Input) []string {
-		all := []string{Stem(in.Name), in.Name}
-		for dir := filepath.Dir(in.Path); ; dir = filepath.Dir(dir) {
-			part := filepath.Base(dir)
-			if part == "." || part == ".." || part == string(filepath.Separator) || filepath.VolumeName(dir) == dir {
-				return all
-			}
-			// Only folders that the name does not hold already.
-			if rel := path.Join(part, all[len(all)-1]); !strings.HasPrefix(in.Name, part+"/") {
-				all = append(all, rel)
-			}
-		}
-	}
-	level := make([]int, len(list))
-	for range 64 {
-		users := map[string][]int{}
-		for i, in := range list {
-			c := candidates(in)
-			base := c[min(level[i], len(c)-1)]
-			if level[i] >= len(c) {
-				base = fmt.Sprintf("%s~%d", base, level[i]-len(c)+1)
-			}
-			list[i].Base = base
-			key := strings.ToLower(base) // some file systems ignore case
-			users[key] = append(users[key], i)
-		}
-		clash := false
-		for _, u := range users {
-			if len(u) == 1 {
-				continue
-			}
-			clash = true
-			for k, i := range u {
-				if level[i] >= len(candidates(list[i]))-1 {
-					level[i] += k // numbers, in order
-				} else {
-					level[i]++
-				}
-			}
-		}
-		if !clash {
-			break
-		}
-	}
-	users := map[string]int{}
-	for i := range list {
-		in := &list[i]
-		if level[i] > 1 { // another's name is the same, up to the folders
-			in.Name = in.Base
-		}
-		in.ID = path.Base(Stem(in.Name)) // in Kaggle's layout also the folder's name
-		users[in.ID]++
-	}
-	for i := range list {
-		if in := &list[i]; users[in.ID] > 1 {
-			in.ID = Stem(in.Name)
-		}
-	}
-}
-
-// othersOutputs end the names, without extension, that Cellpose and ilastik give
-// to their results beside the images.
-var othersOutputs = []string{"_cp_masks", "_cp_outlines", "_cp_flows",
-	"_probabilities", "_simple segmentation", "_object identities", "_object predictions", "_uncertainty"}
-
-// isOutput reports whether a name is one that Run, or another program, gives to
-// its results, which are no images when they lie among them.
-func isOutput(name string) bool {
-	name = strings.ToLower(name)
-	for _, ext := range extensions {
-		if strings.HasSuffix(name, ext) {
-			return true
-		}
-	}
-	if strings.HasSuffix(name, thumbnailExt) || strings.HasSuffix(name, ".mask.tif") || strings.Contains(name, ".prob-") && strings.HasSuffix(name, ".tif") {
-		return true
-	}
-	stem := strings.TrimSuffix(name, path.Ext(name))
-	return slices.ContainsFunc(othersOutputs, func(end string) bool { return strings.HasSuffix(stem, end) })
-}
-
-// Stem is a name without its extension, .ome included.
-func Stem(name string) string {
-	s := strings.TrimSuffix(name, path.Ext(name))
-	if strings.EqualFold(path.Ext(s), ".ome") {
-		s = strings.TrimSuffix(s, path.Ext(s))
-	}
-	if path.Base(s) == "." || s == "" || strings.HasSuffix(s, "/") {
-		return name
-	}
-	return s
 }
 
 func absolute(p string) string {

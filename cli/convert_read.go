@@ -1,0 +1,231 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unet/unet/formats"
+	"unet/unet/imageio"
+	"unet/unet/imageio/input"
+	"unet/unet/imageio/tiff"
+	"unet/unet/instance"
+	"unet/unet/segment"
+)
+
+// labelled is one image's nuclei on their way from one format to another.
+type labelled struct {
+	name      string
+	labels    *imageio.Labels
+	pixelSize imageio.PixelSize
+}
+
+func (l *labelled) source() formats.Source {
+	return formats.Source{Name: l.name, W: l.labels.W, H: l.labels.H, PixelSize: l.pixelSize}
+}
+
+func (l *labelled) nuclei() []instance.Nucleus {
+	return instance.Measure(l.labels, &imageio.Image{PixelSize: l.pixelSize})
+}
+
+func (l *labelled) writeTIFF(file string) error {
+	return imageio.WriteLabels(file, l.labels, tiff.Options{PixelSize: l.pixelSize, Bits: max(16, imageio.LabelBits(l.labels.Max()))})
+}
+
+// reader reads nuclei of any format.
+type reader struct {
+	t         *terminal
+	w, h      int
+	name      string // of the image wanted, "" for all
+	page      segment.Choice
+	z         int // slice of a stack, -1 for the only one
+	pixelSize imageio.PixelSize
+	overlap   int
+	root      string // folder that names of images are relative to; "" for their last element
+}
+
+// read hands on the images of a file.
+func (r *reader) read(in string, put func(labelled) error) error {
+	format, err := nucleiFormat(in)
+	if err != nil {
+		return err
+	}
+	name := filepath.ToSlash(filepath.Base(in))
+	if r.root != "" { // of one image among others
+		if rel, err := filepath.Rel(r.root, in); err == nil && filepath.IsLocal(rel) {
+			name = filepath.ToSlash(rel)
+		}
+		name = strings.Replace(name, labelsExt, ".tif", 1)
+	}
+	if format == segment.Labels {
+		l, size, err := readLabelPlane(in, r.page)
+		if err != nil {
+			return err
+		}
+		if r.pixelSize.Known() {
+			size = r.pixelSize
+		}
+		warnOfLabels(r.t, in, l)
+		return put(labelled{name, l, size})
+	}
+	list, err := r.encoded(in, format)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if e.Name == "" {
+			e.Name = name
+		}
+		w, h := r.w, r.h
+		if w == 0 && e.W == 0 {
+			return withHint(usagef("%s does not say how large the image is", in), "add --size WxH or --image FILE")
+		}
+		l, lost, err := e.Labels(w, h)
+		if err != nil {
+			return inputf("is it the file you meant, and whole?", "%s: %w", in, err)
+		}
+		r.tell(in, &e, lost)
+		if err := put(labelled{e.Name, l, r.pixelSize}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encoded reads the images of a file of regions or run lengths that are meant.
+func (r *reader) encoded(in, format string) ([]formats.Encoded, error) {
+	f, err := input.Open(in)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	list, err := readEncoded(f, format)
+	if err != nil {
+		return nil, inputf("is it the file you meant, and whole?", "%s: %w", in, err)
+	}
+	for i := range list {
+		if err := list[i].Slice(r.z); err != nil {
+			return nil, withHint(usagef("%s: %v", in, err), "choose a slice with --z, from 0")
+		}
+	}
+	if r.name != "" {
+		i := slices.IndexFunc(list, func(e formats.Encoded) bool { return e.Name == r.name })
+		if i < 0 {
+			return nil, inputf("it holds "+someNames(list), "%s: there is no image %q", in, r.name)
+		}
+		list = list[i : i+1]
+	}
+	return list, nil
+}
+
+// tell says what of a file is not in the result.
+func (r *reader) tell(in string, e *formats.Encoded, lost formats.Lost) {
+	r.overlap += lost.Overlap
+	for _, n := range e.Notes {
+		r.t.notef("%s: %s", in, n)
+	}
+	if lost.Overlap > 0 {
+		r.t.warnf("%s, image %s: nuclei overlap in %s; the earlier keeps each", in, e.Name, plural(lost.Overlap, "pixel", "pixels"))
+	}
+	if lost.Outside > 0 {
+		r.t.warnf("%s, image %s: %s outside the image and left out; is it the right image?", in, e.Name, plural(lost.Outside, "nucleus lies", "nuclei lie"))
+	}
+	if lost.Hidden > 0 {
+		r.t.warnf("%s, image %s: %s wholly under others or smaller than a pixel and left out", in, e.Name, plural(lost.Hidden, "nucleus lies", "nuclei lie"))
+	}
+}
+
+// readEncoded reads regions, JSON or a table. .json may hold COCO or GeoJSON, and
+// .zip regions or GeoJSON.
+func readEncoded(f *os.File, format string) ([]formats.Encoded, error) {
+	if format == segment.RLE {
+		return formats.ReadRLE(f)
+	}
+	var first error
+	switch format {
+	case segment.ROI:
+		st, err := f.Stat()
+		if err != nil {
+			return nil, err
+		}
+		e, err := formats.ReadROI(f, st.Size())
+		if err == nil {
+			return []formats.Encoded{*e}, nil
+		}
+		if !errors.Is(err, formats.ErrNoROI) {
+			return nil, err
+		}
+		first = err
+	case segment.COCO:
+		list, err := formats.ReadCOCO(f)
+		if err == nil {
+			return list, nil
+		}
+		first = err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	e, err := formats.ReadGeoJSON(f)
+	if err != nil {
+		return nil, cmp.Or(first, err)
+	}
+	return []formats.Encoded{*e}, nil
+}
+
+func someNames(list []formats.Encoded) string {
+	var names []string
+	for _, e := range list[:min(len(list), 5)] {
+		names = append(names, e.Name)
+	}
+	s := strings.Join(names, ", ")
+	if len(list) > 5 {
+		s += fmt.Sprintf(" and %d more", len(list)-5)
+	}
+	return s
+}
+
+// labelsExt ends the names of label images of unet predict.
+const labelsExt = ".labels.tif"
+
+// labelFiles lists files, and the label images below folders among them.
+func labelFiles(args []string) (list []string, err error) {
+	for _, arg := range args {
+		if st, err := os.Stat(arg); err != nil || !st.IsDir() {
+			list = append(list, arg)
+			continue
+		}
+		before := len(list)
+		if err := filepath.WalkDir(arg, func(p string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && strings.HasSuffix(p, labelsExt) {
+				list = append(list, p)
+			}
+			return err
+		}); err != nil {
+			return nil, err
+		}
+		if len(list) == before {
+			return nil, inputf("give a folder of unet predict, or the files", "there is no label image (*%s) in %s", labelsExt, arg)
+		}
+	}
+	return list, nil
+}
+
+// commonFolder is the folder that all files lie in.
+func commonFolder(files []string) string {
+	dir := filepath.Dir(files[0])
+	for _, f := range files {
+		for {
+			if rel, err := filepath.Rel(dir, f); err == nil && filepath.IsLocal(rel) || dir == filepath.Dir(dir) {
+				break
+			}
+			dir = filepath.Dir(dir)
+		}
+	}
+	return dir
+}
