@@ -103,6 +103,9 @@ func measure(c *cli.Context) error {
 				m.Channels[i] = prefixes[k] + "_" + channel
 			}
 		}
+		if k == 0 {
+			img.Bits, img.Float = m.Bits, m.Float
+		}
 		img.Pix = append(img.Pix, m.Pix...)
 		img.Channels = append(img.Channels, m.Channels...)
 		img.C += m.C

@@ -35,7 +35,7 @@ func predictCommand() *cli.Command {
 			"Formats: labels (label image, TIFF), zarr (label image, OME-Zarr with a pyramid; in\n" +
 			"IMAGE.zarr/labels/nuclei where DIR is the folder of an OME-Zarr image), overlay\n" +
 			"(picture with outlines), csv (measurements), mask (PNG), prob (probability maps,\n" +
-			"float TIFF), roi (ImageJ), geojson (QuPath); and of all images together coco (COCO\n" +
+			"float TIFF), density (map of how dense nuclei are, PNG), roi (ImageJ), geojson (QuPath); and of all images together coco (COCO\n" +
 			"JSON) and rle-csv (Kaggle submission).\n\n" +
 			"An image that cannot be read does not stop the others (exit status 3). A run that\n" +
 			"was cut off goes on with --skip-existing.\n\n" +
@@ -45,6 +45,7 @@ func predictCommand() *cli.Command {
 			"what one process would have.",
 		Flags: append(measuringFlags(nuclei, measurements),
 			&cli.StringFlag{Name: "positive", Usage: "tell positive nuclei from negative ones by the mean of a channel or another measurement: `MARKERS` such as Ki67 (threshold by Otsu over all nuclei) or 'Ki67>200,ring_mean_CD3>50'", Category: measurements},
+			colourFlag(measurements),
 			&cli.StringFlag{Name: "condition", Usage: "compare conditions on DIR/index.html: `HOW` to tell them is folder, well, a regular expression with groups such as '(control|drug)', or a CSV file with the columns image (or well) and condition", Category: measurements},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the results", Category: run},
 			&cli.StringFlag{Name: "model", Usage: "model `FILE` (default: the built-in model)", Category: run},
@@ -149,6 +150,9 @@ func predictBatch(c *cli.Context) (b segment.Batch, args []string, err error) {
 		return b, nil, usagef("--condition %s: %v", c.String("condition"), err)
 	}
 	if b.Regions, err = regions(c); err != nil {
+		return b, nil, err
+	}
+	if b.ColourBy, err = colourBy(c); err != nil {
 		return b, nil, err
 	}
 	if b.Markers, err = segment.ParseMarkers(c.String("positive")); err != nil {

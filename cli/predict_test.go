@@ -186,7 +186,7 @@ func TestPredictFormats(t *testing.T) {
 	if !strings.Contains(stdout, "cells.png: 3 nuclei") {
 		t.Errorf("output %q", stdout)
 	}
-	want := []string{"cells.geojson", "cells.labels.tif", "cells.labels.zarr/.zattrs", "cells.labels.zarr/.zgroup", "cells.labels.zarr/0/.zarray", "cells.labels.zarr/0/0/0", "cells.mask.png", "cells.nuclei.csv", "cells.overlay.png", "cells.prob.tif",
+	want := []string{"cells.density.png", "cells.geojson", "cells.labels.tif", "cells.labels.zarr/.zattrs", "cells.labels.zarr/.zgroup", "cells.labels.zarr/0/.zarray", "cells.labels.zarr/0/0/0", "cells.mask.png", "cells.nuclei.csv", "cells.overlay.png", "cells.prob.tif",
 		"cells.rois.zip", "coco.json", "manifest.json", "nuclei.csv", "submission.csv", "summary.csv"}
 	if d := cmp.Diff(want, results(t, out)); d != "" {
 		t.Fatal(d)
@@ -247,7 +247,7 @@ func TestPredictFormats(t *testing.T) {
 	if err := json.Unmarshal(b, &m); err != nil {
 		t.Fatal(err)
 	}
-	if m.Done != 1 || m.Nuclei != 3 || len(m.Model.SHA256) != 64 || len(m.Images[0].SHA256) != 64 || len(m.Images[0].Planes[0].Outputs) != 8 || m.Interrupted {
+	if m.Done != 1 || m.Nuclei != 3 || len(m.Model.SHA256) != 64 || len(m.Images[0].SHA256) != 64 || len(m.Images[0].Planes[0].Outputs) != 9 || m.Interrupted {
 		t.Errorf("manifest %s", b)
 	}
 	f, _ := os.ReadFile(filepath.Join(out, "cells.labels.tif"))

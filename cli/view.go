@@ -1,13 +1,14 @@
 package cli
 
 import (
-	"image"
 	"path/filepath"
 	"strings"
 
 	"unet/unet/imageio"
 	"unet/unet/imageio/owned"
+	"unet/unet/instance"
 	"unet/unet/report"
+	"unet/unet/segment"
 
 	"github.com/urfave/cli/v2"
 )
@@ -16,14 +17,17 @@ func viewCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "view",
 		Usage:     "draw the nuclei of a label image as a picture",
-		UsageText: "unet view LABELS [IMAGE] -o FILE.png [--fill] [--ids]",
+		UsageText: "unet view LABELS [IMAGE] -o FILE.png [--fill] [--ids] [--colour-by COLUMN]",
 		Description: "Outlines every nucleus over the image, or over black. The colours of neighbours\n" +
-			"differ.",
+			"differ, or stand for a measurement, with a legend below. Where the size of a pixel\n" +
+			"is known there is a scale bar.",
 		Flags: append(pageFlags(),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "PNG `FILE` to write"},
 			&cli.BoolFlag{Name: "fill", Usage: "tint the inside of nuclei"},
 			&cli.BoolFlag{Name: "ids", Usage: "write the number on every nucleus large enough"},
 			&cli.Float64Flag{Name: "scale", Value: 1, Usage: "enlarge or shrink the picture"},
+			colourFlag(""),
+			pixelSizeFlag(""),
 			forceFlag(""),
 		),
 		Action: view,
@@ -52,7 +56,15 @@ func view(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	labels, _, err := readLabelPlane(c.Args().First(), choice)
+	by, err := colourBy(c)
+	if err != nil {
+		return err
+	}
+	size, err := pixelSize(c)
+	if err != nil {
+		return err
+	}
+	labels, labelSize, err := readLabelPlane(c.Args().First(), choice)
 	if err != nil {
 		return err
 	}
@@ -66,8 +78,25 @@ func view(c *cli.Context) error {
 			return inputf("give the image that was segmented", "%s has %d x %d pixels, the label image %d x %d", c.Args().Get(1), img.W, img.H, labels.W, labels.H)
 		}
 	}
-	var m *image.RGBA
-	m, err = report.Overlay(img, labels, report.OverlayOptions{Fill: c.Bool("fill"), IDs: c.Bool("ids"), Scale: c.Float64("scale")})
+	measured := &imageio.Image{W: labels.W, H: labels.H}
+	if img != nil {
+		measured = img
+	}
+	for _, known := range []imageio.PixelSize{labelSize, measured.PixelSize} {
+		if !size.Known() {
+			size = known
+		}
+	}
+	o := report.OverlayOptions{Fill: c.Bool("fill"), IDs: c.Bool("ids"), Scale: c.Float64("scale")}
+	if by != (segment.ColourBy{}) {
+		sized := *measured
+		sized.PixelSize = size
+		nuclei := instance.Measure(labels, &sized)
+		if o.By, err = by.Colouring(instance.NewSheet(instance.SheetOptions{Channels: measured.Channels, PixelSize: size}), nuclei); err != nil {
+			return withHint(usagef("--colour-by %s: %v", by, err), hintOf(err))
+		}
+	}
+	m, err := segment.Picture(img, labels, size.X, o)
 	if err != nil {
 		return err
 	}
@@ -79,4 +108,22 @@ func view(c *cli.Context) error {
 	}
 	t.printf("%s\n", out)
 	return nil
+}
+
+// colourFlag is the option that colours nuclei by a measurement.
+func colourFlag(category string) cli.Flag {
+	return &cli.StringFlag{Name: "colour-by", Aliases: []string{"color-by"}, Usage: "colour nuclei in pictures by the measurement `COLUMN`, such as area, mean_DAPI or, with the range of the colours, area:20-400", Category: category}
+}
+
+// colourBy reads that option.
+func colourBy(c *cli.Context) (segment.ColourBy, error) {
+	text := c.String("colour-by")
+	if text == "" {
+		return segment.ColourBy{}, nil
+	}
+	by, err := segment.ParseColourBy(text)
+	if err != nil {
+		return by, usagef("--colour-by %s: %v", text, err)
+	}
+	return by, nil
 }

@@ -17,6 +17,9 @@ type OverlayOptions struct {
 	Fill bool
 	// IDs writes the instance number on every nucleus that is large enough.
 	IDs bool
+	// By colours the nuclei by a measurement, and fills them; nil: so that
+	// neighbours differ.
+	By *Colouring
 	// Scale enlarges or shrinks the picture, outlines and numbers with it. 0
 	// means 1.
 	Scale float64
@@ -73,13 +76,15 @@ func overlay(base *image.RGBA, labels *imageio.Labels, opt OverlayOptions) *imag
 	edge := outline(lab)
 	width := stroke(lab.W, lab.H, opt.Scale)
 	thicken(edge, lab, width)
-	colours := contrasting(base, lab, edge, colourIndex(labels))
+	var colours map[uint32]color.RGBA
+	if opt.By != nil {
+		colours = opt.By.colours(lab)
+		fillNuclei(base, lab, colours, 0.6)
+	} else {
+		colours = contrasting(base, lab, edge, colourIndex(labels))
+	}
 	if opt.Fill {
-		for i, id := range lab.ID {
-			if id != 0 {
-				set(base, i, mix(get(base, i), colours[id], 0.35))
-			}
-		}
+		fillNuclei(base, lab, colours, 0.35)
 	}
 	drawCasing(base, lab, edge, width)
 	drawOutlines(base, lab, edge, func(id uint32) (color.RGBA, bool) {
@@ -90,6 +95,15 @@ func overlay(base *image.RGBA, labels *imageio.Labels, opt OverlayOptions) *imag
 		drawIDs(base, lab, 10*max(1, opt.Scale))
 	}
 	return base
+}
+
+// fillNuclei tints the inside of nuclei.
+func fillNuclei(dst *image.RGBA, lab *imageio.Labels, colours map[uint32]color.RGBA, opacity float64) {
+	for i, id := range lab.ID {
+		if id != 0 {
+			set(dst, i, mix(get(dst, i), colours[id], opacity))
+		}
+	}
 }
 
 // contrasting chooses the colours of outlines by what lies under them: dark

@@ -14,7 +14,7 @@ import (
 
 // Stretch shows an image on a screen: grey levels from the 1st to the 99.8th
 // percentile become 0 to 255, of an image of dark nuclei on a bright background
-// those from the 0.2nd to the 99th. Three channels are red, green and blue with one
+// those from the 0.02nd to the 99th, the dark ones lightened. Three channels are red, green and blue with one
 // common stretch, so that hues stay; any other number above one is blended,
 // each channel in a colour of its own. Samples that are not numbers are black.
 func Stretch(img *imageio.Image) *image.RGBA {
@@ -30,13 +30,17 @@ func Stretch(img *imageio.Image) *image.RGBA {
 			put(i, 0, 0, 0)
 		}
 	case 1:
-		lo, gain := window(img.Pix)
+		lo, gain, bright := window(img.Pix)
+		lighter := identity
+		if bright {
+			lighter = lightened
+		}
 		for i, v := range img.Pix {
-			t := level((v - lo) * gain)
+			t := lighter[level((v-lo)*gain)]
 			put(i, t, t, t)
 		}
 	case 3:
-		lo, gain := window(img.Pix)
+		lo, gain, _ := window(img.Pix)
 		r, g, b := img.Plane(0), img.Plane(1)[:n], img.Plane(2)[:n]
 		for i, v := range r {
 			put(i, level((v-lo)*gain), level((g[i]-lo)*gain), level((b[i]-lo)*gain))
@@ -46,7 +50,7 @@ func Stretch(img *imageio.Image) *image.RGBA {
 		for c := range img.C {
 			tint := channelTint(c, img.C)
 			plane := img.Plane(c)
-			lo, gain := window(plane)
+			lo, gain, _ := window(plane)
 			for i, v := range plane {
 				if t := min(max((v-lo)*gain, 0), 255); t > 0 { // false for NaN
 					sum[3*i] += t * tint[0]
@@ -80,9 +84,9 @@ func level(v float32) uint8 {
 }
 
 // window returns the offset and gain that bring the 1st to 99.8th percentile
-// of the finite samples to 0..255, or the 0.2nd to 99th where most are bright:
+// of the finite samples to 0..255, or the 0.02nd to 99th where most are bright:
 // what is looked at are the few samples at the other end. Large images are sampled evenly.
-func window(pix []float32) (lo, gain float32) {
+func window(pix []float32) (lo, gain float32, bright bool) {
 	const most = 1 << 16
 	step := len(pix)/most + 1
 	if step > 1 {
@@ -95,25 +99,34 @@ func window(pix []float32) (lo, gain float32) {
 		}
 	}
 	if len(sample) == 0 {
-		return 0, 0
+		return 0, 0, false
 	}
 	sortSamples(sample)
 	at := func(q float64) float32 { return sample[int(q*float64(len(sample)-1)+0.5)] }
 	lo, hi := at(0.01), at(0.998)
-	if dark := at(0.002); at(0.5)-dark > 1.5*(hi-at(0.5)) {
-		lo, hi = dark, at(0.99)
+	if dark := at(0.0002); at(0.5)-dark > 1.5*(hi-at(0.5)) {
+		lo, hi, bright = dark, at(0.99), true
 	}
 	if hi <= lo { // an almost constant image: use what range there is
 		lo, hi = sample[0], sample[len(sample)-1]
 	}
 	if hi <= lo { // constant: middle grey, unless it is all zero
 		if lo == 0 {
-			return 0, 0
+			return 0, 0, false
 		}
-		return lo - 1, 128
+		return lo - 1, 128, false
 	}
-	return lo, 255 / (hi - lo)
+	return lo, 255 / (hi - lo), bright
 }
+
+// identity and lightened map levels: nuclei of a bright-field image, however dark
+// the cell, should not be black.
+var identity, lightened = func() (same, lighter [256]uint8) {
+	for i := range same {
+		same[i], lighter[i] = uint8(i), uint8(255*math.Pow(float64(i)/255, 0.6)+0.5)
+	}
+	return same, lighter
+}()
 
 // sortSamples sorts finite samples. Those of most images are whole numbers, which
 // need only be counted.
@@ -227,9 +240,10 @@ func resizeLabels(l *imageio.Labels, w, h int) *imageio.Labels {
 	return out
 }
 
-// Window returns the samples that Stretch shows as black and as white.
+// Window returns the samples that Stretch shows as black and as white; what of a
+// bright-field image lies between them it lightens, too.
 func Window(samples []float32) (black, white float32) {
-	lo, gain := window(samples)
+	lo, gain, _ := window(samples)
 	if gain == 0 {
 		return lo, lo + 1
 	}

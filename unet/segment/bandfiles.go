@@ -25,6 +25,7 @@ type bandFiles struct {
 	spool        *spool // for the files of the batch
 	tally        instance.Tally
 	dropped      []instance.Dropped
+	centroids    [][2]float64 // for the map of densities
 
 	// The overlay shows every step-th row and column.
 	step  int
@@ -173,6 +174,9 @@ func (o *bandFiles) block(b instance.Block) error {
 
 func (o *bandFiles) nucleus(n *instance.Nucleus) error {
 	o.tally.Add(n)
+	if o.r.has(Density) {
+		o.centroids = append(o.centroids, [2]float64{n.X, n.Y})
+	}
 	for _, t := range o.tables {
 		if err := t.Write(n); err != nil {
 			return err
@@ -196,7 +200,7 @@ func (o *bandFiles) commit() error {
 			return err
 		}
 	}
-	m, err := report.Overlay(o.small, o.shown, report.OverlayOptions{})
+	m, err := Picture(o.small, o.shown, o.src.PixelSize.X*float64(o.step), report.OverlayOptions{})
 	if err != nil {
 		return err
 	}
@@ -214,6 +218,17 @@ func (o *bandFiles) commit() error {
 			return err
 		}
 		if err := imageio.WritePNG(under(o.r.batch.Out, name), m); err != nil {
+			return err
+		}
+	}
+	if o.r.has(Density) {
+		name := o.p.base() + extensions[Density]
+		o.rec.Outputs = append(o.rec.Outputs, name)
+		if err := o.r.folder.Claim(name); err != nil {
+			return err
+		}
+		diameter := o.tally.Summary(o.src.W, o.src.H).DiameterMedian
+		if err := imageio.WritePNG(under(o.r.batch.Out, name), densityPicture(o.centroids, diameter, o.src.W, o.src.H, o.src.PixelSize)); err != nil {
 			return err
 		}
 	}

@@ -46,6 +46,9 @@ func (r *run) bandsTo(ctx context.Context, p *plane, out *bandFiles) error {
 		p.channels = append(slices.Clone(p.channels), p.stains.Names()...)
 		out.rec.Channels = p.channels
 	}
+	if r.batch.ColourBy != (ColourBy{}) {
+		out.rec.Warnings = append(out.rec.Warnings, "nuclei of an image that is segmented in bands are not coloured by a measurement")
+	}
 	if r.options.Rings() {
 		out.rec.Warnings = append(out.rec.Warnings, "rings are not measured in an image that is segmented in bands; allow more with --max-memory")
 	}

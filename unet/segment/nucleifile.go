@@ -21,15 +21,16 @@ const (
 	RLE     = "rle-csv"
 	CSV     = "csv"
 	Zarr    = "zarr"
+	Density = "density"
 )
 
 // Formats lists the formats of results.
-var Formats = []string{Labels, Mask, Prob, Overlay, ROI, GeoJSON, COCO, RLE, CSV, Zarr}
+var Formats = []string{Labels, Mask, Prob, Overlay, ROI, GeoJSON, COCO, RLE, CSV, Zarr, Density}
 
 // extensions of the outputs of one plane.
 var extensions = map[string]string{
 	Labels: ".labels.tif", Mask: ".mask.png", Prob: ".prob.tif", Overlay: ".overlay.png",
-	ROI: ".rois.zip", GeoJSON: ".geojson", CSV: ".nuclei.csv", Zarr: ".labels.zarr",
+	ROI: ".rois.zip", GeoJSON: ".geojson", CSV: ".nuclei.csv", Zarr: ".labels.zarr", Density: ".density.png",
 }
 
 // Files of a batch.

@@ -244,10 +244,16 @@ func (r *ImageRecord) fail(err error) {
 		return
 	}
 	r.Status, r.Err, r.Error = Failed, err, err.Error()
+	r.Hint = hint(err)
+}
+
+// hint is what an error advises.
+func hint(err error) string {
 	var h interface{ Hint() string }
 	if errors.As(err, &h) {
-		r.Hint = h.Hint()
+		return h.Hint()
 	}
+	return ""
 }
 
 // failure is what to tell of an image that failed.

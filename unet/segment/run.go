@@ -42,6 +42,8 @@ type Batch struct {
 	Condition Condition
 	// Regions tells where in each image nuclei count.
 	Regions Regions
+	// ColourBy is the measurement that colours nuclei in pictures.
+	ColourBy ColourBy
 	// Markers tell positive nuclei from others.
 	Markers []Marker
 	// Jobs is how many images are read, computed and written at the same time;
@@ -218,7 +220,7 @@ func (r *run) settings() Settings {
 	return Settings{Formats: r.batch.Formats, Page: c.Page.text, Channel: c.Channel.text, Z: c.Z.text, T: c.T.text, Well: unlessAll(c.Well), Field: unlessAll(c.Field), Level: c.Level,
 		Diameter: r.diameter.String(), PixelSize: r.options.PixelSize, TTA: r.options.TTA, Precision: r.precision(),
 		Threshold: r.threshold, Instance: r.params, MinAreaSet: r.options.MinArea != nil,
-		Ring: r.options.Ring.String(), Stains: r.options.Stains.String(), Keep: keepText(r.options.Keep), Region: r.batch.Regions.path}
+		Ring: r.options.Ring.String(), Stains: r.options.Stains.String(), Keep: keepText(r.options.Keep), Region: r.batch.Regions.path, ColourBy: r.batch.ColourBy.String()}
 }
 
 // unlessAll is a selection's text, "" for all.

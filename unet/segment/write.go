@@ -21,7 +21,12 @@ func (r *run) write(p *plane, found *Result, rec *PlaneRecord) error {
 	if err := os.MkdirAll(filepath.Dir(under(r.batch.Out, p.base())), 0o755); err != nil {
 		return err
 	}
-	small, err := report.Overlay(p.img, found.Labels, report.OverlayOptions{Scale: thumbnailScale(p.info.W, p.info.H)})
+	src := r.source(p, found.Channels)
+	by, err := r.batch.ColourBy.Colouring(src.Sheet(), found.Nuclei)
+	if err != nil {
+		return &InputError{Name: p.name, Problem: err.Error(), Advice: hint(err), Err: err}
+	}
+	small, err := report.Overlay(p.img, found.Labels, report.OverlayOptions{Scale: thumbnailScale(p.info.W, p.info.H), By: by})
 	if err != nil {
 		return err
 	}
@@ -44,7 +49,7 @@ func (r *run) write(p *plane, found *Result, rec *PlaneRecord) error {
 		} else if err := r.folder.Claim(name); err != nil {
 			return err
 		}
-		if err := r.writeFormat(p, found, format, name); err != nil {
+		if err := r.writeFormat(p, found, by, format, name); err != nil {
 			return err
 		}
 		rec.Outputs = append(rec.Outputs, name)
@@ -52,7 +57,7 @@ func (r *run) write(p *plane, found *Result, rec *PlaneRecord) error {
 	return nil
 }
 
-func (r *run) writeFormat(p *plane, found *Result, format, name string) error {
+func (r *run) writeFormat(p *plane, found *Result, by *report.Colouring, format, name string) error {
 	file := under(r.batch.Out, name)
 	src := r.source(p, found.Channels)
 	options := tiff.Options{PixelSize: src.PixelSize, Description: r.description(p, found.Scale)}
@@ -76,11 +81,14 @@ func (r *run) writeFormat(p *plane, found *Result, format, name string) error {
 		m := found.Maps
 		return imageio.WriteMaps(file, &imageio.Image{W: m.W, H: m.H, C: len(m.Names), Pix: m.Pix, Bits: 32, Float: true, Channels: m.Names}, options)
 	case Overlay:
-		overlay, err := report.Overlay(p.img, found.Labels, report.OverlayOptions{})
+		overlay, err := Picture(p.img, found.Labels, src.PixelSize.X, report.OverlayOptions{By: by})
 		if err != nil {
 			return err
 		}
 		return imageio.WritePNG(file, overlay)
+	case Density:
+		diameter := found.Summarise(src.W, src.H).DiameterMedian
+		return imageio.WritePNG(file, densityPicture(centroidsOf(found.Nuclei), diameter, src.W, src.H, src.PixelSize))
 	}
 	f, err := createNuclei(r.batch.Out, name, format)
 	if err != nil {

@@ -84,6 +84,9 @@ func (d *document) export(w io.Writer, format string) error {
 		return report.EncodePNG(w, m)
 	case segment.Overlay:
 		m, err := d.overlay(report.OverlayOptions{})
+		if err == nil {
+			report.ScaleBar(m, d.source.PixelSize.X*float64(d.w)/float64(m.Rect.Dx()))
+		}
 		if err != nil {
 			return err
 		}
