@@ -13,47 +13,16 @@ import (
 	"testing"
 	"time"
 
-	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 	"unet/unet/metrics"
+	"unet/unet/modeltest"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-func newEngine(t testing.TB, isa string, threads int) *core.Engine {
-	t.Helper()
-	e, err := core.NewEngine(isa, threads)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	return e
-}
-
-// needsKernels skips a test that would take minutes on the pure Go reference.
-func needsKernels(t testing.TB) {
-	t.Helper()
-	if core.ISAs()[0] == "go" {
-		t.Skip("built without C kernels: this would take minutes")
-	}
-}
-
-var threeHeads = []string{unet.HeadForeground, unet.HeadBorder, unet.HeadDistance}
-
-func smallModel(t testing.TB) *unet.Model {
-	t.Helper()
-	m, err := unet.NewModel(unet.Card{Kind: unet.Nuclei, Arch: unet.Arch{Channels: 3, Depth: 2, Width: 16, Norm: "batch", Heads: threeHeads},
-		Input: unet.Input{Normalise: "percentile", Low: 1, High: 99.8}, Threshold: 0.5, Instance: instance.DefaultParams()}, 1, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(m.Params.Free)
-	return m
-}
 
 // preparedSet is a small synthetic set on disk.
 func preparedSet(t *testing.T, count, size int) *dataset.Set {
@@ -79,7 +48,7 @@ func preparedSet(t *testing.T, count, size int) *dataset.Set {
 
 func evaluateWith(t *testing.T, threads int, set *dataset.Set) *Evaluation {
 	t.Helper()
-	p := unet.NewPredictor(newEngine(t, "", threads), smallModel(t))
+	p := unet.NewPredictor(modeltest.Engine(t, "", threads), modeltest.Small(t))
 	defer p.Close()
 	calls := 0
 	ev, err := Score(t.Context(), p, set, ScoreOptions{Splits: []string{dataset.Train, dataset.Val}, Progress: func(done, total int) {
@@ -96,14 +65,14 @@ func evaluateWith(t *testing.T, threads int, set *dataset.Set) *Evaluation {
 
 // TestEvaluate checks every figure against what the maps say, computed anew.
 func TestEvaluate(t *testing.T) {
-	needsKernels(t)
+	modeltest.NeedsKernels(t)
 	set := preparedSet(t, 12, 64)
 	ev := evaluateWith(t, 3, set)
 	if d := cmp.Diff(text(t, evaluateWith(t, 1, set)), text(t, ev)); d != "" {
 		t.Errorf("one thread and three differ:\n%s", d)
 	}
-	m := smallModel(t)
-	p := unet.NewPredictor(newEngine(t, "", 2), m)
+	m := modeltest.Small(t)
+	p := unet.NewPredictor(modeltest.Engine(t, "", 2), m)
 	defer p.Close()
 	for _, s := range ev.Splits {
 		var sum metrics.Pixels
@@ -193,7 +162,7 @@ func text(t *testing.T, v any) string {
 
 func TestEvaluateErrors(t *testing.T) {
 	set := preparedSet(t, 6, 64)
-	p := unet.NewPredictor(newEngine(t, "", 2), smallModel(t))
+	p := unet.NewPredictor(modeltest.Engine(t, "", 2), modeltest.Small(t))
 	defer p.Close()
 	_, err := Score(t.Context(), p, set, ScoreOptions{Splits: []string{"none"}})
 	var input *dataset.InputError
@@ -219,13 +188,13 @@ func TestEvaluateErrors(t *testing.T) {
 }
 
 func TestTune(t *testing.T) {
-	needsKernels(t)
+	modeltest.NeedsKernels(t)
 	set := preparedSet(t, 10, 64)
 	var results []string
 	for _, threads := range []int{1, 3} {
-		m := smallModel(t)
+		m := modeltest.Small(t)
 		m.Card.Threshold, m.Card.Instance.Foreground = 0.75, 0.7
-		p := unet.NewPredictor(newEngine(t, "", threads), m)
+		p := unet.NewPredictor(modeltest.Engine(t, "", threads), m)
 		r, err := Tune(t.Context(), p, set, dataset.Val, nil, nil)
 		p.Close()
 		if err != nil {
@@ -241,7 +210,7 @@ func TestTune(t *testing.T) {
 			t.Error(err)
 		}
 		// The figure is that of an evaluation with the card as it is now.
-		p = unet.NewPredictor(newEngine(t, "", 2), m)
+		p = unet.NewPredictor(modeltest.Engine(t, "", 2), m)
 		ev, err := Score(t.Context(), p, set, ScoreOptions{Splits: []string{dataset.Val}})
 		p.Close()
 		if err != nil {
@@ -319,7 +288,7 @@ func TestScoreSolution(t *testing.T) {
 // TestEvaluateCancels counts images, not time.
 func TestEvaluateCancels(t *testing.T) {
 	set := preparedSet(t, 12, 64)
-	p := unet.NewPredictor(newEngine(t, "", 1), smallModel(t))
+	p := unet.NewPredictor(modeltest.Engine(t, "", 1), modeltest.Small(t))
 	defer p.Close()
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -11,6 +11,7 @@ import (
 	"unet/unet/dataset/augment"
 	"unet/unet/instance"
 	"unet/unet/metrics"
+	"unet/unet/modeltest"
 )
 
 // TestJudge follows what becomes of the best epoch, of the learning rate and of
@@ -41,7 +42,7 @@ func TestJudge(t *testing.T) {
 			Config{Monitor: "val_f1", Schedule: "cosine", PlateauPatience: 1}, []float64{0.5, 0.4, 0.4}, 1, []float64{1, 1, 1}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tr := &Trainer{Config: c.config, Engine: newEngine(t, "", 1), Dir: t.TempDir(), Train: &Images{}, valCopy: smallModel(t)}
+			tr := &Trainer{Config: c.config, Engine: modeltest.Engine(t, "", 1), Dir: t.TempDir(), Train: &Images{}, valCopy: modeltest.Small(t)}
 			tr.state = &state{Factor: 1, Best: -1e300}
 			if c.config.lowestIsBest() {
 				tr.state.Best = 1e300
@@ -64,7 +65,7 @@ func TestJudge(t *testing.T) {
 // that is validated and becomes the result, also of a last epoch that its number
 // would leave out.
 func TestAverageIsKept(t *testing.T) {
-	needsKernels(t)
+	modeltest.NeedsKernels(t)
 	tr := trainer(t, t.TempDir())
 	tr.Config.Epochs, tr.Config.ValidateEvery, tr.Config.EMA = 1, 2, 0.9
 	r, err := tr.Run(context.Background())
@@ -93,9 +94,9 @@ func TestAverageIsKept(t *testing.T) {
 
 // TestValidateThreshold: pixels are scored at the model's threshold.
 func TestValidateThreshold(t *testing.T) {
-	m := smallModel(t)
+	m := modeltest.Small(t)
 	images := synthetic(t, m.Card.Input, 1, 64)
-	p := unet.NewPredictor(newEngine(t, "", 1), m)
+	p := unet.NewPredictor(modeltest.Engine(t, "", 1), m)
 	defer p.Close()
 	maps, err := p.NormalisedMaps(t.Context(), images.items[0].Image, 64, 64)
 	if err != nil {
@@ -136,7 +137,7 @@ func TestValidateThreshold(t *testing.T) {
 // TestDropoutNeverRepeats: with the same patches and weights in every epoch, the
 // loss of an epoch is that of another but for dropout, which draws anew.
 func TestDropoutNeverRepeats(t *testing.T) {
-	needsKernels(t)
+	modeltest.NeedsKernels(t)
 	for _, dropout := range []float64{0, 0.5} {
 		tr := trainer(t, t.TempDir())
 		c := &tr.Config

@@ -18,45 +18,13 @@ import (
 	"testing"
 	"time"
 
-	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/imageio"
-	"unet/unet/instance"
+	"unet/unet/modeltest"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-func newEngine(t testing.TB, isa string, threads int) *core.Engine {
-	t.Helper()
-	e, err := core.NewEngine(isa, threads)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	return e
-}
-
-// needsKernels skips a test that would take minutes on the pure Go reference.
-func needsKernels(t testing.TB) {
-	t.Helper()
-	if core.ISAs()[0] == "go" {
-		t.Skip("built without C kernels: this would take minutes")
-	}
-}
-
-var threeHeads = []string{unet.HeadForeground, unet.HeadBorder, unet.HeadDistance}
-
-func smallModel(t testing.TB) *unet.Model {
-	t.Helper()
-	m, err := unet.NewModel(unet.Card{Kind: unet.Nuclei, Arch: unet.Arch{Channels: 3, Depth: 2, Width: 16, Norm: "batch", Heads: threeHeads},
-		Input: unet.Input{Normalise: "percentile", Low: 1, High: 99.8}, Threshold: 0.5, Instance: instance.DefaultParams()}, 1, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(m.Params.Free)
-	return m
-}
 
 // goldenState is what the golden checkpoint of package unet holds.
 func goldenState() *state {
@@ -99,7 +67,7 @@ func TestGoldenState(t *testing.T) {
 // savedRun is a checkpoint of one finished epoch, as bytes, and its path.
 func savedRun(t testing.TB) (path string, b []byte) {
 	t.Helper()
-	m, err := unet.NewModel(smallModel(t).Card, 1, true)
+	m, err := unet.NewModel(modeltest.Small(t).Card, 1, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +180,7 @@ func testConfig() Config {
 
 func trainer(t testing.TB, dir string) *Trainer {
 	c := testConfig()
-	return &Trainer{Config: c, Engine: newEngine(t, "", 2), Dir: dir, DataHash: "x",
+	return &Trainer{Config: c, Engine: modeltest.Engine(t, "", 2), Dir: dir, DataHash: "x",
 		Train: synthetic(t, c.Input, 6, 80), Val: synthetic(t, c.Input, 2, 80)}
 }
 
@@ -379,14 +347,14 @@ func TestDivergence(t *testing.T) {
 // TestTrainingSameBytes: the model file is the same for any number of threads
 // and of processors.
 func TestTrainingSameBytes(t *testing.T) {
-	needsKernels(t)
+	modeltest.NeedsKernels(t)
 	var want []byte
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for i, threads := range []int{1, 2, 3, 7} {
 		runtime.GOMAXPROCS([]int{2, 1, 5, 2}[i])
 		dir := t.TempDir()
 		tr := trainer(t, dir)
-		tr.Engine = newEngine(t, "", threads)
+		tr.Engine = modeltest.Engine(t, "", threads)
 		r, err := tr.Run(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -406,7 +374,7 @@ func TestTrainingSameBytes(t *testing.T) {
 
 // TestLearns trains on discs and expects to find most of them.
 func TestLearns(t *testing.T) {
-	needsKernels(t)
+	modeltest.NeedsKernels(t)
 	tr := trainer(t, t.TempDir())
 	tr.Config.Epochs, tr.Config.Steps, tr.Config.LearningRate = 6, 40, 5e-3
 	start := time.Now()
@@ -425,7 +393,7 @@ func TestLearns(t *testing.T) {
 // TestFineTune trains on from a trained model: it starts where that one ended
 // and keeps its thresholds.
 func TestFineTune(t *testing.T) {
-	needsKernels(t)
+	modeltest.NeedsKernels(t)
 	tr := trainer(t, t.TempDir())
 	r, err := tr.Run(context.Background())
 	if err != nil {
@@ -518,7 +486,7 @@ func (c *countdown) Err() error {
 // TestResumeWithinSteps interrupts steps half done; the weights must be those
 // of an uninterrupted training.
 func TestResumeWithinSteps(t *testing.T) {
-	needsKernels(t)
+	modeltest.NeedsKernels(t)
 	straight, broken := t.TempDir(), t.TempDir()
 	r, err := largeSteps(t, straight).Run(context.Background())
 	if err != nil {

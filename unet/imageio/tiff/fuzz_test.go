@@ -8,40 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"unet/unet/imageio/plane"
+	"unet/unet/imageio/plane/planetest"
 )
-
-// readAll reads what a file offers, in pieces of bounded size.
-func readAll(t *testing.T, f *plane.File) {
-	defer f.Close()
-	for i, p := range f.Planes {
-		if i == 8 {
-			break
-		}
-		if p.W <= 0 || p.H <= 0 || p.C <= 0 {
-			t.Fatalf("plane %d is %d x %d x %d", i, p.W, p.H, p.C)
-		}
-		w, h := min(p.W, 300), min(p.H, 300)
-		for _, at := range [][2]int{{0, 0}, {p.W - w, p.H - h}} {
-			m, err := f.ReadRegion(i, at[0], at[1], w, h)
-			oneLine(t, err)
-			if err == nil && (m.W != w || m.H != h || m.C != p.C || len(m.Pix) != w*h*p.C) {
-				t.Fatalf("plane %+v gave an image of %d x %d x %d", p, m.W, m.H, m.C)
-			}
-			l, err := f.ReadLabelsRegion(i, at[0], at[1], w, h)
-			oneLine(t, err)
-			if err == nil && len(l.ID) != w*h {
-				t.Fatalf("%d labels for %d x %d", len(l.ID), w, h)
-			}
-		}
-	}
-}
-
-func oneLine(t *testing.T, err error) {
-	if err != nil && (strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "fuzz")) {
-		t.Fatalf("message %q", err)
-	}
-}
 
 // FuzzTIFF covers directories, chunks, ImageJ and OME descriptions.
 func FuzzTIFF(f *testing.F) {
@@ -61,10 +29,7 @@ func FuzzTIFF(f *testing.F) {
 			return
 		}
 		file, err := openData("fuzz", data)
-		oneLine(t, err)
-		if err == nil {
-			readAll(t, file)
-		}
+		planetest.Read(t, file, err)
 	})
 }
 
@@ -99,17 +64,14 @@ func FuzzOMESet(f *testing.F) {
 			}
 		}
 		file, err := OpenCompanion(filepath.Join(dir, "set.companion.ome"))
-		oneLine(t, err)
-		if err == nil {
-			readAll(t, file)
-		}
+		planetest.Read(t, file, err)
 		path := filepath.Join(dir, "c0.ome.tif")
 		r, err := os.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		file, err = Open(path, r, int64(len(self)))
-		oneLine(t, err)
+		planetest.OneLine(t, err)
 		if err != nil {
 			r.Close()
 			return
@@ -117,6 +79,6 @@ func FuzzOMESet(f *testing.F) {
 		if file.Levels > 1 {
 			file.UseLevel(1)
 		}
-		readAll(t, file)
+		planetest.Read(t, file, nil)
 	})
 }

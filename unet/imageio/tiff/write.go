@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"sync"
 
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/chunk"
 	"unet/unet/imageio/plane"
 
 	"github.com/klauspost/compress/zlib"
@@ -198,20 +198,13 @@ func (w *Writer) rows(n int, put func(dst []byte, i int) error) error {
 
 // store compresses a row of tiles, side by side, and writes them in order.
 func (w *Writer) store(rows int) {
-	nx := (w.o.W + w.cw - 1) / w.cw
-	for x := 0; x < nx; x += len(w.enc) {
-		n := min(len(w.enc), nx-x)
-		var wg sync.WaitGroup
-		for k := range n {
-			wg.Go(func() { w.enc[k].encode(w, x+k, rows) })
-		}
-		wg.Wait()
-		for _, e := range w.enc[:n] {
-			w.at = append(w.at, uint64(w.pos))
-			w.length = append(w.length, uint64(e.out.Len()))
-			w.write(e.out.Bytes())
-		}
-	}
+	tiles := (w.o.W + w.cw - 1) / w.cw
+	chunk.InWaves(tiles, w.enc, func(e *chunkEncoder, x int) { e.encode(w, x, rows) }, func(e *chunkEncoder, _ int) error {
+		w.at = append(w.at, uint64(w.pos))
+		w.length = append(w.length, uint64(e.out.Len()))
+		w.write(e.out.Bytes())
+		return w.err // which Writer's methods return
+	})
 }
 
 // chunkEncoder compresses one tile or strip at a time.

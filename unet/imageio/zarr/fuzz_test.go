@@ -3,42 +3,9 @@ package zarr
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
-	"unet/unet/imageio/plane"
+	"unet/unet/imageio/plane/planetest"
 )
-
-// readAll reads what a file offers, in pieces of bounded size.
-func readAll(t *testing.T, f *plane.File) {
-	defer f.Close()
-	for i, p := range f.Planes {
-		if i == 8 {
-			break
-		}
-		if p.W <= 0 || p.H <= 0 || p.C <= 0 {
-			t.Fatalf("plane %d is %d x %d x %d", i, p.W, p.H, p.C)
-		}
-		w, h := min(p.W, 300), min(p.H, 300)
-		for _, at := range [][2]int{{0, 0}, {p.W - w, p.H - h}} {
-			m, err := f.ReadRegion(i, at[0], at[1], w, h)
-			oneLine(t, err)
-			if err == nil && (m.W != w || m.H != h || m.C != p.C || len(m.Pix) != w*h*p.C) {
-				t.Fatalf("plane %+v gave an image of %d x %d x %d", p, m.W, m.H, m.C)
-			}
-			l, err := f.ReadLabelsRegion(i, at[0], at[1], w, h)
-			oneLine(t, err)
-			if err == nil && len(l.ID) != w*h {
-				t.Fatalf("%d labels for %d x %d", len(l.ID), w, h)
-			}
-		}
-	}
-}
-
-func oneLine(t *testing.T, err error) {
-	if err != nil && (strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "fuzz")) {
-		t.Fatalf("message %q", err)
-	}
-}
 
 // FuzzZarr covers the metadata of groups and arrays of both versions; chunk is
 // the content of every chunk that is asked for.
@@ -75,10 +42,7 @@ func FuzzZarr(f *testing.F) {
 			os.WriteFile(file, data, 0o600) // fails where a chunk's path is another's folder
 		}
 		file, err := Open(dir)
-		oneLine(t, err)
-		if err == nil {
-			readAll(t, file)
-		}
+		planetest.Read(t, file, err)
 	})
 }
 
@@ -113,13 +77,13 @@ func FuzzPlate(f *testing.F) {
 			os.WriteFile(file, data, 0o600)
 		}
 		file, err := Open(dir)
-		oneLine(t, err)
+		planetest.OneLine(t, err)
 		if err != nil {
 			return
 		}
 		if file.Levels > 1 {
-			oneLine(t, file.UseLevel(1))
+			planetest.OneLine(t, file.UseLevel(1))
 		}
-		readAll(t, file)
+		planetest.Read(t, file, nil)
 	})
 }

@@ -13,12 +13,12 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
 
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/chunk"
 	"unet/unet/imageio/plane"
 )
 
@@ -432,29 +432,18 @@ func (l *labelLevel) store() error {
 		l.encoders = append(l.encoders, newLabelEncoder(l.w.store.v3))
 	}
 	made := false
-	for first := 0; first < n; first += len(l.encoders) {
-		batch := min(len(l.encoders), n-first)
-		var wg sync.WaitGroup
-		for k := range batch {
-			wg.Go(func() { l.encoders[k].encode(l, first+k, rows) })
+	return chunk.InWaves(n, l.encoders, func(e *labelEncoder, cx int) { e.encode(l, cx, rows) }, func(e *labelEncoder, cx int) error {
+		if e.out.Len() == 0 {
+			return nil
 		}
-		wg.Wait()
-		for k, e := range l.encoders[:batch] {
-			if e.out.Len() == 0 {
-				continue
-			}
-			if !made {
-				if err := os.MkdirAll(dir, 0o755); err != nil {
-					return err
-				}
-				made = true
-			}
-			if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(first+k)), e.out.Bytes(), 0o644); err != nil {
+		if !made {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return err
 			}
+			made = true
 		}
-	}
-	return nil
+		return os.WriteFile(filepath.Join(dir, strconv.Itoa(cx)), e.out.Bytes(), 0o644)
+	})
 }
 
 // labelEncoder compresses one chunk at a time.
