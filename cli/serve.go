@@ -42,7 +42,7 @@ func serveCommand() *cli.Command {
 
 func runServe(c *cli.Context) error {
 	t := term(c)
-	o := serve.Options{Dir: ".", Version: version(), Token: serve.NewToken()}
+	o := serve.Options{Dir: ".", Version: version(), Token: serve.NewToken(), Chosen: c.IsSet("model"), Settings: pageSettings()}
 	switch c.NArg() {
 	case 0:
 	case 1:
@@ -105,6 +105,30 @@ func runServe(c *cli.Context) error {
 	t.printf("%s://%s/?token=%s\n", scheme, net.JoinHostPort(shown, port), o.Token)
 	t.notef("open this address in a browser; Ctrl-C ends")
 	return serveUntil(c, s, l, secure)
+}
+
+// pageSettings describes the settings of the page in the words of `unet predict`.
+func pageSettings() (list []serve.Setting) {
+	flags := map[string]cli.Flag{}
+	for _, f := range predictCommand().Flags {
+		flags[f.Names()[0]] = f
+	}
+	for _, name := range serve.SettingNames {
+		s := serve.Setting{Name: name, Kind: "text"}
+		switch f := flags[name].(type) {
+		case *cli.StringFlag:
+			s.Default, s.Help, s.Group = f.Value, f.Usage, f.Category
+		case *cli.Float64Flag:
+			s.Kind, s.Help, s.Group = "number", f.Usage, f.Category
+		case *cli.IntFlag:
+			s.Kind, s.Help, s.Group = "number", f.Usage, f.Category
+		case *cli.BoolFlag:
+			s.Kind, s.Help, s.Group = "flag", f.Usage, f.Category
+		}
+		s.Help = strings.ReplaceAll(s.Help, "`", "")
+		list = append(list, s)
+	}
+	return list
 }
 
 // listenFlags refuses to let other computers in without a certificate, unless

@@ -172,8 +172,12 @@ func (p *picture) region(i int, r stdimage.Rectangle) (*imageio.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	list := []int{ref.Index}
+	if len(ref.Measured) > 1 {
+		list = ref.Measured
+	}
 	var out *imageio.Image
-	for _, plane := range channels(ref) {
+	for _, plane := range list {
 		m, err := p.levels[0].read(plane, r)
 		switch {
 		case err != nil:
@@ -181,7 +185,7 @@ func (p *picture) region(i int, r stdimage.Rectangle) (*imageio.Image, error) {
 		case out == nil:
 			out = m
 		default:
-			out.Pix, out.C = append(out.Pix, m.Plane(0)...), out.C+1
+			out.Pix, out.C = append(out.Pix, m.Pix...), out.C+m.C
 		}
 	}
 	return out, nil

@@ -96,16 +96,30 @@ func init() { // apart, as openapi is among them and lists them
 		{"GET", "/images/{id}/export/{format}", "the nuclei as a file: " + strings.Join(exported, ", "), []string{"plane"}, nil, false, "application/octet-stream", (*Server).exportImage},
 		{"GET", "/export", "the results of all images, as a zip", nil, nil, false, "application/zip", (*Server).exportAll},
 		{"POST", "/segment", "segment images in the background", nil, segmentRequest{}, false, jsonType, (*Server).postSegment},
+		{"GET", "/settings", "the settings of segmentation, as options of unet predict", nil, nil, false, jsonType, (*Server).getSettings},
 		{"GET", "/job", "what is done in the background", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
 			answer(w, http.StatusOK, s.state())
 			return nil
 		}},
 		{"DELETE", "/job", "end it", nil, nil, false, jsonType, (*Server).cancelJob},
 		{"POST", "/teach", "fine-tune the model on corrected images in the background", nil, teachRequest{}, false, jsonType, (*Server).postTeach},
+		{"GET", "/teach", "the last teaching: its course, and the images held back before and after", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
+			answer(w, http.StatusOK, s.lastTaught())
+			return nil
+		}},
+		{"POST", "/teach/resume", "go on with a teaching that was stopped or killed", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
+			if err := s.resume(); err != nil {
+				return err
+			}
+			answer(w, http.StatusAccepted, s.state())
+			return nil
+		}},
+		{"GET", "/models", "the models to segment with: the one given, and those kept", nil, nil, false, jsonType, (*Server).getModels},
+		{"POST", "/models", "segment with one of them from now on", nil, useRequest{File: "models/name.safetensors"}, false, jsonType, (*Server).postModels},
 		{"POST", "/teach/model", "use, keep (with a name) or drop the new model", nil, modelRequest{Action: "use"}, false, jsonType, (*Server).postModel},
 		{"GET", "/teach/compare/{n}/{which}", "an image held back: corrected (0), before (1), after (2)", nil, nil, false, "image/png", (*Server).comparePicture},
 		{"POST", "/analyse/{format}", "segment the image in the body without keeping it: " + strings.Join(analysed, ", ") + " or json", []string{"diameter"}, nil, true, "application/octet-stream", (*Server).analyse},
-		{"GET", "/events", "what happens, as server-sent events: job, images, edit, picture", nil, nil, false, "text/event-stream", func(s *Server, w http.ResponseWriter, r *http.Request) error {
+		{"GET", "/events", "what happens, as server-sent events: job, images, edit, picture, models", nil, nil, false, "text/event-stream", func(s *Server, w http.ResponseWriter, r *http.Request) error {
 			s.listen(w, r)
 			return nil
 		}},
@@ -369,16 +383,15 @@ func (s *Server) postModel(w http.ResponseWriter, r *http.Request) error {
 	if err := s.taught(q.Action, q.Name); err != nil {
 		return err
 	}
-	st := s.state()
-	s.events.send("job", st)
-	answer(w, http.StatusOK, st)
+	s.events.send("models", nil)
+	answer(w, http.StatusOK, s.lastTaught())
 	return nil
 }
 
 func (s *Server) comparePicture(w http.ResponseWriter, r *http.Request) error {
 	n, err1 := strconv.Atoi(r.PathValue("n"))
 	which, err2 := strconv.Atoi(r.PathValue("which"))
-	st := s.state()
+	st := s.lastTaught()
 	if err1 != nil || err2 != nil || n < 0 || n >= len(st.Compare) || which < 0 || which > 2 || st.Model == "" {
 		return &apiError{http.StatusNotFound, "there is no such picture"}
 	}
@@ -397,10 +410,11 @@ func (s *Server) analyse(w http.ResponseWriter, r *http.Request) error {
 	if format != "json" && !slices.Contains(analysed, format) {
 		return &apiError{http.StatusNotFound, "there is no such format: " + strings.Join(analysed, ", ") + ", json"}
 	}
-	o, _, err := settings{Diameter: r.URL.Query().Get("diameter")}.options(s.o.Memory)
+	o, err := settings{Diameter: r.URL.Query().Get("diameter")}.read(&segment.Batch{})
 	if err != nil {
 		return err
 	}
+	o.Memory = s.o.Memory
 	data, err := io.ReadAll(io.LimitReader(s.body(w, r), min(s.o.MaxUpload, s.o.Memory/8)+1))
 	if err != nil {
 		return err

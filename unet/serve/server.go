@@ -36,6 +36,11 @@ type Options struct {
 	// Engine and Model find the nuclei; both stay the caller's.
 	Engine *core.Engine
 	Model  *unet.Model
+	// Chosen says that the user has chosen the model: the one that was used last in
+	// the folder does not take its place.
+	Chosen bool
+	// Settings describes those of SettingNames for the page.
+	Settings []Setting
 	// Version of the program is recorded with the results.
 	Version string
 	// Memory is how many bytes may be used; 0: half of what is free.
@@ -63,6 +68,8 @@ type Server struct {
 	documents []*document
 	tiles     pictureCache
 	job       *job // nil: none has been
+	teaching  *job // the last that was one
+	models    models
 	base      context.Context
 	stop      context.CancelFunc
 	work      sync.WaitGroup
@@ -98,6 +105,11 @@ func New(o Options) (*Server, error) {
 	s := &Server{o: o, out: out, root: root, lock: lock, events: newEvents(), slots: make(chan struct{}, inWork), queue: make(chan struct{}, inWork+waiting)}
 	s.tiles.most = min(128<<20, o.Memory/16)
 	s.base, s.stop = context.WithCancel(context.Background())
+	if err := s.openModels(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	s.remember()
 	return s, nil
 }
 
@@ -114,6 +126,7 @@ func (s *Server) Close() error {
 		p.close()
 	}
 	s.documents, s.pictures = nil, nil
+	s.closeModels()
 	s.lock.Close()
 	return s.root.Close()
 }

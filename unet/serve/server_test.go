@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -233,17 +234,6 @@ func TestUpload(t *testing.T) {
 	}
 	if b, _ := os.ReadFile(filepath.Join(w.dir, "0.png")); !bytes.Equal(b, discs(t, 0)) {
 		t.Error("an image was replaced")
-	}
-}
-
-// TestBomb: a small PNG that claims to be huge costs an error, not memory.
-func TestBomb(t *testing.T) {
-	w := newSite(t)
-	b := discs(t, 0)
-	copy(b[16:], []byte{0, 1, 0, 0, 0, 1, 0, 0}) // 65536 x 65536
-	binary.BigEndian.PutUint32(b[29:], crc32.ChecksumIEEE(b[12:29]))
-	if status, body := w.do("POST", "/api/v1/analyse/json", string(b)); status/100 != 4 {
-		t.Errorf("%d %s", status, body)
 	}
 }
 
@@ -471,5 +461,97 @@ func TestEvents(t *testing.T) {
 	n, _ := resp.Body.Read(b)
 	if !strings.Contains(string(b[:n]), "event: edit") {
 		t.Errorf("heard %q", b[:n])
+	}
+}
+
+// TestPatience: a client that sends nothing more is given up, and so is one that
+// never sends its headers.
+func TestPatience(t *testing.T) {
+	before := bodyTime
+	bodyTime = 100 * time.Millisecond
+	defer func() { bodyTime = before }()
+	w := newSite(t)
+	w.http.Config.ReadHeaderTimeout = 100 * time.Millisecond
+	for what, text := range map[string]string{
+		"half a body":   "POST /api/v1/images?name=a.png HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer secret\r\nContent-Length: 1000\r\n\r\nabc",
+		"half a header": "GET /api/v1/images HTTP/1.1\r\nHost: 127.0.0.1\r\n",
+	} {
+		c, err := net.Dial("tcp", w.http.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(c, text)
+		answer, _ := io.ReadAll(c) // ends because the server closes the connection
+		c.Close()
+		if what == "half a body" && !strings.Contains(string(answer), "408") {
+			t.Errorf("%s: %.200s", what, answer)
+		}
+	}
+	if list, _ := filepath.Glob(filepath.Join(w.dir, ".upload-*")); len(list) > 0 || len(w.s.slots) > 0 {
+		t.Errorf("left behind: %v, %d places", list, len(w.s.slots))
+	}
+}
+
+// TestBombs: files that are small and claim to be huge cost an error, not memory,
+// wherever they come in.
+func TestBombs(t *testing.T) {
+	w := newSite(t)
+	b := discs(t, 0)
+	copy(b[16:], []byte{0, 1, 0, 0, 0, 1, 0, 0}) // 65536 x 65536
+	binary.BigEndian.PutUint32(b[29:], crc32.ChecksumIEEE(b[12:29]))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, path := range []string{"/api/v1/images?name=bomb.png", "/api/v1/analyse/json"} {
+		if status, body := w.do("POST", path, string(b)); status/100 != 4 {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	os.WriteFile(filepath.Join(w.dir, "bomb.png"), b, 0o644) // it lay there before
+	for _, m := range w.images() {
+		if m.Name != "bomb.png" {
+			continue
+		}
+		for _, path := range []string{"/view", "/nuclei", "/thumbnail", "/tiles/0/0/0"} {
+			if status, body := w.do("GET", "/api/v1/images/"+m.ID+path, ""); status/100 != 4 {
+				t.Errorf("%s: %d %s", path, status, body)
+			}
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 256<<20 {
+		t.Errorf("%d MiB were taken", grown>>20)
+	}
+}
+
+// TestMemoryOfMany: what fifty clients look at at once is not all held.
+func TestMemoryOfMany(t *testing.T) {
+	w := newSite(t)
+	w.s.o.Memory = 64 << 20
+	w.s.tiles.most = 1 << 20
+	for i := range 80 {
+		noise(t, filepath.Join(w.dir, fmt.Sprintf("n%02d.tif", i)), 600, 600, 1)
+	}
+	list := w.images()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	answers := map[int]int{}
+	for i := range 50 {
+		wg.Go(func() {
+			for k := range 4 {
+				status, _ := w.do("GET", fmt.Sprintf("/api/v1/images/%s/tiles/0/%d/0", list[(i*4+k*7)%len(list)].ID, k%2), "")
+				mu.Lock()
+				answers[status]++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	if len(w.s.pictures) > 1+int(w.s.o.Memory/4/cacheBytes) || len(w.s.documents) > mostOpen || w.s.tiles.bytes > w.s.tiles.most {
+		t.Errorf("%d pictures and %d documents are open, %d bytes of tiles", len(w.s.pictures), len(w.s.documents), w.s.tiles.bytes)
+	}
+	if answers[200] == 0 || answers[200]+answers[404]+answers[429]+answers[503] != 200 {
+		t.Errorf("answers by status: %v", answers)
 	}
 }

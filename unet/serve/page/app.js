@@ -33,7 +33,7 @@ document.getElementById("cancel").addEventListener("click", () => attempt(() => 
 addEventListener("hashchange", () => { route(); main.focus(); });
 
 const events = new EventSource("/api/v1/events");
-for (const name of ["job", "images", "edit", "picture"]) {
+for (const name of ["job", "images", "edit", "picture", "models"]) {
   events.addEventListener(name, (e) => {
     const data = JSON.parse(e.data);
     if (name === "job") showJob(data);

@@ -1,27 +1,22 @@
 // The images of the folder: add, choose, segment.
 import { call, h, attempt, number, say } from "./api.js";
 
-const settings = [
-  ["diameter", "text", "auto", "Size of the nuclei in pixels, or as 12um; auto: measured, and images whose nuclei are much larger or smaller than the training data are rescaled; native: no scaling"],
-  ["threshold", "number", "", "Foreground probability above which a pixel belongs to a nucleus (default: the model's)"],
-  ["min-area", "number", "", "Drop nuclei of fewer pixels of the image (default: the model's)"],
-  ["condition", "text", "", "Compare conditions on the page of results: folder, or a regular expression with groups such as (control|drug)"],
-  ["tta", "checkbox", "", "Test-time augmentation: average over mirrored images; more accurate, 4 times slower"],
-  ["remove-edge", "checkbox", "", "Drop nuclei cut by the edge of the image"],
-];
-
 export async function showFolder(main) {
   const chosen = new Set();
   const list = h("ul", { class: "grid" });
   const title = h("h2", {}, "Images");
   const file = h("input", { type: "file", multiple: true, hidden: true, onchange: () => add(file.files) });
-  const fields = settings.map(([name, type, value, help]) =>
-    h("div", {}, h("label", { for: "set-" + name }, type === "checkbox" ? [h("input", { type, id: "set-" + name }), " "] : null, name, type === "checkbox" ? null : h("input", { type, id: "set-" + name, value, step: "any", "aria-describedby": "help-" + name })), h("small", { id: "help-" + name, class: "soft" }, help)));
+  const settings = await call("GET", "/settings"), models = await call("GET", "/models");
+  const field = ({ name, kind, default: value, help }) => h("div", {}, h("label", { for: "set-" + name }, kind === "flag" ? [h("input", { type: "checkbox", id: "set-" + name, "aria-describedby": "help-" + name }), " " + name] : [name, h("input", { type: kind, id: "set-" + name, value, step: "any", "aria-describedby": "help-" + name })]), h("small", { id: "help-" + name, class: "soft" }, help));
+  const groups = [...new Set(settings.map((s) => s.group))].map((g) => h("fieldset", {}, h("legend", {}, g), h("div", { class: "settings" }, settings.filter((s) => s.group === g).map(field))));
+  const model = h("select", { id: "model", onchange: () => attempt(() => call("POST", "/models", { file: model.value })) });
+  const showModels = (list) => model.replaceChildren(...list.map((m) => h("option", { value: m.file, selected: m.used }, m.name)));
+  showModels(models);
   const run = h("button", { type: "button", class: "primary", id: "segment", onclick: segment }, "Segment");
   const again = h("input", { type: "checkbox", id: "again" });
   const drop = h("div", { class: "drop" }, "Drop images here, or ", h("button", { type: "button", onclick: () => file.click() }, "add files"), file);
-  main.append(title, drop, h("details", {}, h("summary", {}, "Settings, as of unet predict"), h("div", { class: "settings" }, fields)),
-    h("div", { class: "bar" }, run, h("button", { type: "button", id: "all", onclick: () => choose(true) }, "Choose all"), h("button", { type: "button", onclick: () => choose(false) }, "Choose none"),
+  main.append(title, drop, h("details", {}, h("summary", {}, "Settings, as of unet predict"), groups),
+    h("div", { class: "bar" }, run, h("label", {}, "with the model ", model), h("button", { type: "button", id: "all", onclick: () => choose(true) }, "Choose all"), h("button", { type: "button", onclick: () => choose(false) }, "Choose none"),
       h("label", {}, again, " again, also what has results")), list);
 
   for (const [name, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
@@ -46,11 +41,13 @@ export async function showFolder(main) {
   function label() { run.textContent = chosen.size ? `Segment ${chosen.size} chosen` : "Segment what is new"; }
 
   async function segment() {
-    const get = (n) => document.getElementById("set-" + n);
-    const s = { diameter: get("diameter").value, condition: get("condition").value, tta: get("tta").checked, "remove-edge": get("remove-edge").checked };
-    if (get("threshold").value) s.threshold = Number(get("threshold").value);
-    if (get("min-area").value) s["min-area"] = Number(get("min-area").value);
-    await attempt(() => call("POST", "/segment", { images: [...chosen], again: again.checked, settings: s }));
+    const chosenSettings = {};
+    for (const { name, kind } of settings) {
+      const input = document.getElementById("set-" + name);
+      if (kind === "flag") chosenSettings[name] = input.checked;
+      else if (input.value !== "") chosenSettings[name] = kind === "number" ? Number(input.value) : input.value;
+    }
+    await attempt(() => call("POST", "/segment", { images: [...chosen], again: again.checked, settings: chosenSettings }));
   }
 
   let stamp = 0;
@@ -75,6 +72,8 @@ export async function showFolder(main) {
   let timer = 0;
   return {
     update(name, data) {
+      if (name === "models") attempt(async () => showModels(await call("GET", "/models")));
+      if (name === "job" && !data.running && data.notes?.length) say(data.notes.join(" · "));
       if (name === "job" && data.error) say(data.error);
       if (name === "images" || name === "edit") { clearTimeout(timer); timer = setTimeout(() => attempt(load), 300); }
     },

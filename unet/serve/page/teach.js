@@ -20,6 +20,7 @@ export async function showTeach(main) {
     const scored = (job.history || []).filter((e) => e.val);
     go.disabled = job.running;
     if (job.error) parts.push(h("p", { class: "bad" }, job.error));
+    if (job.resumable) parts.push(h("p", {}, "This teaching was stopped. What it has learned is kept."), h("button", { type: "button", class: "primary", id: "resume", onclick: () => attempt(async () => show(await call("POST", "/teach/resume"))) }, "Go on with it"));
     if (job.running) parts.push(h("p", {}, job.text || "", job.total ? `: step ${job.done} of ${job.total}` : ""), h("button", { type: "button", id: "stop", onclick: () => attempt(() => call("DELETE", "/job")) }, "Stop"));
     if (scored.length || job.start) parts.push(h("h3", {}, "KaggleScore on the images held back"), curve(scored, job.start));
     if (job.model) {
@@ -34,8 +35,8 @@ export async function showTeach(main) {
     state.replaceChildren(...parts.flat());
   }
 
-  show(await call("GET", "/job"));
-  return { update(name, data) { if (name === "job") show(data); } };
+  show(await call("GET", "/teach"));
+  return { update(name, data) { if (name === "job") show(data); if (name === "models") attempt(async () => show(await call("GET", "/teach"))); } };
 }
 
 // curve draws the scores of the epochs; the dashed line is the model before.

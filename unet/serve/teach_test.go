@@ -1,0 +1,233 @@
+package serve
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"unet/unet/segment"
+)
+
+func (w *site) taught() (st JobState) {
+	w.t.Helper()
+	status, body := w.do("GET", "/api/v1/teach", "")
+	if err := json.Unmarshal([]byte(body), &st); status != 200 || err != nil {
+		w.t.Fatalf("%d %s %v", status, body, err)
+	}
+	return st
+}
+
+// again closes the server, as it ends, and opens the folder anew.
+func (w *site) again() {
+	w.t.Helper()
+	w.s.Close()
+	s, err := New(w.s.o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.s = s
+	w.http.Config.Handler = s.Handler()
+	w.t.Cleanup(func() { s.Close() })
+}
+
+// TestTeach: a teaching that is stopped goes on where it was, also in another
+// process; what came of it is used, kept and remembered.
+func TestTeach(t *testing.T) {
+	w := newSite(t)
+	given := w.s.o.Model
+	w.segment()
+	for _, m := range w.images() {
+		if status, body := w.do("POST", "/api/v1/images/"+m.ID+"/edits", `{"tool":"grow","ids":[1]}`); status != 200 {
+			t.Fatal(status, body)
+		}
+	}
+	if status, body := w.do("POST", "/api/v1/teach/resume", ""); status != 409 {
+		t.Errorf("nothing to go on with: %d %s", status, body)
+	}
+	if status, body := w.do("POST", "/api/v1/teach", `{"epochs":3,"steps":2}`); status != 202 {
+		t.Fatal(status, body)
+	}
+	for w.s.state().Running && len(w.s.state().History) == 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	w.do("DELETE", "/api/v1/job", "")
+	w.s.work.Wait()
+	stopped := w.taught()
+	if !stopped.Resumable || len(stopped.History) == 0 || len(stopped.History) == 3 {
+		t.Fatalf("stopped: %+v", stopped)
+	}
+	w.s.o.Model = given
+	w.again()
+	if st := w.taught(); !st.Resumable || len(st.History) != len(stopped.History) {
+		t.Fatalf("after a start: %+v", st)
+	}
+	if status, body := w.do("POST", "/api/v1/teach/resume", ""); status != 202 {
+		t.Fatal(status, body)
+	}
+	w.s.work.Wait()
+	done := w.taught()
+	if done.Error != "" || len(done.History) != 3 || len(done.Compare) == 0 || done.Model == "" || !reflect.DeepEqual(done.History[:len(stopped.History)], stopped.History) {
+		t.Fatalf("gone on: %+v", done)
+	}
+	for k := range 3 {
+		if status, _ := w.do("GET", fmt.Sprintf("/api/v1/teach/compare/0/%d", k), ""); status != 200 {
+			t.Errorf("picture %d: %d", k, status)
+		}
+	}
+	w.s.o.Model = given
+	w.again()
+	if st := w.taught(); st.Model == "" || len(st.Compare) != len(done.Compare) || st.InUse {
+		t.Fatalf("done, after a start: %+v", st)
+	}
+	act := func(body string, want int) {
+		t.Helper()
+		if status, text := w.do("POST", "/api/v1/teach/model", body); status != want {
+			t.Errorf("%s: %d, want %d: %s", body, status, want, text)
+		}
+	}
+	act(`{"action":"keep","name":"../x"}`, 400)
+	act(`{"action":"keep","name":"mine"}`, 200)
+	act(`{"action":"keep","name":"mine"}`, 409)
+	act(`{"action":"use"}`, 200)
+	act(`{"action":"drop"}`, 409)
+	taught := w.s.model().SHA256
+	w.s.o.Model = given
+	w.again()
+	if got := w.s.model().SHA256; got != taught || got == given.SHA256 || !w.taught().InUse {
+		t.Errorf("the model in use is forgotten: %s, taught %s", got, taught)
+	}
+	for _, c := range []struct {
+		file string
+		want int
+	}{{"models/mine.safetensors", 200}, {"../x.safetensors", 400}, {"models/none.safetensors", 400}, {"", 200}} {
+		if status, text := w.do("POST", "/api/v1/models", `{"file":"`+c.file+`"}`); status != c.want {
+			t.Errorf("model %q: %d, want %d: %s", c.file, status, c.want, text)
+		}
+	}
+	if w.s.model() != given {
+		t.Error("the model given is not in use again")
+	}
+	act(`{"action":"drop"}`, 200)
+	w.again()
+	if st := w.taught(); st.Model != "" || st.Resumable {
+		t.Errorf("dropped, after a start: %+v", st)
+	}
+}
+
+// TestExport: the zip holds the bytes that a run of the pipeline writes into a
+// folder, all of them, until something is corrected.
+func TestExport(t *testing.T) {
+	w := newSite(t)
+	w.segment()
+	out := t.TempDir()
+	seg, err := segment.New(w.s.o.Engine, w.s.o.Model, segment.Options{Memory: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seg.Close()
+	b := segment.Batch{Inputs: segment.Inputs([]string{w.dir}, filepath.Join(w.dir, "unet")), Out: out, Formats: resultFormats, Version: "test"}
+	if _, err := seg.Run(t.Context(), b, watcherOfNothing{}); err != nil {
+		t.Fatal(err)
+	}
+	entries := func() map[string]string {
+		_, body := w.do("GET", "/api/v1/export", "")
+		z, err := zip.NewReader(strings.NewReader(body), int64(len(body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := map[string]string{}
+		for _, f := range z.File {
+			r, err := f.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, _ := io.ReadAll(r)
+			list[f.Name] = string(text)
+		}
+		return list
+	}
+	got := entries()
+	compared := 0
+	for _, ext := range []string{"*.tif", "*.csv", "*.geojson", "*.zip", "*.png"} {
+		files, _ := filepath.Glob(filepath.Join(out, ext))
+		for _, name := range files {
+			want, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal([]byte(got[filepath.Base(name)]), want) {
+				t.Errorf("%s in the zip is not what a run writes", filepath.Base(name))
+			}
+			compared++
+		}
+	}
+	if compared < 2*len(resultFormats)+2 || len(got) != compared+1 { // and the manifest, which tells the time
+		t.Errorf("%d files compared, %d in the zip", compared, len(got))
+	}
+	m := w.images()[0]
+	if status, body := w.do("POST", "/api/v1/images/"+m.ID+"/edits", `{"tool":"delete","ids":[1]}`); status != 200 {
+		t.Fatal(status, body)
+	}
+	now := entries()
+	for name, text := range got {
+		switch {
+		case strings.HasPrefix(name, "0."):
+			if now[name] == text || now[name] == "" {
+				t.Errorf("%s of a corrected image is as before", name)
+			}
+		case strings.HasPrefix(name, "1."):
+			if now[name] != text {
+				t.Errorf("%s of another image has changed", name)
+			}
+		default:
+			if now[name] != "" {
+				t.Errorf("%s tells of what the model found", name)
+			}
+		}
+	}
+}
+
+type watcherOfNothing struct{}
+
+func (watcherOfNothing) Progress(segment.Progress) {}
+func (watcherOfNothing) Note(string)               {}
+func (watcherOfNothing) Warn(string)               {}
+
+// TestSettings: every setting that the page offers is understood, and nonsense is
+// refused before anything is done.
+func TestSettings(t *testing.T) {
+	values := map[string]string{"diameter": `"20"`, "pixel-size": `"0.5"`, "threshold": "0.5", "min-area": "3", "remove-edge": "true", "tta": "true", "level": "0", "condition": `"folder"`}
+	fields := reflect.TypeFor[settings]().NumField()
+	if fields != len(SettingNames) {
+		t.Errorf("%d settings, %d offered", fields, len(SettingNames))
+	}
+	for _, name := range SettingNames {
+		value := values[name]
+		if value == "" {
+			value = `"0"`
+		}
+		var s settings
+		if err := json.Unmarshal([]byte(`{"`+name+`":`+value+`}`), &s); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := s.read(&segment.Batch{}); err != nil {
+			t.Errorf("%s %s: %v", name, value, err)
+		}
+		if name != "tta" && name != "remove-edge" && name != "level" && reflect.ValueOf(s).IsZero() {
+			t.Errorf("%s is not read", name)
+		}
+	}
+	for _, bad := range []settings{{Diameter: "x"}, {PixelSize: "x"}, {Threshold: 2}, {Condition: "a.csv"}, {Condition: "("}, {Z: "x"}, {Level: -1}} {
+		if _, err := bad.read(&segment.Batch{}); err == nil {
+			t.Errorf("%+v is accepted", bad)
+		}
+	}
+}
