@@ -3,13 +3,11 @@
 package page
 
 import (
-	"bufio"
+	"archive/zip"
+	"bytes"
 	"context"
-	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,224 +15,87 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
-var (
-	program = flag.String("unet", "", "the program to test")
-	images  = flag.String("images", "", "folder with ten images; they are copied")
-	shots   = flag.String("shots", "", "folder for screenshots")
-	axe     = flag.String("axe", "", "axe.min.js of axe-core; without it nothing is checked by it")
-)
-
-// server is `unet serve` on a folder of its own.
-type server struct {
-	t          *testing.T
-	url, token string
-	dir        string
-	cmd        *exec.Cmd
+// view is the page of an image in a browser.
+type view struct {
+	t   *testing.T
+	ctx context.Context
+	s   *server
+	id  string
 }
 
-func start(t *testing.T, dir string) *server {
-	t.Helper()
-	s := &server{t: t, dir: dir, cmd: exec.Command(*program, "serve", dir)}
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+// at is a point of the image on the screen.
+func (v *view) at(x, y float64) [2]float64 {
+	a, b := point(v.t, v.ctx, v.s, v.id, x, y)
+	return [2]float64{a, b}
+}
+
+func (v *view) run(actions ...chromedp.Action) { v.t.Helper(); run(v.t, v.ctx, actions...) }
+
+// use takes a tool by its button.
+func (v *view) use(tool string) { v.t.Helper(); v.run(chromedp.Click(`[data-tool=` + tool + `]`)) }
+
+// choose clicks a nucleus, with others if more is true.
+func (v *view) choose(x, y float64, more bool) {
+	v.t.Helper()
+	v.use("select")
+	p, m := v.at(x, y), input.ModifierNone
+	if more {
+		m = input.ModifierShift
 	}
-	s.cmd.Stderr = os.Stderr
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.url = strings.TrimSpace(line)
-	_, s.token, _ = strings.Cut(s.url, "token=")
-	return s
-}
-
-func (s *server) stop() {
-	s.cmd.Process.Kill() // whatever it was doing: nothing may be lost
-	s.cmd.Wait()
-}
-
-// get reads an address of the interface.
-func (s *server) get(path string, v any) []byte {
-	s.t.Helper()
-	base, _, _ := strings.Cut(s.url, "/?")
-	r, _ := http.NewRequest("GET", base+"/api/v1"+path, nil)
-	r.Header.Set("Authorization", "Bearer "+s.token)
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != 200 {
-		s.t.Fatalf("%s: %s %s", path, resp.Status, b)
-	}
-	if v != nil {
-		if err := json.Unmarshal(b, v); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	return b
-}
-
-type listed struct {
-	ID, Name, Status string
-	Count            int
-	Corrected        bool
-}
-
-type nucleus struct {
-	ID             uint32
-	X, Y           float64
-	X0, Y0, X1, Y1 int
-	Area           int
-}
-
-func (s *server) images() (list []listed) { s.get("/images", &list); return list }
-
-func (s *server) nuclei(id string) (list []nucleus) {
-	var d struct{ Nuclei []nucleus }
-	s.get("/images/"+id+"/nuclei", &d)
-	return d.Nuclei
-}
-
-// wait tries until ok holds.
-func wait(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 600 {
-		if ok() {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Fatalf("%s does not happen", what)
-}
-
-func browser(t *testing.T) context.Context {
-	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU)
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func run(t *testing.T, ctx context.Context, actions ...chromedp.Action) {
-	t.Helper()
-	if err := chromedp.Run(ctx, actions...); err != nil {
-		t.Fatal(err)
+	for _, k := range []input.MouseType{input.MousePressed, input.MouseReleased} {
+		v.run(input.DispatchMouseEvent(k, p[0], p[1]).WithButton(input.Left).WithClickCount(1).WithModifiers(m))
 	}
 }
 
-// screen sets the width, and light or dark.
-func screen(width, height int64, dark bool) chromedp.Action {
-	scheme := "light"
-	if dark {
-		scheme = "dark"
-	}
-	return chromedp.Tasks{emulation.SetDeviceMetricsOverride(width, height, 1, false),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}})}
+// act presses the button of an action once it can be pressed.
+func (v *view) act(selector string) {
+	v.t.Helper()
+	v.run(chromedp.WaitEnabled(selector), chromedp.Click(selector))
 }
 
-// shoot takes screenshots of what is shown, and lets axe look at it.
-func shoot(t *testing.T, ctx context.Context, name string) {
-	t.Helper()
-	for _, w := range []int64{400, 800, 1400} {
-		for _, dark := range []bool{false, true} {
-			var png []byte
-			var overflow bool
-			run(t, ctx, screen(w, 900, dark), chromedp.Sleep(300*time.Millisecond),
-				chromedp.Evaluate(`document.documentElement.scrollWidth > innerWidth + 1`, &overflow), chromedp.CaptureScreenshot(&png))
-			if overflow {
-				t.Errorf("%s is wider than a screen of %d pixels", name, w)
-			}
-			if *shots != "" {
-				os.WriteFile(filepath.Join(*shots, fmt.Sprintf("%s-%d-%v.png", name, w, map[bool]string{false: "light", true: "dark"}[dark])), png, 0o644)
-			}
-		}
-	}
-	run(t, ctx, screen(1400, 900, false), chromedp.Sleep(300*time.Millisecond))
-	check(t, ctx, name)
-}
-
-// check reports the serious faults that axe finds.
-func check(t *testing.T, ctx context.Context, name string) {
-	if *axe == "" {
-		return
-	}
-	b, err := os.ReadFile(*axe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var faults []string
-	run(t, ctx, chromedp.Evaluate(string(b), nil), chromedp.Evaluate(`axe.run().then(r => r.violations.filter(v => v.impact === "serious" || v.impact === "critical")
-		.map(v => v.id + ": " + v.nodes.map(n => n.html + " " + n.failureSummary).join("; ")))`, &faults, func(p *runtime.EvaluateParams) *runtime.EvaluateParams {
-		return p.WithAwaitPromise(true).WithReturnByValue(true)
-	}))
-	for _, f := range faults {
-		t.Errorf("%s: axe: %s", name, f)
+// press types a key.
+func (v *view) press(keys ...string) {
+	v.t.Helper()
+	for _, k := range keys {
+		v.run(chromedp.KeyEvent(k), chromedp.Sleep(30*time.Millisecond))
 	}
 }
 
-// point is where a point of the image is on the screen: the image is fitted into
-// the canvas.
-func point(t *testing.T, ctx context.Context, s *server, id string, x, y float64) (float64, float64) {
-	t.Helper()
-	var d struct{ Width, Height float64 }
-	s.get("/images/"+id+"/view", &d)
-	var r struct{ X, Y, Width, Height float64 }
-	run(t, ctx, chromedp.Evaluate(`(() => { const r = document.querySelector("canvas").getBoundingClientRect(); return {X: r.x, Y: r.y, Width: r.width, Height: r.height}; })()`, &r))
-	scale := min(r.Width/d.Width, r.Height/d.Height)
-	return r.X + (r.Width-d.Width*scale)/2 + x*scale, r.Y + (r.Height-d.Height*scale)/2 + y*scale
-}
-
-func drag(points ...[2]float64) chromedp.Action {
-	return chromedp.ActionFunc(func(ctx context.Context) error {
-		for i, p := range points {
-			kind := input.MouseMoved
-			if i == 0 {
-				kind = input.MousePressed
-			}
-			if err := input.DispatchMouseEvent(kind, p[0], p[1]).WithButton(input.Left).WithButtons(1).WithClickCount(1).Do(ctx); err != nil {
-				return err
-			}
-		}
-		last := points[len(points)-1]
-		return input.DispatchMouseEvent(input.MouseReleased, last[0], last[1]).WithButton(input.Left).WithClickCount(1).Do(ctx)
+// becomes waits until the nuclei are as they should be, on the server and on the
+// page.
+func (v *view) becomes(what string, ok func(list []nucleus) bool) {
+	v.t.Helper()
+	wait(v.t, what, func() bool { return ok(v.s.nuclei(v.id)) })
+	n := len(v.s.nuclei(v.id))
+	wait(v.t, what+" on the page", func() bool {
+		var rows int
+		v.run(chromedp.Evaluate(`document.querySelectorAll(".side tbody tr").length`, &rows))
+		return rows == n
 	})
 }
 
-// folder copies the images.
-func folder(t *testing.T) string {
-	t.Helper()
-	if *program == "" || *images == "" {
-		t.Skip("-unet and -images say what to test")
-	}
-	dir := t.TempDir()
-	list, err := filepath.Glob(filepath.Join(*images, "*.png"))
-	if err != nil || len(list) < 3 {
-		t.Fatalf("%d images in %s (%v)", len(list), *images, err)
-	}
-	for _, name := range list[:min(len(list), 10)] {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
+func many(n int) func([]nucleus) bool { return func(l []nucleus) bool { return len(l) == n } }
+
+// areaAt is the area of the nucleus whose box holds a point, 0 if none does.
+func areaAt(list []nucleus, x, y float64) int {
+	for _, n := range list {
+		if float64(n.X0) <= x && x < float64(n.X1) && float64(n.Y0) <= y && y < float64(n.Y1) {
+			return n.Area
 		}
-		os.WriteFile(filepath.Join(dir, filepath.Base(name)), b, 0o644)
 	}
-	return dir
+	return 0
+}
+
+// open opens the page of an image, at its plane.
+func open(t *testing.T, ctx context.Context, s *server, id string) *view {
+	t.Helper()
+	base, _, _ := strings.Cut(s.url, "?")
+	run(t, ctx, chromedp.Navigate(s.url), chromedp.WaitVisible(`.grid li`), chromedp.Navigate(base+"#/image/"+id), chromedp.WaitVisible(`.side tbody tr`), chromedp.Sleep(300*time.Millisecond))
+	return &view{t, ctx, s, id}
 }
 
 // TestPage goes the way of a user: open, segment, correct with every tool,
@@ -250,66 +111,65 @@ func TestPage(t *testing.T) {
 	if strings.Contains(address, "token") {
 		t.Errorf("the token stays in the address %s", address)
 	}
+	run(t, ctx, chromedp.Click("details summary"))
 	shoot(t, ctx, "new")
 	run(t, ctx, chromedp.Click("#segment"))
-	wait(t, "segmenting", func() bool {
-		for _, m := range s.images() {
-			if m.Status != "done" {
-				return false
-			}
-		}
-		return true
-	})
+	s.segmented()
 	run(t, ctx, chromedp.WaitNotVisible("#job"))
 	shoot(t, ctx, "folder")
+	exported(t, s, dir)
 
-	list := s.images()
-	im := list[0]
-	for _, m := range list {
-		if m.Count > im.Count && m.Count < 60 {
-			im = m
-		}
-	}
-	run(t, ctx, chromedp.Click(fmt.Sprintf(`a[href="#/image/%s"]`, im.ID)), chromedp.WaitVisible(`.side tbody tr`), chromedp.Sleep(500*time.Millisecond))
+	im := s.crowded()
+	v := open(t, ctx, s, im.ID)
 	before := s.nuclei(im.ID)
-	at := func(x, y float64) [2]float64 { a, b := point(t, ctx, s, im.ID, x, y); return [2]float64{a, b} }
 	big := before[0]
 	for _, n := range before {
 		if n.Area > big.Area {
 			big = n
 		}
 	}
-	changed := func(what string, n int) {
-		t.Helper()
-		wait(t, what, func() bool { return len(s.nuclei(im.ID)) == n })
-		time.Sleep(300 * time.Millisecond)
-	}
-	// Split, join again, delete, undo, redo, draw, brush, eraser.
-	run(t, ctx, drag(at(big.X, big.Y), at(big.X, big.Y)), chromedp.WaitVisible(`tr[aria-selected=true]`))
+	v.choose(big.X, big.Y, false)
+	v.run(chromedp.WaitVisible(`tr[aria-selected=true]`))
 	shoot(t, ctx, "image")
-	run(t, ctx, chromedp.Click(`[data-tool=split]`), drag(at(big.X, float64(big.Y0)-2), at(big.X, float64(big.Y1)+2)))
-	changed("split", len(before)+1)
-	run(t, ctx, chromedp.Click(`[data-tool=select]`), drag(at(big.X-4, big.Y), at(big.X-4, big.Y)),
-		chromedp.ActionFunc(func(ctx context.Context) error {
-			p := at(big.X+4, big.Y)
-			for _, k := range []input.MouseType{input.MousePressed, input.MouseReleased} {
-				if err := input.DispatchMouseEvent(k, p[0], p[1]).WithButton(input.Left).WithClickCount(1).WithModifiers(input.ModifierShift).Do(ctx); err != nil {
-					return err
-				}
-			}
-			return nil
-		}), chromedp.Click(`[data-action=join]`))
-	changed("join", len(before))
-	run(t, ctx, chromedp.Click("#undo"))
-	changed("undo", len(before)+1)
-	run(t, ctx, chromedp.Click("#redo"))
-	changed("redo", len(before))
-	run(t, ctx, chromedp.KeyEvent("\x1b"), drag(at(big.X, big.Y), at(big.X, big.Y)), chromedp.WaitEnabled(`[data-action=delete]`), chromedp.Click(`[data-action=delete]`))
-	changed("delete", len(before)-1)
-	run(t, ctx, chromedp.Click(`[data-tool=draw]`), drag(at(big.X-6, big.Y-6), at(big.X+6, big.Y-6), at(big.X+6, big.Y+6), at(big.X-6, big.Y+6)))
-	changed("draw", len(before))
-	run(t, ctx, chromedp.KeyEvent("\x1b"), chromedp.Click(`[data-tool=erase]`), drag(at(big.X, big.Y), at(big.X+1, big.Y), at(big.X+9, big.Y+9)))
-	run(t, ctx, chromedp.Sleep(500*time.Millisecond))
+	v.press("?")
+	v.run(chromedp.WaitVisible("dialog"))
+	shoot(t, ctx, "keys")
+	v.run(chromedp.Click("dialog button"), chromedp.WaitNotVisible("dialog"))
+	n := len(before)
+
+	v.use("split")
+	v.run(drag(v.at(big.X, float64(big.Y0)-2), v.at(big.X, float64(big.Y1)+2)))
+	v.becomes("split", many(n+1))
+	v.choose(big.X-4, big.Y, false)
+	v.choose(big.X+4, big.Y, true)
+	v.act(`[data-action=join]`)
+	v.becomes("join", many(n))
+	v.act("#undo")
+	v.becomes("undo", many(n+1))
+	v.act("#redo")
+	v.becomes("redo", many(n))
+	v.press("\x1b")
+	v.choose(big.X, big.Y, false)
+	v.act(`[data-action=grow]`)
+	v.becomes("grow", func(l []nucleus) bool { return areaAt(l, big.X, big.Y) > big.Area })
+	grown := areaAt(s.nuclei(im.ID), big.X, big.Y)
+	v.act(`[data-action=shrink]`)
+	v.becomes("shrink", func(l []nucleus) bool { return areaAt(l, big.X, big.Y) < grown })
+	v.act(`[data-action=delete]`)
+	v.becomes("delete", many(n-1))
+	v.use("draw")
+	v.run(drag(v.at(big.X-6, big.Y-6), v.at(big.X+6, big.Y-6), v.at(big.X+6, big.Y+6), v.at(big.X-6, big.Y+6)))
+	v.becomes("draw", many(n))
+	v.press("\x1b")
+	drawn := areaAt(s.nuclei(im.ID), big.X, big.Y)
+	v.use("erase")
+	v.run(drag(v.at(big.X, big.Y), v.at(big.X+1, big.Y), v.at(big.X+9, big.Y+9)))
+	v.becomes("erase", func(l []nucleus) bool { return areaAt(l, big.X-5, big.Y-5) < drawn })
+	erased := areaAt(s.nuclei(im.ID), big.X-5, big.Y-5)
+	v.choose(big.X-5, big.Y-5, false)
+	v.use("paint")
+	v.run(drag(v.at(big.X, big.Y), v.at(big.X+1, big.Y+1)))
+	v.becomes("paint", func(l []nucleus) bool { return areaAt(l, big.X-5, big.Y-5) > erased })
 	after := s.nuclei(im.ID)
 
 	// Killed and started again, everything is as it was.
@@ -318,47 +178,254 @@ func TestPage(t *testing.T) {
 	if again := s.nuclei(im.ID); fmt.Sprint(again) != fmt.Sprint(after) {
 		t.Error("a kill has lost edits")
 	}
-	// By keyboard alone: the next nucleus, grow, delete, undo.
-	run(t, ctx, chromedp.Navigate(s.url), chromedp.WaitVisible(`.grid li`), chromedp.Navigate(strings.Split(s.url, "?")[0]+"#/image/"+list[1].ID), chromedp.WaitVisible(`.side tbody tr`), chromedp.Sleep(300*time.Millisecond))
-	n := len(s.nuclei(list[1].ID))
-	run(t, ctx, chromedp.KeyEvent("n"), chromedp.KeyEvent("+"))
-	wait(t, "grow", func() bool { return corrected(s, list[1].ID) })
-	run(t, ctx, chromedp.Sleep(500*time.Millisecond), chromedp.KeyEvent("n"), chromedp.KeyEvent("\u007f"))
-	wait(t, "delete by key", func() bool { return len(s.nuclei(list[1].ID)) == n-1 })
+	v = open(t, ctx, s, im.ID)
+	v.run(chromedp.WaitVisible("h2 .tag"))
+	v.act("#reset")
+	v.becomes("the model's own", func(l []nucleus) bool { return fmt.Sprint(l) == fmt.Sprint(before) })
+	v.act("#undo")
+	v.becomes("the corrections again", func(l []nucleus) bool { return fmt.Sprint(l) == fmt.Sprint(after) })
+	for _, other := range s.images() {
+		if other.ID != im.ID && other.Count > 1 {
+			v = open(t, ctx, s, other.ID)
+			v.press("n")
+			v.act(`[data-action=grow]`)
+			wait(t, "a second corrected image", func() bool { return corrected(s, other.ID) })
+			break
+		}
+	}
 
-	// Teach a few steps, compare, use.
+	// Teach a few steps, stop, go on, compare, keep, use.
 	run(t, ctx, chromedp.Evaluate(`location.hash = "#/teach"`, nil), chromedp.WaitVisible("#teach"), chromedp.WaitVisible(".grid li"),
-		chromedp.Evaluate(`document.getElementById("epochs").value = 2; document.getElementById("steps").value = 2`, nil), chromedp.Click("#teach"), chromedp.WaitVisible("#use"))
+		chromedp.Evaluate(`document.getElementById("epochs").value = 3; document.getElementById("steps").value = 3`, nil), chromedp.Click("#teach"),
+		chromedp.WaitVisible(".curve"))
+	s.stop() // killed while it learns
+	s = start(t, dir)
+	base, _, _ := strings.Cut(s.url, "?")
+	run(t, ctx, chromedp.Navigate(s.url), chromedp.WaitVisible(`.grid li`), chromedp.Navigate(base+"#/teach"), chromedp.WaitVisible("#resume"), chromedp.Click("#resume"), chromedp.WaitVisible("#use"))
+	wait(t, "pictures to compare", func() bool {
+		var shown int
+		run(t, ctx, chromedp.Evaluate(`[...document.querySelectorAll(".pairs img")].filter((m) => m.complete && m.naturalWidth).length`, &shown))
+		return shown >= 3
+	})
 	shoot(t, ctx, "teach")
-	run(t, ctx, chromedp.Click("#use"))
+	run(t, ctx, chromedp.SendKeys("#modelname", "mine"), chromedp.Click("#keep"), chromedp.WaitEnabled("#use"), chromedp.Click("#use"))
 	wait(t, "use", func() bool {
 		var j struct {
 			InUse bool `json:"in_use"`
 		}
-		s.get("/job", &j)
+		s.get("/teach", &j)
 		return j.InUse
 	})
-
-	// What is exported is what the run wrote.
-	for _, m := range s.images() {
-		if m.Corrected {
-			continue
-		}
-		for _, k := range []struct{ format, ext string }{{"labels", ".labels.tif"}, {"csv", ".nuclei.csv"}, {"geojson", ".geojson"}} {
-			want, err := os.ReadFile(filepath.Join(dir, "unet", strings.TrimSuffix(m.Name, ".png")+k.ext))
-			if got := s.get("/images/"+m.ID+"/export/"+k.format, nil); err != nil || string(got) != string(want) {
-				t.Errorf("%s of %s differs from the file (%v)", k.format, m.Name, err)
-			}
-		}
-		break
+	if _, err := os.Stat(filepath.Join(dir, "unet", "models", "mine.safetensors")); err != nil {
+		t.Error(err)
 	}
-	run(t, ctx, chromedp.Navigate(strings.Split(s.url, "?")[0]+"results/index.html"))
+	run(t, ctx, chromedp.Navigate(base+"results/index.html"))
 	var shown int
 	run(t, ctx, chromedp.Evaluate(`document.querySelectorAll(".gallery img").length`, &shown))
-	if shown != len(list) {
-		t.Errorf("the page of results shows %d images of %d", shown, len(list))
+	if shown != len(s.images()) {
+		t.Errorf("the page of results shows %d images of %d", shown, len(s.images()))
 	}
 	shoot(t, ctx, "results")
+}
+
+// exported holds the zip against what the command writes of the same images.
+func exported(t *testing.T, s *server, dir string) {
+	t.Helper()
+	out := t.TempDir()
+	c := exec.Command(*program, "predict", "--out", out, "--format", "csv,geojson,labels,overlay,roi", "--quiet")
+	images, _ := filepath.Glob(filepath.Join(dir, "*.png"))
+	c.Args = append(c.Args, images...)
+	if text, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	b := s.get("/export", nil)
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := 0
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := io.ReadAll(r)
+		r.Close()
+		if f.Name == "manifest.json" {
+			continue // tells the time
+		}
+		want, err := os.ReadFile(filepath.Join(out, f.Name))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not what the command writes (%v)", f.Name, err)
+		}
+		same++
+	}
+	if same != 5*len(images)+2 {
+		t.Errorf("%d files compared of %d images", same, len(images))
+	}
+}
+
+// TestKeyboard does all of it without a mouse, on a narrower screen.
+func TestKeyboard(t *testing.T) {
+	dir := folder(t)
+	s := start(t, dir)
+	defer func() { s.stop() }()
+	ctx := browser(t)
+	run(t, ctx, screen(800, 900, true), chromedp.Navigate(s.url), chromedp.WaitVisible(`.grid li`))
+	v := &view{t: t, ctx: ctx, s: s}
+	v.tabTo("#segment")
+	v.press("\r")
+	s.segmented()
+	run(t, ctx, chromedp.WaitNotVisible("#job"), chromedp.Sleep(time.Second))
+	im := s.crowded()
+	v.id = im.ID
+	v.tabTo(fmt.Sprintf(`a[href="#/image/%s"]`, im.ID))
+	v.press("\r")
+	run(t, ctx, chromedp.WaitVisible(`.side tbody tr`), chromedp.Sleep(300*time.Millisecond))
+	before := s.nuclei(im.ID)
+	n := len(before)
+
+	v.press("?")
+	v.run(chromedp.WaitVisible("dialog"))
+	v.press("\x1b")
+	v.run(chromedp.WaitNotVisible("dialog"))
+	v.press("n", "+")
+	v.becomes("grow", func(l []nucleus) bool { return area(l, before[0].ID) > before[0].Area })
+	v.press("-")
+	v.becomes("shrink", func(l []nucleus) bool { return area(l, before[0].ID) <= before[0].Area })
+	v.press("n", "\u007f")
+	v.becomes("delete", many(n-1))
+	v.press("u")
+	v.becomes("undo", many(n))
+	v.press("r")
+	v.becomes("redo", many(n-1))
+	v.press("u")
+	v.becomes("undo again", many(n))
+	v.press("\x1b", "n", "N", "j")
+	v.becomes("join", many(n-1))
+	v.press("u")
+	v.becomes("undo of join", many(n))
+
+	// Delete a nucleus and draw one in its place: four sides, with the arrows.
+	v.press("\x1b", "f", "v", "n")
+	gone := before[0]
+	v.press("v", down) // the cursor comes to life
+	v.goTo(gone.X, gone.Y)
+	v.press("\r")
+	v.run(chromedp.WaitVisible(`tr[aria-selected=true]`))
+	v.press("\u007f")
+	v.becomes("delete under the cursor", many(n-1))
+	v.press("d", "\r")
+	for _, side := range []string{right, down, left, up} {
+		v.press(side, side, side)
+	}
+	v.press("\r")
+	v.becomes("draw", many(n))
+	drawn := total(s.nuclei(im.ID))
+	v.press("\x1b", "b", "]", "[", "\r", right, right, right, "\r")
+	v.becomes("paint", func(l []nucleus) bool { return total(l) > drawn })
+	painted := total(s.nuclei(im.ID))
+	v.press("e", "\r", left, left, "\r")
+	v.becomes("erase", func(l []nucleus) bool { return total(l) < painted })
+	m := len(s.nuclei(im.ID))
+	tall := before[n-1]
+	v.press("\x1b", "v")
+	v.goTo(tall.X, float64(tall.Y0)-2)
+	v.press("s", "\r")
+	v.goTo(tall.X, float64(tall.Y1)+2)
+	v.press("\r")
+	v.becomes("split", many(m+1))
+	v.press("z", "z", "x", "f", "o", "o")
+
+	// Back to the list, and to teaching, by Tab.
+	v.tabTo(`nav a[href="#/teach"]`)
+	v.press("\r")
+	run(t, ctx, chromedp.WaitVisible("#teach"))
+	check(t, ctx, "teach before there is anything")
+}
+
+const up, down, left, right = "\u0304", "\u0301", "\u0302", "\u0303"
+
+func area(list []nucleus, id uint32) int {
+	for _, n := range list {
+		if n.ID == id {
+			return n.Area
+		}
+	}
+	return 0
+}
+
+func total(list []nucleus) (sum int) {
+	for _, n := range list {
+		sum += n.Area
+	}
+	return sum
+}
+
+// tabTo presses Tab until what a selector names has the focus.
+func (v *view) tabTo(selector string) {
+	v.t.Helper()
+	for range 200 {
+		var there bool
+		v.run(chromedp.Evaluate(fmt.Sprintf(`!!document.activeElement?.matches(%q)`, selector), &there))
+		if there {
+			return
+		}
+		v.run(chromedp.KeyEvent("\t"))
+	}
+	v.t.Fatalf("Tab does not lead to %s", selector)
+}
+
+// goTo moves the cursor of the keyboard to a point of the image with the arrows,
+// as the page says where it is.
+func (v *view) goTo(x, y float64) {
+	v.t.Helper()
+	for range 400 {
+		var c []float64
+		v.run(chromedp.Evaluate(`document.querySelector("canvas").dataset.cursor.split(",").map(Number)`, &c))
+		dx, dy, step := x-c[0], y-c[1], c[2]
+		switch {
+		case dx > step/2:
+			v.run(chromedp.KeyEvent(right))
+		case dx < -step/2:
+			v.run(chromedp.KeyEvent(left))
+		case dy > step/2:
+			v.run(chromedp.KeyEvent(down))
+		case dy < -step/2:
+			v.run(chromedp.KeyEvent(up))
+		default:
+			return
+		}
+	}
+	v.t.Fatalf("the cursor does not get to %g, %g", x, y)
+}
+
+// TestTwoBrowsers: who has the same image open sees an edit at once, and edits of
+// both are kept.
+func TestTwoBrowsers(t *testing.T) {
+	dir := folder(t)
+	s := start(t, dir)
+	defer func() { s.stop() }()
+	one := browser(t)
+	run(t, one, screen(1400, 900, false), chromedp.Navigate(s.url), chromedp.WaitVisible(`.grid li`), chromedp.Click("#segment"))
+	s.segmented()
+	id := s.crowded().ID
+	n := len(s.nuclei(id))
+	a := open(t, one, s, id)
+	two := browser(t)
+	run(t, two, screen(1400, 900, true))
+	b := open(t, two, s, id)
+	for k, v := range []*view{a, b, a, b} {
+		v.press("\x1b", "n", "\u007f")
+		for _, w := range []*view{a, b} {
+			w.becomes(fmt.Sprintf("edit %d", k+1), many(n-1-k))
+		}
+	}
+	// A second server on the folder is refused.
+	out, err := exec.Command(*program, "serve", dir).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "served already") {
+		t.Errorf("a second server: %v, %s", err, out)
+	}
 }
 
 func corrected(s *server, id string) bool {
@@ -368,4 +435,29 @@ func corrected(s *server, id string) bool {
 		}
 	}
 	return false
+}
+
+// segmented waits until all images are.
+func (s *server) segmented() {
+	s.t.Helper()
+	wait(s.t, "segmenting", func() bool {
+		for _, m := range s.images() {
+			if m.Status != "done" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// crowded is the image of the most nuclei, within reason.
+func (s *server) crowded() listed {
+	list := s.images()
+	im := list[0]
+	for _, m := range list {
+		if m.Count > im.Count && m.Count < 60 {
+			im = m
+		}
+	}
+	return im
 }

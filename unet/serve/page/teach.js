@@ -30,7 +30,7 @@ export async function showTeach(main) {
         (job.compare || []).map((c, n) => h("div", {}, h("b", {}, c.name), h("div", { class: "pairs" }, ["corrected", "before", "after"].map((what, k) =>
           h("figure", {}, h("img", { src: `/api/v1/teach/compare/${n}/${k}?${job.model}`, alt: `${c.name}, ${what}` }), h("figcaption", {}, `${what}: ${[c.nuclei_corrected, c.nuclei_before, c.nuclei_after][k]} nuclei`)))))),
         h("div", { class: "bar" }, h("button", { type: "button", class: "primary", id: "use", disabled: !!job.in_use, onclick: () => act("use") }, job.in_use ? "In use" : "Use this model"),
-          name, h("button", { type: "button", onclick: () => act("keep") }, "Keep under this name"), h("button", { type: "button", disabled: !!job.in_use, onclick: () => act("drop") }, "Drop")));
+          name, h("button", { type: "button", id: "keep", onclick: () => act("keep") }, "Keep under this name"), h("button", { type: "button", id: "drop", disabled: !!job.in_use, onclick: () => act("drop") }, "Drop")));
     }
     state.replaceChildren(...parts.flat());
   }

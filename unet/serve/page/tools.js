@@ -112,6 +112,7 @@ export function useTools(v, c, does) {
     if (v.trail.length) v.trail.push(v.cursor);
     else does.hover(c.under(v.cursor));
     c.show(v.cursor);
+    c.canvas.dataset.cursor = [...v.cursor, by]; // for who drives the page
     c.draw();
   }
 
