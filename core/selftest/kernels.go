@@ -41,6 +41,10 @@ func moved(tensors float64, planes int) func(s Shape) float64 {
 	return func(s Shape) float64 { return tensors*s.bytes(s.IC) + s.planes(planes) }
 }
 
+// roundings is what an input that comes out as the next integer may change: the
+// portable kernels round a*b + c twice.
+const roundings = 0.1
+
 // Kernels are all kernels. Direct ones, and sums over pixels, make errors of float32 sums; the
 // Winograd bounds are those of the kernels' specification, 2e-5, and its
 // square-root-of-pixels growth in the weight gradient. With bfloat16 values are
@@ -70,6 +74,19 @@ var Kernels = []Kernel{
 	{"loss", csrc.OpLossFwd, square, moved(0, 4), true, 2e-6, "", loss(false)},
 	{"loss_bwd", csrc.OpLossBwd, square, moved(0, 4), true, 2e-6, "", loss(true)},
 	{"adam", csrc.OpAdam, square, func(s Shape) float64 { return 9 * 4 * float64(weights(s)) }, true, 2e-6, "", adam},
+	{"sum_sq", csrc.OpSumSq, square, func(s Shape) float64 { return 4 * float64(weights(s)) }, true, 2e-6, "", sumSq},
+	{"conv1x1", csrc.OpConv1x1, wide, macs(2), false, 2e-5, "", conv1x1},
+	{"wgrad1x1", csrc.OpWgrad1x1, wide, macs(2), false, 2e-5, "", wgrad1x1},
+	{"upsample", csrc.OpUpsample, square, moved(5, 0), true, 0, "", upsample},
+	{"upsample_bwd", csrc.OpUpsampleBwd, square, moved(5, 0), true, 2e-6, "", upsampleBwd},
+	{"add", csrc.OpAdd, square, moved(3, 0), true, 0, "", sum(false)},
+	{"add_bwd", csrc.OpAddBwd, square, moved(4, 0), true, 0, "", sum(true)},
+	{"gate", csrc.OpGate, square, moved(2, 1), true, 2e-6, "", gate(false)},
+	{"gate_bwd", csrc.OpGateBwd, square, moved(3, 2), true, 2e-6, "", gate(true)},
+	{"interleave", csrc.OpInterleave, narrow, moved(1, 0), true, 0, "", interleave},
+	{"qwino43", csrc.OpQWino43, wideWhole, macs(18), false, roundings, "", qwino43},
+	{"qtconv", csrc.OpQTConv, upWhole, macs(8), false, roundings, "", qtconv},
+	{"range", csrc.OpRange, square, moved(1, 0), true, 2e-6, "", ranges},
 }
 
 // On reports whether isa has the kernel, and one of its own.
@@ -148,6 +165,7 @@ type bench struct {
 	isa     csrc.ISA
 	mem     []unsafe.Pointer
 	steps   []step
+	used    []csrc.Op
 	scratch []float32
 }
 
@@ -187,10 +205,12 @@ func (b *bench) normal(n int) []float32 {
 
 // do runs op at once; timed adds it to what run does.
 func (b *bench) do(op csrc.Op, args unsafe.Pointer) {
+	b.used = append(b.used, op)
 	csrc.Run(b.isa, op, args, 0, csrc.Tasks(b.isa, op, args), nil)
 }
 
 func (b *bench) timed(op csrc.Op, args unsafe.Pointer, needsScratch bool) {
+	b.used = append(b.used, op)
 	b.steps = append(b.steps, step{op, args, csrc.Tasks(b.isa, op, args)})
 	if needsScratch {
 		if n := csrc.Scratch(b.isa, op, args); n > len(b.scratch) {
