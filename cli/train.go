@@ -43,7 +43,7 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of settings"},
 			kindFlag(unet.Nuclei),
 			&cli.StringFlag{Name: "preset", Value: "standard", Usage: "`LENGTH` of training of a nuclei model: quick (5 minutes on two cores), standard (30) or best (90)"},
-			&cli.StringFlag{Name: "from", Usage: "start from `MODEL`, a file or \"embedded\""},
+			&cli.StringFlag{Name: "from", Usage: "start from `MODEL`, a file or \"embedded\": its network and normalisation hold"},
 			&cli.BoolFlag{Name: "recompute", Usage: "use a quarter less memory and a fifth more time; the result is the same, bit for bit", DisableDefaultText: true},
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the model, for its card"},
 			&cli.StringFlag{Name: "license", Usage: "`LICENCE` of the images, for the model's card"},
@@ -95,14 +95,14 @@ func runTrain(c *cli.Context) error {
 	if o.Set, o.LeftOut, err = leaveOut(c, w.set); err != nil {
 		return err
 	}
-	if o.Config, err = trainConfig(c, o.Set); err != nil {
-		return err
-	}
 	if from := c.String("from"); from != "" {
 		if o.From, err = modelFor(from); err != nil {
 			return err
 		}
 		defer o.From.Params.Free()
+	}
+	if o.Config, err = trainConfig(c, o.Set, o.From); err != nil {
+		return err
 	}
 	t := term(c)
 	s, err := train.Run(c.Context, o, &trainObserver{terminal: t})
@@ -123,14 +123,20 @@ func runTrain(c *cli.Context) error {
 	return nil
 }
 
-// trainConfig returns the settings that preset, file and options ask for, or
-// those of the run that is resumed.
-func trainConfig(c *cli.Context, set *dataset.Set) (train.Config, error) {
+// trainConfig returns the settings that preset, file, options and the model to
+// start from ask for, or those of the run that is resumed.
+func trainConfig(c *cli.Context, set *dataset.Set, from *unet.Model) (train.Config, error) {
 	if c.Bool("resume") {
 		return resumedConfig(c)
 	}
-	cfg, err := train.ReadConfig(c.String("config"), train.Defaults{Kind: c.String("kind"), Preset: c.String("preset"),
-		Size: set.Meta.Settings.Size, FineTune: c.IsSet("from")})
+	d := train.Defaults{Kind: c.String("kind"), Preset: c.String("preset"), Size: set.Meta.Settings.Size}
+	if from != nil {
+		d.From = &from.Card
+		if !c.IsSet("kind") {
+			d.Kind = from.Card.Kind
+		}
+	}
+	cfg, err := train.ReadConfig(c.String("config"), d)
 	if err == nil {
 		err = setOptions(c, &cfg)
 	}

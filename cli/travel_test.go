@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"unet/unet"
 )
 
 // TestExportImport: the built-in model leaves as ONNX and comes back.
@@ -53,6 +57,33 @@ func TestExportImport(t *testing.T) {
 	} {
 		if _, stderr := mustRun(t, c.code, c.args...); !strings.Contains(stderr, c.want) {
 			t.Errorf("%q: %q, want %q", c.args, stderr, c.want)
+		}
+	}
+}
+
+// TestTrainImported: networks of PyTorch and Keras are trained further here, as they
+// are: one map, their own width, their normalisation.
+func TestTrainImported(t *testing.T) {
+	set := preparedSet(t, "--size", "native")
+	for _, name := range []string{"bn.train", "keras_bn.tf2onnx"} {
+		dir := t.TempDir()
+		model, run := filepath.Join(dir, "m.safetensors"), filepath.Join(dir, "run")
+		mustRun(t, exitOK, "import", filepath.Join("..", "unet", "onnx", "testdata", "exported", name+".onnx"), "--out", model)
+		train := []string{"train", set, "--from", model, "--out", run, "--epochs", "1", "--steps", "2", "--batch", "1"}
+		if _, stderr := mustRun(t, exitUsage, append(train, "--kind", "paper")...); !strings.Contains(stderr, "of kind nuclei") {
+			t.Errorf("%s as a paper model: %q", name, stderr)
+		}
+		if _, stderr := mustRun(t, exitUsage, append(train, "--width", "32")...); !strings.Contains(stderr, "another network") {
+			t.Errorf("%s of another width: %q", name, stderr)
+		}
+		mustRun(t, exitOK, train...)
+		out, _ := mustRun(t, exitOK, "info", filepath.Join(run, "model.safetensors"), "--json")
+		var card unet.Card
+		if err := json.Unmarshal([]byte(out), &card); err != nil {
+			t.Fatal(err)
+		}
+		if card.Arch.Depth != 1 || card.Arch.Width != 16 || !slices.Equal(card.Arch.Heads, []string{"foreground"}) || card.Input.Normalise != "range" {
+			t.Errorf("%s: %+v, %+v", name, card.Arch, card.Input)
 		}
 	}
 }

@@ -293,7 +293,7 @@ func prepareSet(ctx context.Context, dir string) (*dataset.Set, error) {
 
 // config are the settings of a teaching: those of train --from --preset quick.
 func (r teachRequest) config(from *unet.Model) (train.Config, error) {
-	cfg, err := train.Defaults{Kind: from.Card.Kind, Preset: "quick", FineTune: true}.Config()
+	cfg, err := train.Defaults{Kind: from.Card.Kind, Preset: "quick", From: &from.Card}.Config()
 	if err != nil {
 		return cfg, err
 	}
@@ -303,7 +303,6 @@ func (r teachRequest) config(from *unet.Model) (train.Config, error) {
 	if r.Steps > 0 {
 		cfg.Steps = r.Steps
 	}
-	cfg.Arch, cfg.Input = from.Card.Arch, from.Card.Input
 	return cfg, nil
 }
 

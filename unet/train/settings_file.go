@@ -2,9 +2,12 @@ package train
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,12 +36,16 @@ type Defaults struct {
 	Kind   string // unet.Nuclei or unet.Paper
 	Preset string // of a nuclei model: quick, standard or best
 	Size   int    // of the images of a paper model, 0 for unknown
-	// FineTune says that training does not begin with random weights.
-	FineTune bool
+	// From is the model that training begins with, nil for random weights: its
+	// network and normalisation hold.
+	From *unet.Card
 }
 
 // Config returns the settings.
 func (d Defaults) Config() (c Config, err error) {
+	if d.From != nil && d.Kind != d.From.Kind {
+		return c, wrongSetting("a %s model cannot start from one of kind %s", d.Kind, d.From.Kind)
+	}
 	switch d.Kind {
 	case unet.Paper:
 		if d.Size == 0 {
@@ -53,9 +60,17 @@ func (d Defaults) Config() (c Config, err error) {
 	default:
 		return c, wrongSetting("unknown kind %q: nuclei or paper", d.Kind)
 	}
-	if d.FineTune {
-		c = c.FineTuning()
+	if d.From == nil {
+		return c, nil
 	}
+	if d.Kind == unet.Paper && d.From.Input.Size != d.Size {
+		return c, &SettingError{fmt.Sprintf("the model takes images of %[1]d x %[1]d pixels, and those of the set have %[2]d x %[2]d", d.From.Input.Size, d.Size),
+			fmt.Sprintf("prepare the set with --size %d", d.From.Input.Size)}
+	}
+	c = c.FineTuning()
+	c.Arch, c.Input = d.From.Arch, d.From.Input
+	c.Arch.Block, c.Arch.Up = cmp.Or(c.Arch.Block, "plain"), cmp.Or(c.Arch.Up, "transposed") // as they are spelled in files
+	maps.DeleteFunc(c.Loss, func(head string, _ core.Loss) bool { return !slices.Contains(c.Arch.Heads, head) })
 	return c, nil
 }
 
