@@ -100,7 +100,15 @@ func TestConv1x1Dgrad(t *testing.T) {
 			want[i] += v
 			mag[i] += abs([]float32{v})[0]
 		}
-		c.near("dsrc", c.nchw(xt), want, within(4, mag))
+		got := c.nchw(xt)
+		c.near("dsrc", got, want, within(4, mag))
+
+		x, fwd, back := c.normal(len(got)), make([]float32, len(dy)), make([]float32, len(got))
+		ref.Head(d, fwd, x, ref.Act{}, w, make([]float32, d.OC))
+		for i := range back {
+			back[i] = got[i] - before[i]
+		}
+		c.sameDot("<conv(x),dy> = <x,dgrad(dy)>", fwd, dy, x, back)
 	}, csrc.OpConv1x1, csrc.OpPackConv1x1)
 }
 
@@ -125,6 +133,10 @@ func TestWgrad1x1(t *testing.T) {
 		ref.HeadBwd(d, make([]float32, len(src)), want, rest, a, ref.Act{}, want, dy)
 		ref.HeadBwd(d, make([]float32, len(src)), mag, rest, abs(a), ref.Act{}, mag, abs(dy))
 		c.near("dw", dw.f[:len(want)], want, within(8, mag))
+
+		w, fwd := c.normal(len(want)), make([]float32, len(dy))
+		ref.Head(d, fwd, a, ref.Act{}, w, make([]float32, d.OC))
+		c.sameDot("<conv(x;w),dy> = <w,wgrad(x,dy)>", fwd, dy, w, dw.f[:len(want)])
 	}, csrc.OpWgrad1x1, csrc.OpWgrad1x1Reduce)
 }
 
@@ -154,6 +166,16 @@ func TestAdd(t *testing.T) {
 		ref.AddBwd(dwant, want, dd)
 		c.near("dx", c.nchw(dx), dwant, exactly)
 		c.near("dy", c.nchw(dy), dwant, exactly)
+
+		// Where the sum passes the map is x+y.
+		u, v := c.normal(n), c.normal(n)
+		fwd := make([]float32, n)
+		for i := range fwd {
+			if want[i] > 0 {
+				fwd[i] = u[i] + v[i]
+			}
+		}
+		c.sameDot("<x+y,d> = <x,dx> + <y,dy>", fwd, dd, append(u, v...), append(c.nchw(dx), c.nchw(dy)...))
 	}, csrc.OpAdd, csrc.OpAddBwd)
 }
 
@@ -179,14 +201,10 @@ func TestUpsample(t *testing.T) {
 		ref.UpsampleBwd(d, dwant, dd)
 		ref.UpsampleBwd(d, mag, abs(dd))
 		c.near("dsrc", c.nchw(ds), dwant, within(2, mag))
-		// Adjoint: <up(x), dd> = <x, up'(dd)>.
+
 		up := make([]float32, len(dd))
 		ref.Upsample(d, up, src, ref.Act{})
-		p, pm := dot(up, dd)
-		q, qm := dot(src, c.nchw(ds))
-		if math.Abs(p-q) > 64*eps*(pm+qm) {
-			c.Fatalf("not the adjoint: %g and %g", p, q)
-		}
+		c.sameDot("<up(x),d> = <x,dx>", up, dd, src, c.nchw(ds))
 	}, csrc.OpUpsample, csrc.OpUpsampleBwd)
 }
 
@@ -229,6 +247,9 @@ func TestGate(t *testing.T) {
 		dsrc, wantZ := make([]float32, n), make([]float32, len(z))
 		ref.GateBwd(d, dsrc, wantZ, src, act, z, dd)
 		c.near("dsrc", c.nchw(ds), dsrc, func(i int) float64 { return 8*eps*math.Abs(float64(dsrc[i])) + 1e-36 })
+		x, fwd := c.normal(n), make([]float32, n)
+		ref.Gate(d, fwd, x, ref.Act{}, z)
+		c.sameDot("<gate(x),d> = <x,dx>", fwd, dd, x, c.nchw(ds))
 		a := make([]float32, n)
 		act.Apply(a, src, d.N, d.IC, d.H*d.W)
 		mag := make([]float32, len(z))

@@ -42,8 +42,19 @@ func TestPoolBwd(t *testing.T) {
 		ds.written = true
 		args.DDst, args.DDstImage, args.DSrc, args.DSrcImage = dt.ptr(), dt.image, ds.ptr(), ds.image
 		c.exec(csrc.OpPoolBwd, unsafe.Pointer(&args))
+		before := append([]float32(nil), want...)
 		ref.PoolBwd(d, want, dd, src, act)
-		c.near("dsrc", c.nchw(ds), want, exactly)
+		got := c.nchw(ds)
+		c.near("dsrc", got, want, exactly)
+
+		// The map picks the greatest of each four: of themselves, the pooled values.
+		picked, passed := make([]float32, len(dd)), make([]float32, len(src))
+		ref.Pool(d, picked, src, act)
+		act.Apply(passed, src, d.N, d.IC, d.H*d.W)
+		for i := range got {
+			got[i] -= before[i]
+		}
+		c.sameDot("<pool(x),d> = <x,dx>", picked, dd, passed, got)
 	}, csrc.OpPoolBwd)
 }
 
@@ -118,6 +129,9 @@ func TestHeadBwd(t *testing.T) {
 		msrc, mw, mb := make([]float32, len(h.src)), make([]float32, len(h.w)), make([]float32, h.OC)
 		ref.HeadBwd(h.Dims, msrc, mw, mb, abs(h.activated()), ref.Act{}, abs(h.w), abs(dl))
 		c.near("dsrc", c.nchw(ds), dsrc, within(4, msrc))
+		x, fwd := c.normal(len(h.src)), make([]float32, len(dl))
+		ref.Head(h.Dims, fwd, x, ref.Act{}, h.w, make([]float32, h.OC))
+		c.sameDot("<head(x),d> = <x,dx>", fwd, dl, x, c.nchw(ds))
 		gotW, gotB := make([]float32, len(dw)), make([]float32, len(db))
 		for o := range h.OC {
 			sum := func(at int) (s float32) {

@@ -24,7 +24,7 @@ func parseShapes(list string, n int) ([]selftest.Shape, error) {
 		var rest string
 		got, _ := fmt.Sscanf(item+" .", "%dx%dx%dx%d %s", &s.IC, &s.OC, &s.H, &s.W, &rest)
 		if got != 5 || rest != "." || min(s.IC, s.OC, s.H, s.W) < 1 || max(s.IC, s.OC, s.H, s.W) > 1<<13 {
-			return nil, fmt.Errorf("-selftest.Shape %q: want unet16, unet32 or ICxOCxHxW with sizes from 1 to 8192", item)
+			return nil, fmt.Errorf("-shape %q: want unet16, unet32 or ICxOCxHxW with sizes from 1 to 8192", item)
 		}
 		shapes = append(shapes, s)
 	}
