@@ -189,6 +189,11 @@ func (p *Predictor) Bands(ctx context.Context, src Rows, levels Levels, emit fun
 	return nil
 }
 
+// Tiled reports whether an image of w x h is computed in tiles.
+func (p *Predictor) Tiled(w, h int) bool {
+	return p.model.Card.Input.Size == 0 && w*h > p.whole
+}
+
 // tiles cuts an image along both axes.
 func (p *Predictor) tiles(w, h int) (xs, ys []cut) {
 	tw, th := p.tileW, p.tileH

@@ -169,6 +169,16 @@ func (s *Segmenter) sizeWarning(sum instance.Summary) string {
 	return ""
 }
 
+// tileWarning says that the scaled plane is computed in tiles by a network that
+// looks at all of what it computes; "" if not.
+func (s *Segmenter) tileWarning(p imageio.PlaneInfo, scale float64) string {
+	w, h := s.scaled(p, scale)
+	if s.model.Card.Arch.Norm != "group" || !s.predictor.Tiled(w, h) {
+		return ""
+	}
+	return fmt.Sprintf("%d x %d pixels are computed in tiles, and the model's group norm takes its statistics of each tile, not of the image: compare with smaller images before you trust the numbers", w, h)
+}
+
 // trusted is the least F1 at IoU 0.5 expected of an image without a warning.
 const trusted = 0.7
 

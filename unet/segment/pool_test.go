@@ -113,3 +113,26 @@ func TestDefaultJobs(t *testing.T) {
 		}
 	}
 }
+
+// TestTileWarning: group norm is warned of where it does not see the whole image.
+func TestTileWarning(t *testing.T) {
+	for _, c := range []struct {
+		norm  string
+		w, h  int
+		scale float64
+		warns bool
+	}{
+		{"group", 1536, 1536, 1, false},
+		{"group", 1537, 1536, 1, true},
+		{"group", 1537, 1536, 0.5, false},
+		{"group", 900, 900, 2, true},
+		{"none", 4000, 4000, 1, false},
+	} {
+		m := smallModel(t, unet.Nuclei, 0)
+		m.Card.Arch.Norm = c.norm
+		s := &Segmenter{model: m, predictor: unet.NewPredictor(nil, m)}
+		if got := s.tileWarning(imageio.PlaneInfo{W: c.w, H: c.h}, c.scale); (got != "") != c.warns {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
