@@ -25,8 +25,13 @@ func (in Input) Apply(img *imageio.Image) (*imageio.Image, error) {
 	out := &imageio.Image{W: img.W, H: img.H, C: c, Pix: make([]float32, c*n), Bits: img.Bits, PixelSize: img.PixelSize}
 	src := img.Pix[:c*n]
 	copy(out.Pix, src)
-	in.levelsOf(src, img).apply(out)
+	in.levelsOf(src, img).Apply(out)
 	return out, nil
+}
+
+// LevelsOf returns the levels that Apply finds in an image of 1, 3 or 4 channels.
+func (in Input) LevelsOf(img *imageio.Image) Levels {
+	return in.levelsOf(img.Pix[:min(img.C, 3)*img.W*img.H], img)
 }
 
 // levelsOf finds the levels of an image from its samples, or a part of them;

@@ -162,7 +162,7 @@ func (p *Predictor) Bands(ctx context.Context, src Rows, levels Levels, emit fun
 				return err
 			}
 			part := band.part(x.start, min(x.start+x.size, src.W), y.start, band.end)
-			levels.apply(part)
+			levels.Apply(part)
 			prob, err := p.tile(ctx, part, cut{size: x.size}, cut{size: y.size})
 			if err != nil {
 				return err
@@ -256,8 +256,8 @@ func (b *band) part(x0, x1, y0, y1 int) *imageio.Image {
 	return &m
 }
 
-// apply normalises m in place.
-func (l Levels) apply(m *imageio.Image) {
+// Apply normalises m in place.
+func (l Levels) Apply(m *imageio.Image) {
 	if l.Clip {
 		top := float32(l.High)
 		for i, v := range m.Pix {

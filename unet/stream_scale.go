@@ -49,7 +49,7 @@ func (src Rows) scaled(levels Levels, w, h int) Rows {
 		if levels.Gray {
 			m.C, m.Pix = 1, m.Plane(0)
 		}
-		levels.apply(m)
+		levels.Apply(m)
 		return r.Rows(m, from, y, n), nil
 	}
 	return Rows{W: w, H: h, Read: func(y, n int) (*imageio.Image, error) {

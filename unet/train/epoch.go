@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -29,6 +30,9 @@ func (t *Trainer) epoch(ctx context.Context) error {
 		b, ok := <-ready
 		if !ok || ctx.Err() != nil {
 			return t.interrupted(ctx)
+		}
+		if b.err != nil {
+			return errors.Join(b.err, t.save())
 		}
 		copy(t.net.Input(), b.input)
 		copy(t.net.Targets(), b.targets)

@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -10,48 +9,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"unet/unet"
-	"unet/unet/dataset"
 	"unet/unet/dataset/augment"
 	"unet/unet/dataset/scene"
 )
 
-// Images holds annotated images in memory, normalised and ready to draw
-// patches from. It does not change: several trainings may share one.
-type Images struct {
-	items         []augment.Labelled
-	samples       []*dataset.Sample // raw, without pixels kept twice
-	kinds, groups []string
-}
-
-// Len returns the number of images.
-func (s *Images) Len() int { return len(s.items) }
-
-// NewImages normalises samples for training or validation.
-func NewImages(in unet.Input, samples []*dataset.Sample) (*Images, error) {
-	s := &Images{}
-	for _, sm := range samples {
-		img, err := in.Apply(sm.Image)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", sm.ID, err)
-		}
-		if in.Size > 0 && (img.W != in.Size || img.H != in.Size) {
-			return nil, fmt.Errorf("%s is %dx%d, not %dx%d: prepare the set with --size %d", sm.ID, img.W, img.H, in.Size, in.Size, in.Size)
-		}
-		l, err := augment.NewLabelled(img, sm.Labels)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", sm.ID, err)
-		}
-		s.items = append(s.items, l)
-		s.samples = append(s.samples, sm)
-		s.kinds = append(s.kinds, sm.Kind)
-		s.groups = append(s.groups, sm.Group)
-	}
-	return s, nil
-}
-
 // batch is the input and the targets of one step.
 type batch struct {
 	input, targets, weights []float32
+	err                     error // why it could not be drawn
 }
 
 // feed draws the batches of a run, ahead of time and on several goroutines;
@@ -70,8 +35,9 @@ type feed struct {
 const nucleiPerImage = 16
 
 type patchScratch struct {
-	ids    []uint32
-	target augment.TargetMaps
+	ids         []uint32
+	target      augment.TargetMaps
+	item, donor loaded
 }
 
 func newFeed(cfg Config, images *Images) (*feed, error) {
@@ -81,7 +47,12 @@ func newFeed(cfg Config, images *Images) (*feed, error) {
 	}
 	if cfg.Scenes > 0 {
 		f.scenes = scene.NewLibrary(nucleiPerImage)
-		for _, l := range images.items {
+		in := new(loaded)
+		for i := range images.items {
+			l, err := images.item(i, in)
+			if err != nil {
+				return nil, err
+			}
 			f.scenes.Add(l.Image, l.Labels)
 		}
 	}
@@ -151,8 +122,8 @@ func (f *feed) run(ctx context.Context, epoch, step, workers int) (out <-chan *b
 }
 
 // fill draws a batch; it says false if ctx ended before that was done.
-func (f *feed) fill(ctx context.Context, b *batch, epoch, step int, perm []int, workers int) bool {
-	group, ctx := errgroup.WithContext(ctx)
+func (f *feed) fill(ended context.Context, b *batch, epoch, step int, perm []int, workers int) bool {
+	group, ctx := errgroup.WithContext(ended)
 	group.SetLimit(workers)
 	for i := range f.cfg.Batch {
 		group.Go(func() error {
@@ -161,11 +132,11 @@ func (f *feed) fill(ctx context.Context, b *batch, epoch, step int, perm []int, 
 			}
 			s := f.scratch.Get().(*patchScratch)
 			defer f.scratch.Put(s)
-			f.patch(b, s, epoch, step*f.cfg.Batch+i, i, perm)
-			return nil
+			return f.patch(b, s, epoch, step*f.cfg.Batch+i, i, perm)
 		})
 	}
-	return group.Wait() == nil
+	b.err = group.Wait()
+	return ended.Err() == nil
 }
 
 // scene draws crowded tissue, and says how a patch of it is taken: scenes have
@@ -192,7 +163,7 @@ func (f *feed) scene(rng *rand.Rand) (augment.Labelled, augment.Policy) {
 }
 
 // patch draws the patch at a position of an epoch into place i of b.
-func (f *feed) patch(b *batch, s *patchScratch, epoch, position, i int, perm []int) {
+func (f *feed) patch(b *batch, s *patchScratch, epoch, position, i int, perm []int) error {
 	src := augment.Source(f.cfg.Seed, epoch, position)
 	rng := rand.New(&src)
 	side := f.cfg.Augment.Size
@@ -202,15 +173,24 @@ func (f *feed) patch(b *batch, s *patchScratch, epoch, position, i int, perm []i
 	}
 	ids := s.ids[:size]
 	index := f.index(epoch, perm, position)
-	item := f.images.items[index]
+	var item augment.Labelled
 	policy := f.cfg.Augment
 	var donors []augment.Labelled
-	switch {
-	case f.cfg.Scenes > 0 && rng.Float64() < f.cfg.Scenes:
+	if f.cfg.Scenes > 0 && rng.Float64() < f.cfg.Scenes {
 		item, policy = f.scene(rng)
-	case policy.CopyPaste > 0:
-		kin := f.kin[f.images.kinds[index]]
-		donors = []augment.Labelled{f.images.items[kin[rng.IntN(len(kin))]]}
+	} else {
+		var err error
+		if item, err = f.images.item(index, &s.item); err != nil {
+			return err
+		}
+		if policy.CopyPaste > 0 {
+			kin := f.kin[f.images.kinds[index]]
+			donor, err := f.images.item(kin[rng.IntN(len(kin))], &s.donor)
+			if err != nil {
+				return err
+			}
+			donors = []augment.Labelled{donor}
+		}
 	}
 	policy.Patch(rng, item, donors, b.input[i*c*size:][:c*size], c, ids)
 	k := len(f.cfg.Arch.Heads)
@@ -227,7 +207,7 @@ func (f *feed) patch(b *batch, s *patchScratch, epoch, position, i int, perm []i
 		for p := range w {
 			w[p] = 1
 		}
-		return
+		return nil
 	}
 	augment.Targets(ids, side, side, &s.target)
 	for h, name := range f.cfg.Arch.Heads {
@@ -241,4 +221,5 @@ func (f *feed) patch(b *batch, s *patchScratch, epoch, position, i int, perm []i
 			}
 		}
 	}
+	return nil
 }

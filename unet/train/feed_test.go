@@ -41,7 +41,9 @@ func TestDonorsAreOfTheKind(t *testing.T) {
 	pasted := 0
 	for image := range images.items {
 		for position := range 8 {
-			f.patch(b, new(patchScratch), 0, position, 0, slices.Repeat([]int{image}, 8))
+			if err := f.patch(b, new(patchScratch), 0, position, 0, slices.Repeat([]int{image}, 8)); err != nil {
+				t.Fatal(err)
+			}
 			foreground := 0
 			for _, v := range b.targets[:size] {
 				foreground += int(v)
@@ -78,9 +80,15 @@ func TestPixelWeights(t *testing.T) {
 		}
 		size, heads := 64*64, len(c.Arch.Heads)
 		b := &batch{input: make([]float32, c.Arch.Channels*size), targets: make([]float32, heads*size), weights: make([]float32, heads*size)}
-		f.patch(b, new(patchScratch), 0, 0, 0, nil)
+		if err := f.patch(b, new(patchScratch), 0, 0, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		item, err := images.item(0, new(loaded))
+		if err != nil {
+			t.Fatal(err)
+		}
 		var want augment.TargetMaps
-		augment.Targets(images.samples[0].Labels.ID, 64, 64, &want) // the policy changes nothing
+		augment.Targets(item.Labels.ID, 64, 64, &want) // the policy changes nothing
 		for h := range heads {
 			got := b.weights[h*size:][:size]
 			if !weighted && (slices.Min(got) != 1 || slices.Max(got) != 1) {

@@ -98,7 +98,11 @@ func TestValidateThreshold(t *testing.T) {
 	images := synthetic(t, m.Card.Input, 1, 64)
 	p := unet.NewPredictor(modeltest.Engine(t, "", 1), m)
 	defer p.Close()
-	maps, err := p.NormalisedMaps(t.Context(), images.items[0].Image, 64, 64)
+	item, err := images.item(0, new(loaded))
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps, err := p.NormalisedMaps(t.Context(), item.Image, 64, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +112,7 @@ func TestValidateThreshold(t *testing.T) {
 	for _, share := range []int{1, 2, 3} { // so that some pixels are above it and some below
 		m.Card.Threshold = float64(int(sorted[len(sorted)*share/4]*1024)) / 1024
 		var want metrics.Pixels
-		for i, id := range images.samples[0].Labels.ID {
+		for i, id := range item.Labels.ID {
 			switch above := prob[i] > float32(m.Card.Threshold); {
 			case above && id != 0:
 				want.TP++

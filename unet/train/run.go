@@ -87,6 +87,8 @@ func Run(ctx context.Context, o Options, observer Observer) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer tr.Train.Close()
+	defer tr.Val.Close()
 	r := &record{Observer: observer, o: o}
 	tr.Observer = r
 	res, err := tr.Run(ctx)
@@ -157,6 +159,7 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 		return nil, err
 	}
 	if tr.Val, err = load(ctx, o, dataset.Val, observer); err != nil {
+		tr.Train.Close()
 		return nil, err
 	}
 	return tr, nil
@@ -181,22 +184,27 @@ func (o *Options) reserve() error {
 	return err
 }
 
-// load reads the images of a split.
+// load reads the images of a split, one at a time. What is too much for memory
+// goes to a temporary file in the folder of the run.
 func load(ctx context.Context, o Options, split string, observer Observer) (*Images, error) {
-	var list []*dataset.Sample
+	images := &Images{input: o.Config.Input, store: store{dir: o.Out, most: inMemory}}
 	indices := o.Set.Split(split)
 	for n, i := range indices {
-		if err := context.Cause(ctx); err != nil {
-			return nil, err
+		err := context.Cause(ctx)
+		var s *dataset.Sample
+		if err == nil {
+			s, err = o.Set.Load(i)
 		}
-		s, err := o.Set.Load(i)
+		if err == nil {
+			err = images.add(s)
+		}
 		if err != nil {
+			images.Close()
 			return nil, err
 		}
-		list = append(list, s)
 		observer.Progress(Progress{Loading: split, Done: n + 1, Total: len(indices)})
 	}
-	return NewImages(o.Config.Input, list)
+	return images, nil
 }
 
 // diameters returns the 10th, 50th and 90th percentile of the median nucleus

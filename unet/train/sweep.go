@@ -228,14 +228,20 @@ func (v *Variant) train(ctx context.Context, o SweepOptions, observer Observer) 
 // score scores the models of the variants on the validation images.
 func (o *SweepOptions) score(ctx context.Context, list []Variant, observer Observer) error {
 	images := map[unet.Input]*Images{} // as the variants' networks see them
+	defer func() {
+		for _, list := range images {
+			list.Close()
+		}
+	}()
 	for i := range list {
 		v := &list[i]
 		in := v.config.Input
 		if images[in] == nil {
-			var err error
-			if images[in], err = load(ctx, Options{Set: o.Set, Config: v.config}, dataset.Val, observer); err != nil {
+			set, err := load(ctx, Options{Set: o.Set, Out: o.Out, Config: v.config}, dataset.Val, observer)
+			if err != nil {
 				return err
 			}
+			images[in] = set
 		}
 		if err := v.score(ctx, o.Engine, images[in]); err != nil {
 			return err

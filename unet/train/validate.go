@@ -75,12 +75,17 @@ func predict(ctx context.Context, p *unet.Predictor, images *Images, thresholds 
 	r := &predicted{nuclei: make([]metrics.Aggregate, len(thresholds))}
 	pixels := 0.0
 	taus := metrics.Taus()
-	for i, item := range images.items {
+	in := new(loaded)
+	for i := range images.items {
+		item, err := images.item(i, in)
+		if err != nil {
+			return nil, err
+		}
 		m, err := p.NormalisedMaps(ctx, item.Image, item.Image.W, item.Image.H)
 		if err != nil {
 			return nil, err
 		}
-		prob, truth := m.Plane(instance.Foreground), images.samples[i].Labels
+		prob, truth := m.Plane(instance.Foreground), item.Labels
 		r.curve.Add(prob, truth)
 		r.loss += metrics.CrossEntropy(prob, truth)
 		pixels += float64(len(prob))

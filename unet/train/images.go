@@ -1,0 +1,258 @@
+package train
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+
+	"unet/unet"
+	"unet/unet/dataset"
+	"unet/unet/dataset/augment"
+	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
+)
+
+// Images holds annotated images ready to draw patches from: their samples in the
+// fewest bytes that hold them, as they are, and their labels likewise. They are
+// normalised when they are used. What does not fit in memory lies in a temporary
+// file, so that a set may be of any size. Several trainings may share one.
+type Images struct {
+	input         unet.Input
+	items         []stored
+	kinds, groups []string
+	store         store
+}
+
+// stored is where an image lies in the store, and what is known of it: samples,
+// labels and the places of nuclei follow each other.
+type stored struct {
+	id                  string
+	at                  int64
+	w, h, channels      int
+	sampleBytes         int // of 1, 2, or 4: a float32
+	labelBytes          int // of 1, 2 or 4
+	bits                int
+	nuclei              int
+	pixelSize           imageio.PixelSize
+	levels              unet.Levels
+	contrast            float64
+	sampleSize, allSize int // in bytes
+}
+
+// Len returns the number of images.
+func (s *Images) Len() int { return len(s.items) }
+
+// NewImages takes samples for training or validation, and keeps them in memory.
+func NewImages(in unet.Input, samples []*dataset.Sample) (*Images, error) {
+	s := &Images{input: in, store: store{most: math.MaxInt64}}
+	for _, sm := range samples {
+		if err := s.add(sm); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Close removes the temporary file.
+func (s *Images) Close() { s.store.close() }
+
+// add appends an image.
+func (s *Images) add(sm *dataset.Sample) error {
+	in := s.input
+	img, err := in.Apply(sm.Image)
+	if err != nil {
+		return fmt.Errorf("%s: %w", sm.ID, err)
+	}
+	if in.Size > 0 && (img.W != in.Size || img.H != in.Size) {
+		return fmt.Errorf("%s is %dx%d, not %dx%d: prepare the set with --size %d", sm.ID, img.W, img.H, in.Size, in.Size, in.Size)
+	}
+	l, err := augment.NewLabelled(img, sm.Labels)
+	if err != nil {
+		return fmt.Errorf("%s: %w", sm.ID, err)
+	}
+	it := stored{id: sm.ID, at: s.store.size, w: img.W, h: img.H, channels: img.C, bits: img.Bits, nuclei: len(l.Nuclei), pixelSize: img.PixelSize,
+		levels: in.LevelsOf(sm.Image), contrast: l.Contrast}
+	record, size := appendSamples(nil, sm.Image.Pix[:img.C*img.W*img.H])
+	it.sampleBytes, it.sampleSize = size, len(record)
+	record, it.labelBytes = appendLabels(record, sm.Labels)
+	for _, n := range l.Nuclei {
+		for _, v := range [...]int{int(n.ID), n.X0, n.Y0, n.X1, n.Y1, n.Area} {
+			record = binary.LittleEndian.AppendUint32(record, uint32(v))
+		}
+	}
+	it.allSize = len(record)
+	if err := s.store.append(record); err != nil {
+		return fmt.Errorf("%s: %w", sm.ID, err)
+	}
+	s.items = append(s.items, it)
+	s.kinds = append(s.kinds, sm.Kind)
+	s.groups = append(s.groups, sm.Group)
+	return nil
+}
+
+// appendSamples appends samples in the fewest bytes that hold all of them, and
+// returns how many each takes.
+func appendSamples(b []byte, samples []float32) ([]byte, int) {
+	size := 1
+	for _, v := range samples {
+		if u := uint32(max(0, min(v, 65535))); math.Float32bits(float32(u)) != math.Float32bits(v) {
+			size = 4
+			break
+		} else if u > 255 {
+			size = 2
+		}
+	}
+	b = slices.Grow(b, size*len(samples))
+	for _, v := range samples {
+		switch size {
+		case 1:
+			b = append(b, byte(v))
+		case 2:
+			b = binary.LittleEndian.AppendUint16(b, uint16(v))
+		default:
+			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+		}
+	}
+	return b, size
+}
+
+// appendLabels is appendSamples for labels.
+func appendLabels(b []byte, l *imageio.Labels) ([]byte, int) {
+	size := 4
+	switch most := l.Max(); {
+	case most <= math.MaxUint8:
+		size = 1
+	case most <= math.MaxUint16:
+		size = 2
+	}
+	b = slices.Grow(b, size*len(l.ID))
+	for _, id := range l.ID {
+		switch size {
+		case 1:
+			b = append(b, byte(id))
+		case 2:
+			b = binary.LittleEndian.AppendUint16(b, uint16(id))
+		default:
+			b = binary.LittleEndian.AppendUint32(b, id)
+		}
+	}
+	return b, size
+}
+
+// loaded is memory for an image in use; it is used again for the next one.
+type loaded struct {
+	record  []byte
+	samples []float32
+	labels  []uint32
+	nuclei  []augment.Nucleus
+}
+
+// item reads image i, normalised, into memory that belongs to it until the next
+// call with the same.
+func (s *Images) item(i int, in *loaded) (l augment.Labelled, err error) {
+	it := &s.items[i]
+	in.record = slices.Grow(in.record[:0], it.allSize)[:it.allSize]
+	record, err := s.store.read(in.record, it.at)
+	if err != nil {
+		return l, fmt.Errorf("%s: reading it again: %w", it.id, err)
+	}
+	n := it.w * it.h
+	in.samples = slices.Grow(in.samples[:0], it.channels*n)[:it.channels*n]
+	in.labels = slices.Grow(in.labels[:0], n)[:n]
+	readSamples(in.samples, record[:it.sampleSize], it.sampleBytes)
+	record = record[it.sampleSize:]
+	readLabels(in.labels, record[:n*it.labelBytes], it.labelBytes)
+	record = record[n*it.labelBytes:]
+	in.nuclei = in.nuclei[:0]
+	for ; len(record) > 0; record = record[24:] {
+		at := func(k int) int { return int(binary.LittleEndian.Uint32(record[4*k:])) }
+		in.nuclei = append(in.nuclei, augment.Nucleus{ID: uint32(at(0)), X0: at(1), Y0: at(2), X1: at(3), Y1: at(4), Area: at(5)})
+	}
+	img := &imageio.Image{W: it.w, H: it.h, C: it.channels, Pix: in.samples, Bits: it.bits, PixelSize: it.pixelSize}
+	it.levels.Apply(img)
+	return augment.Labelled{Image: img, Labels: &imageio.Labels{W: it.w, H: it.h, ID: in.labels}, Nuclei: in.nuclei, Contrast: it.contrast}, nil
+}
+
+func readSamples(to []float32, from []byte, size int) {
+	switch size {
+	case 1:
+		for i, v := range from[:len(to)] {
+			to[i] = float32(v)
+		}
+	case 2:
+		for i := range to {
+			to[i] = float32(binary.LittleEndian.Uint16(from[2*i:]))
+		}
+	default:
+		for i := range to {
+			to[i] = math.Float32frombits(binary.LittleEndian.Uint32(from[4*i:]))
+		}
+	}
+}
+
+func readLabels(to []uint32, from []byte, size int) {
+	switch size {
+	case 1:
+		for i, v := range from[:len(to)] {
+			to[i] = uint32(v)
+		}
+	case 2:
+		for i := range to {
+			to[i] = uint32(binary.LittleEndian.Uint16(from[2*i:]))
+		}
+	default:
+		for i := range to {
+			to[i] = binary.LittleEndian.Uint32(from[4*i:])
+		}
+	}
+}
+
+// inMemory is how many bytes of images are kept in memory rather than in a file.
+const inMemory = 32 << 20
+
+// store keeps bytes: in memory up to a number of them, and then all in a temporary
+// file in dir, which the system keeps in memory as far as there is any to spare.
+type store struct {
+	dir  string
+	most int64
+	size int64
+	mem  []byte
+	file *atomicfile.File
+}
+
+func (s *store) append(b []byte) error {
+	s.size += int64(len(b))
+	if s.file == nil && s.size <= s.most {
+		s.mem = append(s.mem, b...)
+		return nil
+	}
+	if s.file == nil {
+		var err error
+		if s.file, err = atomicfile.Create(filepath.Join(s.dir, "images")); err != nil {
+			return err
+		}
+		if _, err := s.file.Write(s.mem); err != nil {
+			return err
+		}
+		s.mem = nil
+	}
+	_, err := s.file.Write(b)
+	return err
+}
+
+// read returns the len(b) bytes at an offset, in b or where they are.
+func (s *store) read(b []byte, at int64) ([]byte, error) {
+	if s.file == nil {
+		return s.mem[at:][:len(b)], nil
+	}
+	_, err := s.file.ReadAt(b, at)
+	return b, err
+}
+
+func (s *store) close() {
+	if s.file != nil {
+		s.file.Abort()
+	}
+}
