@@ -13,6 +13,23 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// shardFlag is the option that chooses a part of the work.
+func shardFlag(usage, category string) cli.Flag {
+	return &cli.StringFlag{Name: "shard", Usage: usage, Category: category}
+}
+
+// shard reads it: 0 of 0 for all of the work.
+func shard(c *cli.Context) (index, of int, err error) {
+	text := c.String("shard")
+	if text == "" {
+		return 0, 0, nil
+	}
+	if index, of, err = cluster.Shard(text, os.Getenv); err != nil {
+		return 0, 0, withHint(usagef("--shard %v", err), hintOf(err))
+	}
+	return index, of, nil
+}
+
 // notInJobs are options of predict that a job chooses by itself.
 var notInJobs = []string{"shard", "skip-existing", "force"}
 

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"unet/unet"
-	"unet/unet/cluster"
 	"unet/unet/imageio/input"
 	"unet/unet/imageio/owned"
 	"unet/unet/segment"
@@ -51,7 +50,7 @@ func predictCommand() *cli.Command {
 			&cli.StringFlag{Name: "model", Usage: "model `FILE` (default: the built-in model)", Category: run},
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "comma-separated `LIST` of " + strings.Join(segment.Formats, ", ") + " (default: labels,overlay,csv; mask,prob,overlay for a paper model)", Category: run},
 			&cli.StringFlag{Name: "from-file", Usage: "read more image names from `LIST`, one per line, or from standard input if it is -", Category: run},
-			&cli.StringFlag{Name: "shard", Usage: "do the `PART` I/N of the images, such as 3/20, or auto: as the array job says of Slurm, Kubernetes, LSF, Grid Engine or PBS; unet gather joins the parts", Category: run},
+			shardFlag("do the `PART` I/N of the images, such as 3/20, or auto: as the array job says of Slurm, Kubernetes, LSF, Grid Engine or PBS; unet gather joins the parts", run),
 			&cli.BoolFlag{Name: "skip-existing", Usage: "skip images that an earlier run with the same settings has done", Category: run},
 			forceFlag(run),
 			&cli.IntFlag{Name: "jobs", Usage: "`NUMBER` of images read, computed and written at the same time", DefaultText: "one for each thread, as memory allows", Category: run},
@@ -158,10 +157,8 @@ func predictBatch(c *cli.Context) (b segment.Batch, args []string, err error) {
 	if b.Markers, err = segment.ParseMarkers(c.String("positive")); err != nil {
 		return b, nil, usagef("--positive %s: %v", c.String("positive"), err)
 	}
-	if s := c.String("shard"); s != "" {
-		if b.Part.Index, b.Part.Of, err = cluster.Shard(s, os.Getenv); err != nil {
-			return b, nil, withHint(usagef("--shard %v", err), hintOf(err))
-		}
+	if b.Part.Index, b.Part.Of, err = shard(c); err != nil {
+		return b, nil, err
 	}
 	args = c.Args().Slice()
 	if list := c.String("from-file"); list != "" {

@@ -22,12 +22,15 @@ func sweepCommand() *cli.Command {
 			"models by MeanAP, paper models by the F1 of pixels, each at the threshold that suits\n" +
 			"it best. An interrupted sweep continues where it stopped. FOLDER gets index.html,\n" +
 			"results.csv, results.json and best.safetensors.\n\n" +
+			"With --shard many processes train a part of the variants each, as tasks of an array\n" +
+			"do; the same command without it then ranks them, and trains what is missing.\n\n" +
 			"Every setting of `unet train` and of its config.yaml can be varied. As values, loss\n" +
 			"takes bce, dice and bce+dice, augment takes none, flips and strong.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the sweep"},
 			&cli.StringSliceFlag{Name: "vary", Usage: "`SETTING=VALUE,VALUE,...`, may be repeated"},
 			&cli.IntFlag{Name: "random", Usage: "try only `N` combinations, drawn at random", DefaultText: "all"},
+			shardFlag("train the `PART` I/N of the variants, such as 3/20, or auto: as the array job says", ""),
 			kindFlag(unet.Nuclei),
 			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of the settings that are not varied"},
 			settingFlag("epochs", "4; paper: 30"),
@@ -47,6 +50,9 @@ func runSweep(c *cli.Context) error {
 	o := train.SweepOptions{Out: c.String("out"), Random: c.Int("random"), Force: c.Bool("force"), Program: version()}
 	if o.Out == "" {
 		return usagef("--out is missing: the folder of the sweep")
+	}
+	if o.Part, o.Of, err = shard(c); err != nil {
+		return err
 	}
 	if o.Vary, err = parseVary(c.StringSlice("vary")); err != nil {
 		return err
@@ -72,7 +78,11 @@ func runSweep(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if t.json {
+	switch {
+	case s == nil:
+		t.printf("part %d of %d is trained\n", o.Part, o.Of)
+		return nil
+	case t.json:
 		return t.writeJSON(s)
 	}
 	return printSweep(t, s)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"unet/unet"
 	"unet/unet/evaluate"
 	"unet/unet/train"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestSweep(t *testing.T) {
@@ -115,5 +118,29 @@ func TestSweepOfNucleiModels(t *testing.T) {
 	}
 	if got, want := ev.Main().All.Nuclei.MeanAP, sum.Variants[0].Scores.MeanAP; got != want {
 		t.Errorf("evaluate says MeanAP %v, the sweep %v", got, want)
+	}
+}
+
+// TestSweepShards: variants trained as parts are ranked as those of one process.
+func TestSweepShards(t *testing.T) {
+	set, dir := preparedSet(t, "--size", "32"), t.TempDir()
+	once, parts := filepath.Join(dir, "once"), filepath.Join(dir, "parts")
+	args := []string{"sweep", set, "--kind", "paper", "--epochs", "1", "--vary", "lr=0.0001,0.01,0.001", "--vary", "depth=1", "--quiet", "--out"}
+	mustRun(t, exitOK, append(args, once)...)
+	for _, shard := range []string{"2/2", "1/2", "2/2"} {
+		mustRun(t, exitOK, append(args, parts, "--shard", shard)...)
+	}
+	mustRun(t, exitUsage, append(args, parts, "--shard", "3/2")...)
+	mustRun(t, exitOK, append(args, parts)...)
+	ranked := func(folder string) (list []string) {
+		var sum train.SweepSummary
+		readJSON(t, filepath.Join(folder, "results.json"), &sum)
+		for _, v := range sum.Variants {
+			list = append(list, fmt.Sprint(filepath.Base(v.Folder), v.Scores, v.Threshold, v.Best.Val))
+		}
+		return list
+	}
+	if d := cmp.Diff(ranked(once), ranked(parts)); d != "" || len(ranked(parts)) != 3 {
+		t.Errorf("the ranking differs from that of one process: %s", d)
 	}
 }

@@ -33,6 +33,9 @@ type SweepOptions struct {
 	Random  int
 	Program string // version
 	Force   bool   // files that no earlier run made may be replaced
+	// Part and Of, if Of is above 0, train every Of-th variant from the Part-th
+	// on, from 1, and leave the ranking to a sweep of all.
+	Part, Of int
 }
 
 // Axis is a setting and the values to try.
@@ -79,11 +82,14 @@ type SweepSummary struct {
 // Sweep trains every combination of the varied settings and ranks the models: of
 // nuclei by MeanAP, the paper's by the F1 of pixels, each at the threshold that
 // suits it best. Variants that are done are not trained again, so that a
-// sweep that was interrupted goes on where it stopped. o.Out gets index.html,
-// results.csv, results.json and best.safetensors.
+// sweep that was interrupted goes on where it stopped, and one whose parts other
+// processes have trained only ranks them. o.Out gets index.html, results.csv,
+// results.json and best.safetensors. A part has no summary.
 func Sweep(ctx context.Context, o SweepOptions, observer Observer) (*SweepSummary, error) {
-	if err := owned.Reserve(o.Out, owned.Options{Force: o.Force}, "index.html", "results.csv", "results.json", BestFile); err != nil {
-		return nil, err
+	if o.Of == 0 {
+		if err := owned.Reserve(o.Out, owned.Options{Force: o.Force}, "index.html", "results.csv", "results.json", BestFile); err != nil {
+			return nil, err
+		}
 	}
 	variants, err := o.variants()
 	if err != nil {
@@ -91,6 +97,9 @@ func Sweep(ctx context.Context, o SweepOptions, observer Observer) (*SweepSummar
 	}
 	o.remark(len(variants), observer)
 	for i := range variants {
+		if o.Of > 0 && i%o.Of != o.Part-1 {
+			continue
+		}
 		v := &variants[i]
 		observer.Note(fmt.Sprintf("variant %d of %d: %s", i+1, len(variants), v.text))
 		if err := v.train(ctx, o, observer); err != nil {
@@ -99,6 +108,9 @@ func Sweep(ctx context.Context, o SweepOptions, observer Observer) (*SweepSummar
 			}
 			return nil, fmt.Errorf("variant %s: %w", v.text, err)
 		}
+	}
+	if o.Of > 0 {
+		return nil, nil
 	}
 	if err := o.score(ctx, variants, observer); err != nil {
 		return nil, err
