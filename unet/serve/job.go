@@ -155,7 +155,7 @@ type segmentRequest struct {
 // segmentAll starts the segmentation of images.
 func (s *Server) segmentAll(r segmentRequest) error {
 	b := segment.Batch{Out: s.out, Formats: resultFormats, SkipExisting: !r.Again, Version: s.o.Version}
-	o, err := r.Settings.read(&b)
+	o, err := r.Settings.read(&b, s.root)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"encoding/json"
@@ -179,7 +180,41 @@ func (s *Server) results(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Security-Policy", pagesPolicy)
-	http.ServeContent(w, r, name, time.Time{}, f) // results may change at any time
+	var content io.ReadSeeker = f
+	if name == segment.PageFile {
+		if content, err = s.marked(f); err != nil {
+			fail(w, err)
+			return
+		}
+	}
+	http.ServeContent(w, r, name, time.Time{}, content) // results may change at any time
+}
+
+// marked is the page of the batch, which tells what the model found, with a line
+// that says so where images have been corrected.
+func (s *Server) marked(f io.Reader) (io.ReadSeeker, error) {
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	for _, im := range s.images() {
+		if im.Corrected {
+			n++
+		}
+	}
+	if n > 0 {
+		if i := bytes.Index(text, []byte("<body")); i >= 0 {
+			i += bytes.IndexByte(text[i:], '>') + 1
+			what := "1 image has been corrected"
+			if n > 1 {
+				what = fmt.Sprintf("%d images have been corrected", n)
+			}
+			note := fmt.Sprintf(`<p role="note" style="margin:0;padding:8px 20px;border-bottom:2px solid currentColor">%s since: this page shows what the model found. <a href="/" style="color:inherit">Back to the images</a></p>`, what)
+			text = slices.Insert(text, i, []byte(note)...)
+		}
+	}
+	return bytes.NewReader(text), nil
 }
 
 // readJSON reads the body of a request.
@@ -410,7 +445,7 @@ func (s *Server) analyse(w http.ResponseWriter, r *http.Request) error {
 	if format != "json" && !slices.Contains(analysed, format) {
 		return &apiError{http.StatusNotFound, "there is no such format: " + strings.Join(analysed, ", ") + ", json"}
 	}
-	o, err := settings{Diameter: r.URL.Query().Get("diameter")}.read(&segment.Batch{})
+	o, err := settings{Diameter: r.URL.Query().Get("diameter")}.read(&segment.Batch{}, nil)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,8 +43,9 @@ type settings struct {
 	Level      int     `json:"level"`
 }
 
-// read enters the settings into a batch and returns the options.
-func (t settings) read(b *segment.Batch) (o segment.Options, err error) {
+// read enters the settings into a batch and returns the options. A file they name
+// must lie in root.
+func (t settings) read(b *segment.Batch, root *os.Root) (o segment.Options, err error) {
 	bad := func(name, value string, err error) error {
 		return &apiError{http.StatusBadRequest, name + " " + clip(value) + ": " + err.Error()}
 	}
@@ -62,8 +64,14 @@ func (t settings) read(b *segment.Batch) (o segment.Options, err error) {
 	if t.Threshold < 0 || t.Threshold >= 1 || t.MinArea != nil && *t.MinArea < 0 || t.Level < 0 {
 		return o, &apiError{http.StatusBadRequest, "threshold: above 0 and below 1; min-area and level: not below 0"}
 	}
-	if strings.EqualFold(filepath.Ext(t.Condition), ".csv") { // would read any file
-		return o, &apiError{http.StatusBadRequest, "condition: folder, well or a regular expression"}
+	if strings.EqualFold(filepath.Ext(t.Condition), ".csv") {
+		if root == nil {
+			return o, &apiError{http.StatusBadRequest, "condition: folder, well or a regular expression"}
+		}
+		if _, err := root.Stat(filepath.FromSlash(t.Condition)); err != nil { // no other file
+			return o, &apiError{http.StatusBadRequest, "condition: there is no such file in the folder of the images"}
+		}
+		t.Condition = filepath.Join(root.Name(), filepath.FromSlash(t.Condition))
 	}
 	if b.Condition, err = segment.ParseCondition(t.Condition); err != nil {
 		return o, bad("condition", t.Condition, err)

@@ -274,21 +274,38 @@ func (s *Server) learn(ctx context.Context, dir string, t *teaching) error {
 
 // prepareSet makes the set of a teaching, unless it is there.
 func prepareSet(ctx context.Context, dir string) (*dataset.Set, error) {
-	if set, err := dataset.Open(filepath.Join(dir, "set")); err == nil {
+	name := filepath.Join(dir, "set")
+	if set, err := dataset.Open(name); err == nil && divided(set) {
 		return set, nil
 	}
-	if err := os.RemoveAll(filepath.Join(dir, "set")); err != nil { // half of one
-		return nil, err
+	// Of a few images all may come to be in one split: then another draw is made.
+	for seed := range uint64(20) {
+		if err := os.RemoveAll(name); err != nil { // half of one, or such a draw
+			return nil, err
+		}
+		src, err := dataset.OpenSource(filepath.Join(dir, "source"))
+		if err != nil {
+			return nil, err
+		}
+		_, err = dataset.Prepare(ctx, src, name, dataset.Options{Seed: 1 + seed, Fractions: dataset.Fractions{Train: 0.7, Val: 0.3}})
+		src.Close()
+		if err != nil {
+			return nil, err
+		}
+		set, err := dataset.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		if divided(set) {
+			return set, nil
+		}
 	}
-	src, err := dataset.OpenSource(filepath.Join(dir, "source"))
-	if err != nil {
-		return nil, err
-	}
-	defer src.Close()
-	if _, err := dataset.Prepare(ctx, src, filepath.Join(dir, "set"), dataset.Options{Seed: 1, Fractions: dataset.Fractions{Train: 0.7, Val: 0.3}}); err != nil {
-		return nil, err
-	}
-	return dataset.Open(filepath.Join(dir, "set"))
+	return nil, &apiError{http.StatusConflict, "the corrected images are parts of one picture: correct one of another field, to check with"}
+}
+
+// divided reports whether there are images to learn from and to check with.
+func divided(set *dataset.Set) bool {
+	return len(set.Split(dataset.Train)) > 0 && len(set.Split(dataset.Val)) > 0
 }
 
 // config are the settings of a teaching: those of train --from --preset quick.

@@ -173,8 +173,14 @@ func TestExport(t *testing.T) {
 		t.Errorf("%d files compared, %d in the zip", compared, len(got))
 	}
 	m := w.images()[0]
+	if status, body := w.do("GET", "/results/index.html", ""); status != 200 || strings.Contains(body, "corrected since") {
+		t.Errorf("the page of results: %d", status)
+	}
 	if status, body := w.do("POST", "/api/v1/images/"+m.ID+"/edits", `{"tool":"delete","ids":[1]}`); status != 200 {
 		t.Fatal(status, body)
+	}
+	if status, body := w.do("GET", "/results/index.html", ""); status != 200 || !strings.Contains(body, "1 image has been corrected since") {
+		t.Errorf("the page of results says nothing of a correction: %d", status)
 	}
 	now := entries()
 	for name, text := range got {
@@ -218,15 +224,27 @@ func TestSettings(t *testing.T) {
 		if err := json.Unmarshal([]byte(`{"`+name+`":`+value+`}`), &s); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := s.read(&segment.Batch{}); err != nil {
+		if _, err := s.read(&segment.Batch{}, nil); err != nil {
 			t.Errorf("%s %s: %v", name, value, err)
 		}
 		if name != "tta" && name != "remove-edge" && name != "level" && reflect.ValueOf(s).IsZero() {
 			t.Errorf("%s is not read", name)
 		}
 	}
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	os.WriteFile(filepath.Join(dir, "plan.csv"), []byte("image,condition\na.png,drug\n"), 0o644)
+	for name, ok := range map[string]bool{"plan.csv": true, "none.csv": false, "../plan.csv": false, filepath.Join(dir, "plan.csv"): false} {
+		if _, err := (settings{Condition: name}).read(&segment.Batch{}, root); (err == nil) != ok {
+			t.Errorf("condition %s: %v", name, err)
+		}
+	}
 	for _, bad := range []settings{{Diameter: "x"}, {PixelSize: "x"}, {Threshold: 2}, {Condition: "a.csv"}, {Condition: "("}, {Z: "x"}, {Level: -1}} {
-		if _, err := bad.read(&segment.Batch{}); err == nil {
+		if _, err := bad.read(&segment.Batch{}, nil); err == nil {
 			t.Errorf("%+v is accepted", bad)
 		}
 	}

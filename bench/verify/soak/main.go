@@ -4,7 +4,8 @@
 // nothing is lost: it kills `unet train` again and again, also in the middle of
 // writing a checkpoint, until the run is complete, and compares the model with
 // that of an uninterrupted run, byte by byte; it kills `unet predict` and
-// completes it; it fills a disk, and withdraws permissions and inputs.
+// completes it; it kills `unet serve` during edits and teaching; it fills a disk, and
+// withdraws permissions and inputs.
 //
 //	go build -o unet ./cli/unet && go run ./bench/verify/soak -unet ./unet -kills 200
 //
@@ -35,18 +36,21 @@ type soak struct {
 	took  time.Duration        // by an uninterrupted training
 	user  *syscall.SysProcAttr // who runs the program; nil: who runs soak
 
-	trainKills, predictKills int // moments at which a process was killed
-	writes                   int // kills that left a half-written file
-	compared                 int // completed results compared byte by byte
-	full                     int // ends because a disk was full
-	refusals                 int // errors said as documented
-	lost                     int // faults that were not survived
+	// Moments at which a process was killed.
+	trainKills, predictKills, pageKills int
+
+	writes   int // kills that left a half-written file
+	compared int // completed results compared byte by byte
+	full     int // ends because a disk was full
+	refusals int // errors said as documented
+	lost     int // faults that were not survived
 }
 
 func main() {
 	program := flag.String("unet", "unet", "the program to break")
 	kills := flag.Int("kills", 200, "moments at which training is killed")
 	predictions := flag.Int("predict-kills", 20, "moments at which prediction is killed")
+	pages := flag.Int("page-kills", 100, "moments at which the server of the page is killed, during edits and teaching")
 	limit := flag.Duration("time", 2*time.Hour, "end after so long, with what was tried by then")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the moments")
 	flag.Parse()
@@ -68,6 +72,7 @@ func main() {
 		s.prepare,
 		func() error { return s.train(*kills) },
 		func() error { return s.predict(*predictions) },
+		func() error { return s.serve(*pages) },
 		s.fullDisks, s.permissions, s.vanished,
 	} {
 		if err := part(); err != nil {
@@ -77,7 +82,7 @@ func main() {
 		}
 	}
 	fmt.Printf("%d kills (%d within a write), %d full disks and %d other faults; %d results compared byte by byte\n",
-		s.trainKills+s.predictKills, s.writes, s.full, s.refusals, s.compared)
+		s.trainKills+s.predictKills+s.pageKills, s.writes, s.full, s.refusals, s.compared)
 	if s.lost > 0 {
 		os.RemoveAll(dir)
 		fmt.Printf("%d faults were not survived\n", s.lost)

@@ -17,7 +17,8 @@ export function value(n, name) {
 export function columns(data) {
   const list = [...always];
   if (data.nuclei.some((n) => n.confidence)) list.push(["confidence", "confidence", 2]);
-  (data.channels || []).forEach((name, i) => list.push([`mean ${i}`, `mean ${name}`, 1]));
+  const channels = data.channels || [];
+  channels.forEach((name, i) => list.push([`mean ${i}`, channels.length > 1 ? `mean ${name}` : "intensity", 1]));
   return list;
 }
 export const measurements = (data) => [...columns(data).slice(0, 5), ...more, ...columns(data).slice(5)];

@@ -50,5 +50,6 @@ function curve(epochs, start) {
   for (const v of [lo, (lo + hi) / 2, hi]) svg.append(e("line", { class: "axis", x1: 50, x2: W - 20, y1: y(v), y2: y(v) }), e("text", { x: 44, y: y(v) + 4, "text-anchor": "end" }, number(v, 2)));
   if (start) svg.append(e("line", { class: "start", x1: 50, x2: W - 20, y1: y(start.kaggle_score), y2: y(start.kaggle_score) }), e("text", { x: W - 22, y: y(start.kaggle_score) - 5, "text-anchor": "end" }, "before " + number(start.kaggle_score, 3)));
   svg.append(e("path", { class: "val", d: epochs.map((p, i) => `${i ? "L" : "M"}${x(p.epoch)} ${y(p.val.kaggle_score)}`).join("") }), e("text", { x: W / 2, y: H - 6, "text-anchor": "middle" }, "epoch"));
+  for (const n of new Set([0, last])) svg.append(e("text", { x: x(n), y: H - 6, "text-anchor": "middle" }, String(n)));
   return svg;
 }
