@@ -27,6 +27,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 func main() {
@@ -77,22 +79,30 @@ func run(out, only, twice, zig string) error {
 	if err := r.stubs(); err != nil {
 		return err
 	}
-	for _, p := range platforms {
-		start := time.Now()
-		program, err := r.build(p, again(p))
-		if err != nil {
-			return fmt.Errorf("%s: %w", p.name(), err)
-		}
-		if r.program == "" { // the first is of this machine
-			r.program = program
-			if err := r.document(); err != nil {
-				return err
+	programs := make([]string, len(platforms))
+	var builds errgroup.Group
+	builds.SetLimit(2) // linking takes one processor
+	for i, p := range platforms {
+		builds.Go(func() (err error) {
+			start := time.Now()
+			if programs[i], err = r.build(p, again(p)); err != nil {
+				return fmt.Errorf("%s: %w", p.name(), err)
 			}
-		}
-		if err := r.pack(p, program); err != nil {
+			fmt.Printf("%s (%.0f s)\n", p.name(), time.Since(start).Seconds())
+			return nil
+		})
+	}
+	if err := builds.Wait(); err != nil {
+		return err
+	}
+	r.program = programs[0]
+	if err := r.document(); err != nil {
+		return err
+	}
+	for i, p := range platforms {
+		if err := r.pack(p, programs[i]); err != nil {
 			return fmt.Errorf("%s: %w", p.name(), err)
 		}
-		fmt.Printf("%s (%.0f s)\n", p.name(), time.Since(start).Seconds())
 	}
 	if err := r.bill(); err != nil {
 		return err
