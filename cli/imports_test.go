@@ -70,6 +70,8 @@ func allowed(from, to string) bool {
 		return strings.HasPrefix(to, "unet/unet/imageio/") // files know nothing of networks
 	case from == "unet/unet/formats":
 		return below(to, "unet/unet/imageio") || to == "unet/unet/instance"
+	case from == "unet/unet/dataset" && to == "unet/unet/formats": // annotations are regions, too
+		return true
 	case from == "unet/unet/instance", from == "unet/unet/metrics", below(from, "unet/unet/dataset"):
 		return below(to, "unet/unet/imageio") || to == "unet/unet/instance" || below(to, "unet/unet/dataset")
 	case from == "unet/unet/report":

@@ -47,7 +47,7 @@ func TestLabelsBeside(t *testing.T) {
 		named = append(named, f.File+" "+f.Text)
 	}
 	all := strings.Join(named, "\n")
-	for _, want := range []string{"alone.png has no label image beside it", "nobody.labels.tif is of no image", "annotates the same image"} {
+	for _, want := range []string{"alone.png has no label image or regions beside it", "nobody.labels.tif is of no image", "annotates the same image"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("not named: %s\n%s", want, all)
 		}

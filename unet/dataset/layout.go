@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -11,18 +12,37 @@ import (
 // folder collects the files of one folder that holds images/, masks/, labels/.
 type folder struct {
 	images, masks, labels []file
+	// nnunet says that they are imagesTr, labelsTr: one file for each channel of an
+	// image, and labels of classes.
+	nnunet bool
 }
+
+// partOf tells what a folder of that name holds: images, masks, labels or, "",
+// anything; nnunet says that it is named as nnU-Net does.
+func partOf(name string) (part string, nnunet bool) {
+	switch part = strings.ToLower(name); part {
+	case "images", "masks", "labels":
+		return part, false
+	case "imagestr", "imagests":
+		return "images", true
+	case "labelstr", "labelsts":
+		return "labels", true
+	}
+	return "", false
+}
+
+// nnunetChannel ends the names of nnU-Net's images: the number of the channel.
+var nnunetChannel = regexp.MustCompile(`_(\d{4})$`)
 
 // arrange finds the images and their annotations among the files.
 func (s *Source) arrange(name string, files []file) error {
 	folders := map[string]*folder{}
-	other := 0
 	var loose []file
 	for _, f := range files {
 		dir := path.Dir(f.name)
 		parent := path.Dir(dir)
-		part := strings.ToLower(path.Base(dir))
-		if !isImage(f.name) || part != "images" && part != "masks" && part != "labels" {
+		part, nnunet := partOf(path.Base(dir))
+		if part == "" || !isImage(f.name) && (part == "images" || !isRegions(f.name)) {
 			loose = append(loose, f)
 			continue
 		}
@@ -31,6 +51,7 @@ func (s *Source) arrange(name string, files []file) error {
 			d = &folder{}
 			folders[parent] = d
 		}
+		d.nnunet = d.nnunet || nnunet
 		switch part {
 		case "images":
 			d.images = append(d.images, f)
@@ -52,7 +73,9 @@ func (s *Source) arrange(name string, files []file) error {
 		d := folders[parent]
 		switch {
 		case len(d.images) == 0:
-			other += len(d.masks) + len(d.labels)
+			for _, f := range slices.Concat(d.masks, d.labels) {
+				s.leaveOut(f, "has no folder images beside its own")
+			}
 		case isKaggle(parent, d):
 			slices.SortFunc(d.masks, func(a, b file) int { return strings.Compare(a.name, b.name) })
 			id := path.Base(parent)
@@ -65,14 +88,12 @@ func (s *Source) arrange(name string, files []file) error {
 			if several > 1 && parent != "." {
 				prefix = strings.ReplaceAll(parent, "/", "_") + "_"
 			}
-			n, err := s.addPairs(name, prefix, d)
-			if err != nil {
+			if err := s.addPairs(name, prefix, d); err != nil {
 				return err
 			}
-			other += n
 		}
 	}
-	other += s.addBeside(loose)
+	s.addBeside(loose)
 	slices.SortFunc(s.items, func(a, b item) int { return strings.Compare(a.id, b.id) })
 	seen := map[string]string{}
 	for _, it := range s.items {
@@ -85,10 +106,6 @@ func (s *Source) arrange(name string, files []file) error {
 			return &InputError{name, fmt.Sprintf("%q and %q would get the same name %q", at, it.image.name, it.id), "rename one"}
 		}
 		seen[key] = it.image.name
-	}
-	if other > 0 && len(s.items) > 0 {
-		s.findings = append(s.findings, Finding{Info, "", "", "other-files",
-			fmt.Sprintf("%d files belong to no image and were not read", other)})
 	}
 	return nil
 }
@@ -106,59 +123,82 @@ func isKaggle(parent string, d *folder) bool {
 	return len(d.masks) > 0 && !slices.ContainsFunc(d.masks, func(m file) bool { return stem(m.name) == st })
 }
 
-// addPairs adds images with label images of the same stem and returns how many
-// annotation files have no image.
-func (s *Source) addPairs(name, prefix string, d *folder) (unused int, err error) {
-	labels := map[string]file{}
+// addPairs adds images with annotations of the same stem, and names annotations
+// without an image in findings.
+func (s *Source) addPairs(name, prefix string, d *folder) error {
+	labels, used := map[string]file{}, map[string]bool{}
 	// labels/ comes last and wins over masks/.
 	for _, f := range slices.Concat(d.masks, d.labels) {
 		st := stem(f.name)
 		if old, ok := labels[st]; ok && path.Dir(old.name) == path.Dir(f.name) {
-			return 0, &InputError{name, fmt.Sprintf("%q and %q both annotate %q", old.name, f.name, st), "keep one"}
+			return &InputError{name, fmt.Sprintf("%q and %q both annotate %q", old.name, f.name, st), "keep one"}
 		}
 		labels[st] = f
 	}
 	for _, f := range d.images { // labels/X.labels.tif is of images/X.png, too
-		for _, end := range labelEnds {
+		for _, end := range slices.Concat(labelEnds, regionEnds) {
 			if l, ok := labels[stem(f.name)+end]; ok && labels[stem(f.name)].name == "" {
 				labels[stem(f.name)] = l
 				delete(labels, stem(f.name)+end)
 			}
 		}
 	}
-	used := 0
 	for _, f := range d.images {
-		it := item{id: prefix + stem(f.name), image: f}
-		if l, ok := labels[stem(f.name)]; ok {
+		st := stem(f.name)
+		if m := nnunetChannel.FindStringSubmatch(st); d.nnunet && m != nil {
+			if m[1] != "0000" {
+				s.leaveOut(f, "is a further channel; nuclei are sought in the first, _0000")
+				continue
+			}
+			st = strings.TrimSuffix(st, m[0])
+		}
+		it := item{id: prefix + st, image: f, classes: d.nnunet}
+		if l, ok := labels[st]; ok {
 			it.label = &l
-			used++
+			used[l.name] = true
 		}
 		s.items = append(s.items, it)
 	}
-	return len(labels) - used, nil
+	for _, f := range slices.Concat(d.masks, d.labels) {
+		if !used[f.name] {
+			s.leaveOut(f, "is of no image in the folder images, or another file annotates it")
+		}
+	}
+	return nil
+}
+
+// regionEnds end the names, without extension, of files of regions (.zip, .geojson)
+// and of NumPy (.npy) that lie beside their images: ours, ImageJ's and Cellpose's;
+// "" is X.geojson beside X.png.
+var regionEnds = []string{".rois", "_rois", "_roi", "_roiset", ".labels", "_cp_masks", "_masks", "_mask", "_seg", ""}
+
+// isRegions reports whether a file may hold annotations that are no label image.
+func isRegions(name string) bool {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".zip", ".roi", ".geojson", ".npy":
+		return true
+	case ".gz":
+		return strings.HasSuffix(strings.ToLower(name), ".geojson.gz")
+	}
+	return false
 }
 
 // labelEnds end the names, without extension, of label images that lie beside
 // their images: ours, CellProfiler's and others', and Cellpose's.
 var labelEnds = []string{".labels", "_cp_masks", "_masks", "_mask", "_labels", "_label"}
 
-// addBeside adds images with label images beside them, X.png and X.labels.tif,
-// and returns how many files belong to no image. Images of a folder in which some
-// have label images, and which have none themselves, are named in findings.
-func (s *Source) addBeside(files []file) (other int) {
+// addBeside adds images with annotations beside them, X.png and X.labels.tif, and
+// names the other files in findings.
+func (s *Source) addBeside(files []file) {
+	var others []file
 	images := map[string]file{} // by path without extension
 	labels := map[string]file{}
 	for _, f := range files {
+		of, isLabel := annotates(f.name)
 		at := strings.TrimSuffix(f.name, path.Ext(f.name))
-		of, isLabel := "", false
-		for _, end := range labelEnds {
-			if of, isLabel = strings.CutSuffix(at, end); isLabel {
-				break
-			}
-		}
 		switch {
-		case !isImage(f.name):
-			other++
+		case !isLabel && !isImage(f.name):
+			others = append(others, f)
 		case isLabel:
 			if old, ok := labels[of]; ok {
 				s.leaveOut(f, "annotates the same image as "+path.Base(old.name))
@@ -190,19 +230,39 @@ func (s *Source) addBeside(files []file) (other int) {
 			s.items = append(s.items, item{id: id, image: images[at], label: &l})
 			delete(labels, at)
 		case folders[path.Dir(at)]:
-			s.leaveOut(images[at], "has no label image beside it, such as "+path.Base(at)+".labels.tif")
+			s.leaveOut(images[at], "has no label image or regions beside it, such as "+path.Base(at)+".labels.tif")
 		default:
-			other++
+			s.leaveOut(images[at], "has no annotation")
 		}
 	}
 	for _, at := range slices.Sorted(maps.Keys(labels)) {
-		if len(folders) > 0 {
-			s.leaveOut(labels[at], "is of no image beside it")
-		} else {
-			other++
+		s.leaveOut(labels[at], "is of no image beside it")
+	}
+	for _, f := range others {
+		s.leaveOut(f, "is neither an image nor an annotation")
+	}
+}
+
+// annotates returns what an annotation beside its image is of, by its name without
+// extension.
+func annotates(name string) (of string, ok bool) {
+	at := strings.TrimSuffix(name, path.Ext(name))
+	ends := labelEnds
+	switch {
+	case isRegions(name):
+		ends = regionEnds
+		if strings.EqualFold(path.Ext(name), ".gz") {
+			at = strings.TrimSuffix(at, path.Ext(at))
+		}
+	case !isImage(name):
+		return "", false
+	}
+	for _, end := range ends {
+		if len(at) >= len(end) && strings.EqualFold(at[len(at)-len(end):], end) {
+			return at[:len(at)-len(end)], true
 		}
 	}
-	return other
+	return "", false
 }
 
 // leaveOut names a file that is not read.

@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"path"
 	"slices"
 	"strings"
 
+	"unet/unet/formats"
 	"unet/unet/imageio"
 )
 
@@ -187,6 +189,9 @@ func readLabel(it item, img *imageio.Image, r *reading) *imageio.Labels {
 		return nil
 	}
 	r.digests.Masks = hexSum(data)
+	if isRegions(f.name) {
+		return readRegions(it, data, img, r)
+	}
 	if w, h := imageio.Size(f.name, data); w*h > 0 && w*h != img.W*img.H { // before it is decoded
 		r.note(Error, it.id, f.name, "size-mismatch", "the label image has %dx%d pixels, its image %dx%d", w, h, img.W, img.H)
 		return nil
@@ -199,6 +204,17 @@ func readLabel(it item, img *imageio.Image, r *reading) *imageio.Labels {
 	if l.W != img.W || l.H != img.H {
 		r.note(Error, it.id, f.name, "size-mismatch", "the label image has %dx%d pixels, its image %dx%d", l.W, l.H, img.W, img.H)
 		return nil
+	}
+	if it.classes {
+		parts := findParts(l)
+		for i := range l.ID {
+			if l.ID[i] != 0 {
+				l.ID[i] = uint32(parts.of[i]) + 1
+			}
+		}
+		n := compact(l)
+		r.note(Info, it.id, f.name, "classes", "its numbers are of classes, as nnU-Net's are; its %d connected parts were numbered as nuclei", n)
+		return l
 	}
 	doubts := l.Doubts()
 	if n := compact(l); n > 1 {
@@ -218,6 +234,52 @@ func readLabel(it item, img *imageio.Image, r *reading) *imageio.Labels {
 		}
 	}
 	return l
+}
+
+// readRegions draws the regions of an ImageJ archive or of GeoJSON, or reads an array
+// of NumPy.
+func readRegions(it item, data []byte, img *imageio.Image, r *reading) *imageio.Labels {
+	name := it.label.name
+	l, lost, err := decodeRegions(name, data, img.W, img.H)
+	switch {
+	case err != nil:
+		r.note(Error, it.id, name, "unreadable", "%s", oneLine(err))
+		return nil
+	case l.W != img.W || l.H != img.H:
+		r.note(Error, it.id, name, "size-mismatch", "the label image has %dx%d pixels, its image %dx%d", l.W, l.H, img.W, img.H)
+		return nil
+	}
+	if lost.Overlap > 0 {
+		r.note(Warning, it.id, name, "overlap", "regions overlap in %d pixels; these went to the earlier one", lost.Overlap)
+	}
+	if n := lost.Outside + lost.Hidden; n > 0 {
+		r.note(Warning, it.id, name, "lost-regions", "%d regions lie outside the image, under others, or are smaller than a pixel, and were left out", n)
+	}
+	compact(l)
+	return l
+}
+
+func decodeRegions(name string, data []byte, w, h int) (l *imageio.Labels, lost formats.Lost, err error) {
+	var e *formats.Encoded
+	switch strings.ToLower(path.Ext(name)) {
+	case ".npy":
+		l, err = formats.ReadNPY(bytes.NewReader(data))
+		return l, lost, err
+	case ".zip", ".roi":
+		e, err = formats.ReadROI(bytes.NewReader(data), int64(len(data)))
+		if errors.Is(err, formats.ErrNoROI) { // QuPath packs GeoJSON
+			e, err = formats.ReadGeoJSON(bytes.NewReader(data))
+		}
+	default:
+		e, err = formats.ReadGeoJSON(bytes.NewReader(data))
+	}
+	if err == nil {
+		err = e.Slice(-1)
+	}
+	if err != nil {
+		return nil, lost, err
+	}
+	return e.Labels(w, h)
 }
 
 // maskPixels decodes a mask and lists the pixels above half of its own

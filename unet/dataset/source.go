@@ -37,7 +37,9 @@ type item struct {
 	id    string
 	image file
 	masks []file // one nucleus each, sorted by name
-	label *file  // or one label image
+	label *file  // or one label image, or regions
+	// classes says that the numbers of the label image are of classes, not nuclei.
+	classes bool
 }
 
 // Source is an archive or folder of annotated images. Its methods may be
@@ -63,6 +65,12 @@ type Source struct {
 // name them:
 //
 //	NAME.png   NAME.labels.tif   or NAME_mask.*, NAME_masks.*, NAME_cp_masks.*
+//	           NAME.rois.zip     ImageJ's regions, or NAME.geojson
+//	           NAME_seg.npy      Cellpose's, or another array of NumPy
+//
+// or nnU-Net's folders, the numbers in whose labels are of classes:
+//
+//	imagesTr/NAME_0000.png   labelsTr/NAME.png
 //
 // A zip or folder that holds stage1_train.zip (Kaggle's download), or one
 // single zip, stands for that zip. Errors about the content are *InputError.
@@ -81,7 +89,7 @@ func OpenSource(name string) (*Source, error) {
 	}
 	if err == nil && len(s.items) == 0 {
 		err = &InputError{name, "holds no images in a known layout",
-			"expected ID/images/ID.png with ID/masks/*.png, images/ beside labels/, or X.labels.tif or X_masks.tif beside X.png"}
+			"expected ID/images/ID.png with ID/masks/*.png, images/ beside labels/, nnU-Net's imagesTr/ beside labelsTr/, or X.labels.tif, X_masks.tif, X.rois.zip, X.geojson or X_seg.npy beside X.png"}
 	}
 	if err != nil {
 		s.Close()
@@ -148,6 +156,9 @@ func (s *Source) openZip(name string, r io.ReaderAt, size int64, outer bool) err
 	if err != nil {
 		return err
 	}
+	files, inner = withRegions(files, inner, func(f *zip.File) file {
+		return file{name: f.Name, size: int64(f.UncompressedSize64), open: f.Open}
+	})
 	if err := s.arrange(name, files); err != nil {
 		return err
 	}
@@ -253,14 +264,44 @@ func (s *Source) openFolder(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.arrange(dir, files); err != nil || len(s.items) > 0 {
+	files, inner = withRegions(files, inner, func(p string) file {
+		return file{name: p, size: -1, open: func() (io.ReadCloser, error) { return input.Open(filepath.Join(dir, filepath.FromSlash(p))) }}
+	})
+	if err := s.arrange(dir, files); err != nil {
 		return err
+	}
+	if len(s.items) > 0 {
+		for _, name := range inner {
+			s.leaveOut(file{name: name}, "is an archive, and named like no image")
+		}
+		return nil
 	}
 	z, err := chooseInner(dir, inner, func(p string) string { return p })
 	if z == nil || err != nil {
 		return err
 	}
 	return s.openZipFile(filepath.Join(dir, filepath.FromSlash(*z)))
+}
+
+// withRegions moves archives that are named like an image, which hold its regions,
+// to the files.
+func withRegions[T any](files []file, zips []T, of func(T) file) ([]file, []T) {
+	images := map[string]bool{}
+	for _, f := range files {
+		if isImage(f.name) {
+			images[stem(f.name)] = true
+		}
+	}
+	var others []T
+	for _, z := range zips {
+		f := of(z)
+		if at, ok := annotates(f.name); ok && images[path.Base(at)] {
+			files = append(files, f)
+		} else {
+			others = append(others, z)
+		}
+	}
+	return files, others
 }
 
 // list lists the files of an archive or a folder, to be read until s is closed.
