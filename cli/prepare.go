@@ -21,10 +21,12 @@ func prepareCommand() *cli.Command {
 		Usage:     "check annotated images and make a set for training",
 		UsageText: "unet prepare ARCHIVE|FOLDER... --out DIR [options]",
 		Description: "Reads annotated images from a zip in place or from a folder, checks them, resizes\n" +
-			"them and splits them into train, val and test. Three layouts are understood:\n" +
+			"them and splits them into train, val and test. These layouts are understood:\n" +
 			"Kaggle's ID/images/ID.png with one mask per nucleus in ID/masks/, a folder of images\n" +
-			"beside one of label images (images/X.png, labels/X.png), and label images beside\n" +
-			"their images: X.labels.tif, X_mask.*, X_masks.*, X_cp_masks.* (Cellpose).\n\n" +
+			"beside one of label images (images/X.png, labels/X.png), nnU-Net's imagesTr/ and\n" +
+			"labelsTr/, and annotations beside their images: X.labels.tif, X_mask.*, X_masks.*,\n" +
+			"X_cp_masks.* and X_seg.npy (Cellpose), X.rois.zip and X_RoiSet.zip (ImageJ),\n" +
+			"X.geojson (QuPath). What is left out is named with the reason.\n\n" +
 			"The nuclei model needs images at their own scale (--size native, the default), a\n" +
 			"paper model squares (--size 128). Images that show one field are never split\n" +
 			"up. Findings are printed, a few of each check, and all are in metadata.json.\n" +
