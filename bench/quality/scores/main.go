@@ -1,9 +1,10 @@
 // Command scores prints the tables of scores in the README and in the model
-// card, as Markdown: the built-in model by split and kind of image, and all
-// images of a split by several ways to predict, the paper's model among them.
+// card, as Markdown: a nuclei model by split and kind of image, and all images of
+// a split by several ways to predict, the paper's model among them. The built-in
+// model has seen the images of every split: score its twin, which has not.
 //
-//	unet prepare stage1_train.zip --out set --size native --fix
-//	go run ./bench/quality/scores set
+//	unet prepare stage1_train.zip --out set --fix
+//	go run ./bench/quality/scores set twin.safetensors
 package main
 
 import (
@@ -19,11 +20,11 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "scores: give one set, prepared at native scale")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "scores: give a set, prepared at native scale, and a nuclei model")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1]); err != nil {
+	if err := run(os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "scores:", err)
 		os.Exit(1)
 	}
@@ -36,10 +37,7 @@ type way struct {
 	bfloat16     bool
 }
 
-// plain is how the built-in model is used if nothing else is asked for.
-var plain = way{label: "nuclei", model: weights.DefaultName}
-
-func run(dir string) error {
+func run(dir, model string) error {
 	set, err := dataset.Open(dir)
 	if err != nil {
 		return err
@@ -51,16 +49,16 @@ func run(dir string) error {
 	defer e.Close()
 	ways := []way{
 		{label: "paper, resized to 128x128", model: unet.Paper},
-		plain,
-		{label: "nuclei, `--tta`", model: weights.DefaultName, tta: true},
-		{label: "nuclei, `--precision bfloat16`", model: weights.DefaultName, bfloat16: true},
+		{label: "nuclei", model: model},
+		{label: "nuclei, `--tta`", model: model, tta: true},
+		{label: "nuclei, `--precision bfloat16`", model: model, bfloat16: true},
 	}
 	results := make([]*evaluate.Evaluation, len(ways))
 	for i, w := range ways {
 		if results[i], err = score(e, set, w); err != nil {
 			return err
 		}
-		if w == plain {
+		if i == 1 { // as it is used if nothing else is asked for
 			kinds(results[i])
 		}
 	}
@@ -78,7 +76,11 @@ func run(dir string) error {
 
 // score scores the splits that no model was trained on.
 func score(e *core.Engine, set *dataset.Set, w way) (*evaluate.Evaluation, error) {
-	m, err := weights.Load(w.model)
+	load := unet.LoadModel
+	if w.model == unet.Paper {
+		load = weights.Load
+	}
+	m, err := load(w.model)
 	if err != nil {
 		return nil, err
 	}
