@@ -30,6 +30,9 @@ func (r *run) bands(ctx context.Context, p *plane, res *result) {
 }
 
 func (r *run) bandsTo(ctx context.Context, p *plane, out *bandFiles) error {
+	if err := r.fits(p); err != nil {
+		return err
+	}
 	read := p.rows(p.ref.Index)
 	levels, err := r.model.Card.Input.Levels(ctx, read)
 	if err != nil {
@@ -86,6 +89,35 @@ func (r *run) bandsTo(ctx context.Context, p *plane, out *bandFiles) error {
 	return nil
 }
 
+// fits fails where a large plane is too wide for bands at any scale, before it is
+// read, which may take hours.
+func (r *run) fits(p *plane) error {
+	scale, err := r.givenScale(p)
+	if err != nil {
+		return err
+	}
+	least := scale
+	if r.diameter.auto() {
+		least = minScale
+	}
+	narrow, _ := r.scaled(p.info, least)
+	if _, _, err = r.predictor.MaxRows(p.info.W, narrow, 1, r.bandMemory(p)); err == nil {
+		return nil
+	}
+	w, _ := r.scaled(p.info, scale)
+	_, _, err = r.predictor.MaxRows(p.info.W, w, max(1, len(p.channels)), r.bandMemory(p))
+	return err
+}
+
+// bandMemory is what the bands of a plane may take.
+func (r *run) bandMemory(p *plane) int64 {
+	memory := r.memory - p.decoded
+	if r.has(Zarr) {
+		memory -= zarr.LabelBytes(p.info.W)
+	}
+	return memory
+}
+
 // bandScale finds the scale of a large plane, the rows that may be held at it,
 // and the memory of the network.
 func (r *run) bandScale(ctx context.Context, p *plane, levels unet.Levels, rec *PlaneRecord) (rows int, network int64, err error) {
@@ -101,10 +133,7 @@ func (r *run) bandScale(ctx context.Context, p *plane, levels unet.Levels, rec *
 		}
 	}
 	w, _ := r.scaled(p.info, rec.Scale)
-	memory := r.memory - p.decoded
-	if r.has(Zarr) {
-		memory -= zarr.LabelBytes(p.info.W)
-	}
+	memory := r.bandMemory(p)
 	rows, network, err = r.predictor.MaxRows(p.info.W, w, len(p.channels), memory)
 	if err != nil && r.diameter.auto() && rec.Scale > 1 { // nobody asked for this size
 		rec.Warnings = append(rec.Warnings, err.Error()+": native scale")

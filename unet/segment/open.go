@@ -25,8 +25,15 @@ func (r *run) readAll(ctx context.Context, group *errgroup.Group, out chan<- *jo
 		if err := put(ctx, out, j); err != nil {
 			return err
 		}
+		// In order: a file that waits for memory waits for earlier ones only.
+		decoded := min(imageio.RasterBytes(in.Path), r.memory/2)
+		if err := r.decoded.Acquire(ctx, decoded); err != nil {
+			close(j.planes)
+			return context.Cause(ctx)
+		}
 		group.Go(func() error {
 			defer close(j.planes)
+			defer r.decoded.Release(decoded)
 			j.err = r.open(ctx, j)
 			return nil
 		})
@@ -56,10 +63,9 @@ func (r *run) open(ctx context.Context, j *job) error {
 		j.record.Status = Skipped
 		return nil
 	}
-	decoded := imageio.RasterBytes(j.in.Path)
-	if decoded > r.memory/2 {
-		return &imageio.LimitError{Name: j.in.Path, What: fmt.Sprintf("its format is decoded as a whole, which takes %s, and --max-memory is %s", sizeText(decoded), sizeText(r.memory)),
-			Advice: "allow more with --max-memory, or store it as a tiled TIFF, which is read in pieces"}
+	whole := imageio.RasterBytes(j.in.Path)
+	if whole > r.memory/2 {
+		return r.tooMuch(j.in.Path, "its format is decoded as a whole, which takes", whole)
 	}
 	f, err := imageio.Open(j.in.Path)
 	if err != nil {
@@ -73,6 +79,13 @@ func (r *run) open(ctx context.Context, j *job) error {
 	j.record.Format = f.Format
 	lastInput := j.in == &r.batch.Inputs[len(r.batch.Inputs)-1]
 	for i, ref := range refs {
+		decoded := whole + f.ChunkBytes(ref.Index)
+		switch bytes := r.planeBytes(ref) + decoded; {
+		case decoded > r.memory/2:
+			return r.tooMuch(j.in.Path, "its tiles or chunks are decoded as wholes, which takes", decoded)
+		case r.model.Card.Input.Size > 0 && bytes > r.memory:
+			return r.tooMuch(j.in.Path, "a model that resizes images sees them as wholes, which takes", bytes)
+		}
 		p := &plane{in: j.in, ref: ref, name: j.in.Path, info: ref.Info, channels: ref.Channels, sha256: sum, decoded: decoded, last: lastInput && i == len(refs)-1}
 		if r.tooLarge(ref, decoded) {
 			p.file, p.release = f, make(chan struct{})
@@ -101,6 +114,12 @@ func (r *run) open(ctx context.Context, j *job) error {
 	}
 	j.record.Notes = append(slices.Clone(f.Notes), notes...)
 	return nil
+}
+
+// tooMuch says that a file would take more memory than may be used.
+func (r *run) tooMuch(name, what string, bytes int64) error {
+	return &imageio.LimitError{Name: name, What: fmt.Sprintf("%s %s, and --max-memory is %s", what, sizeText(bytes), sizeText(r.memory)),
+		Advice: "allow more with --max-memory, or store it as a TIFF of small tiles, which is read in pieces"}
 }
 
 // done gives the file of a large plane back to the reader.

@@ -62,6 +62,7 @@ type run struct {
 	jobs    int
 	pool    *pool
 	writers *semaphore.Weighted // places of planes that are written
+	decoded *semaphore.Weighted // bytes of open files that are decoded whole
 	busy    sync.WaitGroup      // planes that are computed or written
 	owners  map[string]string   // inputs by the base of their results
 }
@@ -122,6 +123,7 @@ func (s *Segmenter) Run(ctx context.Context, b Batch, o Observer) (*Summary, err
 	}
 	r.summary = newSummary(s.model, r.settings(), b.Version, start)
 	r.writers = semaphore.NewWeighted(int64(writesPerJob * r.jobs))
+	r.decoded = semaphore.NewWeighted(s.memory / 2)
 	r.pool = newPool(s, r.jobs)
 	defer r.pool.close()
 	if err := r.begin(ctx); err != nil {

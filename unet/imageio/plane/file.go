@@ -84,6 +84,24 @@ type Pyramid interface {
 	UseLevel(k int) error
 }
 
+// Chunked is a Source that decodes pieces of its planes whole.
+type Chunked interface {
+	// ChunkBytes is the memory that one piece of a plane takes.
+	ChunkBytes(plane int) int64
+}
+
+// ChunkBytes is the memory that reading any part of plane i takes besides the
+// part itself: that of the pieces, tiles or chunks, which are decoded whole. It is
+// 0 where little is.
+func (f *File) ChunkBytes(i int) (most int64) {
+	if s, ok := f.src.(Chunked); ok {
+		for _, k := range f.viewOf(i).of {
+			most = max(most, s.ChunkBytes(k))
+		}
+	}
+	return most
+}
+
 // UseLevel makes Planes those of another level of the pyramid. It is to be
 // called before anything is read, and once.
 func (f *File) UseLevel(k int) error {

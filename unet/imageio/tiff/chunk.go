@@ -112,6 +112,21 @@ func (p *tiffPage) streamed(rows, inChunk int) bool {
 	return p.compression != compJPEG && int64(rows)*int64(p.cw)*int64(inChunk)*int64(p.t.Size) > streamBytes
 }
 
+// ChunkBytes is that of a strip or tile of JPEG, the only ones that can be large
+// and are decoded whole: its samples, twice, and the coefficients of one that is
+// progressive.
+func (s *tiffSource) ChunkBytes(i int) int64 {
+	p := s.planes[i].page
+	if p == nil || p.compression != compJPEG {
+		return 0
+	}
+	samples := int64(p.cw) * int64(p.ch)
+	if !p.planar {
+		samples *= int64(p.spp)
+	}
+	return (2 + 4) * samples
+}
+
 // directRows reads rows of an uncompressed chunk without the rest of it.
 func (f *tiffFile) directRows(p *tiffPage, chunk, x0, x1, y0, y1, pixel int, put func(row int, b []byte) error) error {
 	stride := p.cw * pixel

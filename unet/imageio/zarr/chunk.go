@@ -15,6 +15,16 @@ import (
 	"unet/unet/imageio/plane"
 )
 
+// ChunkBytes is that of a chunk, compressed and decoded.
+func (s *zarrSource) ChunkBytes(i int) int64 {
+	a := s.planes[i].array
+	bytes := int64(a.t.Size) // setChunks has bounded the product
+	for _, n := range a.chunk {
+		bytes *= int64(n)
+	}
+	return 2 * bytes
+}
+
 // read hands the samples of a region of one plane to s as channel c. lead is
 // the plane's index along all axes but the last two.
 func (a *zarrArray) read(lead []int, x0, y0, x1, y1, c int, s plane.Sink) error {
