@@ -39,6 +39,7 @@ func convertCommand() *cli.Command {
 			&cli.IntFlag{Name: "z", Value: -1, Usage: "`SLICE` of a stack, from 0, of a label file or of regions", DefaultText: "the only one"},
 			pixelSizeFlag(""),
 			forceFlag(""),
+			memoryFlag("hold images of at most `SIZE`, such as 2GiB", ""),
 		},
 		Action: convert,
 	}
@@ -126,6 +127,9 @@ func newConversion(c *cli.Context) (*conversion, error) {
 func (v *conversion) readerFlags(c *cli.Context) (err error) {
 	v.reader = reader{t: term(c), name: c.String("name"), z: max(c.Int("z"), -1)}
 	if v.pixelSize, err = pixelSize(c); err != nil {
+		return err
+	}
+	if v.memory, err = newRoom(c); err != nil {
 		return err
 	}
 	if v.w, v.h, err = imageSize(c.String("size"), c.String("image")); err != nil {

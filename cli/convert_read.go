@@ -45,6 +45,7 @@ type reader struct {
 	page      segment.Choice
 	z         int // slice of a stack, -1 for the only one
 	pixelSize imageio.PixelSize
+	memory    *room
 	overlap   int
 	root      string // folder that names of images are relative to; "" for their last element
 }
@@ -63,7 +64,7 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		name = strings.Replace(name, labelsExt, ".tif", 1)
 	}
 	if format == segment.Labels {
-		l, size, err := readLabelPlane(in, r.page)
+		l, size, err := readLabelPlane(in, r.page, r.memory.file())
 		if err != nil {
 			return err
 		}
@@ -84,6 +85,9 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		w, h := r.w, r.h
 		if w == 0 && e.W == 0 {
 			return withHint(usagef("%s does not say how large the image is", in), "add --size WxH or --image FILE")
+		}
+		if err := r.memory.file().take(in, 4*int64(max(w, e.W))*int64(max(h, e.H))); err != nil {
+			return err
 		}
 		l, lost, err := e.Labels(w, h)
 		if err != nil {

@@ -30,6 +30,7 @@ func measureCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the table to `FILE` instead of standard output"},
 			pixelSizeFlag(""),
 			forceFlag(""),
+			memoryFlag("hold images of at most `SIZE`, such as 2GiB", ""),
 		),
 		Action: measure,
 	}
@@ -84,14 +85,18 @@ func measure(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	labels, labelSize, err := readLabelPlane(c.Args().First(), choice)
+	memory, err := newRoom(c)
+	if err != nil {
+		return err
+	}
+	labels, labelSize, err := readLabelPlane(c.Args().First(), choice, memory)
 	if err != nil {
 		return err
 	}
 	img := &imageio.Image{W: labels.W, H: labels.H, PixelSize: labelSize}
 	prefixes := fileNames(c.Args().Tail())
 	for k, name := range c.Args().Tail() {
-		m, err := readImagePlane(name, choice)
+		m, err := readImagePlane(name, choice, memory)
 		if err != nil {
 			return err
 		}
@@ -250,12 +255,12 @@ func plural(n int, one, many string) string {
 
 // readLabelPlane reads the one plane of a label file that is chosen, and the
 // width of its pixels in µm.
-func readLabelPlane(name string, choice segment.Choice) (*imageio.Labels, imageio.PixelSize, error) {
-	f, err := imageio.Open(name)
+func readLabelPlane(name string, choice segment.Choice, r *room) (*imageio.Labels, imageio.PixelSize, error) {
+	f, closeFile, err := r.open(name)
 	if err != nil {
 		return nil, imageio.PixelSize{}, err
 	}
-	defer f.Close()
+	defer closeFile()
 	if len(f.Planes) == 1 { // the options are for the images
 		choice = segment.Choice{}
 	}
@@ -267,18 +272,22 @@ func readLabelPlane(name string, choice segment.Choice) (*imageio.Labels, imagei
 	if len(jobs) > 1 {
 		return nil, imageio.PixelSize{}, withHint(usagef("%s holds %d label images: choose one with --page, --z or --t", name, len(jobs)), segment.Contents(f))
 	}
+	p := jobs[0].Info
+	if err := r.take(name, 4*int64(p.W)*int64(p.H)+f.ChunkBytes(jobs[0].Index)); err != nil {
+		return nil, imageio.PixelSize{}, err
+	}
 	l, err := f.ReadLabels(jobs[0].Index)
 	return l, f.Planes[jobs[0].Index].PixelSize, err
 }
 
 // readImagePlane reads all chosen channels of the one place in a file that is
 // chosen; Channels names them.
-func readImagePlane(name string, choice segment.Choice) (*imageio.Image, error) {
-	f, err := imageio.Open(name)
+func readImagePlane(name string, choice segment.Choice, r *room) (*imageio.Image, error) {
+	f, closeFile, err := r.open(name)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer closeFile()
 	if choice.Channel.String() == "" {
 		choice.Channel = segment.All
 	}
@@ -290,6 +299,10 @@ func readImagePlane(name string, choice segment.Choice) (*imageio.Image, error) 
 	for _, j := range jobs {
 		if j.Measured[0] != jobs[0].Measured[0] {
 			return nil, withHint(usagef("%s holds more than one image: choose with --page, --z or --t", name), segment.Contents(f))
+		}
+		// As float32, twice while channels are joined.
+		if err := r.take(name, 2*4*int64(j.Info.W)*int64(j.Info.H)*int64(j.Info.C)+f.ChunkBytes(j.Index)); err != nil {
+			return nil, err
 		}
 		planes = append(planes, j.Index)
 	}

@@ -54,7 +54,7 @@ func predictCommand() *cli.Command {
 			&cli.BoolFlag{Name: "skip-existing", Usage: "skip images that an earlier run with the same settings has done", Category: run},
 			forceFlag(run),
 			&cli.IntFlag{Name: "jobs", Usage: "`NUMBER` of images read, computed and written at the same time", DefaultText: "one for each thread, as memory allows", Category: run},
-			&cli.StringFlag{Name: "max-memory", Usage: "use at most `SIZE`, such as 2GiB; images that need more are segmented in bands (default: half of the free memory)", Category: run},
+			memoryFlag("use at most `SIZE`, such as 2GiB; images that need more are segmented in bands", run),
 			&cli.BoolFlag{Name: "tta", Usage: "test-time augmentation: average over mirrored images; more accurate, 4 times slower", Category: run},
 			precisionFlag(run),
 			&cli.StringFlag{Name: "page", Value: "all", Usage: "`PAGES` counted from 0, such as 2 or 0,3-5", Category: planes},
@@ -201,10 +201,8 @@ func predictOptions(c *cli.Context, m *unet.Model) (o segment.Options, err error
 	if o.Measuring, err = measuring(c); err != nil {
 		return o, err
 	}
-	if s := c.String("max-memory"); s != "" {
-		if o.Memory, err = parseSize(s); err != nil {
-			return o, usagef("--max-memory %s: %v", s, err)
-		}
+	if o.Memory, err = maxMemory(c); err != nil {
+		return o, err
 	}
 	numbers, err := precision(c, m)
 	o.BFloat16 = numbers == precisionBFloat16

@@ -29,6 +29,7 @@ func viewCommand() *cli.Command {
 			colourFlag(""),
 			pixelSizeFlag(""),
 			forceFlag(""),
+			memoryFlag("hold images of at most `SIZE`, such as 2GiB", ""),
 		),
 		Action: view,
 	}
@@ -64,20 +65,27 @@ func view(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	labels, labelSize, err := readLabelPlane(c.Args().First(), choice)
+	memory, err := newRoom(c)
 	if err != nil {
 		return err
 	}
-	warnOfLabels(t, c.Args().First(), labels)
+	labels, labelSize, err := readLabelPlane(c.Args().First(), choice, memory)
+	if err != nil {
+		return err
+	}
 	var img *imageio.Image
 	if c.NArg() == 2 {
-		if img, err = readImagePlane(c.Args().Get(1), choice); err != nil {
+		if img, err = readImagePlane(c.Args().Get(1), choice, memory); err != nil {
 			return err
 		}
 		if img.W != labels.W || img.H != labels.H {
 			return inputf("give the image that was segmented", "%s has %d x %d pixels, the label image %d x %d", c.Args().Get(1), img.W, img.H, labels.W, labels.H)
 		}
 	}
+	if err := memory.take(c.Args().First(), report.OverlayBytes(img, labels, c.Float64("scale"))); err != nil {
+		return withHint(err, "draw it smaller with --scale, or allow more with --max-memory")
+	}
+	warnOfLabels(t, c.Args().First(), labels)
 	measured := &imageio.Image{W: labels.W, H: labels.H}
 	if img != nil {
 		measured = img

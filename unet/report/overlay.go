@@ -30,18 +30,42 @@ type OverlayOptions struct {
 // the image is bright, and avoid the hue of a stain. A nil img gives a black
 // background.
 func Overlay(img *imageio.Image, labels *imageio.Labels, opt OverlayOptions) (*image.RGBA, error) {
+	if labels == nil {
+		return nil, fmt.Errorf("overlay: no label image")
+	}
+	if opt.Scale == 0 {
+		opt.Scale = 1
+	}
+	w, h := scaled(labels.W, opt.Scale), scaled(labels.H, opt.Scale)
+	if opt.Scale != 1 && (w > 1<<15 || h > 1<<15) {
+		return nil, fmt.Errorf("overlay: %dx%d times %g is too large; use a smaller scale", labels.W, labels.H, opt.Scale)
+	}
+	if img == nil {
+		return overlay(Stretch(imageio.NewImage(w, h, 0)), labels, opt), nil
+	}
 	base, err := backdrop(img, labels)
 	if err != nil {
 		return nil, err
 	}
-	if opt.Scale > 0 && opt.Scale != 1 {
-		w, h := scaled(labels.W, opt.Scale), scaled(labels.H, opt.Scale)
-		if w > 1<<15 || h > 1<<15 {
-			return nil, fmt.Errorf("overlay: %dx%d times %g is too large; use a smaller scale", labels.W, labels.H, opt.Scale)
+	return overlay(resize(base, w, h), labels, opt), nil
+}
+
+// OverlayBytes is the memory that Overlay takes, besides image and labels: the
+// picture, of the image's size and of its own, its labels and three masks of
+// outlines.
+func OverlayBytes(img *imageio.Image, labels *imageio.Labels, scale float64) int64 {
+	n := float64(labels.W) * float64(labels.H)
+	bytes := (4 + 3) * n * scale * scale
+	if scale != 1 {
+		bytes += 4 * n * scale * scale
+		if img != nil {
+			bytes += 4*n + 4*8*n*scale // as large as the image, and between columns and rows
 		}
-		base = resize(base, w, h)
 	}
-	return overlay(base, labels, opt), nil
+	if img != nil && img.C > 3 {
+		bytes += 3 * 4 * n // their colours, added up
+	}
+	return int64(bytes)
 }
 
 // strokeSide is the side of a picture, in pixels, for each pixel of the width of
@@ -62,7 +86,7 @@ func backdrop(img *imageio.Image, labels *imageio.Labels) (*image.RGBA, error) {
 		return nil, fmt.Errorf("overlay: no label image")
 	}
 	if img == nil {
-		return Stretch(imageio.NewImage(labels.W, labels.H, 1)), nil
+		return Stretch(imageio.NewImage(labels.W, labels.H, 0)), nil
 	}
 	if img.W != labels.W || img.H != labels.H {
 		return nil, fmt.Errorf("overlay: the image is %dx%d but the label image is %dx%d", img.W, img.H, labels.W, labels.H)

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"unet/unet/imageio"
+	"unet/unet/segment"
+
+	"github.com/urfave/cli/v2"
+)
+
+// memoryFlag is the option that bounds the memory; usage tells of what.
+func memoryFlag(usage, category string) cli.Flag {
+	return &cli.StringFlag{Name: "max-memory", Usage: usage, DefaultText: "half of the free memory", Category: category}
+}
+
+// maxMemory is what that option allows, 0 where it is not given.
+func maxMemory(c *cli.Context) (bytes int64, err error) {
+	if s := c.String("max-memory"); s != "" {
+		if bytes, err = parseSize(s); err != nil {
+			return 0, usagef("--max-memory %s: %v", s, err)
+		}
+	}
+	return bytes, nil
+}
+
+// room is the memory for what a command holds as a whole.
+type room struct{ all, left int64 }
+
+// newRoom reads --max-memory.
+func newRoom(c *cli.Context) (*room, error) {
+	bytes, err := maxMemory(c)
+	if bytes == 0 {
+		bytes = segment.DefaultMemory()
+	}
+	debug.SetMemoryLimit(bytes) // what is left behind must not double it
+	return &room{bytes, bytes}, err
+}
+
+// file is as much room for one of several files that are held one after the other.
+func (r *room) file() *room { return &room{r.all, r.all} }
+
+// take takes memory, or says of which file there is too much.
+func (r *room) take(name string, bytes int64) error {
+	if bytes > r.left {
+		return &imageio.LimitError{Name: name, What: fmt.Sprintf("it would take %s, and %s are allowed", bytesText(uint64(r.all-r.left+bytes)), bytesText(uint64(r.all))),
+			Advice: "allow more with --max-memory, or cut the image"}
+	}
+	r.left -= bytes
+	return nil
+}
+
+// give gives memory back.
+func (r *room) give(bytes int64) { r.left += bytes }
+
+// open opens an image file if there is room for one that is decoded whole, which
+// close gives back.
+func (r *room) open(name string) (f *imageio.File, close func(), err error) {
+	decoded := imageio.RasterBytes(name)
+	if err := r.take(name, decoded); err != nil {
+		return nil, nil, err
+	}
+	if f, err = imageio.Open(name); err != nil {
+		return nil, nil, err
+	}
+	return f, func() {
+		f.Close()
+		r.give(decoded)
+	}, nil
+}
