@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/imageio"
@@ -114,7 +115,7 @@ func exitCode(err error) int {
 		return exitFormat
 	case as(new(*imageio.FormatError)):
 		return exitInput
-	case as(new(*imageio.LimitError)), is(diskFull...), is(tooLong...), is(noMemory...), is(noFiles...):
+	case as(new(*imageio.LimitError)), as(new(*core.MemoryError)), is(diskFull...), is(tooLong...), is(noMemory...), is(noFiles...):
 		return exitResource
 	case is(fs.ErrNotExist, fs.ErrPermission), is(readOnly...), is(badPaths...), as(new(badInput)):
 		return exitInput

@@ -10,6 +10,7 @@ import (
 
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/segment"
 	"unet/unet/train"
 
 	"github.com/urfave/cli/v2"
@@ -92,6 +93,7 @@ func runTrain(c *cli.Context) error {
 	}
 	defer w.close()
 	o.Engine = w.engine
+	o.Memory, o.Free = segment.SystemMemory()
 	if o.Set, o.LeftOut, err = leaveOut(c, w.set); err != nil {
 		return err
 	}

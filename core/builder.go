@@ -57,6 +57,9 @@ type Options struct {
 	// the same bits, instead of keeping them (Chen et al. 2016): less memory,
 	// more time.
 	Recompute bool
+	// Dry lays the program out and takes no memory, neither for it nor for the
+	// parameters, which need only be declared: all it tells is Memory.
+	Dry bool
 	// Ranges, unless nil, gathers by layer the ranges of inputs that its 8-bit
 	// products need, whenever the program runs; see quant.go.
 	Ranges map[string][]float32
@@ -69,7 +72,7 @@ type Options struct {
 // be allocated.
 func NewBuilder(e *Engine, p *Params, o Options) *Builder {
 	return &Builder{
-		prog: &Program{engine: e, shared: o.Shared}, params: p, n: o.Batch, training: o.Training,
+		prog: &Program{engine: e, shared: o.Shared, dry: o.Dry}, params: p, n: o.Batch, training: o.Training,
 		direct: o.Direct, group: o.GroupNorm, bfloat16: o.BFloat16 && !o.Training, recompute: o.Recompute && o.Training,
 		ranges: o.Ranges, written: map[place]*writer{},
 	}

@@ -74,6 +74,7 @@ type Program struct {
 	newest  *operation
 	waiting []*operation // for the next step
 	bufs    []*buffer
+	dry     bool    // has no memory
 	shared  *Shared // nil: mem is the program's own
 	mem     unsafe.Pointer
 	size    int // floats
@@ -158,6 +159,10 @@ func (p *Program) bindDouble(at **float64, b *buffer) { p.bind((**float32)(unsaf
 
 // compile lays out the arena and fills in every pointer.
 func (p *Program) compile() error {
+	if p.dry {
+		p.layout()
+		return nil
+	}
 	if p.shared != nil {
 		for _, b := range p.bufs {
 			if b.weights {
@@ -191,8 +196,19 @@ func (p *Program) compile() error {
 	return nil
 }
 
+// MemoryError says that there is not enough memory.
+type MemoryError struct {
+	Problem string
+	Advice  string // what takes less
+}
+
+func (e *MemoryError) Error() string { return e.Problem }
+
+// Hint says what takes less.
+func (e *MemoryError) Hint() string { return e.Advice }
+
 func errNoArena(size int) error {
-	return fmt.Errorf("no memory for %d MiB of activations: use a smaller batch or image size", size>>18)
+	return &MemoryError{fmt.Sprintf("no memory for %d MiB of activations", size>>18), "use a smaller batch or image size"}
 }
 
 // place fills in every pointer, mem being the arena.

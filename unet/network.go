@@ -23,6 +23,20 @@ func (m *Model) Network(e *core.Engine, h, w int, o core.Options, losses []core.
 	return m.Card.Arch.build(e, m.Params, h, w, o, losses)
 }
 
+// TrainingMemory returns the bytes that training the network on batches of
+// o.Batch patches of side x side pixels takes: activations and their gradients,
+// the parameters with gradients, moments and average.
+func (a Arch) TrainingMemory(e *core.Engine, side int, o core.Options, losses []core.Loss) (int, error) {
+	p := core.NewParams()
+	a.declare(p)
+	o.Training, o.Dry = true, true
+	n, err := a.build(e, p, side, side, o, losses)
+	if err != nil {
+		return 0, err
+	}
+	return n.Memory() + 5*4*a.parameters(), nil
+}
+
 // Input returns the place of the normalised images, [batch][channels][h*w]. A
 // forward pass that is not for training may overwrite it.
 func (n *Network) Input() []float32 { return n.prog.Data(n.input) }

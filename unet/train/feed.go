@@ -82,10 +82,12 @@ func (f *feed) permutation(epoch int) []int {
 	return rand.New(&src).Perm(f.images.Len())
 }
 
+// ahead is how many batches are drawn ahead of time.
+const ahead = 3
+
 // run sends the batches from (epoch, step) on until ctx ends. The receiver
 // hands batches back through free.
 func (f *feed) run(ctx context.Context, epoch, step, workers int) (out <-chan *batch, free chan<- *batch) {
-	const ahead = 3
 	ready, back := make(chan *batch, ahead), make(chan *batch, ahead+1)
 	size := f.cfg.Augment.Size * f.cfg.Augment.Size
 	k := len(f.cfg.Arch.Heads)

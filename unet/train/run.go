@@ -34,6 +34,9 @@ type Options struct {
 	// Recompute takes a quarter less memory and a fifth more time, to the same
 	// bits.
 	Recompute bool
+	// Memory is how many bytes there are, Free how many of them nothing else has:
+	// a run that takes more is refused, or warned of. 0: not known.
+	Memory, Free int64
 	// Force lets the run replace files that no earlier run made.
 	Force bool
 	// Name and License are recorded in the model's card, and the version of the
@@ -142,7 +145,11 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 		observer.Warn(fmt.Sprintf("%s holds images resized to %d x %d; a nuclei model learns better at native scale (unet prepare --size native)",
 			o.Set.Dir, size, size))
 	}
-	if err := o.reserve(); err != nil {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	need, err := o.fits(observer)
+	if err != nil {
 		return nil, err
 	}
 	source := o.Set.Meta.Source
@@ -154,7 +161,6 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 	tr.Card.Name, tr.Card.Diameter = o.Name, diameters(o.Set)
 	tr.Card.Training = unet.Training{Program: o.Program, License: o.License, LeftOut: o.LeftOut, Date: time.Now().UTC().Format(time.DateOnly),
 		Data: fmt.Sprintf("%s (sha256 %s)", filepath.Base(source.Name), source.SHA256)}
-	var err error
 	if tr.Train, err = load(ctx, o, dataset.Train, observer); err != nil {
 		return nil, err
 	}
@@ -162,22 +168,42 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 		tr.Train.Close()
 		return nil, err
 	}
+	if err := o.reserve(); err != nil { // nothing is written before all is well
+		return nil, err
+	}
+	observer.Note(fmt.Sprintf("training takes about %s of memory", sizeText(need)))
 	return tr, nil
 }
 
 // files are those of a run.
 var files = []string{ModelFile, BestFile, CheckpointFile, configFile, reportFile, lockFile, "history.csv", "history.json", "curves.png", "curves.svg"}
 
-// reserve claims the files of the run.
-func (o *Options) reserve() error {
+// check refuses a folder that the run may not write into.
+func (o *Options) check() error {
 	if _, err := os.Stat(filepath.Join(o.Out, "metadata.json")); err == nil {
 		return &owned.RefusedError{Name: o.Out, Problem: "holds a prepared set", Advice: "choose another folder for the run"}
 	}
+	f, err := owned.Open(o.Out, o.claim())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Check(files...)
+}
+
+func (o *Options) claim() owned.Options {
 	claim := owned.Options{Force: o.Force}
 	if o.Resume && HoldsRun(o.Out) {
 		claim.Made = files // by a version that kept no list, perhaps
 	}
-	err := owned.Reserve(o.Out, claim, files...)
+	return claim
+}
+
+// reserve claims the files of the run.
+func (o *Options) reserve() error {
+	err := owned.Reserve(o.Out, o.claim(), files...)
 	if errors.Is(err, owned.ErrBusy) {
 		return fmt.Errorf("%s: %w", o.Out, ErrBusy)
 	}

@@ -178,6 +178,24 @@ func png(width, height int) []byte {
 	return b.Bytes()
 }
 
+// strip returns a black TIFF of one byte per pixel in one strip of Deflate.
+func strip(width, height int) []byte {
+	data := zeros(int64(width) * int64(height))
+	tags := []struct{ tag, kind, value uint32 }{{256, 4, uint32(width)}, {257, 4, uint32(height)}, {258, 3, 8}, {259, 3, 8}, {262, 3, 1},
+		{273, 4, 8}, {277, 3, 1}, {278, 4, uint32(height)}, {279, 4, uint32(len(data))}}
+	b := append([]byte("II*\x00"), 0, 0, 0, 0)
+	b = append(b, data...)
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)))
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(tags)))
+	for _, t := range tags {
+		b = binary.LittleEndian.AppendUint16(b, uint16(t.tag))
+		b = binary.LittleEndian.AppendUint16(b, uint16(t.kind))
+		b = binary.LittleEndian.AppendUint32(b, 1)
+		b = binary.LittleEndian.AppendUint32(b, t.value)
+	}
+	return append(b, 0, 0, 0, 0)
+}
+
 // zeros returns so many bytes of zero as a zlib stream.
 func zeros(n int64) []byte {
 	var b bytes.Buffer

@@ -11,6 +11,9 @@ import (
 // hugePNG has 400 million pixels in 2 MB.
 var hugePNG = sync.OnceValue(func() []byte { return png(20000, 20000) })
 
+// hugeStrip is a TIFF of 900 million pixels in one strip of Deflate, of 4 MB.
+var hugeStrip = sync.OnceValue(func() []byte { return strip(30000, 30000) })
+
 // memoryRows are small files and settings that ask for much memory.
 func memoryRows() []row {
 	rows := []row{
@@ -40,10 +43,29 @@ func memoryRows() []row {
 		{name: "train with patches of -32", line: memory, args: "train set --out r --config big.yaml", code: usage,
 			make: func(d *dir) { d.text("big.yaml", strings.Replace(settings, "size: 32", "size: -32", 1)) }},
 		{name: "train with a batch of 2^40", line: memory, args: "train set --out r --config config.yaml --batch 1099511627776", code: usage, says: "1099511627776"},
+		{name: "train with more than the memory there is", line: memory, args: "train set --out r --batch 256 --quiet", code: resources, says: "--batch", limits: "ulimit -v 3000000"},
 		{name: "predict with 1024 threads", line: memory, args: "predict a.png --out o --threads 1024" + model, code: usage},
 		{name: "predict with 1000000 threads", line: memory, args: "predict a.png --out o --threads 1000000" + model, code: usage, says: "--threads"},
 		{name: "predict of a Zarr of 2^60 pixels without chunks", line: memory, args: "predict z.zarr --out o" + model, code: resources, says: "z.zarr",
 			make: func(d *dir) { d.zarr("z.zarr", "[1073741824,1073741824]", "[64,64]") }},
+		{name: "predict of a Zarr of 2^20 x 2^20 pixels without chunks", line: memory, args: "predict z.zarr --out o --max-memory 4GiB" + model, code: resources, says: "1048576 pixels wide",
+			make: func(d *dir) { d.zarr("z.zarr", "[1048576,1048576]", "[1024,1024]") }},
+		{name: "predict of eight TIFFs of one huge strip", line: memory, args: "predict d --out o --max-memory 600MiB", code: partial, says: "30000 pixels wide", mib: 600,
+			make: func(d *dir) {
+				for i := range 8 {
+					d.write(fmt.Sprintf("d/%d.tif", i), hugeStrip())
+				}
+			}},
+		{name: "measure of a TIFF of one huge strip", line: memory, args: "measure s.tif --max-memory 300MiB", code: resources, says: "--max-memory", mib: 300,
+			make: func(d *dir) { d.write("s.tif", hugeStrip()) }},
+		{name: "view of a huge PNG", line: memory, args: "view h.png -o v.png --max-memory 1GiB", code: resources, says: "--max-memory", mib: 1000,
+			make: func(d *dir) { d.write("h.png", hugePNG()) }},
+		{name: "measure of a huge PNG", line: memory, args: "measure h.png --max-memory 1GiB", code: resources, says: "--max-memory", mib: 1000,
+			make: func(d *dir) { d.write("h.png", hugePNG()) }},
+		{name: "convert of a huge PNG", line: memory, args: "convert h.png o.zip --max-memory 1GiB", code: resources, says: "--max-memory", mib: 1000,
+			make: func(d *dir) { d.write("h.png", hugePNG()) }},
+		{name: "convert of COCO of 2^28 pixels", line: memory, args: "convert bomb.json o.tif --max-memory 500MiB", code: resources, says: "--max-memory",
+			make: func(d *dir) { d.text("bomb.json", cocoBomb(1<<14, 1<<14)) }},
 		{name: "predict of a Zarr of 2^62 dimensions", line: memory, args: "predict z.zarr --out o" + model, code: resources, says: "z.zarr",
 			make: func(d *dir) { d.zarr("z.zarr", "[4611686018427387904,4611686018427387904]", "[64,64]") }},
 		{name: "predict of a Zarr with a negative side", line: memory, args: "predict z.zarr --out o" + model, code: badInput, says: "z.zarr",

@@ -1,0 +1,104 @@
+package train
+
+import (
+	"fmt"
+	"strings"
+
+	"unet/core"
+	"unet/unet/dataset"
+)
+
+// programBytes are for the program itself, its threads and its garbage.
+const programBytes = 128 << 20
+
+// need estimates the bytes that the run takes with another batch, perhaps, and
+// perhaps computing activations a second time.
+func (o *Options) need(batch int, recompute bool) (int64, error) {
+	c := o.Config
+	side := c.Augment.Size
+	network, err := c.Arch.TrainingMemory(o.Engine, side, core.Options{Batch: batch, Recompute: recompute}, c.losses())
+	if err != nil {
+		return 0, err
+	}
+	bytes := programBytes + int64(network)
+	// Batches drawn ahead: input, targets and weights.
+	bytes += 4 * ahead * int64(batch) * int64(side) * int64(side) * int64(c.Arch.Channels+2*len(c.Arch.Heads))
+	for _, split := range []string{dataset.Train, dataset.Val} {
+		for _, i := range o.Set.Split(split) {
+			e := &o.Set.Entries[i]
+			bytes += 4 * int64(e.W) * int64(e.H) * int64(2*e.C+1) // as in the file and normalised, and labels
+		}
+	}
+	return bytes, nil
+}
+
+// fits estimates the memory of the run and fails, before anything is read or
+// written, where there is less: it tells what would do. Where it takes more than
+// is free, the observer is warned.
+func (o *Options) fits(observer Observer) (need int64, err error) {
+	if need, err = o.need(o.Config.Batch, o.Recompute); err != nil {
+		return 0, err
+	}
+	there := o.Memory
+	if o.Memory == 0 || need <= o.Memory {
+		if there = o.Free; o.Free == 0 || need <= o.Free {
+			return need, nil
+		}
+	}
+	advice, err := o.smaller(there)
+	if err != nil {
+		return 0, err
+	}
+	what := fmt.Sprintf("training takes about %s of memory, and %s are", sizeText(need), sizeText(there))
+	if there == o.Memory {
+		return 0, &core.MemoryError{Problem: what + " there", Advice: advice}
+	}
+	observer.Warn(what + " free: " + advice)
+	return need, nil
+}
+
+// smaller tells which changes of the run take no more than so many bytes.
+func (o *Options) smaller(bytes int64) (string, error) {
+	var ways []string
+	for _, recompute := range []bool{false, true} {
+		if o.Recompute && !recompute {
+			continue
+		}
+		for batch := o.Config.Batch; batch > 0; batch /= 2 {
+			if batch == o.Config.Batch && recompute == o.Recompute {
+				continue
+			}
+			if batch < o.Config.Batch && o.Resume { // whose settings stay
+				break
+			}
+			need, err := o.need(batch, recompute)
+			if err != nil {
+				return "", err
+			}
+			if need > bytes {
+				continue
+			}
+			way := ""
+			if recompute && !o.Recompute {
+				way = " --recompute"
+			}
+			if batch < o.Config.Batch {
+				way += fmt.Sprintf(" --batch %d", batch)
+			}
+			ways = append(ways, fmt.Sprintf("%s takes %s", way[1:], sizeText(need)))
+			break
+		}
+	}
+	if len(ways) == 0 {
+		return "a smaller network (--width, --depth) or smaller images take less", nil
+	}
+	return strings.Join(ways, ", "), nil
+}
+
+// sizeText is a number of bytes for people.
+func sizeText(n int64) string {
+	if n < 1<<30 {
+		return fmt.Sprintf("%d MiB", (n+1<<19)>>20)
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+}

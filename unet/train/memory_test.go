@@ -1,0 +1,64 @@
+package train
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"unet/core"
+	"unet/unet/dataset"
+)
+
+// notes keeps what an observer hears.
+type notes struct {
+	silent
+	warnings []string
+}
+
+func (n *notes) Warn(text string) { n.warnings = append(n.warnings, text) }
+
+// TestMemoryOfRun: a run that takes more than there is leaves nothing behind and
+// tells what fits; one that takes more than is free is warned of.
+func TestMemoryOfRun(t *testing.T) {
+	e, err := core.NewEngine("", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	cfg, err := NucleiConfig("quick")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := &dataset.Set{Dir: "set", Meta: &dataset.Metadata{}}
+	for _, split := range []string{dataset.Train, dataset.Val} {
+		set.Entries = append(set.Entries, dataset.Entry{ID: split, Split: split, W: 512, H: 512, C: 1})
+	}
+	out := filepath.Join(t.TempDir(), "run")
+	o := Options{Engine: e, Set: set, Out: out, Config: cfg}
+	need, err := o.need(cfg.Batch, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Memory = need - 1
+	_, err = Run(t.Context(), o, silent{})
+	var limit *core.MemoryError
+	if !errors.As(err, &limit) || !strings.Contains(limit.Hint(), "--recompute") || !strings.Contains(limit.Hint(), "--batch") {
+		t.Errorf("error %v, hint of what fits missing", err)
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("the refused run made its folder")
+	}
+	var heard notes
+	o.Memory, o.Free = need, need-1
+	if got, err := o.fits(&heard); err != nil || got != need || len(heard.warnings) != 1 {
+		t.Errorf("%d bytes, %v, warnings %q", got, err, heard.warnings)
+	}
+	if o.Free = need; need > 0 {
+		heard.warnings = nil
+		if _, err := o.fits(&heard); err != nil || len(heard.warnings) > 0 {
+			t.Errorf("%v, warnings %q", err, heard.warnings)
+		}
+	}
+}
