@@ -105,7 +105,7 @@ galaxy() {
   timeout 300 "$(dirname "$python")/planemo" lint --fail_level error galaxy/unet.xml
 }
 
-bilayers() { # not its own schema, see there
+bilayers() { # its schema written out, see there
   python pyyaml
   "$python" "$here/check_bilayers.py" "$work/bilayers/config.yaml"
 }
@@ -117,6 +117,12 @@ container() {
   grep -q '^COPY unet /usr/local/bin/unet' container/Dockerfile
   grep -q 'unet /usr/local/bin/unet' container/unet.def
   ldd unet | awk '/=>/{print $3} /ld-linux/{print $1}' | xargs -I{} cp --parents {} rootfs
+  if command -v npm >/dev/null; then
+    npm install --silent --prefix lint dockerfilelint@1.8.0 >/dev/null
+    lint/node_modules/.bin/dockerfilelint container/Dockerfile
+  else
+    echo "no npm: the Dockerfile was not linted"
+  fi
   cp nuclei.png rootfs/data/
   chroot rootfs /usr/local/bin/unet predict /data/nuclei.png --out /data/out --format csv --quiet
   cmp rootfs/data/out/nuclei.nuclei.csv expected/nuclei.nuclei.csv
