@@ -59,7 +59,7 @@ func Gather(ctx context.Context, dir string, o Observer) (*Summary, error) {
 	start := time.Now()
 	p, err := readPlan(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", dir, ErrNoParts)
+		return gathered(dir)
 	}
 	if err != nil {
 		return nil, err
@@ -87,6 +87,15 @@ func Gather(ctx context.Context, dir string, o Observer) (*Summary, error) {
 	}
 	// Without its plan there is nothing to gather.
 	return &r.summary, errors.Join(os.Remove(planFile(dir)), os.RemoveAll(filepath.Join(dir, PartsDir)))
+}
+
+// gathered ends what a gathering began that was killed when all was written.
+func gathered(dir string) (*Summary, error) {
+	s := new(Summary)
+	if _, err := os.Stat(filepath.Join(dir, PartsDir)); err != nil || readJSON(filepath.Join(dir, ManifestFile), s) != nil || s.Interrupted {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoParts)
+	}
+	return s, os.RemoveAll(filepath.Join(dir, PartsDir))
 }
 
 // summary begins the record of all parts.

@@ -63,7 +63,7 @@ running() { [ -n "$(part "$1")" ]; }
 
 slurm() {
   mkdir -p deb root state spool log
-  (cd deb && apt-get download -qq slurmctld slurmd slurm-client slurm-wlm-basic-plugins libhwloc15 2>&1 | grep -v unsandboxed || true)
+  (cd deb && apt-get download -qq slurmctld slurmd slurm-client slurm-wlm-basic-plugins libhwloc15 libnuma1 2>&1 | grep -v unsandboxed || true)
   for d in deb/*.deb; do dpkg -x "$d" root; done
   local lib=$work/root/usr/lib/$(gcc -print-multiarch) host=$(hostname -s)
   cat > slurm.conf <<EOF
@@ -146,8 +146,8 @@ EOF
   fi
   job nextflow > main.nf
   # Part 2 is killed once, and tried again by Nextflow.
-  (until_ 300 running 2 && kill -9 $(part 2)) & local killer=$!
-  NXF_OFFLINE=true NXF_HOME=$work/nxf timeout 600 java -cp "$NEXTFLOW_CP" nextflow.cli.Launcher -q run main.nf
+  (until_ 900 running 2 && kill -9 $(part 2)) & local killer=$!
+  NXF_OFFLINE=true NXF_HOME=$work/nxf timeout 1200 java -cp "$NEXTFLOW_CP" nextflow.cli.Launcher -q run main.nf
   wait $killer
   same nextflow
 }
@@ -160,8 +160,8 @@ snakemake() {
     "$python" -m pip install -q snakemake==9.27.1
   fi
   job snakemake > Snakefile
-  (until_ 300 running 2 && kill -9 $(part 2)) & local killer=$!
-  timeout 600 "$python" -m snakemake -q all --cores 2
+  (until_ 900 running 2 && kill -9 $(part 2)) & local killer=$!
+  timeout 1200 "$python" -m snakemake -q all --cores 2
   wait $killer
   same snakemake
 }

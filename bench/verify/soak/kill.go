@@ -165,3 +165,55 @@ func (s *soak) predict(kills int) error {
 	fmt.Printf("prediction: killed at %d moments, %d of them within a write; each completed and compared byte by byte, no temporary file left\n", s.predictKills, writes)
 	return nil
 }
+
+// parts divides predictions into 1 to 7 parts in any order, kills each of them and
+// the gathering, some again and again, and compares what is gathered with the
+// complete run.
+func (s *soak) parts(kills int) error {
+	start := time.Now()
+	if err := s.must(s.predictArgs(s.path("whole"))...); err != nil {
+		return err
+	}
+	took := time.Since(start)
+	tries := 0
+	for ; s.partKills < kills && tries < 3*kills && !s.late(); tries++ {
+		out := s.path(fmt.Sprintf("parts%d", tries))
+		n := 1 + s.rng.IntN(7)
+		var steps [][]string
+		for _, i := range s.rng.Perm(n) {
+			steps = append(steps, append(s.predictArgs(out), "--shard", fmt.Sprintf("%d/%d", i+1, n)))
+		}
+		steps = append(steps, steps[s.rng.IntN(n)], []string{"gather", out, "--quiet"}) // one is repeated
+		for _, args := range steps {
+			for range s.rng.IntN(3) {
+				half, hit, err := s.killed(out, took/2, []string{"", "."}[s.rng.IntN(2)], args...)
+				if err != nil {
+					return err
+				}
+				if len(half) > 0 {
+					s.writes++
+				}
+				if !hit {
+					break
+				}
+				s.partKills++
+			}
+			if args[0] == "gather" {
+				if _, err := os.Stat(filepath.Join(out, ".unet-parts")); err != nil {
+					break // done before it was killed
+				}
+			}
+			if err := s.must(args...); err != nil {
+				s.fault("a killed part does not go on: %v", err)
+			}
+		}
+		if err := folders(s.path("whole"), out); err != nil {
+			s.fault("%d parts, gathered: %v", n, err)
+		}
+		s.swept("parts", out)
+		os.RemoveAll(out)
+		s.compared++
+	}
+	fmt.Printf("parts: killed at %d moments; %d predictions in parts gathered and compared byte by byte, no temporary file left\n", s.partKills, tries)
+	return nil
+}

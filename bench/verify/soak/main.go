@@ -4,7 +4,7 @@
 // nothing is lost: it kills `unet train` again and again, also in the middle of
 // writing a checkpoint, until the run is complete, and compares the model with
 // that of an uninterrupted run, byte by byte; it kills `unet predict` and
-// completes it; it kills `unet serve` during edits and teaching; it fills a disk, and
+// completes it; it kills parts of predictions and gathers them; it kills `unet serve` during edits and teaching; it fills a disk, and
 // withdraws permissions and inputs.
 //
 //	go build -o unet ./cli/unet && go run ./bench/verify/soak -unet ./unet -kills 200
@@ -37,7 +37,7 @@ type soak struct {
 	user  *syscall.SysProcAttr // who runs the program; nil: who runs soak
 
 	// Moments at which a process was killed.
-	trainKills, predictKills, pageKills int
+	trainKills, predictKills, partKills, pageKills int
 
 	writes   int // kills that left a half-written file
 	compared int // completed results compared byte by byte
@@ -49,6 +49,7 @@ type soak struct {
 func main() {
 	program := flag.String("unet", "unet", "the program to break")
 	kills := flag.Int("kills", 200, "moments at which training is killed")
+	parts := flag.Int("part-kills", 100, "moments at which parts of predictions and their gathering are killed")
 	predictions := flag.Int("predict-kills", 20, "moments at which prediction is killed")
 	pages := flag.Int("page-kills", 100, "moments at which the server of the page is killed, during edits and teaching")
 	limit := flag.Duration("time", 2*time.Hour, "end after so long, with what was tried by then")
@@ -72,6 +73,7 @@ func main() {
 		s.prepare,
 		func() error { return s.train(*kills) },
 		func() error { return s.predict(*predictions) },
+		func() error { return s.parts(*parts) },
 		func() error { return s.serve(*pages) },
 		s.fullDisks, s.permissions, s.vanished,
 	} {
@@ -82,7 +84,7 @@ func main() {
 		}
 	}
 	fmt.Printf("%d kills (%d within a write), %d full disks and %d other faults; %d results compared byte by byte\n",
-		s.trainKills+s.predictKills+s.pageKills, s.writes, s.full, s.refusals, s.compared)
+		s.trainKills+s.predictKills+s.partKills+s.pageKills, s.writes, s.full, s.refusals, s.compared)
 	if s.lost > 0 {
 		os.RemoveAll(dir)
 		fmt.Printf("%d faults were not survived\n", s.lost)
