@@ -180,7 +180,7 @@ func (s *soak) killEdits(dir string, kills int) (killed, edited int, err error) 
 		moment := time.AfterFunc(time.Duration(s.rng.Int64N(int64(500*time.Millisecond))), func() { w.cmd.Process.Kill() })
 		for {
 			b, err := w.do("POST", "/images/"+id+"/edits", s.edit(known[id].revision, ids))
-			if err != nil && strings.Contains(err.Error(), "422") {
+			if err != nil && strings.Contains(err.Error(), "422 Unprocessable") {
 				continue // it would change nothing
 			}
 			var done struct{ Revision int }
