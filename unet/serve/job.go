@@ -125,7 +125,9 @@ func (o watcher) Progress(p segment.Progress) {
 	if p.Image == "" {
 		o.s.update(func(st *JobState) { st.Done, st.Total, st.Text = p.Done, p.Total, p.Last })
 		o.s.events.send("images", nil)
+		return
 	}
+	o.s.update(func(st *JobState) { st.Text = fmt.Sprintf("%s: %d %%", p.Image, 100*p.Done/max(p.Total, 1)) })
 }
 
 // Note implements both observers.

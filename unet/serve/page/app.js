@@ -26,7 +26,7 @@ function showJob(job) {
   if (job.total) bar.value = job.done; else bar.removeAttribute("value");
   const what = job.kind === "teach" ? "Teaching" : "Segmenting";
   document.getElementById("jobtext").textContent =
-    `${what} ${job.total ? job.done + " of " + job.total : job.text || ""}${job.seconds_left ? ", about " + duration(job.seconds_left) + " left" : ""}`;
+    `${what} ${job.total ? job.done + " of " + job.total : ""} ${job.text?.endsWith("%") || !job.total ? job.text || "" : ""}${job.seconds_left ? ", about " + duration(job.seconds_left) + " left" : ""}`;
 }
 
 document.getElementById("cancel").addEventListener("click", () => attempt(() => call("DELETE", "/job")));
