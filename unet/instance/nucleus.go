@@ -152,7 +152,7 @@ func (n *Nucleus) measure() {
 	}
 	n.X, n.Y, n.Major, n.Minor, n.Orientation, n.Eccentricity = n.moments(1, 1)
 	y0, rows := rowsOf(n.Runs)
-	n.Perimeter = perimeter(rows, 1, 1)
+	n.Perimeter = perimeter(rows)
 	n.EquivalentDiameter = math.Sqrt(4 * float64(n.Area) / math.Pi)
 	if n.Perimeter > 0 {
 		n.Circularity = circularity(float64(n.Area), n.Perimeter)

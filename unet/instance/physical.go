@@ -16,7 +16,8 @@ type Physical struct {
 }
 
 // In returns the measurements for pixels of a known size. Pixels that are not
-// square stretch the shape before it is measured.
+// square stretch the shape before it is measured; its perimeter is then that of
+// Crofton's formula, as no way from pixel to pixel is right for them.
 func (n *Nucleus) In(size imageio.PixelSize) Physical {
 	w, h := size.X, size.Y
 	p := Physical{X: (n.X + 0.5) * w, Y: (n.Y + 0.5) * h}
@@ -29,7 +30,7 @@ func (n *Nucleus) In(size imageio.PixelSize) Physical {
 	p.Area = float64(n.Area) * w * h
 	_, _, p.Major, p.Minor, p.orientation, p.eccentricity = n.moments(w, h)
 	y0, rows := rowsOf(n.Runs)
-	p.Perimeter = perimeter(rows, w, h)
+	p.Perimeter = crofton(rows, w, h)
 	p.EquivalentDiameter = math.Sqrt(4 * p.Area / math.Pi)
 	_, p.FeretMax = convexHull(rows, y0, w, h)
 	if p.Perimeter > 0 {

@@ -23,11 +23,7 @@ func rowsOf(runs []Run) (y0 int, rows [][]Run) {
 // perimeter is scikit-image's measure.perimeter (neighborhood=4): the border
 // is the set of pixels with a 4-neighbour outside, and every border pixel
 // counts 1, √2 or (1+√2)/2 by how many of its neighbours are border pixels.
-//
-// These are half the ways to two neighbours on the border, straight or
-// diagonal; with pixels of width w and height h a way along x counts w, one
-// along y counts h, and a diagonal √(w²+h²).
-func perimeter(rows [][]Run, w, h float64) float64 {
+func perimeter(rows [][]Run) float64 {
 	at := func(i int) []Run {
 		if i < 0 || i >= len(rows) {
 			return nil
@@ -38,7 +34,6 @@ func perimeter(rows [][]Run, w, h float64) float64 {
 	var above, here, below []int
 	below = border(below, nil, at(0), at(1))
 	var straight, diagonal, mixed int
-	var alongX, alongY float64 // straight ways by direction, when w is not h
 	for y := range rows {
 		above, here, below = here, below, above
 		below = border(below[:0], at(y), at(y+1), at(y+2))
@@ -51,7 +46,6 @@ func perimeter(rows [][]Run, w, h float64) float64 {
 			if i+1 < len(here) && here[i+1] == x+1 {
 				edge++
 			}
-			sides := edge // neighbours along x
 			count := func(row []int, k int) int {
 				for k < len(row) && row[k] < x-1 {
 					k++
@@ -66,27 +60,62 @@ func perimeter(rows [][]Run, w, h float64) float64 {
 				return k
 			}
 			a, b = count(above, a), count(below, b)
-			share := 0.0
 			switch 1 + 2*edge + 10*corner {
 			case 5, 7, 15, 17, 25, 27:
 				straight++
-				share = 1
 			case 21, 33:
 				diagonal++
 			case 13, 23:
 				mixed++
-				share = 0.5
-			}
-			if share > 0 && w != h {
-				alongX += share * float64(sides) / float64(edge)
-				alongY += share * float64(edge-sides) / float64(edge)
 			}
 		}
 	}
-	if w != h {
-		return w*alongX + h*alongY + math.Hypot(w, h)*(float64(diagonal)+float64(mixed)/2)
+	return float64(straight) + math.Sqrt2*float64(diagonal) + (1+math.Sqrt2)/2*float64(mixed)
+}
+
+// crofton is the length of the outline of pixels of width w and height h by
+// Crofton's formula: half the integral, over directions, of how often parallel
+// lines cross the outline, times their distance. The lines are those through pixel
+// centres along x, y and both diagonals; a direction stands for the angles nearest
+// to it (G. Lehmann and D. Legland, Insight Journal 2012).
+func crofton(rows [][]Run, w, h float64) float64 {
+	var row, column, diagonals int // crossings
+	var above []Run
+	for i := range len(rows) + 1 {
+		var here []Run
+		if i < len(rows) {
+			here = rows[i]
+		}
+		row += 2 * len(here)
+		n := width(above) + width(here)
+		column += n - 2*common(above, here, 0)
+		diagonals += 2*n - 2*common(above, here, 1) - 2*common(above, here, -1)
+		above = here
 	}
-	return w * (float64(straight) + math.Sqrt2*float64(diagonal) + (1+math.Sqrt2)/2*float64(mixed))
+	slope := math.Atan2(h, w) // of the diagonals
+	return (slope*h*float64(row) + (math.Pi/2-slope)*w*float64(column) + math.Pi/4*w*h/math.Hypot(w, h)*float64(diagonals)) / 2
+}
+
+// width is the number of pixels of a row.
+func width(row []Run) (n int) {
+	for _, r := range row {
+		n += r.X1 - r.X0
+	}
+	return n
+}
+
+// common is the number of pixels x of a row for which x+shift is in the other.
+func common(row, other []Run, shift int) (n int) {
+	k := 0
+	for _, r := range row {
+		for k < len(other) && other[k].X1 <= r.X0+shift {
+			k++
+		}
+		for j := k; j < len(other) && other[j].X0 < r.X1+shift; j++ {
+			n += min(r.X1+shift, other[j].X1) - max(r.X0+shift, other[j].X0)
+		}
+	}
+	return n
 }
 
 // border appends to dst the pixels of row that have a 4-neighbour outside.

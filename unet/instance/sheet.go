@@ -57,7 +57,7 @@ var measurements = []measurement{
 	{Column{"x_um", "as x, from the left edge", "µm", ""}, nil, func(p *Physical) float64 { return p.X }},
 	{Column{"y_um", "as y, from the upper edge", "µm", ""}, nil, func(p *Physical) float64 { return p.Y }},
 	{Column{"area_um2", "as area", "µm²", ""}, nil, func(p *Physical) float64 { return p.Area }},
-	{Column{"perimeter_um", "as perimeter", "µm", ""}, nil, func(p *Physical) float64 { return p.Perimeter }},
+	{Column{"perimeter_um", "as perimeter; where pixels are not square, of the outline by Crofton's formula", "µm", ""}, nil, func(p *Physical) float64 { return p.Perimeter }},
 	{Column{"major_axis_um", "as major_axis", "µm", ""}, nil, func(p *Physical) float64 { return p.Major }},
 	{Column{"minor_axis_um", "as minor_axis", "µm", ""}, nil, func(p *Physical) float64 { return p.Minor }},
 	{Column{"equivalent_diameter_um", "as equivalent_diameter", "µm", ""}, nil, func(p *Physical) float64 { return p.EquivalentDiameter }},
