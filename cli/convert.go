@@ -78,7 +78,7 @@ func convert(c *cli.Context) error {
 		return err
 	}
 	if v.t.json {
-		return v.t.writeJSON(map[string]any{"out": v.out, "images": v.images, "nuclei": v.nuclei, "overlapping_pixels": v.overlap})
+		return v.t.writeJSON(convertResult{firstLayout, v.out, v.images, v.nuclei, v.overlap})
 	}
 	v.t.printf("%s: %s in %s\n", v.out, plural(v.nuclei, "nucleus", "nuclei"), plural(v.images, "image", "images"))
 	return nil

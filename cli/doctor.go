@@ -82,7 +82,7 @@ func doctor(c *cli.Context) error {
 		}
 	}
 	if t.json {
-		if err := t.writeJSON(page); err != nil {
+		if err := t.writeJSON(doctorResult{secondLayout, page}); err != nil {
 			return err
 		}
 	}

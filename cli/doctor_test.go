@@ -11,12 +11,12 @@ import (
 func TestDoctor(t *testing.T) {
 	dir := t.TempDir()
 	out, _ := mustRun(t, 0, "doctor", dir, "--json")
-	var page []finding
+	var page doctorResult
 	if err := json.Unmarshal([]byte(out), &page); err != nil {
 		t.Fatal(err)
 	}
 	text := map[string]string{}
-	for _, f := range page {
+	for _, f := range page.Findings {
 		text[f.What] += f.Text
 	}
 	for _, what := range []string{"unet", "processor", "memory", "kernels", "network", "temporary", "folder"} {

@@ -248,7 +248,7 @@ func evaluateSolution(c *cli.Context) error {
 		}
 	}
 	if t.json {
-		return t.writeJSON(s)
+		return t.writeJSON(solutionResult{firstLayout, s})
 	}
 	if err := t.table(s.Scores.Table()); err != nil {
 		return err

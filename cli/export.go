@@ -82,10 +82,7 @@ func export(c *cli.Context) error {
 		return err
 	}
 	if t.json {
-		return t.writeJSON(struct {
-			File string   `json:"file"`
-			Maps []string `json:"maps"`
-		}{out, m.Card.Arch.Heads})
+		return t.writeJSON(exportResult{firstLayout, out, m.Card.Arch.Heads})
 	}
 	t.printf("%s written\n", out)
 	return nil

@@ -98,10 +98,7 @@ func importModel(c *cli.Context) error {
 		return err
 	}
 	if t.json {
-		return t.writeJSON(struct {
-			File string `json:"file"`
-			*onnx.Summary
-		}{out, summary})
+		return t.writeJSON(importResult{firstLayout, out, summary})
 	}
 	for _, note := range summary.Notes {
 		t.notef("%s", note)
@@ -147,10 +144,7 @@ func importState(c *cli.Context, file, out string) error {
 		return err
 	}
 	if t.json {
-		return t.writeJSON(struct {
-			File    string      `json:"file"`
-			Matched [][2]string `json:"matched"`
-		}{out, matched})
+		return t.writeJSON(importStateResult{firstLayout, out, matched})
 	}
 	for _, pair := range matched {
 		t.notef("%s", fmt.Sprintf("%-40s %s", pair[0], pair[1]))

@@ -27,17 +27,6 @@ func infoCommand() *cli.Command {
 	}
 }
 
-type infoResult struct {
-	Version string   `json:"version"`
-	Go      string   `json:"go"`
-	System  string   `json:"system"`
-	CPU     string   `json:"cpu"`
-	ISA     string   `json:"kernels"`
-	ISAs    []string `json:"available"`
-	Threads int      `json:"threads"`
-	Models  []string `json:"models"`
-}
-
 func info(c *cli.Context) error {
 	t := term(c)
 	if c.Args().Present() {
@@ -49,6 +38,7 @@ func info(c *cli.Context) error {
 	}
 	defer e.Close()
 	r := infoResult{
+		header:  firstLayout,
 		Version: version(), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH,
 		CPU: core.CPU(), ISA: e.ISA(), ISAs: core.ISAs(), Threads: e.Threads(),
 		Models: weights.Names(),
@@ -77,7 +67,7 @@ func modelInfo(c *cli.Context) error {
 	}
 	defer m.Params.Free()
 	if t.json {
-		return t.writeJSON(m.Card)
+		return t.writeJSON(cardResult{firstLayout, m.Card})
 	}
 	card := m.Card
 	t.printf("model      %s (%s)\n", card.Name, card.Kind)

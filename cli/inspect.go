@@ -41,17 +41,6 @@ func inspectCommand() *cli.Command {
 	}
 }
 
-// inspectResult is inspection.json and the output of --json.
-type inspectResult struct {
-	Name     string            `json:"name"`
-	Prepared bool              `json:"prepared"` // a set that unet prepare wrote
-	Source   dataset.Origin    `json:"source"`
-	Counts   dataset.Counts    `json:"counts"`
-	Stats    *dataset.Stats    `json:"stats"`
-	Entries  []dataset.Entry   `json:"entries"`
-	Findings []dataset.Finding `json:"findings"`
-}
-
 func inspect(c *cli.Context) error {
 	t := term(c)
 	name, err := oneArgument(c, "a prepared set, or a zip or folder of annotated images")
@@ -77,7 +66,7 @@ func inspect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r := inspectResult{name, prepared, m.Source, m.Counts, m.Stats, m.Entries, append([]dataset.Finding{}, m.Findings...)}
+	r := inspectResult{firstLayout, name, prepared, m.Source, m.Counts, m.Stats, m.Entries, append([]dataset.Finding{}, m.Findings...)}
 	if out != "" {
 		if err := writeInspection(out, c.Bool("force"), &r, inspection(&r, m, samples)); err != nil {
 			return err

@@ -68,7 +68,7 @@ func licenses(c *cli.Context) error {
 		return err
 	}
 	if t.json {
-		return t.writeJSON(list)
+		return t.writeJSON(licencesResult{secondLayout, list})
 	}
 	table := &report.Table{Columns: []report.Column{{Name: "module"}, {Name: "version"}, {Name: "licence"}}}
 	for _, l := range list {
@@ -124,7 +124,7 @@ func versionCommand() *cli.Command {
 				return usagef("unexpected argument %q", c.Args().First())
 			}
 			if t.json {
-				return t.writeJSON(map[string]string{"version": version(), "go": runtime.Version(), "system": runtime.GOOS + "/" + runtime.GOARCH})
+				return t.writeJSON(versionResult{firstLayout, version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH})
 			}
 			t.printf("unet %s\n", version())
 			return nil

@@ -136,16 +136,7 @@ func measure(c *cli.Context) error {
 	}
 	switch {
 	case t.json:
-		return t.writeJSON(struct {
-			Labels    string             `json:"labels"`
-			Width     int                `json:"width"`
-			Height    int                `json:"height"`
-			PixelSize imageio.PixelSize  `json:"pixel_size_um,omitzero"`
-			Channels  []string           `json:"channels"`
-			Summary   instance.Summary   `json:"summary"`
-			Columns   []formats.Column   `json:"columns"`
-			Nuclei    []instance.Nucleus `json:"nuclei"`
-		}{src.Name, src.W, src.H, src.PixelSize, append([]string{}, src.Channels...), found.Summarise(src.W, src.H), src.Sheet().Columns, append([]instance.Nucleus{}, nuclei...)})
+		return t.writeJSON(measureResult{firstLayout, src.Name, src.W, src.H, src.PixelSize, append([]string{}, src.Channels...), found.Summarise(src.W, src.H), src.Sheet().Columns, append([]instance.Nucleus{}, nuclei...)})
 	case out == "" || out == "-":
 		t.clear()
 		return write(t.out)

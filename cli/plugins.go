@@ -33,7 +33,7 @@ func pluginsAction(c *cli.Context) error {
 	switch {
 	case len(args) == 1 && args[0] == "list":
 		if t.json {
-			return t.writeJSON(plugins.List())
+			return t.writeJSON(pluginsResult{secondLayout, plugins.List()})
 		}
 		tab := &report.Table{Columns: []report.Column{{Name: "name"}, {Name: "for"}, {Name: "what"}}}
 		for _, p := range plugins.List() {
@@ -65,10 +65,7 @@ func installPlugin(c *cli.Context, name string) error {
 		return err
 	}
 	if t.json {
-		return t.writeJSON(struct {
-			plugins.Plugin
-			Files []string `json:"files"`
-		}{p, files})
+		return t.writeJSON(pluginResult{firstLayout, p, files})
 	}
 	for _, f := range files {
 		t.printf("%s written\n", f)

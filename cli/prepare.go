@@ -49,15 +49,6 @@ func prepareCommand() *cli.Command {
 	}
 }
 
-type prepareResult struct {
-	Dir       string            `json:"dir"`
-	Unchanged bool              `json:"unchanged"`
-	Source    dataset.Origin    `json:"source"`
-	Settings  dataset.Settings  `json:"settings"`
-	Counts    dataset.Counts    `json:"counts"`
-	Findings  []dataset.Finding `json:"findings"`
-}
-
 func prepare(c *cli.Context) error {
 	t := term(c)
 	if c.NArg() == 0 {
@@ -96,7 +87,7 @@ func prepare(c *cli.Context) error {
 		return err
 	}
 	if t.json {
-		return t.writeJSON(prepareResult{out, unchanged, m.Source, m.Settings, m.Counts, append([]dataset.Finding{}, m.Findings...)})
+		return t.writeJSON(prepareResult{firstLayout, out, unchanged, m.Source, m.Settings, m.Counts, append([]dataset.Finding{}, m.Findings...)})
 	}
 	if unchanged && !c.Bool("verbose") {
 		t.notef("%d findings, as before", len(m.Findings))

@@ -213,8 +213,8 @@ func TestSample(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(sampleResult{a, 3, 64, 9}, r); d != "" {
-		t.Error(d)
+	if want := (sampleResult{firstLayout, a, 3, 64, 9}); r != want {
+		t.Errorf("got %+v, want %+v", r, want)
 	}
 	mustRun(t, exitOK, "sample", "--out", b, "--count", "3", "--size", "64", "--seed", "9")
 	x, err := os.ReadFile(a)

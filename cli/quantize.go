@@ -70,11 +70,7 @@ func runQuantize(c *cli.Context) error {
 		return err
 	}
 	if t.json {
-		return t.writeJSON(struct {
-			File string `json:"file"`
-			*evaluate.Quantization
-			Speedup float64 `json:"speedup"`
-		}{out, q, q.Speedup()})
+		return t.writeJSON(quantizeResult{firstLayout, out, q, q.Speedup()})
 	}
 	t.printf("KaggleScore  %.4f, was %.4f\n", q.KaggleScoreAfter, q.KaggleScoreBefore)
 	t.printf("Dice         %.4f, was %.4f\n", q.DiceAfter, q.DiceBefore)

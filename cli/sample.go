@@ -33,19 +33,12 @@ func sampleCommand() *cli.Command {
 	}
 }
 
-type sampleResult struct {
-	File   string `json:"file"`
-	Images int    `json:"images"`
-	Size   int    `json:"size"`
-	Seed   uint64 `json:"seed"`
-}
-
 func sample(c *cli.Context) error {
 	t := term(c)
 	if c.NArg() > 0 {
 		return usagef("unexpected argument %q: the file is given with --out", c.Args().First())
 	}
-	r := sampleResult{c.String("out"), c.Int("count"), c.Int("size"), c.Uint64("seed")}
+	r := sampleResult{firstLayout, c.String("out"), c.Int("count"), c.Int("size"), c.Uint64("seed")}
 	switch {
 	case r.File == "":
 		return usagef("--out is missing: the zip file to write")

@@ -112,7 +112,7 @@ func view(c *cli.Context) error {
 		return err
 	}
 	if t.json {
-		return t.writeJSON(map[string]any{"out": out, "width": m.Rect.Dx(), "height": m.Rect.Dy()})
+		return t.writeJSON(viewResult{firstLayout, out, m.Rect.Dx(), m.Rect.Dy()})
 	}
 	t.printf("%s\n", out)
 	return nil

@@ -38,12 +38,14 @@ type bom struct {
 // bill writes the list: modules is the output of `go list -m -json all`, linked the
 // paths of the modules in the program, licences the output of `unet licenses --json`.
 func bill(w io.Writer, version string, modules io.Reader, linked map[string]bool, licences []byte) error {
-	var list []struct{ Module, Licence string }
+	var list struct {
+		Modules []struct{ Module, Licence string }
+	}
 	if err := json.Unmarshal(licences, &list); err != nil {
 		return err
 	}
 	licence := map[string]string{}
-	for _, l := range list {
+	for _, l := range list.Modules {
 		licence[l.Module] = l.Licence
 	}
 	expression := func(module string) []map[string]any {

@@ -22,6 +22,15 @@ const (
 	reportFile = "report.html"
 )
 
+// HistorySchema is the version of the layout of History in JSON.
+const HistorySchema = 2
+
+// History is history.json.
+type History struct {
+	Schema int     `json:"schema"`
+	Epochs []Epoch `json:"epochs"` // so far
+}
+
 // record is an observer that writes the files of a run for people to look at
 // and passes everything on. The run goes on where they cannot be written.
 type record struct {
@@ -94,7 +103,7 @@ func (r *record) writeFiles(status string) error {
 	curves := report.Curves(training.WithStart(), r.best, training.OneLoss)
 	for name, f := range map[string]func(io.Writer) error{
 		"history.csv":  func(w io.Writer) error { return writeHistory(w, r.history) },
-		"history.json": func(w io.Writer) error { return writeJSON(w, r.history) },
+		"history.json": func(w io.Writer) error { return writeJSON(w, History{HistorySchema, r.history}) },
 		"curves.svg":   curves.SVG,
 		"curves.png":   func(w io.Writer) error { return curves.PNG(w, 1.5) },
 		reportFile:     page.HTML,
