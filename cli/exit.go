@@ -53,6 +53,9 @@ func usagef(format string, args ...any) error {
 type partialErr struct{ failed, total int }
 
 func (e *partialErr) Error() string {
+	if e.failed == e.total {
+		return fmt.Sprintf("all %d inputs failed", e.total)
+	}
 	return fmt.Sprintf("%d of %d inputs failed", e.failed, e.total)
 }
 
@@ -100,12 +103,15 @@ func exitCode(err error) int {
 	is := func(targets ...error) bool {
 		return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
 	}
+	var partial *partialErr
 	switch {
 	case is(errInterrupted, context.Canceled):
 		return exitInterrupted
 	case as(new(*usageErr)), as(new(*owned.RefusedError)), as(new(*segment.ChoiceError)), as(new(*segment.DividedError)), as(new(*train.SettingError)):
 		return exitUsage
-	case as(new(*partialErr)):
+	case errors.As(err, &partial) && partial.failed == partial.total:
+		return exitInput
+	case partial != nil:
 		return exitPartial
 	case as(new(*unet.ModelError)):
 		return exitFormat

@@ -235,6 +235,7 @@ func planesFlags(c *cli.Context) (ch segment.Choice, err error) {
 			return ch, usagef("--%s %s: %v", name, c.String(name), err)
 		}
 	}
+	ch.LevelGiven = c.IsSet("level")
 	if ch.Level = c.Int("level"); ch.Level < 0 {
 		return ch, usagef("--level %d: not below 0", ch.Level)
 	}

@@ -81,7 +81,7 @@ func (r *run) bandsTo(ctx context.Context, p *plane, out *bandFiles) error {
 	sum := out.tally.Summary(p.info.W, p.info.H)
 	sum.LeftOut = out.dropped
 	out.rec.count(sum)
-	for _, w := range []string{r.sizeWarning(sum), r.tileWarning(p.info, out.rec.Scale), doubt(sum)} {
+	for _, w := range []string{r.sizeWarning(sum, out.rec.Scale), r.tileWarning(p.info, out.rec.Scale), doubt(sum)} {
 		if w != "" {
 			out.rec.Warnings = append(out.rec.Warnings, w)
 		}

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,12 +33,27 @@ type Choice struct {
 	Well, Field Selection
 	// Level is that of a pyramid; 0 is the full resolution.
 	Level int
+	// PixelSize, if known, is that of the images. Of a pyramid that says the sizes
+	// of its pixels it chooses the level, unless LevelGiven says that Level does.
+	PixelSize  imageio.PixelSize
+	LevelGiven bool
 }
 
 // apply chooses the level, and takes colour images apart or puts them together.
 func (c Choice) apply(f *imageio.File) error {
+	bySize := c.PixelSize.Known() && !c.LevelGiven && len(f.LevelSizes) == f.Levels && f.Levels > 1 && f.LevelSizes[0].Known()
+	if bySize {
+		c.Level = nearestLevel(f.LevelSizes, c.PixelSize)
+		f.Note("level %d of 0 to %d is read: its pixels of %v are nearest to %v", c.Level, f.Levels-1, f.LevelSizes[c.Level], c.PixelSize)
+	}
 	if err := f.UseLevel(c.Level); err != nil {
 		return &ChoiceError{Name: f.Name, Problem: fmt.Sprintf("it has no level %d", c.Level), Has: Contents(f)}
+	}
+	if c.PixelSize.Known() && !bySize {
+		for i := range f.Planes {
+			size := &f.Planes[i].PixelSize
+			size.X, size.Y = c.PixelSize.X, c.PixelSize.Y
+		}
 	}
 	if c.Channel.all() {
 		return nil
@@ -53,6 +69,17 @@ func (c Choice) apply(f *imageio.File) error {
 	}
 	f.ChooseSamples(c.Channel.has)
 	return nil
+}
+
+// nearestLevel is the level whose pixels are nearest in size, by their proportion.
+func nearestLevel(sizes []imageio.PixelSize, want imageio.PixelSize) int {
+	best, least := 0, math.Inf(1)
+	for k, size := range sizes {
+		if d := math.Abs(math.Log(size.Length() / want.Length())); size.Known() && d < least {
+			best, least = k, d
+		}
+	}
+	return best
 }
 
 // chosen reports whether a plane is meant. A colour image is when all its

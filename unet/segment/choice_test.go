@@ -2,6 +2,9 @@ package segment
 
 import (
 	"errors"
+	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -123,4 +126,70 @@ func FuzzSelection(f *testing.F) {
 			sel.has(3, "x")
 		}
 	})
+}
+
+// TestPixelSizeChoosesALevel: of a pyramid that says the sizes of its pixels the
+// level is read whose pixels are nearest to the size asked for, unless a level is
+// given; of other files the size is what the user says.
+func TestPixelSizeChoosesALevel(t *testing.T) {
+	pyramid := filepath.Join(t.TempDir(), "a.zarr")
+	for name, text := range map[string]string{
+		".zattrs": `{"multiscales": [{"version": "0.4", "axes": [{"name": "y", "unit": "micrometer"}, {"name": "x", "unit": "micrometer"}], "datasets": [
+			{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [0.25, 0.25]}]},
+			{"path": "1", "coordinateTransformations": [{"type": "scale", "scale": [0.5, 0.5]}]},
+			{"path": "2", "coordinateTransformations": [{"type": "scale", "scale": [1, 1]}]}]}]}`,
+		"0/.zarray": `{"zarr_format": 2, "shape": [8, 8], "chunks": [8, 8], "dtype": "|u1", "compressor": null, "filters": null, "order": "C", "fill_value": 0}`,
+		"1/.zarray": `{"zarr_format": 2, "shape": [4, 4], "chunks": [4, 4], "dtype": "|u1", "compressor": null, "filters": null, "order": "C", "fill_value": 0}`,
+		"2/.zarray": `{"zarr_format": 2, "shape": [2, 2], "chunks": [2, 2], "dtype": "|u1", "compressor": null, "filters": null, "order": "C", "fill_value": 0}`,
+	} {
+		file := filepath.Join(pyramid, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	subIFDs := filepath.Join("..", "imageio", "testdata", "ome-pyramid.ome.tif")
+	plain := filepath.Join("..", "imageio", "testdata", "u8-strips.tif")
+	um := func(v float64) imageio.PixelSize { return imageio.PixelSize{X: v, Y: v} }
+	open := func(name string) *imageio.File {
+		f, err := imageio.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	for _, c := range []struct {
+		file   string
+		choice Choice
+		w      int // -1: that of the full resolution
+		size   imageio.PixelSize
+		note   string
+	}{
+		{pyramid, Choice{}, 8, um(0.25), ""},
+		{pyramid, Choice{PixelSize: um(0.25)}, 8, um(0.25), "level 0 of 0 to 2"},
+		{pyramid, Choice{PixelSize: um(0.45)}, 4, um(0.5), "level 1 of 0 to 2 is read: its pixels of 0.5 µm are nearest to 0.45 µm"},
+		{pyramid, Choice{PixelSize: um(3)}, 2, um(1), "level 2"},
+		{pyramid, Choice{PixelSize: um(3), Level: 1, LevelGiven: true}, 4, um(3), ""},
+		{pyramid, Choice{PixelSize: um(3), LevelGiven: true}, 8, um(3), ""},
+		{plain, Choice{PixelSize: um(0.3)}, -1, um(0.3), ""},
+		{subIFDs, Choice{PixelSize: um(2)}, -1, um(2), ""}, // which says no sizes
+	} {
+		f := open(c.file)
+		w := f.Planes[0].W
+		list, _, err := c.choice.Planes(f)
+		if err != nil {
+			t.Errorf("%s %+v: %v", c.file, c.choice, err)
+			continue
+		}
+		if c.w >= 0 {
+			w = c.w
+		}
+		if p := list[0].Info; p.W != w || math.Abs(p.PixelSize.X-c.size.X) > 1e-9 || math.Abs(p.PixelSize.Y-c.size.Y) > 1e-9 || !strings.Contains(strings.Join(f.Notes, "; "), c.note) ||
+			c.note == "" && strings.Contains(strings.Join(f.Notes, ""), "nearest") {
+			t.Errorf("%s %+v: %d pixels of %v, notes %q", c.file, c.choice, p.W, p.PixelSize, f.Notes)
+		}
+	}
 }

@@ -84,12 +84,21 @@ func (s *Segmenter) givenScale(p *plane) (float64, error) {
 	return scale, nil
 }
 
-// pixelSize is that of a plane in µm, as far as known.
+// pixelSize is that of a plane in µm, as far as known; of a file's plane Choice has
+// put in what the options say.
 func (s *Segmenter) pixelSize(p imageio.PlaneInfo) imageio.PixelSize {
+	if p.PixelSize.Known() {
+		return p.PixelSize
+	}
+	return s.options.PixelSize
+}
+
+// statedSize is the size of the pixels of an image in memory: the options' first.
+func (s *Segmenter) statedSize(img *imageio.Image) imageio.PixelSize {
 	if s.options.PixelSize.Known() {
 		return s.options.PixelSize
 	}
-	return p.PixelSize
+	return img.PixelSize
 }
 
 // paramsAt are the parameters for maps of an image that was scaled for the

@@ -103,6 +103,11 @@ func (r *run) finish(ctx context.Context, p *plane, scale float64, res *result, 
 	res.record.Channels, res.record.Rings, res.record.Region = res.source.Channels, res.source.Rings, res.source.Region
 	res.record.Scale, res.record.Estimate = found.Scale, found.Estimate
 	res.record.Notes, res.record.Warnings = found.Notes, found.Warnings
+	if r.has(Mask) && r.model.Card.Kind != unet.Paper {
+		if w := maskWarning(found.Labels); w != "" {
+			res.record.Warnings = append(res.record.Warnings, w)
+		}
+	}
 	res.record.count(found.Summarise(p.info.W, p.info.H))
 	res.err = r.write(p, found, &res.record)
 	res.record.Seconds = (time.Since(start) - waited).Seconds()

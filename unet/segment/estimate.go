@@ -161,8 +161,18 @@ func (s *Segmenter) scaleNote(diameter, scale float64) string {
 
 // sizeWarning says when nuclei that are not to be scaled are far from what the
 // model was trained on; "" if not.
-func (s *Segmenter) sizeWarning(sum instance.Summary) string {
+func (s *Segmenter) sizeWarning(sum instance.Summary, scale float64) string {
 	low, high := s.model.Card.KnownDiameters()
+	if d := s.diameter; d.Pixels > 0 || d.Micrometres > 0 {
+		given, found := s.model.Card.Diameter[1]/scale, sum.DiameterMedian
+		switch {
+		case sum.Count > 0 && (found > farOff*given || found < given/farOff):
+			return fmt.Sprintf("the nuclei found are %.1f pixels across, the diameter that was given is %.1f: --diameter auto finds it", found, given)
+		case sum.Count == 0 && high > 0 && (given > farOff*high || given < low/farOff):
+			return fmt.Sprintf("nothing of the diameter that was given, %.1f pixels, was found: --diameter auto finds it", given)
+		}
+		return ""
+	}
 	if s.diameter.Native && high > 0 && sum.Count >= fewest && (sum.DiameterMedian > high || sum.DiameterMedian < low) {
 		return fmt.Sprintf("median diameter %.1f pixels, the model knows %.0f to %.0f: --diameter auto scales such images", sum.DiameterMedian, low, high)
 	}
@@ -178,6 +188,10 @@ func (s *Segmenter) tileWarning(p imageio.PlaneInfo, scale float64) string {
 	}
 	return fmt.Sprintf("%d x %d pixels are computed in tiles, and the model's group norm takes its statistics of each tile, not of the image: compare with smaller images before you trust the numbers", w, h)
 }
+
+// farOff is the factor between a diameter that was given and that of the nuclei
+// found from which on it cannot be meant.
+const farOff = 2
 
 // trusted is the least F1 at IoU 0.5 expected of an image without a warning.
 const trusted = 0.7

@@ -16,7 +16,8 @@ import (
 type Options struct {
 	// Diameter is how large nuclei are; the zero value finds out.
 	Diameter Diameter
-	// PixelSize is that of the images in µm; if not known, what each says.
+	// PixelSize is that of the images in µm; if not known, what each says. Of a
+	// pyramid it chooses the level, see Choice.
 	PixelSize imageio.PixelSize
 	// TTA averages over mirror images (test-time augmentation).
 	TTA bool
@@ -115,7 +116,7 @@ type Result struct {
 // Options.Memory is refused with an *imageio.LimitError.
 func (s *Segmenter) Image(ctx context.Context, img *imageio.Image) (*Result, error) {
 	img = img.Gray()
-	p := &plane{name: "image", info: imageio.PlaneInfo{W: img.W, H: img.H, C: img.C, PixelSize: img.PixelSize}, img: img, measured: img, channels: formats.ChannelNames(img)}
+	p := &plane{name: "image", info: imageio.PlaneInfo{W: img.W, H: img.H, C: img.C, PixelSize: s.statedSize(img)}, img: img, measured: img, channels: formats.ChannelNames(img)}
 	if bytes := s.planeBytes(PlaneRef{Info: p.info}); bytes > s.memory {
 		return nil, &imageio.LimitError{Name: p.name, What: fmt.Sprintf("%d x %d pixels take %s, and %s are allowed", img.W, img.H, sizeText(bytes), sizeText(s.memory))}
 	}
@@ -131,6 +132,6 @@ func (s *Segmenter) Image(ctx context.Context, img *imageio.Image) (*Result, err
 // Source describes an image, and what was found in it, for the writers of package
 // formats.
 func (s *Segmenter) Source(name string, img *imageio.Image, found *Result) formats.Source {
-	size := s.pixelSize(imageio.PlaneInfo{PixelSize: img.PixelSize})
+	size := s.statedSize(img)
 	return formats.Source{Name: name, W: img.W, H: img.H, PixelSize: size, Channels: found.Channels, Rings: s.options.Rings()}
 }

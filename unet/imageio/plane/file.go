@@ -54,6 +54,9 @@ type File struct {
 	// pyramid, whose levels are ever smaller. Planes are those of level 0, the
 	// full resolution, until UseLevel chooses another.
 	Levels int
+	// LevelSizes are the sizes of the pixels of the levels, as far as known; nil
+	// where there is one level.
+	LevelSizes []PixelSize
 	// Members are the other files that belong to the data set.
 	Members []string
 	// Notes are facts about the file that a user should see: pages left out,

@@ -69,7 +69,9 @@ func Open(name string, r io.ReaderAt, size int64) (*plane.File, error) {
 		return nil, err
 	}
 	if pl := s.planes[0]; s.levels == nil && pl.page != nil && (f.Format == "OME-TIFF" || pl.page.tiled) {
-		f.Levels += int(min(pl.page.subIFDs.count, maxLevels))
+		if f.Levels += int(min(pl.page.subIFDs.count, maxLevels)); f.Levels > 1 {
+			f.LevelSizes = s.subLevelSizes()
+		}
 	}
 	for _, pl := range s.planes {
 		if pl.page != nil && pl.page.orientation > 1 {

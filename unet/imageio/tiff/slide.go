@@ -81,6 +81,11 @@ const leftOut = "left out: %s no level of the image (thumbnail, label, overview)
 func (s *tiffSource) pyramid(levels [][]levelPage) error {
 	s.levels = levels
 	s.out.Levels = len(levels)
+	if len(levels) > 1 {
+		for k := range levels {
+			s.out.LevelSizes = append(s.out.LevelSizes, s.levelSize(k, 0))
+		}
+	}
 	if err := s.addLevel(0); err != nil {
 		return err
 	}
@@ -102,17 +107,24 @@ func (s *tiffSource) pyramid(levels [][]levelPage) error {
 func (s *tiffSource) addLevel(k int) error {
 	for i, l := range s.levels[k] {
 		info := l.info
-		if base := s.levels[0][min(i, len(s.levels[0])-1)]; k > 0 {
-			if !info.PixelSize.Known() {
-				info.PixelSize = s.resolution(base.page)
-			}
-			info.PixelSize = scaledSize(info.PixelSize, base.page, l.page)
+		if k > 0 {
+			info.PixelSize = s.levelSize(k, i)
 		}
 		if err := s.add(l.page, info, func(int) string { return l.name }); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// levelSize is the size of the pixels of plane i of a level.
+func (s *tiffSource) levelSize(k, i int) plane.PixelSize {
+	l, base := s.levels[k][i], s.levels[0][min(i, len(s.levels[0])-1)]
+	size := l.info.PixelSize
+	if !size.Known() {
+		size = s.resolution(base.page)
+	}
+	return scaledSize(size, base.page, l.page)
 }
 
 func scaledSize(size plane.PixelSize, full, small *tiffPage) plane.PixelSize {
@@ -147,6 +159,21 @@ func (s *tiffSource) UseLevel(k int) error {
 		s.out.Planes = append(s.out.Planes, info)
 	}
 	return nil
+}
+
+// subLevelSizes are the sizes of the pixels of the levels that hang on the page of
+// the first plane; those of damaged levels are not known.
+func (s *tiffSource) subLevelSizes() []plane.PixelSize {
+	page, size := s.planes[0].page, s.out.Planes[0].PixelSize
+	list := []plane.PixelSize{size}
+	for k := 1; k < s.out.Levels; k++ {
+		of := plane.PixelSize{}
+		if p, err := s.subPage(page, k-1); err == nil && size.Known() {
+			of = scaledSize(size, page, p)
+		}
+		list = append(list, of)
+	}
+	return list
 }
 
 // maxLevels bounds the levels of a pyramid.

@@ -85,12 +85,18 @@ func TestSlides(t *testing.T) {
 			t.Errorf("%s: notes %q", c.name, f.Notes)
 		}
 		last := f.Levels - 1
+		if n := len(f.LevelSizes); last > 0 && n != f.Levels || last == 0 && n > 0 {
+			t.Errorf("%s: sizes of %d levels: %v", c.name, f.Levels, f.LevelSizes)
+		}
 		before := f.Planes[0]
 		if err := f.UseLevel(last); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
 		p := f.Planes[0]
+		if last > 0 && f.LevelSizes[last] != p.PixelSize {
+			t.Errorf("%s: level %d has pixels of %v, not %v", c.name, last, p.PixelSize, f.LevelSizes[last])
+		}
 		if len(f.Planes) != c.planes || last > 0 && p.W >= before.W || math.Abs(p.PixelSize.X*float64(p.W)-size.X*float64(before.W)) > 1e-9 {
 			t.Errorf("%s: level %d is %+v, level 0 %+v", c.name, last, p, before)
 		}

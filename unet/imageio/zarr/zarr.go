@@ -348,7 +348,12 @@ func (s *zarrSource) image5d(dir string, version int, attrs zarrAttributes) erro
 		return s.bad("\"multiscales\" lists no datasets")
 	}
 	if s.level == 0 && (len(s.planes) == 0 || len(m.Datasets) < s.out.Levels) {
-		s.out.Levels = len(m.Datasets)
+		s.out.Levels, s.out.LevelSizes = len(m.Datasets), nil
+		if axes, err := s.axes(m.Axes); err == nil && len(m.Datasets) > 1 {
+			for _, d := range m.Datasets {
+				s.out.LevelSizes = append(s.out.LevelSizes, pixelSize(axes, d.Scale, m.Scale))
+			}
+		}
 	}
 	if s.level >= len(m.Datasets) {
 		return s.bad("the image has %d levels, not %d", len(m.Datasets), s.level+1)

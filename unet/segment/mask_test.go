@@ -1,0 +1,73 @@
+package segment
+
+import (
+	"strings"
+	"testing"
+
+	"unet/unet"
+	"unet/unet/imageio"
+	"unet/unet/instance"
+)
+
+func labelsOf(rows ...string) *imageio.Labels {
+	l := imageio.NewLabels(len(rows[0]), len(rows))
+	for y, row := range rows {
+		for x, c := range row {
+			if c != '.' {
+				l.ID[y*l.W+x] = uint32(c - '0')
+			}
+		}
+	}
+	return l
+}
+
+// TestMaskWarning: a mask loses what keeps touching nuclei apart, which is told.
+func TestMaskWarning(t *testing.T) {
+	for _, c := range []struct {
+		rows           []string
+		nuclei, pieces int
+	}{
+		{[]string{"....", "...."}, 0, 0},
+		{[]string{"11.2", "11.2"}, 2, 2},
+		{[]string{"112.", "112."}, 2, 1},
+		{[]string{"1..", ".2.", "3.."}, 3, 1}, // at corners
+		{[]string{"1..2", "1332", "...2"}, 3, 1},
+		{[]string{"..1", ".2.", "...", "3.."}, 3, 2},
+		{[]string{"21.34", "21.34"}, 4, 2},
+	} {
+		l := labelsOf(c.rows...)
+		nuclei, pieces := piecesOfMask(l)
+		if nuclei != c.nuclei || pieces != c.pieces {
+			t.Errorf("%q: %d nuclei in %d pieces, want %d in %d", c.rows, nuclei, pieces, c.nuclei, c.pieces)
+		}
+		if w := maskWarning(l); (w == "") != (c.nuclei == c.pieces) {
+			t.Errorf("%q: %q", c.rows, w)
+		}
+	}
+	if w := maskWarning(labelsOf("21.34", "21.34")); !strings.Contains(w, "2 pieces instead of 4") {
+		t.Error(w)
+	}
+}
+
+// TestDiameterThatCannotBeMeant: a diameter far from that of what is found is
+// warned of; one that fits, and what is found by auto, are not.
+func TestDiameterThatCannotBeMeant(t *testing.T) {
+	const known = 20
+	s := &Segmenter{model: &unet.Model{Card: unet.Card{Diameter: [3]float64{10, known, 40}}}}
+	for _, c := range []struct {
+		given, found float64
+		count        int
+		warns        bool
+	}{
+		{20, 20, 5, false}, {20, 39, 5, false}, {20, 41, 5, true}, {100, 20, 1, true}, {20, 0, 0, false}, {5000, 0, 0, true}, {0, 400, 9, false},
+	} {
+		s.diameter = Diameter{Pixels: c.given}
+		scale := 1.0
+		if c.given > 0 {
+			scale = known / c.given
+		}
+		if w := s.sizeWarning(instance.Summary{Count: c.count, DiameterMedian: c.found}, scale); (w != "") != c.warns {
+			t.Errorf("given %v, found %v: %q", c.given, c.found, w)
+		}
+	}
+}
