@@ -18,6 +18,7 @@ import (
 	"image/color"
 	"image/png"
 	"log"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -37,6 +38,7 @@ import (
 // A job is one table.
 type job struct {
 	mode                 string // forward, train or start
+	network              string // of networks
 	width, side, batch   int
 	threads              int
 	model, onnx, scratch string // files, and a folder for more
@@ -46,7 +48,11 @@ func (j job) String() string {
 	if j.mode == "start" {
 		return fmt.Sprintf("start to first mask, w%d, one %dx%d image, %d threads", j.width, j.side, j.side, j.threads)
 	}
-	return fmt.Sprintf("%s, w%d, %dx%d, batch %d, %d threads", j.mode, j.width, j.side, j.side, j.batch, j.threads)
+	mode := j.mode
+	if j.network != usual {
+		mode += ", " + j.network
+	}
+	return fmt.Sprintf("%s, w%d, %dx%d, batch %d, %d threads", mode, j.width, j.side, j.side, j.batch, j.threads)
 }
 
 // args are what a worker is told.
@@ -99,10 +105,11 @@ func main() {
 			continue
 		}
 		j.scratch = dir
-		j.model = filepath.Join(dir, fmt.Sprintf("w%d.safetensors", j.width))
-		check(makeModel(j.model, j.width, j.side))
+		name := fmt.Sprintf("%s-w%d", strings.ReplaceAll(j.network, " ", "-"), j.width)
+		j.model = filepath.Join(dir, name+".safetensors")
+		check(makeModel(j))
 		if j.mode != "train" {
-			j.onnx = filepath.Join(dir, fmt.Sprintf("w%d-%d-%d.onnx", j.width, j.side, j.batch))
+			j.onnx = filepath.Join(dir, fmt.Sprintf("%s-%d-%d.onnx", name, j.side, j.batch))
 			export(py("torch_worker.py", "plain"), j)
 		}
 		fmt.Printf("\n### %s\n\n", j)
@@ -114,16 +121,29 @@ func main() {
 	}
 }
 
+// networks are those that are compared.
+var networks = map[string]unet.Arch{
+	usual:                      {Norm: "batch"},
+	"residual U-Net":           {Norm: "batch", Block: "residual"},
+	"attention U-Net":          {Norm: "batch", Attention: true},
+	"attention residual U-Net": {Norm: "batch", Block: "residual", Attention: true},
+	"attention residual U-Net with nearest enlarging and group norm": {Norm: "group", Block: "residual", Attention: true, Up: "nearest"},
+}
+
+const usual = "U-Net"
+
 func jobs() []job {
 	var list []job
 	for _, j := range []job{{width: 16, side: 128, batch: 16}, {width: 32, side: 256, batch: 4}} {
-		for _, j.threads = range []int{1, 2} {
-			for _, j.mode = range []string{"forward", "train"} {
-				list = append(list, j)
+		for _, j.network = range slices.Sorted(maps.Keys(networks)) {
+			for _, j.threads = range []int{1, 2} {
+				for _, j.mode = range []string{"forward", "train"} {
+					list = append(list, j)
+				}
 			}
 		}
 	}
-	return append(list, job{mode: "start", width: 32, side: 256, batch: 1, threads: 2})
+	return append(list, job{mode: "start", network: usual, width: 32, side: 256, batch: 1, threads: 2})
 }
 
 func check(err error) {
@@ -167,17 +187,18 @@ func lastLine(out []byte) string {
 }
 
 // makeModel writes a model of the paper's kind with random weights.
-func makeModel(path string, width, side int) error {
+func makeModel(j job) error {
+	a := networks[j.network]
+	a.Channels, a.Depth, a.Width, a.Heads = 3, 4, j.width, []string{unet.HeadForeground}
 	m, err := unet.NewModel(unet.Card{
 		Kind: unet.Paper, Threshold: 0.5, Instance: instance.DefaultParams(),
-		Arch:  unet.Arch{Channels: 3, Depth: 4, Width: width, Norm: "batch", Heads: []string{unet.HeadForeground}},
-		Input: unet.Input{Normalise: "range", Size: side},
+		Arch: a, Input: unet.Input{Normalise: "range", Size: j.side},
 	}, 1, false)
 	if err != nil {
 		return err
 	}
 	defer m.Params.Free()
-	return m.Save(path, false)
+	return m.Save(j.model, false)
 }
 
 // export writes the model as ONNX, if PyTorch is there.

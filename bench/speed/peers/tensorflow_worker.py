@@ -29,6 +29,8 @@ if job.training:
 
 
 def norm(x, name):
+    if arch["norm"] == "group":
+        return group_norm(x, name)
     scale, offset = values[name + ".weight"], values[name + ".bias"]
     mean, variance = values[name + ".running_mean"], values[name + ".running_var"]
     if not job.training:
@@ -39,15 +41,39 @@ def norm(x, name):
     return b.y
 
 
+def group_norm(x, name):
+    n, h, w, c = x.shape
+    g = tf.reshape(x, (n, h, w, c // 16, 16))
+    mean, variance = tf.nn.moments(g, (1, 2, 4), keepdims=True)
+    g = tf.reshape((g - mean) * tf.math.rsqrt(variance + 1e-5), (n, h, w, c))
+    return g * values[name + ".weight"] + values[name + ".bias"]
+
+
+def conv(x, name):
+    y = tf.nn.conv2d(x, values[name + ".weight"], 1, "SAME")
+    return tf.nn.bias_add(y, values[name + ".bias"]) if name + ".bias" in values else y
+
+
 def block(x, name):
-    for i in "12":
-        x = tf.nn.conv2d(x, values[f"{name}.conv{i}.weight"], 1, "SAME")
-        x = tf.nn.relu(norm(x, f"{name}.norm{i}"))
-    return x
+    y = tf.nn.relu(norm(conv(x, name + ".conv1"), name + ".norm1"))
+    y = norm(conv(y, name + ".conv2"), name + ".norm2")
+    if arch.get("block") == "residual":
+        y = y + norm(conv(x, name + ".shortcut"), name + ".norm0")
+    return tf.nn.relu(y)
+
+
+def gated(skip, x, name):
+    if not arch.get("attention"):
+        return skip
+    hidden = tf.nn.relu(conv(tf.concat([skip, x], 3), name + ".gate.conv"))
+    return skip * tf.sigmoid(conv(hidden, name + ".gate.psi"))
 
 
 def up(x, name):
-    n, h, w, _ = x.shape
+    n, h, w, c = x.shape
+    if arch.get("up") == "nearest":
+        y = tf.reshape(tf.tile(x[:, :, None, :, None], (1, 1, 2, 1, 2, 1)), (n, 2 * h, 2 * w, c))
+        return tf.nn.relu(norm(conv(y, name + ".up.conv"), name + ".up.norm"))
     weight = values[name + ".up.weight"]
     y = tf.nn.conv2d_transpose(x, weight, (n, 2 * h, 2 * w, weight.shape[2]), 2)
     return tf.nn.bias_add(y, values[name + ".up.bias"])
@@ -61,8 +87,9 @@ def net(x):
         x = tf.nn.max_pool2d(x, 2, 2, "VALID")
     x = block(x, "bottom")
     for level in reversed(range(arch["depth"])):
-        x = block(tf.concat([up(x, f"dec{level}"), skips[level]], 3), f"dec{level}")
-    return tf.nn.bias_add(tf.nn.conv2d(x, values["head.weight"], 1, "SAME"), values["head.bias"])
+        x = up(x, f"dec{level}")
+        x = block(tf.concat([x, gated(skips[level], x, f"dec{level}")], 3), f"dec{level}")
+    return conv(x, "head")
 
 
 def train(x, t):

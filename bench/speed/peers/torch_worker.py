@@ -14,24 +14,56 @@ from torch.nn import functional as F
 import worker
 
 
+def norm(a, c):
+    return nn.GroupNorm(c // 16, c) if a["norm"] == "group" else nn.BatchNorm2d(c)
+
+
 class Block(nn.Module):
-    def __init__(self, ic, oc):
+    def __init__(self, a, ic, oc):
         super().__init__()
-        self.conv1, self.norm1 = nn.Conv2d(ic, oc, 3, padding=1, bias=False), nn.BatchNorm2d(oc)
-        self.conv2, self.norm2 = nn.Conv2d(oc, oc, 3, padding=1, bias=False), nn.BatchNorm2d(oc)
+        if a.get("block") == "residual":
+            self.shortcut, self.norm0 = nn.Conv2d(ic, oc, 1, bias=False), norm(a, oc)
+        self.conv1, self.norm1 = nn.Conv2d(ic, oc, 3, padding=1, bias=False), norm(a, oc)
+        self.conv2, self.norm2 = nn.Conv2d(oc, oc, 3, padding=1, bias=False), norm(a, oc)
 
     def forward(self, x):
-        x = F.relu(self.norm1(self.conv1(x)), inplace=True)
-        return F.relu(self.norm2(self.conv2(x)), inplace=True)
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        y = self.norm2(self.conv2(y))
+        if hasattr(self, "shortcut"):
+            y = y + self.norm0(self.shortcut(x))
+        return F.relu(y, inplace=True)
+
+
+class Nearest(nn.Module):
+    def __init__(self, a, ic, oc):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(ic, oc, 3, padding=1, bias=False), norm(a, oc)
+
+    def forward(self, x):
+        return F.relu(self.norm(self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))), inplace=True)
+
+
+class Gate(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.conv, self.psi = nn.Conv2d(2 * c, max(16, c // 2), 1), nn.Conv2d(max(16, c // 2), 1, 1)
+
+    def forward(self, skip, up):
+        return skip * torch.sigmoid(self.psi(F.relu(self.conv(torch.cat([skip, up], dim=1)), inplace=True)))
 
 
 class Up(Block):
-    def __init__(self, c):
-        super().__init__(2 * c, c)
-        self.up = nn.ConvTranspose2d(2 * c, c, 2, stride=2)
+    def __init__(self, a, c):
+        super().__init__(a, 2 * c, c)
+        self.up = Nearest(a, 2 * c, c) if a.get("up") == "nearest" else nn.ConvTranspose2d(2 * c, c, 2, stride=2)
+        if a.get("attention"):
+            self.gate = Gate(c)
 
     def forward(self, x, skip):
-        return super().forward(torch.cat([self.up(x), skip], dim=1))
+        x = self.up(x)
+        if hasattr(self, "gate"):
+            skip = self.gate(skip, x)
+        return super().forward(torch.cat([x, skip], dim=1))
 
 
 class UNet(nn.Module):
@@ -39,11 +71,11 @@ class UNet(nn.Module):
         super().__init__()
         self.depth, ic = a["depth"], a["channels"]
         for level in range(self.depth):
-            self.add_module(f"enc{level}", Block(ic, a["width"] << level))
+            self.add_module(f"enc{level}", Block(a, ic, a["width"] << level))
             ic = a["width"] << level
-        self.bottom = Block(ic, a["width"] << self.depth)
+        self.bottom = Block(a, ic, a["width"] << self.depth)
         for level in range(self.depth):
-            self.add_module(f"dec{level}", Up(a["width"] << level))
+            self.add_module(f"dec{level}", Up(a, a["width"] << level))
         self.head = nn.Conv2d(a["width"], len(a["heads"]), 1)
 
     def forward(self, x):
