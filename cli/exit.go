@@ -156,6 +156,9 @@ func hintOf(err error) string {
 			break
 		}
 		if hint := h.Hint(); hint != "" {
+			if a, ok := h.(interface{ Adjust() string }); ok && a.Adjust() != "" {
+				hint += " (--" + a.Adjust() + ")" // packages do not know the command line
+			}
 			return hint
 		}
 		e = errors.Unwrap(h)

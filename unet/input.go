@@ -19,7 +19,7 @@ func (in Input) Apply(img *imageio.Image) (*imageio.Image, error) {
 	case 3, 4:
 		c = 3
 	default:
-		return nil, fmt.Errorf("image has %d channels: pick one with --channel", img.C)
+		return nil, fmt.Errorf("image has %d channels: choose one", img.C)
 	}
 	n := img.W * img.H
 	out := &imageio.Image{W: img.W, H: img.H, C: c, Pix: make([]float32, c*n), Bits: img.Bits, PixelSize: img.PixelSize}

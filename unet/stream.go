@@ -132,7 +132,7 @@ func (p *Predictor) MaxRows(w, seen, channels int, budget int64) (rows int, netw
 		return 0, 0, &imageio.LimitError{Name: "prediction",
 			What: fmt.Sprintf("an image %d pixels wide needs %d MiB of memory, %d are allowed", w,
 				(fixed+(256+streamRows)*row)>>20+1, budget>>20),
-			Advice: "allow more with --max-memory, or cut the image"}
+			Advice: "cut the image, or allow more memory", Option: "max-memory"}
 	}
 	return min(rows, 8192, math.MaxInt32/(w+2)-2*streamRows), network, nil
 }
@@ -143,7 +143,7 @@ func (p *Predictor) MaxRows(w, seen, channels int, budget int64) (rows int, netw
 func (p *Predictor) Bands(ctx context.Context, src Rows, levels Levels, emit func(y int, m instance.Maps, img *imageio.Image) error) error {
 	card := p.model.Card
 	if card.Input.Size > 0 {
-		return &imageio.LimitError{Name: "prediction", What: fmt.Sprintf("a %s model sees the image as a whole", card.Kind), Advice: "allow more memory with --max-memory, or use a nuclei model"}
+		return &imageio.LimitError{Name: "prediction", What: fmt.Sprintf("a %s model sees the image as a whole", card.Kind), Advice: "use a nuclei model, or allow more memory", Option: "max-memory"}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

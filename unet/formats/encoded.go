@@ -75,7 +75,10 @@ func (e *SliceError) Error() string {
 }
 
 // Hint says what to do about it.
-func (e *SliceError) Hint() string { return "choose a slice with --z, from 0" }
+func (e *SliceError) Hint() string { return "choose a slice, from 0" }
+
+// Adjust names the option that the hint speaks of.
+func (e *SliceError) Adjust() string { return "z" }
 
 // Slice keeps the nuclei of slice z, from 0, and those that belong to all. With
 // z below 0 it fails if they lie on several.

@@ -53,7 +53,7 @@ func (r *run) bandsTo(ctx context.Context, p *plane, out *bandFiles) error {
 		out.rec.Warnings = append(out.rec.Warnings, "nuclei of an image that is segmented in bands are not coloured by a measurement")
 	}
 	if r.options.Rings() {
-		out.rec.Warnings = append(out.rec.Warnings, "rings are not measured in an image that is segmented in bands; allow more with --max-memory")
+		out.rec.Warnings = append(out.rec.Warnings, "rings are not measured in an image that is segmented in bands; allow more memory to have them")
 	}
 	rows, network, err := r.bandScale(ctx, p, levels, &out.rec)
 	if err != nil {
@@ -186,7 +186,7 @@ func (r *run) stream(ctx context.Context, p *plane, read unet.Rows, levels unet.
 		return err
 	}
 	if n := stream.Cuts(); n > 0 {
-		out.rec.Warnings = append(out.rec.Warnings, fmt.Sprintf("%d times a clump of nuclei was taller than %d rows and was cut; more --max-memory avoids it", n, rows))
+		out.rec.Warnings = append(out.rec.Warnings, fmt.Sprintf("%d times a clump of nuclei was taller than %d rows and was cut; more memory avoids it", n, rows))
 	}
 	return nil
 }

@@ -92,7 +92,7 @@ func (s *Segmenter) maps(ctx context.Context, by *unet.Predictor, p *plane, scal
 	}
 	heads := len(s.model.Card.Arch.Heads)
 	if bytes := int64(w) * int64(h) * int64(8*p.img.C+4*heads); bytes > s.memory/2 {
-		return instance.Maps{}, &imageio.LimitError{Name: p.name, What: fmt.Sprintf("scaled by %.3g it is %d x %d pixels", scale, w, h), Advice: "allow more with --max-memory"}
+		return instance.Maps{}, &imageio.LimitError{Name: p.name, What: fmt.Sprintf("scaled by %.3g it is %d x %d pixels", scale, w, h), Advice: "allow more memory", Option: "max-memory"}
 	}
 	return by.MapsAt(ctx, p.img, w, h)
 }

@@ -69,7 +69,7 @@ func (s *Segmenter) givenScale(p *plane) (float64, error) {
 	if µm := s.diameter.Micrometres; µm > 0 {
 		size := s.pixelSize(p.info)
 		if !size.Known() {
-			return 0, &InputError{Name: p.name, Problem: "the diameter is in µm, but the file does not say how large its pixels are", Advice: "add --pixel-size"}
+			return 0, &InputError{Name: p.name, Problem: "the diameter is in µm, but the file does not say how large its pixels are", Advice: "say how large its pixels are", Option: "pixel-size"}
 		}
 		d = µm / size.Length()
 	}

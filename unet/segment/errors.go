@@ -8,12 +8,16 @@ type InputError struct {
 	Problem string
 	Advice  string // what to do about it
 	Err     error  // the cause, if another error is
+	Option  string // that Advice speaks of, as programs name it, such as pixel-size; "" for none
 }
 
 func (e *InputError) Error() string { return fmt.Sprintf("%s: %s", e.Name, e.Problem) }
 
 // Hint says what to do about it.
 func (e *InputError) Hint() string { return e.Advice }
+
+// Adjust names the option that the hint speaks of.
+func (e *InputError) Adjust() string { return e.Option }
 
 // Unwrap returns the cause.
 func (e *InputError) Unwrap() error { return e.Err }

@@ -174,7 +174,7 @@ func (s *Segmenter) sizeWarning(sum instance.Summary, scale float64) string {
 		return ""
 	}
 	if s.diameter.Native && high > 0 && sum.Count >= fewest && (sum.DiameterMedian > high || sum.DiameterMedian < low) {
-		return fmt.Sprintf("median diameter %.1f pixels, the model knows %.0f to %.0f: --diameter auto scales such images", sum.DiameterMedian, low, high)
+		return fmt.Sprintf("median diameter %.1f pixels, the model knows %.0f to %.0f: let the diameter be found (auto) to have such images scaled", sum.DiameterMedian, low, high)
 	}
 	return ""
 }

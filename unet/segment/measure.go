@@ -122,7 +122,7 @@ func (m Measuring) count(out *Measured, l *imageio.Labels, img *imageio.Image, r
 }
 
 // errNoPixelSize says that the width of rings cannot be told in pixels.
-var errNoPixelSize = &InputError{Name: "rings", Problem: "their width is in µm, but the file does not say how large its pixels are", Advice: "add --pixel-size, or give the width in pixels"}
+var errNoPixelSize = &InputError{Name: "rings", Problem: "their width is in µm, but the file does not say how large its pixels are", Advice: "give the width in pixels, or say how large they are", Option: "pixel-size"}
 
 // Rings reports whether there are any.
 func (m Measuring) Rings() bool { return m.Ring != Length{} }

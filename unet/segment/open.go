@@ -90,12 +90,12 @@ func (r *run) open(ctx context.Context, j *job) error {
 		if r.tooLarge(ref, decoded) {
 			p.file, p.release = f, make(chan struct{})
 			if r.batch.Regions.path != "" {
-				return &imageio.LimitError{Name: j.in.Path, What: "it is too large for memory, and regions are counted in images that are not", Advice: "allow more with --max-memory"}
+				return &imageio.LimitError{Name: j.in.Path, What: "it is too large for memory, and regions are counted in images that are not", Advice: "allow more memory", Option: "max-memory"}
 			}
 		} else if err := p.load(f); err != nil {
 			return err
 		} else if r.batch.Choice.Channel.text == "" && imageio.MergedFluorescence(p.img) {
-			notes = appendOnce(notes, "it looks like channels of fluorescence merged in one picture; --channel red, green or blue segments one of them")
+			notes = appendOnce(notes, "it looks like channels of fluorescence merged in one picture; choose channel red, green or blue to segment one of them")
 		}
 		if p.file == nil {
 			if p.region, err = r.region(j, ref); err != nil {
@@ -118,8 +118,8 @@ func (r *run) open(ctx context.Context, j *job) error {
 
 // tooMuch says that a file would take more memory than may be used.
 func (r *run) tooMuch(name, what string, bytes int64) error {
-	return &imageio.LimitError{Name: name, What: fmt.Sprintf("%s %s, and --max-memory is %s", what, sizeText(bytes), sizeText(r.memory)),
-		Advice: "allow more with --max-memory, or store it as a TIFF of small tiles, which is read in pieces"}
+	return &imageio.LimitError{Name: name, What: fmt.Sprintf("%s %s of memory, and %s are allowed", what, sizeText(bytes), sizeText(r.memory)),
+		Advice: "store it as a TIFF of small tiles, which is read in pieces, or allow more memory", Option: "max-memory"}
 }
 
 // done gives the file of a large plane back to the reader.

@@ -192,7 +192,7 @@ func (t *Trainer) describe(m *unet.Model, e Epoch) {
 
 // rollBack returns to the last checkpoint with half the learning rate, once.
 func (t *Trainer) rollBack() error {
-	const advice = "lower --lr, or check the images with `unet inspect`"
+	const advice = "lower the learning rate (lr), or check the images with `unet inspect`"
 	if t.state.RolledBack {
 		return fmt.Errorf("%w again at epoch %d: %s", ErrDiverged, t.state.Epoch+1, advice)
 	}

@@ -32,22 +32,29 @@ const maxList = 1 << 30
 const heading = "# Files that unet made in this folder, which a later run may replace.\n"
 
 // RefusedError says that a file is in the way of a result.
-type RefusedError struct{ Name, Problem, Advice string }
+type RefusedError struct {
+	Name, Problem, Advice string
+	// Option is that which Advice speaks of, as programs name it; "" for none.
+	Option string
+}
 
 func (e *RefusedError) Error() string { return e.Name + " " + e.Problem }
 
 // Hint says what to do about it.
 func (e *RefusedError) Hint() string { return e.Advice }
 
+// Adjust names the option that the hint speaks of.
+func (e *RefusedError) Adjust() string { return e.Option }
+
 // ErrBusy says that another run is writing into the folder.
 var ErrBusy = errors.New("another run is writing into this folder")
 
 func isInput(name string) error {
-	return &RefusedError{name, "is an input and would be overwritten", "give the result another name"}
+	return &RefusedError{Name: name, Problem: "is an input and would be overwritten", Advice: "give the result another name"}
 }
 
 func foreign(name string) error {
-	return &RefusedError{name, "exists, and no earlier run made it", "choose another --out, or --force to replace it"}
+	return &RefusedError{name, "exists, and no earlier run made it", "choose another place for the results, or have it replaced", "force"}
 }
 
 // inputs are files that no result may replace.
@@ -90,7 +97,7 @@ func File(name string, force bool, ins ...string) error {
 		return isInput(name)
 	}
 	if !force {
-		return &RefusedError{name, "exists", "choose another name, or --force to replace it"}
+		return &RefusedError{name, "exists", "choose another name, or have it replaced", "force"}
 	}
 	return nil
 }

@@ -55,6 +55,7 @@ type LimitError struct {
 	Name   string // the file
 	What   string // what is too large, with figures
 	Advice string // what to do about it; a general one if empty
+	Option string // that raises the limit, as programs name it, such as max-memory; "" for none
 }
 
 func (e *LimitError) Error() string {
@@ -68,6 +69,9 @@ func (e *LimitError) Hint() string {
 	}
 	return e.Advice
 }
+
+// Adjust names the option that the hint speaks of.
+func (e *LimitError) Adjust() string { return e.Option }
 
 // Wrap turns a decoder's error into a FormatError on one line.
 func Wrap(name, format string, err error) error {

@@ -200,7 +200,7 @@ func (f *File) region(i, x, y, w, h int) (image.Rectangle, error) {
 		return image.Rectangle{}, fmt.Errorf("%s: region %d x %d at (%d, %d) does not lie inside the plane of %d x %d pixels", f.Name, w, h, x, y, p.W, p.H)
 	}
 	if int64(w)*int64(h)*int64(p.C) > MaxSamples {
-		return image.Rectangle{}, &LimitError{f.Name, fmt.Sprintf("%d x %d pixels of %d channels in one piece (limit %d samples)", w, h, p.C, int64(MaxSamples)), "read it in regions"}
+		return image.Rectangle{}, &LimitError{Name: f.Name, What: fmt.Sprintf("%d x %d pixels of %d channels in one piece (limit %d samples)", w, h, p.C, int64(MaxSamples)), Advice: "read it in regions"}
 	}
 	return image.Rect(x, y, x+w, y+h), nil
 }

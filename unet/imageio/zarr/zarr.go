@@ -377,7 +377,7 @@ func (s *zarrSource) image5d(dir string, version int, attrs zarrAttributes) erro
 	}
 	size := pixelSize(axes, level.Scale, m.Scale)
 	if unknown := scaleWithoutUnit(axes, level.Scale); !size.Known() && unknown != "" {
-		s.out.Note("its scale of %s is in no unit of length and is not used; --pixel-size says the size of pixels", unknown)
+		s.out.Note("its scale of %s is in no unit of length and is not used: say how large pixels are", unknown)
 	}
 	return s.add(a, axes, size, attrs)
 }
