@@ -30,6 +30,7 @@ type GalleryImage struct {
 	Thumbnail string
 	W, H      int // of the thumbnail
 	Picture   string
+	Density   string // a map of how dense nuclei are
 	Count     float64
 	// Diameter is the median in pixels.
 	Diameter float64

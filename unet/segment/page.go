@@ -134,6 +134,9 @@ func galleryImage(im *ImageRecord, p *PlaneRecord) report.GalleryImage {
 		if strings.HasSuffix(name, extensions[Overlay]) {
 			g.Picture = name
 		}
+		if strings.HasSuffix(name, extensions[Density]) {
+			g.Density = name
+		}
 	}
 	return g
 }
