@@ -124,6 +124,11 @@ func TestPredictMeasures(t *testing.T) {
 			t.Errorf("measure: row %d is %v, predict has %v", i, again[i], first[i])
 		}
 	}
+	// Those that are kept have the numbers of the label image.
+	mustRun(t, 0, "measure", filepath.Join(out, "p_B2_1.labels.tif"), filepath.Join(in, "p_B2_1.png"), "--keep", "mean_green<200", "--force", "--out", table)
+	if got := cells(t, table, "nucleus"); !slices.Equal(got, []string{"2", "3"}) {
+		t.Errorf("measure --keep: nuclei %v", got)
+	}
 	mustRun(t, 2, "predict", in, "--model", model, "--out", out, "--format", "labels", "--positive", "green")
 	for _, flag := range []string{"--ring=x", "--stains=pas", "--keep=area", "--positive=a>b", "--colour-by=area:9-2"} {
 		mustRun(t, 2, "predict", in, "--model", model, "--out", out, flag)

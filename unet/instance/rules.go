@@ -69,13 +69,15 @@ type Keeper struct {
 	Rules []Rule
 	// Region is where centroids must lie: all that is not 0; nil: anywhere.
 	Region *imageio.Labels
+	// Renumber numbers those that count from 1; else they keep their numbers.
+	Renumber bool
 }
 
 // OutsideRegion is why nuclei outside the region were left out.
 const OutsideRegion = "outside the region"
 
 // Keep takes the nuclei that do not count out of a label image and the list of
-// its nuclei, and numbers the others from 1. It fails where a rule is about what
+// its nuclei. It fails where a rule is about what
 // is not measured.
 func (k Keeper) Keep(l *imageio.Labels, nuclei []Nucleus, sheet *Sheet) (kept []Nucleus, dropped []Dropped, err error) {
 	for i := range nuclei {
@@ -86,8 +88,10 @@ func (k Keeper) Keep(l *imageio.Labels, nuclei []Nucleus, sheet *Sheet) (kept []
 		}
 		id := uint32(0)
 		if why == "" {
-			id = uint32(len(kept) + 1)
-			n.ID = id
+			if k.Renumber {
+				n.ID = uint32(len(kept) + 1)
+			}
+			id = n.ID
 			kept = append(kept, *n)
 		} else {
 			dropped = Count(dropped, why, 1)

@@ -176,7 +176,7 @@ func TestKeep(t *testing.T) {
 	for i := range region.ID {
 		region.ID[i] = 1
 	}
-	kept, dropped, err := Keeper{Rules: rules, Region: region}.Keep(l, Measure(l, nil), sheet)
+	kept, dropped, err := Keeper{Rules: rules, Region: region, Renumber: true}.Keep(l, Measure(l, nil), sheet)
 	if err != nil || len(kept) != 1 || kept[0].ID != 1 || kept[0].Area != 4 || !slices.Equal(dropped, []Dropped{{"not area>=3", 2}}) {
 		t.Errorf("kept %+v, dropped %v: %v", kept, dropped, err)
 	}

@@ -34,7 +34,7 @@ func (s *Segmenter) compute(ctx context.Context, p *plane, scale float64, maps m
 		}
 	}
 	s.params.Confidence.Rate(r.Maps, r.Nuclei)
-	if err := s.options.count(&r.Measured, r.Labels, measured, p.region); err != nil {
+	if err := s.options.count(&r.Measured, r.Labels, measured, instance.Keeper{Rules: s.options.Keep, Region: p.region, Renumber: true}); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
 	sum := r.Summarise(p.info.W, p.info.H)

@@ -75,13 +75,13 @@ type Measured struct {
 }
 
 // Measure measures the nuclei of a label image in an image whose channels have
-// those names, and takes those that do not count out of the labels. Where there is
-// a region, only those in it do.
+// those names, and takes those that do not count out of the labels; the others
+// keep their numbers. Where there is a region, only those in it do.
 func (m Measuring) Measure(l *imageio.Labels, img *imageio.Image, channels []string, region *imageio.Labels) (*Measured, error) {
 	out := &Measured{}
 	img = m.stained(out, img, channels, img.PixelSize)
 	out.Nuclei = instance.Measure(l, img)
-	return out, m.count(out, l, img, region)
+	return out, m.count(out, l, img, instance.Keeper{Rules: m.Keep, Region: region})
 }
 
 // stained returns the image that is measured, with its stains as further
@@ -104,8 +104,8 @@ func (m Measuring) stained(out *Measured, img *imageio.Image, channels []string,
 const noStains = "stains are told apart in colour images only"
 
 // count measures the rings of nuclei, and leaves out those that do not count.
-func (m Measuring) count(out *Measured, l *imageio.Labels, img *imageio.Image, region *imageio.Labels) (err error) {
-	out.Region = region
+func (m Measuring) count(out *Measured, l *imageio.Labels, img *imageio.Image, keeper instance.Keeper) (err error) {
+	out.Region = keeper.Region
 	if m.Rings() {
 		width, ok := m.Ring.in(img.PixelSize)
 		if !ok {
@@ -113,11 +113,11 @@ func (m Measuring) count(out *Measured, l *imageio.Labels, img *imageio.Image, r
 		}
 		instance.MeasureRings(l, img, out.Nuclei, width)
 	}
-	if len(m.Keep) == 0 && region == nil {
+	if len(m.Keep) == 0 && keeper.Region == nil {
 		return nil
 	}
 	sheet := instance.NewSheet(instance.SheetOptions{Channels: out.Channels, Rings: m.Rings(), PixelSize: img.PixelSize})
-	out.Nuclei, out.Dropped, err = instance.Keeper{Rules: m.Keep, Region: region}.Keep(l, out.Nuclei, sheet)
+	out.Nuclei, out.Dropped, err = keeper.Keep(l, out.Nuclei, sheet)
 	return err
 }
 
