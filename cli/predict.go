@@ -36,8 +36,8 @@ func predictCommand() *cli.Command {
 			"(picture with outlines), csv (measurements), mask (PNG), prob (probability maps,\n" +
 			"float TIFF), density (map of how dense nuclei are, PNG), roi (ImageJ), geojson (QuPath); and of all images together coco (COCO\n" +
 			"JSON) and rle-csv (Kaggle submission).\n\n" +
-			"An image that cannot be read does not stop the others (exit status 3). A run that\n" +
-			"was cut off goes on with --skip-existing.\n\n" +
+			"An image that cannot be read does not stop the others (exit status 3, or 4 if none\n" +
+			"can be read). A run that was cut off goes on with --skip-existing.\n\n" +
 			"With --shard many processes, on as many machines as share the folder, do a part\n" +
 			"each. A part that is run again goes on where it ended; its exit status is 0 once\n" +
 			"each of its images is done or found to be bad. unet gather DIR then leaves in DIR\n" +

@@ -17,7 +17,7 @@ func hangingRows() []row {
 		{name: "predict of /dev/stdin", line: hanging, args: "predict /dev/stdin --out o" + model, code: badInput, says: "/dev/stdin"},
 		{name: "predict of a link to /dev/zero beside an image", line: hanging, args: "predict d --out o" + model, code: partial, says: "is a device",
 			make: func(d *dir) { d.copy("a.png", "d/a.png"); d.link("/dev/zero", "d/p.png") }},
-		{name: "predict of a folder of pipes", line: hanging, args: "predict d --out o" + model, code: partial, says: "is a pipe",
+		{name: "predict of a folder of pipes", line: hanging, args: "predict d --out o" + model, code: badInput, says: "is a pipe",
 			make: func(d *dir) { d.pipe("d/p.png"); d.pipe("d/q.tif") }},
 		{name: "predict of a link in a circle", line: hanging, args: "predict l.png --out o" + model, code: badInput, says: "l.png",
 			make: func(d *dir) { d.link("l.png", "l.png") }},
