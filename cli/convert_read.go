@@ -137,10 +137,10 @@ func (r *reader) tell(in string, e *formats.Encoded, lost formats.Lost) {
 		r.t.warnf("%s, image %s: nuclei overlap in %s; the earlier keeps each", in, e.Name, plural(lost.Overlap, "pixel", "pixels"))
 	}
 	if lost.Outside > 0 {
-		r.t.warnf("%s, image %s: %s outside the image and left out; is it the right image?", in, e.Name, plural(lost.Outside, "nucleus lies", "nuclei lie"))
+		r.t.warnf("%s, image %s: %s left out; is it the right image?", in, e.Name, plural(lost.Outside, "nucleus lies outside the image and is", "nuclei lie outside the image and are"))
 	}
 	if lost.Hidden > 0 {
-		r.t.warnf("%s, image %s: %s wholly under others or smaller than a pixel and left out", in, e.Name, plural(lost.Hidden, "nucleus lies", "nuclei lie"))
+		r.t.warnf("%s, image %s: %s left out", in, e.Name, plural(lost.Hidden, "nucleus lies wholly under others or is smaller than a pixel and is", "nuclei lie wholly under others or are smaller than a pixel and are"))
 	}
 }
 

@@ -303,6 +303,11 @@ func TestUnits(t *testing.T) {
 			l.ID[at] = 1
 		}
 	}
+	// Lines along x, 1 µm apart, cross the outline 8 times, those along y, 0.5 µm apart,
+	// 8 times, and both diagonals, 0.5 / √1.25 µm apart, 14 times; each direction
+	// counts by the angles nearest to it.
+	slope := math.Atan2(1, 0.5)
+	crofton := (slope*1*8 + (math.Pi/2-slope)*0.5*8 + math.Pi/4*0.5/math.Sqrt(1.25)*28) / 2
 	for _, c := range []struct {
 		name string
 		size imageio.PixelSize
@@ -313,7 +318,7 @@ func TestUnits(t *testing.T) {
 		{"square pixels", imageio.PixelSize{X: 0.5, Y: 0.5}, map[string]float64{
 			"Area px^2": 16, "Area µm^2": 4, "Perimeter px": 12, "Perimeter µm": 6, "Max diameter µm": math.Hypot(2, 1.5)}},
 		{"pixels twice as high", imageio.PixelSize{X: 0.5, Y: 1}, map[string]float64{
-			"Area px^2": 16, "Area µm^2": 8, "Perimeter px": 12, "Perimeter µm": 9, "Max diameter µm": math.Hypot(1.5, 4)}},
+			"Area px^2": 16, "Area µm^2": 8, "Perimeter px": 12, "Perimeter µm": crofton, "Max diameter µm": math.Hypot(1.5, 4)}},
 	} {
 		var b bytes.Buffer
 		if err := WriteAll(NewGeoJSON(&b), Source{Name: "a.tif", W: 8, H: 8, PixelSize: c.size}, instance.Measure(l, nil)); err != nil {

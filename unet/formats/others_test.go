@@ -257,3 +257,50 @@ func TestROICurves(t *testing.T) {
 		t.Error("a curve without a start was read")
 	}
 }
+
+// TestROIsWithoutArea: lines and points among the areas of an archive are left out
+// and told; an archive of nothing else is refused.
+func TestROIsWithoutArea(t *testing.T) {
+	rectangle := func(kind byte) []byte {
+		b := make([]byte, 64)
+		copy(b, "Iout")
+		b[5] = 227
+		b[6] = kind
+		b[9], b[11], b[13], b[15] = 2, 3, 6, 9 // top, left, bottom, right
+		return b
+	}
+	archive := func(kinds ...byte) *bytes.Reader {
+		var b bytes.Buffer
+		z := zip.NewWriter(&b)
+		for i, kind := range kinds {
+			w, err := z.Create(fmt.Sprintf("%d.roi", i))
+			if err == nil {
+				_, err = w.Write(rectangle(kind))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return bytes.NewReader(b.Bytes())
+	}
+	const area, line = 1, 3
+	r := archive(line, area, line)
+	e, err := ReadROI(r, r.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, _, err := e.Labels(20, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := instance.Measure(l, nil); len(n) != 1 || n[0].Area != 24 || len(e.Notes) != 1 || e.Notes[0] != "2 regions enclose no area and are left out" {
+		t.Errorf("%d nuclei, notes %q", len(n), e.Notes)
+	}
+	r = archive(line)
+	if _, err := ReadROI(r, r.Size()); err == nil || !strings.Contains(err.Error(), "encloses no area") {
+		t.Errorf("%v", err)
+	}
+}

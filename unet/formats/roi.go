@@ -173,7 +173,7 @@ func ReadROI(r io.ReaderAt, size int64) (*Encoded, error) {
 	if len(z.File) > roiMaxFiles {
 		return nil, fmt.Errorf("ROI archive: %d entries, more than the limit of %d", len(z.File), roiMaxFiles)
 	}
-	others := 0
+	others, pointless := 0, 0
 	for _, f := range z.File {
 		if macOS(f.Name) || strings.HasSuffix(f.Name, "/") {
 			continue
@@ -182,10 +182,19 @@ func ReadROI(r io.ReaderAt, size int64) (*Encoded, error) {
 			others++
 			continue
 		}
-		if err := e.addEntry(f); err != nil {
+		err := e.addEntry(f)
+		if errors.Is(err, errOpenROI) {
+			pointless++
+			continue
+		}
+		if err != nil {
 			return nil, fmt.Errorf("ROI archive, %q: %w", f.Name, err)
 		}
 	}
+	if len(e.objects) == 0 && pointless > 0 {
+		return nil, fmt.Errorf("ROI archive: %w", errOpenROI)
+	}
+	e.note(pointless, "region encloses no area and is left out", "regions enclose no area and are left out")
 	if len(e.objects) == 0 && others > 0 {
 		return nil, ErrNoROI
 	}
@@ -231,6 +240,9 @@ func (e *Encoded) addROI(b []byte) error {
 	e.objects = append(e.objects, object{polygons: [][][]instance.Point{rings}, slice: z})
 	return nil
 }
+
+// errOpenROI says that a region is a line, an angle or points.
+var errOpenROI = errors.New("the region encloses no area; save areas (polygon, freehand, traced, rectangle, oval, composite)")
 
 var errShortROI = errors.New("the region ends too early")
 
@@ -293,7 +305,7 @@ func roiRings(b []byte) ([][]instance.Point, error) {
 		}
 		return [][]instance.Point{ring}, nil
 	default:
-		return nil, fmt.Errorf("region of kind %d encloses no area; save areas only (polygon, freehand, traced, rectangle, oval, composite)", kind)
+		return nil, errOpenROI
 	}
 }
 
