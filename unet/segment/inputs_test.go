@@ -50,9 +50,12 @@ func found(t *testing.T, files []string, links map[string]string, args ...string
 	}
 	for name, target := range links {
 		name = filepath.Join(dir, name)
-		err := os.Symlink(target, name)
-		if st, e := os.Lstat(name); err != nil || e != nil || st.Mode()&os.ModeSymlink == 0 {
-			t.Skip("no symbolic links here: ", err, e)
+		if err := os.Symlink(target, name); err != nil {
+			t.Skip(err)
+		}
+		list, err := os.ReadDir(filepath.Dir(name))
+		if !slices.ContainsFunc(list, func(e os.DirEntry) bool { return e.Name() == filepath.Base(name) && e.Type()&os.ModeSymlink != 0 }) {
+			t.Skip("links are not listed here, as under Wine: ", err)
 		}
 	}
 	for i, a := range args {
