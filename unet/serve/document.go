@@ -336,7 +336,8 @@ func (d *document) show(r stdimage.Rectangle) (shownNuclei, error) {
 // within measures the nuclei that reach into a window, unless they are too many.
 func (d *document) within(r stdimage.Rectangle) (list []instance.Nucleus, few bool, err error) {
 	whole := stdimage.Rect(0, 0, d.w, d.h)
-	if int64(d.w)*int64(d.h) <= int64(largePixels) {
+	large := int64(d.w)*int64(d.h) > int64(largePixels)
+	if !large {
 		r = whole
 	}
 	if d.last != nil && d.last.revision == d.history.revision && d.last.r == r {
@@ -349,11 +350,11 @@ func (d *document) within(r stdimage.Rectangle) (list []instance.Nucleus, few bo
 			ids, reach = append(ids, id), reach.Union(p.rect())
 		}
 	}
-	if r != whole && (len(ids) > mostShown || int64(reach.Dx())*int64(reach.Dy()) > int64(2*largePixels)) {
+	if large && (len(ids) > mostShown || int64(reach.Dx())*int64(reach.Dy()) > int64(2*largePixels)) {
 		return nil, false, nil
 	}
 	slices.Sort(ids)
-	if r == whole {
+	if !large {
 		reach = whole // as the command measures
 	}
 	list, err = d.measure(ids, reach)

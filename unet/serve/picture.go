@@ -391,6 +391,23 @@ func own(ref segment.PlaneRef) int {
 	return 0
 }
 
+// probe reads samples from all over a channel of which there is no overview yet.
+func (p *picture) probe(i, k int) (samples []float32, err error) {
+	const side, parts = 64, 4
+	last := p.levels[len(p.levels)-1]
+	w, h := last.size(i)
+	plane := channels(last.refs[i])[k]
+	for n := range parts * parts {
+		x, y := (w-1)*(2*(n%parts)+1)/(2*parts), (h-1)*(2*(n/parts)+1)/(2*parts)
+		m, err := last.read(plane, stdimage.Rect(x, y, min(x+side, w), min(y+side, h)))
+		if err != nil {
+			return nil, err
+		}
+		samples = append(samples, m.Pix...)
+	}
+	return samples, nil
+}
+
 // window finds how to show a channel, from all of it in the smallest version.
 func (p *picture) window(i, k int) (window, error) {
 	plane := channels(p.refs[i])[k]
@@ -403,7 +420,12 @@ func (p *picture) window(i, k int) (window, error) {
 	s, at, o := p.finest(i, k, math.Inf(1))
 	var samples []float32
 	if s == nil {
-		samples = o.samples(p)
+		if samples = o.samples(p); len(samples) == 0 {
+			var err error
+			if samples, err = p.probe(i, k); err != nil {
+				return w, err
+			}
+		}
 	} else {
 		width, height := s.size(i)
 		m, err := s.read(at, stdimage.Rect(0, 0, width, height))

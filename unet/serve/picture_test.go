@@ -20,7 +20,7 @@ import (
 // small makes all images count as large for a test.
 func small(t *testing.T) {
 	before := largePixels
-	largePixels = 1 << 10
+	largePixels = 1 << 13
 	t.Cleanup(func() { largePixels = before })
 }
 
@@ -120,6 +120,9 @@ func TestOverview(t *testing.T) {
 	all := stdimage.Rect(0, 0, 88, 38)
 	if m, whole, err := p.reduced(0, 0, 8, all); err != nil || whole || m.Pix[0] == m.Pix[0] {
 		t.Fatalf("before there is an overview: whole %v, %v", whole, err)
+	}
+	if u, err := p.window(0, 0); err != nil || u.White < 2000 || u.White > 3000 {
+		t.Errorf("before there is an overview white is %g: %v", u.White, err)
 	}
 	parts := 0.0
 	if err := p.overview(0, 0).make(p, func(done float64) error {

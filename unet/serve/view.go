@@ -63,6 +63,11 @@ func (s *Server) viewImage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if v.Ready < 1 {
+		if err := s.prepareShown(d.picture, d.plane, nil); err != nil {
+			return err
+		}
+	}
 	answer(w, http.StatusOK, v)
 	return nil
 }

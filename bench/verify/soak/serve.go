@@ -120,10 +120,11 @@ func (s *soak) serve(kills int) error {
 		return err
 	}
 	list, err := filepath.Glob(filepath.Join(s.path("set"), "images", "*.png"))
-	if err != nil {
-		return err
+	if err != nil || len(list) < 10 {
+		return fmt.Errorf("%d images: %w", len(list), err)
 	}
-	for _, name := range list[:4] {
+	for _, i := range []int{0, 3, 6, 9} { // of four fields
+		name := list[i]
 		b, err := os.ReadFile(name)
 		if err == nil {
 			err = os.WriteFile(filepath.Join(dir, filepath.Base(name)), b, 0o644)
@@ -245,14 +246,46 @@ func (s *soak) edit(revision int, ids []uint32) string {
 	}[s.rng.IntN(7)]
 }
 
+// correctAll makes sure that every image is corrected.
+func (s *soak) correctAll(dir string) error {
+	w, err := s.site(dir)
+	if err != nil {
+		return err
+	}
+	defer w.kill()
+	var images []struct{ ID string }
+	if err := w.get("/images", &images); err != nil {
+		return err
+	}
+	for _, m := range images {
+		_, revision, _, err := w.labels(m.ID)
+		for x := 5; err == nil && x < 60; x += 3 {
+			_, err = w.do("POST", "/images/"+m.ID+"/edits", fmt.Sprintf(`{"tool":"paint","points":[[%d,%d]],"radius":2,"revision":%d}`, x, x, revision))
+			if err == nil {
+				break
+			}
+			if strings.Contains(err.Error(), "422 Unprocessable") {
+				err = nil // there is a nucleus
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // killTeaching teaches with the corrected images and kills the server again and
 // again; the model must be that of a teaching that nobody stopped.
 func (s *soak) killTeaching(dir string, kills int) (killed int, err error) {
+	if err := s.correctAll(dir); err != nil {
+		return 0, err
+	}
 	twin := s.path("twin")
 	if err := os.CopyFS(twin, os.DirFS(dir)); err != nil {
 		return 0, err
 	}
-	const request = `{"epochs":6,"steps":4}`
+	const request = `{"epochs":4,"steps":2}`
 	begin := time.Now()
 	w, err := s.site(twin)
 	if err != nil {
