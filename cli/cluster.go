@@ -78,7 +78,10 @@ func writeJob(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	b.Inputs = segment.Inputs(images, b.Out)
+	b.Inputs = segment.Inputs(images[1:], b.Out) // without the engine
+	if len(b.Inputs) == 0 {
+		return usagef("an argument is missing: the images, a folder or a pattern")
+	}
 	if len(b.Inputs) == 1 && b.Inputs[0].Err != nil {
 		return b.Inputs[0].Err
 	}

@@ -197,3 +197,53 @@ func TestShardsRefused(t *testing.T) {
 	mustRun(t, exitPartial, "gather", out, "--quiet")
 	mustRun(t, exitUsage, "gather")
 }
+
+// sbatch stands for Slurm's: it runs the tasks of an array one after the other.
+const sbatch = `#!/bin/sh
+for a; do
+  case $a in
+  --array=1-*) tasks=${a#--array=1-} ;;
+  --export=ALL,unet=*) export unet="${a#--export=ALL,unet=}" ;;
+  esac
+done
+script=$(cat)
+if [ -z "$tasks" ]; then
+  exec sh -c "$script"
+fi
+for i in $(seq "$tasks"); do
+  SLURM_ARRAY_TASK_ID=$i sh -c "$script" >&2 || exit 1
+done
+echo "7;cluster"
+`
+
+// TestClusterJob submits the job for Slurm of a folder with an odd name.
+func TestClusterJob(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip(err)
+	}
+	dir := filepath.Join(t.TempDir(), "it's $HOME")
+	args := shardSet(t, filepath.Join(dir, "the images"), 7)
+	once, out := filepath.Join(dir, "once"), filepath.Join(dir, "out")
+	mustRun(t, exitPartial, append(args, once)...)
+	job := append([]string{"cluster", "slurm"}, args[1:]...)
+	script, _ := mustRun(t, exitOK, append(job, out, "--parts", "3")...)
+	if err := os.WriteFile(filepath.Join(dir, "sbatch"), []byte(sbatch), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), sh)
+	c.Stdin = strings.NewReader(script)
+	c.Dir = dir
+	c.Env = append(os.Environ(), "UNET_TEST_MAIN=1", "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	text, err := c.CombinedOutput()
+	if c.ProcessState == nil || c.ProcessState.ExitCode() != exitPartial {
+		t.Fatalf("%v\n%s\n%s", err, script, text)
+	}
+	if d := cmp.Diff(everything(t, once), everything(t, out)); d != "" {
+		t.Errorf("the job's results differ from those of one run: %.2000s", d)
+	}
+	for _, wrong := range [][]string{{"cluster", "cron"}, {"cluster", "slurm", dir}, {"cluster", "slurm", dir, "--out", out, "--parts", "0"}, {"cluster"}} {
+		mustRun(t, exitUsage, wrong...)
+	}
+	mustRun(t, exitInput, "cluster", "slurm", filepath.Join(dir, "missing"), "--out", out)
+}
