@@ -1,7 +1,9 @@
 //go:build unix
 
 // Command sets measures what a training takes of memory and time by the number of
-// images in its set: `unet train` on two sets of generated images, in turns.
+// images in its set: `unet train` on sets of generated images, one after the other.
+// To write few files, the images of the larger sets are the same ones under many
+// names: a training reads each as one of its own.
 //
 //	go run ./bench/speed/sets [-unet PROGRAM] [-images 100,20000] [-side 128] [-steps 40]
 //
@@ -10,9 +12,9 @@
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,12 +24,11 @@ import (
 	"time"
 
 	"unet/bench/program"
-	"unet/unet/imageio"
 )
 
 func main() {
 	name := flag.String("unet", "", "the program; built if empty")
-	images := flag.String("images", "100,20000", "numbers of images")
+	images := flag.String("images", "100,20000", "numbers of training images")
 	side := flag.Int("side", 128, "of the images, in pixels")
 	steps := flag.Int("steps", 40, "of training")
 	flag.Parse()
@@ -48,28 +49,28 @@ func measure(name string, counts []string, side, steps int) error {
 			return err
 		}
 	}
-	fmt.Println("images  prepare      MiB    train      MiB")
+	archive, set := filepath.Join(dir, "images.zip"), filepath.Join(dir, "set")
+	if _, err := run(name, "sample", "--out", archive, "--count", "40", "--size", strconv.Itoa(side), "--quiet"); err != nil {
+		return err
+	}
+	if _, err := run(name, "prepare", archive, "--out", set, "--size", "native", "--quiet"); err != nil {
+		return err
+	}
+	fmt.Println("images    time  memory")
 	for _, text := range counts {
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			return err
 		}
-		in, set := filepath.Join(dir, text), filepath.Join(dir, "set"+text)
-		if err := generate(in, n, side); err != nil {
+		large := filepath.Join(dir, text)
+		if err := multiply(set, large, n); err != nil {
 			return err
 		}
-		prepared, err := run(name, "prepare", in, "--out", set, "--size", "native", "--quiet")
+		c, err := run(name, "train", large, "--out", filepath.Join(dir, "run"+text), "--epochs", "1", "--steps", strconv.Itoa(steps), "--quiet")
 		if err != nil {
 			return err
 		}
-		if err := os.RemoveAll(in); err != nil {
-			return err
-		}
-		trained, err := run(name, "train", set, "--out", filepath.Join(dir, "run"+text), "--epochs", "1", "--steps", strconv.Itoa(steps), "--quiet")
-		if err != nil {
-			return err
-		}
-		fmt.Printf("%6d  %6.1fs  %7.0f  %6.1fs  %7.0f\n", n, prepared.seconds, prepared.mebibytes, trained.seconds, trained.mebibytes)
+		fmt.Printf("%6d  %5.1fs  %.0f MiB\n", n, c.seconds, c.mebibytes)
 	}
 	return nil
 }
@@ -89,34 +90,52 @@ func run(name string, args ...string) (cost, error) {
 	return cost{time.Since(start).Seconds(), float64(usage.Maxrss) / 1024}, nil
 }
 
-// generate writes images of noisy discs, and their label images.
-func generate(dir string, n, side int) error {
-	for _, d := range []string{"images", "labels"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+// multiply makes a set of n training images out of those of another.
+func multiply(from, to string, n int) error {
+	b, err := os.ReadFile(filepath.Join(from, "metadata.json"))
+	if err != nil {
+		return err
+	}
+	var meta map[string]any
+	if err := json.Unmarshal(b, &meta); err != nil {
+		return err
+	}
+	var train, all []map[string]any
+	for _, e := range meta["entries"].([]any) {
+		if e := e.(map[string]any); e["split"] == "train" {
+			train = append(train, e)
+		} else if err := link(from, to, e["id"].(string), e["id"].(string)); err != nil {
 			return err
+		} else {
+			all = append(all, e)
 		}
 	}
-	rng := rand.New(rand.NewPCG(uint64(n), 1))
 	for k := range n {
-		gray, labels := imageio.NewLabels(side, side), imageio.NewLabels(side, side)
-		for i := range gray.ID {
-			gray.ID[i] = uint32(20 + rng.IntN(20))
+		e := train[k%len(train)]
+		copied := map[string]any{}
+		for name, v := range e {
+			copied[name] = v
 		}
-		for id := range uint32(6) {
-			x0, y0, r := rng.IntN(side), rng.IntN(side), 4+rng.IntN(5)
-			for y := max(0, y0-r); y < min(side, y0+r+1); y++ {
-				for x := max(0, x0-r); x < min(side, x0+r+1); x++ {
-					if (x-x0)*(x-x0)+(y-y0)*(y-y0) <= r*r {
-						gray.ID[y*side+x], labels.ID[y*side+x] = uint32(150+rng.IntN(60)), id+1
-					}
-				}
-			}
-		}
-		file := fmt.Sprintf("%06d.png", k)
-		if err := imageio.WriteLabels(filepath.Join(dir, "images", file), gray); err != nil {
+		copied["id"] = fmt.Sprintf("%06d", k)
+		if err := link(from, to, e["id"].(string), copied["id"].(string)); err != nil {
 			return err
 		}
-		if err := imageio.WriteLabels(filepath.Join(dir, "labels", file), labels); err != nil {
+		all = append(all, copied)
+	}
+	meta["entries"] = all
+	if b, err = json.Marshal(meta); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(to, "metadata.json"), b, 0o644)
+}
+
+// link gives the image of a set and its labels another name in another set.
+func link(from, to, name, other string) error {
+	for _, kind := range []string{"images", "labels"} {
+		if err := os.MkdirAll(filepath.Join(to, kind), 0o755); err != nil {
+			return err
+		}
+		if err := os.Link(filepath.Join(from, kind, name+".png"), filepath.Join(to, kind, other+".png")); err != nil {
 			return err
 		}
 	}

@@ -29,10 +29,10 @@ options=(--format labels,csv,coco --condition '(1|2|3)' --threads 1)
 ./unet sample --out sample.zip --count 18 --size 384 --seed 3 --quiet
 ./unet prepare sample.zip --out set --size native --quiet
 printf 'II*\0 and nothing else' > set/images/broken.tif
-./unet predict set/images --out once "${options[@]}" --quiet 2>/dev/null || [ $? = 3 ]
+./unet predict "$work/set/images" --out once "${options[@]}" --quiet 2>/dev/null || [ $? = 3 ]
 
 # job ENGINE prints the job.
-job() { ./unet cluster "$1" set/images --out "$1" --parts 6 --cpus 1 --memory 1 "${options[@]:0:4}"; }
+job() { ./unet cluster "$1" "$work/set/images" --out "$1" --parts 6 --cpus 1 --memory 1 "${options[@]:0:4}"; }
 
 # same FOLDER compares results with those of one process.
 same() {
