@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,9 +19,6 @@ import (
 	"unet/unet/imageio/owned"
 	"unet/unet/instance"
 )
-
-// short formats a number for tables.
-func short(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 
 // writeRecords writes the manifest, the table of all images and the page.
 func (r *results) writeRecords() error {
