@@ -94,6 +94,7 @@ func (r *results) begin(ctx context.Context) (err error) {
 // takeFolder fails where a result would replace what it may not.
 func (r *results) takeFolder() (err error) {
 	old := r.readManifest()
+	restoreNames(old, r.all)
 	o := owned.Options{Force: r.batch.Force}
 	if old != nil {
 		o.Made = append(o.Made, ManifestFile, SummaryFile, COCOFile, RLEFile)
@@ -192,6 +193,42 @@ func (r *results) goOn(old *Summary) {
 			r.others = append(r.others, im)
 		case r.earlier != nil:
 			r.earlier[im.Input] = im
+		}
+	}
+}
+
+// restoreNames gives images of an earlier run whose names are not UTF-8 these
+// names back: JSON holds U+FFFD for each wrong byte. Where two inputs are written
+// alike, neither is known again.
+func restoreNames(old *Summary, inputs []Input) {
+	if old == nil {
+		return
+	}
+	written := func(name string) string { return string([]rune(name)) }
+	known := map[string]*Input{}
+	for i := range inputs {
+		key := written(inputs[i].Path)
+		if _, twice := known[key]; twice {
+			known[key] = nil
+			continue
+		}
+		known[key] = &inputs[i]
+	}
+	for _, im := range old.Images {
+		in := known[im.Input]
+		if in == nil || in.Path == im.Input {
+			continue
+		}
+		restore := func(name *string) { *name = strings.Replace(*name, written(in.Base), in.Base, 1) }
+		im.Input, im.Name = in.Path, in.Name
+		for i := range im.Planes {
+			p := &im.Planes[i]
+			for k := range p.Outputs {
+				restore(&p.Outputs[k])
+			}
+			if p.Thumbnail != nil {
+				restore(&p.Thumbnail.File)
+			}
 		}
 	}
 }
