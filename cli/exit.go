@@ -123,7 +123,7 @@ func exitCode(err error) int {
 		return exitInput
 	case as(new(*imageio.LimitError)), as(new(*core.MemoryError)), is(diskFull...), is(tooLong...), is(noMemory...), is(noFiles...):
 		return exitResource
-	case is(fs.ErrNotExist, fs.ErrPermission), is(readOnly...), is(badPaths...), as(new(badInput)):
+	case is(fs.ErrNotExist, fs.ErrPermission), is(readOnly...), is(badPaths...), is(input.ErrTooLong), as(new(badInput)):
 		return exitInput
 	}
 	return exitFailure

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 )
 
@@ -52,6 +53,17 @@ func hangingRows() []row {
 			rows = append(rows, row{name: fmt.Sprintf("predict of a Zarr whose %s is %s", f, kind), line: hanging, make: make,
 				args: "predict good.zarr --out o" + model, code: badInput, says: "good.zarr"})
 		}
+	}
+	for kind, make := range map[string]func(*dir){
+		"a pipe":    func(d *dir) { d.pipe("d/.unet-parts/plan.json") },
+		"/dev/zero": func(d *dir) { d.link("/dev/zero", "d/.unet-parts/plan.json") },
+		"of text":   func(d *dir) { d.text("d/.unet-parts/plan.json", "text\n") },
+		"of 2^60 parts": func(d *dir) {
+			d.text("d/.unet-parts/plan.json", `{"schema":1,"parts":1152921504606846976,"bounds":[]}`)
+		},
+		"of JSON of many levels": func(d *dir) { d.text("d/.unet-parts/plan.json", strings.Repeat("[", 1<<20)) },
+	} {
+		rows = append(rows, row{name: "gather of a plan that is " + kind, line: hanging, make: make, args: "gather d", code: badInput, says: "d"})
 	}
 	for name, signal := range map[string]syscall.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM, "SIGHUP": syscall.SIGHUP} {
 		rows = append(rows,

@@ -2,34 +2,18 @@
 
 package main
 
+import "fmt"
+
 // losingRows try to make commands replace what they did not make.
 func losingRows() []row {
 	into := "predict a.png --out d" + model
-	return []row{
+	rows := []row{
 		{name: "predict over an input", line: losing, args: "predict d/a.png d/a.mask.png --out d --format mask" + model, code: usage, says: "is an input",
 			make: func(d *dir) { d.copy("a.png", "d/a.png"); d.copy("b.png", "d/a.mask.png") }},
 		{name: "predict over an input with --force", line: losing, args: "predict d/a.png d/a.mask.png --force --out d --format mask" + model, code: usage, says: "is an input",
 			make: func(d *dir) { d.copy("a.png", "d/a.png"); d.copy("b.png", "d/a.mask.png") }},
-		{name: "predict over a neighbour", line: losing, args: into + " --format mask", code: usage, says: "--force",
-			make: func(d *dir) { d.copy("b.png", "d/a.mask.png") }},
 		{name: "predict over a neighbour with --force", line: losing, args: into + " --format mask --force", code: done,
 			make: func(d *dir) { d.copy("b.png", "d/a.mask.png"); d.copy("b.png", "d/b.png") }, changes: []string{"d/a.mask.png"}},
-		{name: "predict over foreign labels", line: losing, args: into + " --format labels", code: usage, says: "a.labels.tif",
-			make: func(d *dir) { d.copy("labels.tif", "d/a.labels.tif") }},
-		{name: "predict over a foreign overlay", line: losing, args: into + " --format overlay", code: usage, says: "a.overlay.png",
-			make: func(d *dir) { d.copy("b.png", "d/a.overlay.png") }},
-		{name: "predict over a foreign table", line: losing, args: into + " --format csv", code: usage, says: "nuclei.csv",
-			make: func(d *dir) { d.text("d/nuclei.csv", "mine\n") }},
-		{name: "predict over a foreign summary", line: losing, args: into + " --format mask", code: usage, says: "summary.csv",
-			make: func(d *dir) { d.text("d/summary.csv", "mine\n") }},
-		{name: "predict over a foreign page", line: losing, args: into + " --format mask", code: usage, says: "index.html",
-			make: func(d *dir) { d.text("d/index.html", "mine\n") }},
-		{name: "predict over a foreign manifest", line: losing, args: into + " --format mask", code: usage, says: "manifest.json",
-			make: func(d *dir) { d.text("d/manifest.json", "{}\n") }},
-		{name: "predict over foreign regions", line: losing, args: into + " --format roi", code: usage, says: "--force",
-			make: func(d *dir) { d.copy("rois.zip", "d/a.rois.zip") }},
-		{name: "predict over foreign GeoJSON", line: losing, args: into + " --format geojson", code: usage, says: "--force",
-			make: func(d *dir) { d.copy("x.geojson", "d/a.geojson") }},
 		{name: "predict over a link", line: losing, args: into + " --format mask", code: usage, says: "a.mask.png",
 			make: func(d *dir) { d.folder("d"); d.link("../b.png", "d/a.mask.png") }},
 		{name: "predict over a hard link to the input", line: losing, args: into + " --format mask --force", code: usage, says: "is an input",
@@ -52,10 +36,6 @@ func losingRows() []row {
 
 		{name: "convert over its input", line: losing, args: "convert labels.tif ./labels.tif", code: usage, says: "overwritten"},
 		{name: "convert over its input with --force", line: losing, args: "convert labels.tif ./labels.tif --force", code: usage, says: "overwritten"},
-		{name: "convert over a neighbour", line: losing, args: "convert labels.tif out.zip", code: usage, says: "--force",
-			make: func(d *dir) { d.text("out.zip", "mine") }},
-		{name: "convert over a foreign folder's file", line: losing, args: "convert labels.tif d/x.geojson", code: usage, says: "--force",
-			make: func(d *dir) { d.text("d/x.geojson", "mine") }},
 		{name: "convert over a hard link to its input", line: losing, args: "convert labels.tif l.tif --force", code: usage, says: "overwritten",
 			make: func(d *dir) { d.hardLink("labels.tif", "l.tif") }},
 		{name: "convert over a link to its input", line: losing, args: "convert labels.tif l.tif --force", code: usage, says: "overwritten",
@@ -68,13 +48,10 @@ func losingRows() []row {
 			make: func(d *dir) { d.folder("o"); d.text("out.json", cocoOf("../escaped.png", "b.png")) }},
 		{name: "view over its labels", line: losing, args: "view labels.png -o labels.png", code: usage, says: "overwritten"},
 		{name: "view over its image", line: losing, args: "view labels.tif a.png -o a.png --force", code: usage, says: "overwritten"},
-		{name: "view over a neighbour", line: losing, args: "view labels.tif -o b.png", code: usage, says: "--force"},
 		{name: "view over a hard link to its image", line: losing, args: "view labels.tif a.png -o h.png --force", code: usage, says: "overwritten",
 			make: func(d *dir) { d.hardLink("a.png", "h.png") }},
 		{name: "measure over its labels", line: losing, args: "measure labels.tif --out labels.tif", code: usage, says: "overwritten"},
 		{name: "measure over its image", line: losing, args: "measure labels.tif a.png --out a.png --force", code: usage, says: "overwritten"},
-		{name: "measure over a neighbour", line: losing, args: "measure labels.tif --out mine.csv", code: usage, says: "--force",
-			make: func(d *dir) { d.text("mine.csv", "mine\n") }},
 		{name: "measure over a link to its image", line: losing, args: "measure labels.tif a.png --out l.csv --force", code: usage, says: "overwritten",
 			make: func(d *dir) { d.link("a.png", "l.csv") }},
 
@@ -82,10 +59,6 @@ func losingRows() []row {
 		{name: "train into its set with --force", line: losing, args: "train set --out set --config config.yaml --force", code: usage, says: "set"},
 		{name: "train into its set by a link", line: losing, args: "train set --out l --config config.yaml", code: usage, says: "set",
 			make: func(d *dir) { d.link("set", "l") }},
-		{name: "train over a foreign model", line: losing, args: "train set --out r --config config.yaml", code: usage, says: "model.safetensors",
-			make: func(d *dir) { d.copy("model.safetensors", "r/model.safetensors") }},
-		{name: "train over a foreign history", line: losing, args: "train set --out r --config config.yaml", code: usage, says: "history.csv",
-			make: func(d *dir) { d.text("r/history.csv", "mine\n") }},
 		{name: "train over a run of ours", line: losing, args: "train set --out r --config config.yaml", code: usage, says: "--resume",
 			first: []string{"train set --out r --config config.yaml --quiet"}},
 		{name: "train into a file", line: losing, args: "train set --out b.png --config config.yaml", code: usage, says: "b.png"},
@@ -103,16 +76,12 @@ func losingRows() []row {
 		{name: "prepare into a file", line: losing, args: "prepare images.zip --out b.png --force", code: badInput, says: "b.png"},
 		{name: "quantize over its model", line: losing, args: "quantize model.safetensors set --out model.safetensors", code: usage, says: "model.safetensors"},
 		{name: "quantize over its model with --force", line: losing, args: "quantize model.safetensors set --out model.safetensors --force", code: usage, says: "model.safetensors"},
-		{name: "quantize over a foreign file", line: losing, args: "quantize model.safetensors set --out b.png", code: usage, says: "b.png"},
 		{name: "quantize over a hard link to its model", line: losing, args: "quantize model.safetensors set --out h.safetensors --force", code: usage, says: "h.safetensors",
 			make: func(d *dir) { d.hardLink("model.safetensors", "h.safetensors") }},
 		{name: "evaluate into its set", line: losing, args: "evaluate set --out set" + model, code: done},
-		{name: "evaluate over a foreign page", line: losing, args: "evaluate set --out d" + model, code: usage, says: "index.html",
-			make: func(d *dir) { d.text("d/index.html", "mine\n") }},
 		{name: "evaluate --tune keeps a copy", line: losing, args: "evaluate set --tune" + model, code: done, changes: []string{"model.safetensors"},
 			appears: "model.before-tuning-*.safetensors"},
 		{name: "evaluate --tune of a built-in model", line: losing, args: "evaluate set --tune", code: usage, says: "--tune"},
-		{name: "sample over a foreign file", line: losing, args: "sample --out images.zip --count 10", code: usage, says: "--force"},
 		{name: "sample into a folder's name", line: losing, args: "sample --out d.zip --count 10", code: failure, says: "d.zip",
 			make: func(d *dir) { d.folder("d.zip") }},
 		{name: "demo over a foreign folder", line: losing, args: "demo --out d", code: usage, says: "d",
@@ -120,10 +89,39 @@ func losingRows() []row {
 		{name: "demo over the current folder", line: losing, args: "demo --out .", code: usage},
 		{name: "demo over a file", line: losing, args: "demo --out b.png", code: usage, says: "b.png"},
 		{name: "export over its model", line: losing, args: "export model.safetensors --onnx model.safetensors", code: usage, says: "model.safetensors"},
-		{name: "export over a foreign file", line: losing, args: "export model.safetensors --onnx m.onnx", code: usage, says: "m.onnx",
-			make: func(d *dir) { d.text("m.onnx", "mine\n") }},
 		{name: "plugins over foreign files", line: losing, args: "plugins galaxy d", code: usage},
 	}
+	// A file of somebody else where a command writes its results.
+	for _, w := range []struct {
+		command string
+		results []string
+	}{
+		{into + " --format mask", []string{"d/a.mask.png", "d/summary.csv", "d/index.html", "d/manifest.json"}},
+		{into + " --format labels", []string{"d/a.labels.tif"}},
+		{into + " --format overlay", []string{"d/a.overlay.png"}},
+		{into + " --format csv", []string{"d/nuclei.csv"}},
+		{into + " --format roi", []string{"d/a.rois.zip"}},
+		{into + " --format geojson", []string{"d/a.geojson"}},
+		{into + " --format coco", []string{"d/coco.json"}},
+		{into + " --format rle-csv", []string{"d/submission.csv"}},
+		{"convert labels.tif d/x.zip", []string{"d/x.zip"}},
+		{"convert labels.tif d/x.geojson", []string{"d/x.geojson"}},
+		{"convert labels.tif d/x.png", []string{"d/x.png"}},
+		{"convert labels.tif --to roi d", []string{"d/labels.rois.zip"}},
+		{"view labels.tif -o d/v.png", []string{"d/v.png"}},
+		{"measure labels.tif --out d/m.csv", []string{"d/m.csv"}},
+		{"train set --out d --config config.yaml", []string{"d/model.safetensors", "d/best.safetensors", "d/config.yaml", "d/history.csv", "d/curves.png", "d/report.html"}},
+		{"quantize model.safetensors set --out d/q.safetensors", []string{"d/q.safetensors"}},
+		{"evaluate set --out d" + model, []string{"d/index.html"}},
+		{"sample --out d/s.zip --count 10", []string{"d/s.zip"}},
+		{"export model.safetensors --onnx d/m.onnx", []string{"d/m.onnx"}},
+	} {
+		for _, file := range w.results {
+			rows = append(rows, row{name: fmt.Sprintf("unet %s over a foreign %s", w.command, file), line: losing, args: w.command, code: usage, says: file,
+				make: func(d *dir) { d.text(file, "mine\n") }})
+		}
+	}
+	return rows
 }
 
 // cocoOf is a COCO file of one square nucleus in each of the images.

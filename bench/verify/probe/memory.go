@@ -3,7 +3,11 @@
 package main
 
 import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 )
@@ -74,30 +78,6 @@ func memoryRows() []row {
 			make: func(d *dir) { d.zarr("z.zarr", "[64,64]", "[1073741824,1073741824]"); d.text("z.zarr/0/0.0", "x") }},
 		{name: "predict of a list with a line of 64 MiB", line: memory, args: "predict --from-file l --out o" + model, code: badInput,
 			make: func(d *dir) { d.hole("l", 64<<20) }},
-		{name: "predict with a model that is a hole of 1 TiB", line: memory, args: "predict a.png --out o --model m", code: badFormat,
-			make: func(d *dir) { d.hole("m", 1<<40) }},
-		{name: "predict of an image that is a hole of 1 TiB", line: memory, args: "predict h.png --out o" + model, code: resources, says: "h.png",
-			make: func(d *dir) { d.hole("h.png", 1<<40) }},
-		{name: "convert of GeoJSON that is a hole of 1 TiB", line: memory, args: "convert h.geojson o.tif --size 64x64", code: badInput, says: "h.geojson",
-			make: func(d *dir) { d.hole("h.geojson", 1<<40) }},
-		{name: "convert of COCO that is a hole of 1 TiB", line: memory, args: "convert h.json o.tif --size 64x64", code: badInput, says: "h.json",
-			make: func(d *dir) { d.hole("h.json", 1<<40) }},
-		{name: "convert of a table that is a hole of 1 TiB", line: memory, args: "convert h.csv o.tif --size 64x64", code: badInput, says: "h.csv",
-			make: func(d *dir) { d.hole("h.csv", 1<<40) }},
-		{name: "convert of regions that are a hole of 1 TiB", line: memory, args: "convert h.zip o.tif --size 64x64", code: badInput, says: "h.zip",
-			make: func(d *dir) { d.hole("h.zip", 1<<40) }},
-		{name: "convert of a region that is a hole of 1 TiB", line: memory, args: "convert h.roi o.tif --size 64x64", code: badInput, says: "h.roi",
-			make: func(d *dir) { d.hole("h.roi", 1<<40) }},
-		{name: "evaluate of a solution that is a hole of 1 TiB", line: memory, args: "evaluate --solution h.csv x.csv", code: badInput, says: "h.csv",
-			make: func(d *dir) { d.hole("h.csv", 1<<40) }},
-		{name: "measure of labels that are a hole of 1 TiB", line: memory, args: "measure h.tif", code: resources, says: "h.tif",
-			make: func(d *dir) { d.hole("h.tif", 1<<40) }},
-		{name: "prepare of a zip that is a hole of 1 TiB", line: memory, args: "prepare h.zip --out o", code: badInput, says: "h.zip",
-			make: func(d *dir) { d.hole("h.zip", 1<<40) }},
-		{name: "train with settings that are a hole of 1 TiB", line: memory, args: "train set --out r --config h.yaml", code: usage, says: "h.yaml",
-			make: func(d *dir) { d.hole("h.yaml", 1<<40) }},
-		{name: "train of a set whose metadata is a hole of 1 TiB", line: memory, args: "train set --out r", code: badInput, says: "metadata.json",
-			make: func(d *dir) { d.hole("set/metadata.json", 1<<40) }},
 		{name: "train with YAML that grows", line: memory, args: "train set --out r --config grow.yaml", code: usage, says: "grow.yaml",
 			make: func(d *dir) { d.text("grow.yaml", growing()) }},
 		{name: "convert of deep JSON", line: memory, args: "convert deep.json o.tif", code: badInput, says: "deep.json",
@@ -109,7 +89,82 @@ func memoryRows() []row {
 	for _, side := range []string{"1000000", "1073741824", "9223372036854775807"} {
 		rows = append(rows, row{name: "sample of images of " + side, line: memory, args: "sample --out s.zip --size " + side, code: usage, says: "--size"})
 	}
+	// A hole of 1 TiB takes no room: it is a file of any length.
+	for _, h := range []struct {
+		file, args string
+		code       int
+	}{
+		{"m", "predict a.png --out o --model m", badFormat},
+		{"h.png", "predict h.png --out o" + model, resources},
+		{"h.geojson", "convert h.geojson o.tif --size 64x64", badInput},
+		{"h.json", "convert h.json o.tif --size 64x64", badInput},
+		{"h.csv", "convert h.csv o.tif --size 64x64", badInput},
+		{"h.zip", "convert h.zip o.tif --size 64x64", badInput},
+		{"h.roi", "convert h.roi o.tif --size 64x64", badInput},
+		{"h.csv", "evaluate --solution h.csv x.csv", badInput},
+		{"h.tif", "measure h.tif", resources},
+		{"h.zip", "prepare h.zip --out o", badInput},
+		{"h.yaml", "train set --out r --config h.yaml", usage},
+		{"set/metadata.json", "train set --out r", badInput},
+		{"h", "import h --out y.safetensors", badFormat},
+		{"d/.unet-parts/plan.json", "gather d", badInput},
+	} {
+		rows = append(rows, row{name: "unet " + h.args + ", which holds a hole of 1 TiB", line: memory, args: h.args, code: h.code, says: filepath.Base(h.file),
+			make: func(d *dir) { d.hole(h.file, 1<<40) }})
+	}
+	// Small files that claim to cover an image again and again.
+	const many, side = 20000, 4096
+	for file, text := range map[string]func() []byte{
+		"b.json":    func() []byte { return []byte(cocoRuns(many, side)) },
+		"b.geojson": func() []byte { return []byte(squares(many, side)) },
+		"b.zip":     func() []byte { return squareRegions(many, side) },
+		"b.csv": func() []byte {
+			return []byte("ImageId,EncodedPixels\n" + strings.Repeat(fmt.Sprintf("a,1 %d\n", side*side), many))
+		},
+	} {
+		rows = append(rows, row{name: fmt.Sprintf("convert of %d nuclei that cover the image, %s", many, file), line: memory, code: badInput, says: file,
+			args: fmt.Sprintf("convert %s o.tif --size %dx%d", file, side, side), make: func(d *dir) { d.write(file, text()) }})
+	}
 	return rows
+}
+
+// cocoRuns is a COCO file of run lengths, each of the whole image.
+func cocoRuns(n, side int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `{"images":[{"id":1,"file_name":"a.png","width":%d,"height":%d}],"categories":[{"id":1,"name":"n"}],"annotations":[`, side, side)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"id":%d,"image_id":1,"category_id":1,"iscrowd":0,"segmentation":{"size":[%d,%d],"counts":[0,%d]}}`, i+1, side, side, side*side)
+	}
+	return b.String() + "]}"
+}
+
+// squares are regions of GeoJSON of the whole image.
+func squares(n, side int) string {
+	one := fmt.Sprintf(`{"type":"Feature","properties":{},"geometry":{"type":"Polygon","coordinates":[[[0,0],[%[1]d,0],[%[1]d,%[1]d],[0,%[1]d],[0,0]]]}}`, side)
+	return `{"type":"FeatureCollection","features":[` + strings.Repeat(one+",", n-1) + one + "]}"
+}
+
+// squareRegions are ImageJ's regions of the whole image, compressed.
+func squareRegions(n, side int) []byte {
+	roi := append([]byte("Iout\x00\xe3"), make([]byte, 58)...)
+	word := func(v int) { roi = binary.BigEndian.AppendUint16(roi, uint16(v)) }
+	for i, v := range []int{0, 0, side, side, 4} { // top, left, bottom, right and corners
+		binary.BigEndian.PutUint16(roi[8+2*i:], uint16(v))
+	}
+	for _, v := range []int{0, side, side, 0, 0, 0, side, side} {
+		word(v)
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for i := range n {
+		w, _ := z.Create(fmt.Sprintf("%d.roi", i))
+		w.Write(roi)
+	}
+	z.Close()
+	return b.Bytes()
 }
 
 // cocoBomb is a COCO file of an image that one region fills.

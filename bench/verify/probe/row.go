@@ -49,6 +49,8 @@ type row struct {
 
 	appears string // pattern of a file that must be there afterwards
 
+	copies int // of the command at the same time: one does the work, the others end with code; 0: one
+
 	signal syscall.Signal // sent once when is there
 	when   string         // pattern of a file
 
@@ -105,6 +107,9 @@ func (b *base) try(folder string, r row) (faults []string, skipped bool) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	if r.copies > 0 {
+		return b.tryCopies(ctx, folder, r), false
+	}
 	c := b.command(ctx, folder, r)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr, c.WaitDelay = &stdout, &stderr, time.Second
@@ -163,6 +168,46 @@ func (b *base) try(folder string, r row) (faults []string, skipped bool) {
 		fault("stderr: %q", text)
 	}
 	return faults, false
+}
+
+// tryCopies runs a row's command several times at once.
+func (b *base) tryCopies(ctx context.Context, folder string, r row) (faults []string) {
+	type end struct {
+		code   int
+		stderr string
+	}
+	ends := make(chan end)
+	for range r.copies {
+		go func() {
+			c := b.command(ctx, folder, r)
+			var stderr bytes.Buffer
+			c.Stderr = &stderr
+			c.Run() // how it ended tells
+			ends <- end{c.ProcessState.ExitCode(), stderr.String()}
+		}()
+	}
+	winners := 0
+	for range r.copies {
+		switch e := <-ends; {
+		case e.code == done:
+			winners++
+		case e.code != r.code || !strings.Contains(e.stderr, r.says) || wrong(e.code, e.stderr) != "":
+			faults = append(faults, fmt.Sprintf("exit status %d, want %d: %q", e.code, r.code, e.stderr))
+		}
+	}
+	if winners == 0 {
+		faults = append(faults, "none of them did the work")
+	}
+	after, err := snapshot(folder)
+	if err != nil {
+		faults = append(faults, err.Error())
+	}
+	for name := range after {
+		if strings.HasSuffix(name, ".tmp") || strings.HasPrefix(name, "tmp/") {
+			faults = append(faults, name+" is left")
+		}
+	}
+	return faults
 }
 
 // command is the program with a row's arguments in its surroundings.

@@ -17,7 +17,7 @@ func wordRows() []row {
 			make: func(d *dir) { d.copy("a.png", "d/\xff.png") }},
 		{name: "predict --skip-existing of a name in no UTF-8", line: words, args: "predict d --out o --format labels --skip-existing" + model, code: done, says: "1 kept",
 			make: func(d *dir) { d.copy("a.png", "d/\xff.png") }, first: []string{"predict d --out o --format labels" + model},
-			changes: []string{"o/index.html", "o/summary.csv", "o/manifest.json", "o/pages"}},
+			changes: []string{"o"}},
 		{name: "predict of a name with an escape", line: words, args: "predict d --out o" + model, code: badInput,
 			make: func(d *dir) { d.text("d/\x1b[31mred\a.png", "no image") }},
 		{name: "predict of a name of 300 characters", line: words, args: "predict " + strings.Repeat("x", 300) + ".png --out o" + model, code: badInput},
@@ -61,6 +61,10 @@ func wordRows() []row {
 			make: func(d *dir) { d.folder("d"); d.mode("d", 0o555) }},
 		{name: "evaluate into a read-only folder", line: words, args: "evaluate set --out d/e" + model, code: badInput, says: "d", user: true,
 			make: func(d *dir) { d.folder("d"); d.mode("d", 0o555) }},
+
+		{name: "four prepares at once", line: words, args: "prepare images.zip --out s --size native --quiet", code: badInput, says: "another process", copies: 4, leaves: []string{"s"}},
+		{name: "four trainings at once", line: words, args: "train set --out r --config config.yaml --epochs 40 --quiet", code: failure, says: "another training", copies: 4, leaves: []string{"r"}},
+		{name: "four predicts at once", line: words, args: "predict set/images --out o" + model + " --quiet", code: failure, says: "another run", copies: 4},
 
 		{name: "prepare of a damaged inner zip", line: words, args: "prepare outer.zip --out o", code: badInput, says: "outer.zip",
 			make: func(d *dir) { d.write("outer.zip", archive("stage1_train.zip", half(d.read("images.zip")))) }},
