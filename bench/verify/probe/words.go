@@ -108,7 +108,7 @@ func wordRows() []row {
 			row{name: "sample onto a full disk of " + name, line: words, args: "sample --out small/s.zip --count 50", code: resources, says: "no space", disk: size, leaves: []string{"small"}})
 	}
 	// Of the files that these would write, the shell allows 10 blocks of 512 bytes.
-	for command, leaves := range map[string]string{"predict b.png --out f": "f", "convert labels.tif y.zip": "",
+	for command, leaves := range map[string]string{"predict b.png --out f": "f",
 		"view labels.tif a.png -o v.png": "", "prepare images.zip --out s": "", "train set --out r --config config.yaml --quiet": "r",
 		"sample --out x.zip": "", "export model.safetensors --onnx m.onnx": "", "quantize model.safetensors set --out q.safetensors --quiet": ""} {
 		rows = append(rows, row{name: "ulimit -f 10: " + command, line: words, args: command, code: resources, says: "too large", limits: "ulimit -f 10", leaves: []string{leaves}})
