@@ -56,10 +56,14 @@ func TestPredictMeasures(t *testing.T) {
 	writeStained(t, filepath.Join(in, "p_C3_1.png"), large[:2], large[:2])
 	args := []string{"predict", in, "--model", model, "--diameter", "native", "--pixel-size", "0.5", "--ring", "2um", "--stains", "hdab",
 		"--keep", "area>=60,confidence<2", "--positive", "green", "--condition", "well", "--colour-by", "area"}
-	if _, stderr := mustRun(t, 3, append(slices.Clone(args), "--out", filepath.Join(dir, "no"))...); !strings.Contains(stderr, "confidence of a nucleus is not known") {
+	if _, stderr := mustRun(t, exitInput, append(slices.Clone(args), "--out", filepath.Join(dir, "no"))...); !strings.Contains(stderr, "confidence of a nucleus is not known") {
 		t.Errorf("a rule about what is not known: %s", stderr)
 	}
-	args[slices.Index(args, "area>=60,confidence<2")] = "area>=60"
+	args[slices.Index(args, "area>=60,confidence<2")] = "aera>=60"
+	if _, stderr := mustRun(t, exitInput, append(slices.Clone(args), "--out", filepath.Join(dir, "no"))...); !strings.Contains(stderr, `there is no measurement "aera"`) {
+		t.Errorf("a rule about nothing: %s", stderr)
+	}
+	args[slices.Index(args, "aera>=60")] = "area>=60"
 	stdout, _ := mustRun(t, 0, append(slices.Clone(args), "--out", out)...)
 	for _, s := range []string{"p_B2_1.png: 3 nuclei, median", "1 left out", "3 of 5 green positive"} {
 		if !strings.Contains(stdout, s) {

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,6 +49,9 @@ func (r *run) start(ctx context.Context, p *plane, res *result) error {
 	if err := r.claim(p); err != nil {
 		return err
 	}
+	if err := r.knowsColumns(p); err != nil {
+		return err
+	}
 	if p.file != nil {
 		r.busy.Wait() // it needs the memory of the others
 		r.bands(ctx, p, res)
@@ -68,6 +72,31 @@ func (r *run) start(ctx context.Context, p *plane, res *result) error {
 		defer close(res.ready)
 		r.finish(ctx, p, scale, res, by, func() { from <- by })
 	})
+	return nil
+}
+
+// knowsColumns fails where a rule, or the colours, name what is not measured of a
+// plane, before it is computed.
+func (r *run) knowsColumns(p *plane) error {
+	channels := p.channels
+	if r.options.Stains != nil {
+		channels = append(slices.Clone(channels), r.options.Stains.Names()...)
+	}
+	src := r.source(p, channels)
+	sheet := src.Sheet()
+	var names []string
+	for _, rule := range r.options.Keep {
+		names = append(names, rule.Column)
+	}
+	if by := r.batch.ColourBy.Column; by != "" {
+		names = append(names, by)
+	}
+	for _, name := range names {
+		if sheet.Index(name) < 0 {
+			err := &instance.UnknownColumnError{Name: name, Known: sheet.Columns}
+			return &InputError{Name: p.name, Problem: err.Error(), Advice: err.Hint(), Err: err}
+		}
+	}
 	return nil
 }
 

@@ -140,6 +140,9 @@ func (t *nucleiTable) column(m Marker) int {
 
 // mark finds the thresholds of the markers.
 func (r *results) mark(tables []nucleiTable) error {
+	if len(tables) == 0 {
+		return nil
+	}
 	for _, m := range r.batch.Markers {
 		rec := MarkerRecord{Name: m.Name, Otsu: m.Threshold == nil, Threshold: Number(math.NaN())}
 		var values []float64

@@ -123,7 +123,7 @@ def main():
                                          ("major_axis", p.axis_major_length), ("minor_axis", p.axis_minor_length),
                                          ("eccentricity", p.eccentricity), ("perimeter", p.perimeter),
                                          ("solidity", p.solidity), ("equivalent_diameter", p.equivalent_diameter_area)):
-                        check(abs(float(row[column]) - want) <= 1e-5 * max(1, abs(want)), f"{column} (regionprops)"  # six digits)
+                        check(abs(float(row[column]) - want) <= 1e-5 * max(1, abs(want)), f"{column} (regionprops)")  # six digits
     for what, n in counts.items():
         print(f"{n:7d}  {what}")
 
