@@ -34,9 +34,9 @@ func evaluateCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "`MODEL` file, or embedded:NAME (default: the built-in model)"},
 			&cli.StringFlag{Name: "split", Usage: "`SPLITS` to score, such as val or train,val (default: all)"},
-			&cli.StringFlag{Name: "split-by", Usage: "source: score the images of the sources that training left out"},
+			&cli.StringFlag{Name: "split-by", Usage: "score what training left out of the set's `PARTS`: source (the laboratories)"},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` for the report"},
-			&cli.IntFlag{Name: "samples", Value: 6, Usage: "images on each sheet of the report, 1 to 50"},
+			&cli.IntFlag{Name: "samples", Value: 6, Usage: "`NUMBER` of images on each sheet of the report, 1 to 50"},
 			&cli.BoolFlag{Name: "tta", Usage: "test-time augmentation: average over mirrored images, four times slower", DisableDefaultText: true},
 			precisionFlag(""),
 			&cli.BoolFlag{Name: "tune", Usage: "choose thresholds on val, fit confidence, and store them in the model file; a copy of it is kept", DisableDefaultText: true},

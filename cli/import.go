@@ -16,7 +16,7 @@ import (
 func importCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "import",
-		Usage: "take over a U-Net trained elsewhere, from ONNX",
+		Usage: "import a U-Net trained elsewhere, from ONNX",
 		UsageText: "unet import FILE.onnx|PACKAGE.zip --out MODEL [options]\n" +
 			"unet import --like MODEL --concat ORDER FILE.safetensors --out MODEL",
 		Description: "Reads a U-Net as PyTorch (torch.onnx) or Keras (tf2onnx) export it: 3x3 convolutions\n" +

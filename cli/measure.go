@@ -183,10 +183,10 @@ func measureImage(c *cli.Context, labels *imageio.Labels, img *imageio.Image) (*
 // count.
 func measuringFlags(nuclei, measurements string) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "keep", Usage: "count only nuclei that fulfil all `RULES`, such as 'area>=30,circularity>0.6,mean_DAPI>200'; how many do not is told", Category: nuclei},
+		&cli.StringFlag{Name: "keep", Usage: "count only nuclei that fulfil all `RULES`, such as 'area>=30,circularity>0.6,mean_DAPI>200'; how many are left out is reported", Category: nuclei},
 		&cli.StringFlag{Name: "region", Usage: "count only nuclei whose centroid lies in this region, polygons (GeoJSON, ImageJ) or a mask; `PATH` is a file, or a folder with one for each image, named like it", Category: nuclei},
 		&cli.StringFlag{Name: "ring", Usage: "measure rings of this `WIDTH` around nuclei, in pixels or as 2um, without other nuclei", Category: measurements},
-		&cli.StringFlag{Name: "stains", Usage: "tell the stains of colour images apart and measure their optical densities: `SET` is he (hematoxylin, eosin), hdab (hematoxylin, DAB) or hed (all three)", Category: measurements},
+		&cli.StringFlag{Name: "stains", Usage: "separate the stains of colour images and measure their optical densities: `SET` is he (hematoxylin, eosin), hdab (hematoxylin, DAB) or hed (all three)", Category: measurements},
 	}
 }
 

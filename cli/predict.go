@@ -27,15 +27,16 @@ func predictCommand() *cli.Command {
 		UsageText: "unet predict IMAGE... --out DIR [options]",
 		Description: "IMAGE is a file (PNG, JPEG, BMP, GIF, WebP, TIFF, OME-TIFF, ImageJ stack), an\n" +
 			"OME-Zarr folder or plate, a slide, a folder of them (with all below it) or a quoted\n" +
-			"pattern. For\n" +
-			"a/b.tif of a folder the results are DIR/a/b.labels.tif and so on. DIR/index.html\n" +
-			"shows them all, DIR/summary.csv has a line per image, DIR/nuclei.csv one per\n" +
-			"nucleus (with csv among the formats) and DIR/manifest.json all facts about the run.\n\n" +
+			"pattern. For a/b.tif of a folder the results are DIR/a/b.labels.tif and so on.\n" +
+			"DIR/index.html shows them all, DIR/summary.csv has a line per image, DIR/nuclei.csv\n" +
+			"one per nucleus (with csv among the formats) and DIR/manifest.json all facts about\n" +
+			"the run.\n\n" +
 			"Formats: labels (label image, TIFF), zarr (label image, OME-Zarr with a pyramid; in\n" +
 			"IMAGE.zarr/labels/nuclei where DIR is the folder of an OME-Zarr image), overlay\n" +
 			"(picture with outlines), csv (measurements), mask (PNG), prob (probability maps,\n" +
-			"float TIFF), density (map of how dense nuclei are, PNG), roi (ImageJ), geojson (QuPath); and of all images together coco (COCO\n" +
-			"JSON) and rle-csv (Kaggle submission).\n\n" +
+			"float TIFF), density (map of the density of nuclei, PNG), roi (ImageJ), geojson\n" +
+			"(QuPath); and of all images together coco (COCO JSON) and rle-csv (Kaggle\n" +
+			"submission).\n\n" +
 			"An image that cannot be read does not stop the others (exit status 3, or 4 if none\n" +
 			"can be read). A run that was cut off goes on with --skip-existing.\n\n" +
 			"With --shard many processes, on as many machines as share the folder, do a part\n" +

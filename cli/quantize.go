@@ -23,7 +23,7 @@ func quantizeCommand() *cli.Command {
 			"uses the result.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FILE` to write", DefaultText: "MODEL with -int8 in its name"},
-			&cli.IntFlag{Name: "images", Value: 32, Usage: "training images to measure ranges on"},
+			&cli.IntFlag{Name: "images", Value: 32, Usage: "`NUMBER` of training images to measure ranges on"},
 			forceFlag(""),
 		},
 		Action: listening(runQuantize),

@@ -39,7 +39,7 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the run"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --out with its settings", DisableDefaultText: true},
 			forceFlag(""),
-			&cli.StringFlag{Name: "split-by", Usage: "source: leave out the sources (laboratories) of one --fold"},
+			&cli.StringFlag{Name: "split-by", Usage: "leave out one --fold of the set's `PARTS`: source (the laboratories)"},
 			&cli.StringFlag{Name: "fold", Value: "1/5", Usage: "`K/N`: the fold of N that --split-by source leaves out"},
 			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of settings"},
 			kindFlag(unet.Nuclei),

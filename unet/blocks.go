@@ -66,7 +66,7 @@ func (a Arch) Variant() (list []string) {
 		list = append(list, "attention gates")
 	}
 	if up := cmp.Or(a.Up, transposed); up != transposed {
-		list = append(list, up+" enlarging")
+		list = append(list, up+" upsampling")
 	}
 	switch a.Norm {
 	case "group":

@@ -127,7 +127,7 @@ var networks = map[string]unet.Arch{
 	"residual U-Net":           {Norm: "batch", Block: "residual"},
 	"attention U-Net":          {Norm: "batch", Attention: true},
 	"attention residual U-Net": {Norm: "batch", Block: "residual", Attention: true},
-	"attention residual U-Net with nearest enlarging and group norm": {Norm: "group", Block: "residual", Attention: true, Up: "nearest"},
+	"attention residual U-Net with nearest upsampling and group norm": {Norm: "group", Block: "residual", Attention: true, Up: "nearest"},
 }
 
 const usual = "U-Net"
