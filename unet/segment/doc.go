@@ -9,7 +9,7 @@
 //	scale    how much to enlarge it, if the user says so (diameter.go)
 //	compute  network, separation; where the size of nuclei is to be found,
 //	         once more at the scale that suits them (compute.go, estimate.go)
-//	nuclei   measure them (compute.go)
+//	nuclei   measure them, and leave out those that do not count (measure.go, region.go)
 //	write    result files of the plane and of the batch (write.go, batch.go)
 //
 // Segmenter.Image runs the middle three on an image in memory. Segmenter.Run
