@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -107,6 +108,9 @@ func runServe(c *cli.Context) error {
 	return serveUntil(c, s, l, secure)
 }
 
+// placeholder is the word for the value in a flag's help.
+var placeholder = regexp.MustCompile("`[^`]*`")
+
 // pageSettings describes the settings of the page in the words of `unet predict`.
 func pageSettings() (list []serve.Setting) {
 	flags := map[string]cli.Flag{}
@@ -125,7 +129,7 @@ func pageSettings() (list []serve.Setting) {
 		case *cli.BoolFlag:
 			s.Kind, s.Help, s.Group = "flag", f.Usage, f.Category
 		}
-		s.Help = strings.ReplaceAll(s.Help, "`", "")
+		s.Help = placeholder.ReplaceAllStringFunc(s.Help, func(word string) string { return strings.ToLower(strings.Trim(word, "`")) })
 		list = append(list, s)
 	}
 	return list

@@ -160,14 +160,18 @@ func (s *Server) open(im *image, plane int) (*document, error) {
 
 // forget closes the documents of an image whose results are new.
 func (s *Server) forget(id string) {
+	var closed []*document
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.documents = slices.DeleteFunc(s.documents, func(d *document) bool {
 		if d.picture.id == id {
-			go d.close()
+			closed = append(closed, d)
 		}
 		return d.picture.id == id
 	})
+	s.mu.Unlock()
+	for _, d := range closed {
+		d.close() // after what is under way
+	}
 }
 
 // prepare makes an overview in the background, once, and tells the pages how far

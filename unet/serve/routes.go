@@ -210,7 +210,7 @@ func (s *Server) marked(f io.Reader) (io.ReadSeeker, error) {
 			if n > 1 {
 				what = fmt.Sprintf("%d images have been corrected", n)
 			}
-			note := fmt.Sprintf(`<p role="note" style="margin:0;padding:8px 20px;border-bottom:2px solid currentColor">%s since: this page shows what the model found. <a href="/" style="color:inherit">Back to the images</a></p>`, what)
+			note := fmt.Sprintf(`<p role="note" style="margin:0;max-width:none;padding:8px 20px;border-bottom:2px solid currentColor">%s since: this page shows what the model found. <a href="/" style="color:inherit">Back to the images</a></p>`, what)
 			text = slices.Insert(text, i, []byte(note)...)
 		}
 	}
