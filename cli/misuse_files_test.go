@@ -35,7 +35,7 @@ var hostileFiles = []misuse{
 	{args: "predict lies.bmp --out OUT", code: exitResource, says: "lies.bmp"},
 	{args: "predict lies.jpg --out OUT", code: exitResource, says: "lies.jpg"},
 	{args: "predict lies.gif --out OUT", code: exitResource, says: "lies.gif"},
-	{args: "predict lies.tif --out OUT", code: exitInput, says: "lies.tif"},
+	{args: "predict lies.tif --out OUT", code: exitResource, says: "lies.tif"},
 	{args: "measure lies.tif", code: exitResource, says: "lies.tif"},
 	{args: "predict lies.zarr --out OUT", code: exitResource, says: "lies.zarr"},
 	{args: "evaluate --solution lies.csv lies.csv", code: exitInput, says: "4294967296"},

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -106,7 +107,19 @@ func (r *run) fits(p *plane) error {
 	}
 	w, _ := r.scaled(p.info, scale)
 	_, _, err = r.predictor.MaxRows(p.info.W, w, max(1, len(p.channels)), r.bandMemory(p))
-	return err
+	return p.named(err)
+}
+
+// named is an error of the predictor, which knows no files, with the name of the
+// plane's.
+func (p *plane) named(err error) error {
+	var limit *imageio.LimitError
+	if !errors.As(err, &limit) {
+		return err
+	}
+	named := *limit
+	named.Name = p.name
+	return &named
 }
 
 // bandMemory is what the bands of a plane may take.
@@ -140,7 +153,7 @@ func (r *run) bandScale(ctx context.Context, p *plane, levels unet.Levels, rec *
 		rec.Scale = 1
 		rows, network, err = r.predictor.MaxRows(p.info.W, p.info.W, len(p.channels), memory)
 	}
-	return rows, network, err
+	return rows, network, p.named(err)
 }
 
 // stream computes the plane band by band and writes what is finished.
