@@ -48,6 +48,9 @@ func TestNoClock(t *testing.T) {
 				switch name := s.Sel.Name; {
 				case name == "Now":
 					found++
+				case (name == "ModTime" || name == "UnixNano") && filepath.Base(filepath.Dir(path)) == "serve":
+					// The stamp of a file, compared for equality alone, tells that it was
+					// replaced while the page is open.
 				case name == "ModTime", strings.HasPrefix(name, "Unix"):
 					t.Errorf("%s: %s", files.Position(s.Pos()), name)
 				case (name == "UTC" || name == "Local") && !formatted[s]:
