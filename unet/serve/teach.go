@@ -152,7 +152,10 @@ func (s *Server) remember() {
 	case t.Copied:
 		st := JobState{Kind: "teach", Text: "stopped", Resumable: true}
 		if b, err := os.ReadFile(filepath.Join(dir, "run", "history.json")); err == nil {
-			json.Unmarshal(b, &st.History) // without it there is only no curve
+			var h train.History
+			if json.Unmarshal(b, &h) == nil { // without it there is only no curve
+				st.History = h.Epochs
+			}
 		}
 		s.teaching = &job{State: st, cancel: func() {}}
 	}
