@@ -243,6 +243,7 @@ func (s *Server) learn(ctx context.Context, dir string, t *teaching) error {
 	from, run := s.model(), filepath.Join(dir, "run")
 	o := train.Options{Engine: s.o.Engine, Set: set, Out: run, From: from, Resume: train.HoldsRun(run), Force: true,
 		Name: "taught", License: from.Card.Training.License, Program: "unet " + s.o.Version}
+	o.Memory, o.Free = segment.SystemMemory()
 	if o.Resume {
 		o.Config, err = train.ReadRun(run)
 	} else {

@@ -23,12 +23,19 @@ func (o *Options) need(batch int, recompute bool) (int64, error) {
 	bytes := programBytes + int64(network)
 	// Batches drawn ahead: input, targets and weights.
 	bytes += 4 * ahead * int64(batch) * int64(side) * int64(side) * int64(c.Arch.Channels+2*len(c.Arch.Heads))
+	// The images of a split, as far as they are kept in memory, and for every drawing
+	// thread the largest and one to paste from: as they are, normalised, and labels.
+	var largest int64
 	for _, split := range []string{dataset.Train, dataset.Val} {
+		var kept int64
 		for _, i := range o.Set.Split(split) {
 			e := &o.Set.Entries[i]
-			bytes += 4 * int64(e.W) * int64(e.H) * int64(2*e.C+1) // as in the file and normalised, and labels
+			image := 4 * int64(e.W) * int64(e.H) * int64(2*e.C+2)
+			kept, largest = kept+image, max(largest, image)
 		}
+		bytes += min(kept, inMemory)
 	}
+	bytes += 2 * int64(o.Engine.Threads()+1) * largest
 	return bytes, nil
 }
 

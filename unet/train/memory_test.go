@@ -62,3 +62,31 @@ func TestMemoryOfRun(t *testing.T) {
 		}
 	}
 }
+
+// TestMemoryOfManyImages: a set larger than memory lies in a file, so that it needs no
+// more of it than a small one.
+func TestMemoryOfManyImages(t *testing.T) {
+	e, err := core.NewEngine("", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	cfg, err := NucleiConfig("quick")
+	if err != nil {
+		t.Fatal(err)
+	}
+	need := func(images int) int64 {
+		set := &dataset.Set{Dir: "set", Meta: &dataset.Metadata{}}
+		for range images {
+			set.Entries = append(set.Entries, dataset.Entry{Split: dataset.Train, W: 512, H: 512, C: 1})
+		}
+		n, err := (&Options{Engine: e, Set: set, Config: cfg}).need(cfg.Batch, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if few, many := need(10), need(100000); many-few > inMemory {
+		t.Errorf("10 images: %d bytes, 100,000: %d", few, many)
+	}
+}
