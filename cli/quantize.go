@@ -19,7 +19,7 @@ func quantizeCommand() *cli.Command {
 		Description: "Measures the ranges of all layers on training images of the prepared set DIR and\n" +
 			"writes the quantised model, half the size, if KaggleScore and Dice on the\n" +
 			fmt.Sprintf("validation split fall by at most %g; otherwise it fails and writes nothing. Layers\n", evaluate.MostLost) +
-			"of full resolution stay in float where that takes it. `unet predict --model FILE`\n" +
+			"at full resolution stay in float where the scores need it. `unet predict --model FILE`\n" +
 			"uses the result.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FILE` to write", DefaultText: "MODEL with -int8 in its name"},

@@ -26,7 +26,7 @@ func sampleCommand() *cli.Command {
 			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 40, Usage: "number of images, 1 to 100000"},
 			&cli.BoolFlag{Name: "crowded", Usage: "crowded tissue instead of all kinds in turn"},
 			&cli.IntFlag{Name: "size", Value: 256, Usage: "width and height in pixels, 64 to 2048"},
-			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of everything random"},
+			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "seed of everything random"},
 			forceFlag(""),
 		},
 		Action: sample,
