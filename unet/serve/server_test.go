@@ -469,14 +469,18 @@ func TestEvents(t *testing.T) {
 func TestPatience(t *testing.T) {
 	before := bodyTime
 	bodyTime = 100 * time.Millisecond
-	defer func() { bodyTime = before }()
+	t.Cleanup(func() { bodyTime = before }) // once the servers are closed
 	w := newSite(t)
-	w.http.Config.ReadHeaderTimeout = 100 * time.Millisecond
+	hasty := httptest.NewUnstartedServer(nil)
+	hasty.Config = w.s.HTTPServer()
+	hasty.Config.ReadHeaderTimeout = 100 * time.Millisecond
+	hasty.Start()
+	defer hasty.Close()
 	for what, text := range map[string]string{
 		"half a body":   "POST /api/v1/images?name=a.png HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer secret\r\nContent-Length: 1000\r\n\r\nabc",
 		"half a header": "GET /api/v1/images HTTP/1.1\r\nHost: 127.0.0.1\r\n",
 	} {
-		c, err := net.Dial("tcp", w.http.Listener.Addr().String())
+		c, err := net.Dial("tcp", hasty.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
