@@ -15,33 +15,15 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"unet/bench/program"
 )
 
 // base holds the program and the good files that every row starts from.
 type base struct{ unet, path string }
 
 // settings of a training of less than a second.
-const settings = `kind: nuclei
-depth: 2
-width: 16
-threshold: 0.5
-seed: 7
-batch: 2
-epochs: 2
-steps: 2
-augment: {size: 32}
-balance: 1
-loss:
-  foreground: {scale: 1, bce: 1, dice: 1}
-  border: {scale: 1, bce: 1}
-  distance: {scale: 1, bce: 1}
-lr: 0.002
-clip: 10
-ema: 0.9
-schedule: cosine
-monitor: val_loss
-validate-every: 2
-`
+var settings = program.Settings(2, 2)
 
 // testData has images in all formats, from the root of the repository.
 const testData = "unet/imageio/testdata"

@@ -16,7 +16,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -82,7 +81,7 @@ func probe(dir, unet string, rows []row) (failed int, err error) {
 		if unet, err = program.Build(dir); err != nil {
 			return 0, err
 		}
-	} else if unet, err = bring(unet, dir); err != nil {
+	} else if unet, err = program.Bring(unet, dir); err != nil {
 		return 0, err
 	}
 	b, err := newBase(filepath.Join(dir, "base"), unet)
@@ -127,21 +126,4 @@ func probe(dir, unet string, rows []row) (failed int, err error) {
 	fmt.Printf("%d probes on %s: %d as promised, %d not, %d skipped, in %.0f s\n", len(rows), runtime.GOOS,
 		len(rows)-failed-skipped, failed, skipped, time.Since(start).Seconds())
 	return failed, nil
-}
-
-// bring copies the program to dir, where another user may run it.
-func bring(unet, dir string) (string, error) {
-	from, err := exec.LookPath(unet)
-	if err != nil {
-		return "", err
-	}
-	b, err := os.ReadFile(from)
-	if err != nil {
-		return "", err
-	}
-	to := filepath.Join(dir, "unet")
-	if err := os.WriteFile(to, b, 0o755); err != nil {
-		return "", err
-	}
-	return to, os.Chmod(to, 0o755) // whatever the umask
 }

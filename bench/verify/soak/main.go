@@ -25,6 +25,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"unet/bench/program"
 )
 
 // soak is one session of torture.
@@ -47,7 +49,7 @@ type soak struct {
 }
 
 func main() {
-	program := flag.String("unet", "unet", "the program to break")
+	unet := flag.String("unet", "unet", "the program to break")
 	kills := flag.Int("kills", 200, "moments at which training is killed")
 	parts := flag.Int("part-kills", 100, "moments at which parts of predictions and their gathering are killed")
 	predictions := flag.Int("predict-kills", 20, "moments at which prediction is killed")
@@ -61,7 +63,7 @@ func main() {
 		os.Exit(2)
 	}
 	defer os.RemoveAll(dir)
-	path, err := bring(*program, dir)
+	path, err := program.Bring(*unet, dir)
 	if err != nil {
 		os.RemoveAll(dir)
 		fmt.Fprintln(os.Stderr, "soak:", err)
@@ -91,24 +93,6 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println("nothing was lost")
-}
-
-// bring copies the program to dir: another user, as whom permissions runs it,
-// may not reach the folder that it is in.
-func bring(program, dir string) (string, error) {
-	from, err := exec.LookPath(program)
-	if err != nil {
-		return "", err
-	}
-	b, err := os.ReadFile(from)
-	if err != nil {
-		return "", err
-	}
-	to := filepath.Join(dir, "unet")
-	if err := os.WriteFile(to, b, 0o755); err != nil {
-		return "", err
-	}
-	return to, os.Chmod(to, 0o755) // whatever the umask
 }
 
 func (s *soak) path(name string) string { return filepath.Join(s.dir, name) }
@@ -150,31 +134,8 @@ func (s *soak) must(args ...string) error {
 	return err
 }
 
-// settings of a small training, of less than a second.
-const settings = `kind: nuclei
-depth: 2
-width: 16
-threshold: 0.5
-seed: 7
-batch: 2
-epochs: 12
-steps: 3
-augment: {size: 32}
-balance: 1
-loss:
-  foreground: {scale: 1, bce: 1, dice: 1}
-  border: {scale: 1, bce: 1}
-  distance: {scale: 1, bce: 1}
-lr: 0.002
-clip: 10
-ema: 0.9
-schedule: cosine
-monitor: val_loss
-validate-every: 2
-`
-
 func (s *soak) prepare() error {
-	if err := os.WriteFile(s.path("config.yaml"), []byte(settings), 0o644); err != nil {
+	if err := os.WriteFile(s.path("config.yaml"), []byte(program.Settings(12, 3)), 0o644); err != nil {
 		return err
 	}
 	for _, args := range [][]string{
