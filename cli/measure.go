@@ -96,12 +96,9 @@ func measure(c *cli.Context) error {
 	img := &imageio.Image{W: labels.W, H: labels.H, PixelSize: labelSize}
 	prefixes := fileNames(c.Args().Tail())
 	for k, name := range c.Args().Tail() {
-		m, err := readImagePlane(name, choice, memory)
+		m, err := readImagePlane(name, labels, choice, memory)
 		if err != nil {
 			return err
-		}
-		if m.W != labels.W || m.H != labels.H {
-			return inputf("give the image that was segmented", "%s has %d x %d pixels, the label image %d x %d", name, m.W, m.H, labels.W, labels.H)
 		}
 		for i, channel := range m.Channels {
 			if c.NArg() > 2 { // tell the files apart
@@ -272,8 +269,8 @@ func readLabelPlane(name string, choice segment.Choice, r *room) (*imageio.Label
 }
 
 // readImagePlane reads all chosen channels of the one place in a file that is
-// chosen; Channels names them.
-func readImagePlane(name string, choice segment.Choice, r *room) (*imageio.Image, error) {
+// chosen; Channels names them. It must be as large as its labels.
+func readImagePlane(name string, labels *imageio.Labels, choice segment.Choice, r *room) (*imageio.Image, error) {
 	f, closeFile, err := r.open(name)
 	if err != nil {
 		return nil, err
@@ -297,5 +294,9 @@ func readImagePlane(name string, choice segment.Choice, r *room) (*imageio.Image
 		}
 		planes = append(planes, j.Index)
 	}
-	return segment.ReadChannels(f, planes...)
+	m, err := segment.ReadChannels(f, planes...)
+	if err == nil && (m.W != labels.W || m.H != labels.H) {
+		err = inputf("give the image that was segmented", "%s has %d x %d pixels, the label image %d x %d", name, m.W, m.H, labels.W, labels.H)
+	}
+	return m, err
 }

@@ -75,11 +75,8 @@ func view(c *cli.Context) error {
 	}
 	var img *imageio.Image
 	if c.NArg() == 2 {
-		if img, err = readImagePlane(c.Args().Get(1), choice, memory); err != nil {
+		if img, err = readImagePlane(c.Args().Get(1), labels, choice, memory); err != nil {
 			return err
-		}
-		if img.W != labels.W || img.H != labels.H {
-			return inputf("give the image that was segmented", "%s has %d x %d pixels, the label image %d x %d", c.Args().Get(1), img.W, img.H, labels.W, labels.H)
 		}
 	}
 	if err := memory.take(c.Args().First(), report.OverlayBytes(img, labels, c.Float64("scale"))); err != nil {
