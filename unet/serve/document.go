@@ -135,16 +135,25 @@ func (d *document) close() {
 	}
 }
 
+// ready says why a document, which is locked, has no nuclei to work on.
+func (d *document) ready() error {
+	switch {
+	case d.gone:
+		return errClosed
+	case d.history == nil:
+		return errNotSegmented
+	}
+	return nil
+}
+
 // edit does a command unless the labels have changed since the user saw them.
 func (d *document) edit(c Command) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
-	case d.gone:
-		return 0, errClosed
-	case d.history == nil:
-		return 0, errNotSegmented
-	case c.Revision != d.history.revision:
+	if err := d.ready(); err != nil {
+		return 0, err
+	}
+	if c.Revision != d.history.revision {
 		return d.history.revision, &apiError{http.StatusConflict, "somebody else has edited this image: look again"}
 	}
 	if err := d.keepOwn(); err != nil {

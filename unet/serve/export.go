@@ -54,11 +54,8 @@ func (s *Server) write(w io.Writer, im *image, suffix, format string) error {
 func (d *document) export(w io.Writer, format string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
-	case d.gone:
-		return errClosed
-	case d.history == nil:
-		return errNotSegmented
+	if err := d.ready(); err != nil {
+		return err
 	}
 	switch format {
 	case segment.Labels:

@@ -19,11 +19,8 @@ const sampleSide = 1024
 func (d *document) writeSamples(dir, name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
-	case d.gone:
-		return errClosed
-	case d.history == nil:
-		return errNotSegmented
+	if err := d.ready(); err != nil {
+		return err
 	}
 	whole := stdimage.Rect(0, 0, d.w, d.h)
 	if int64(d.w)*int64(d.h) <= int64(largePixels) {
