@@ -104,18 +104,7 @@ func appendSamples(b []byte, samples []float32) ([]byte, int) {
 			size = 2
 		}
 	}
-	b = slices.Grow(b, size*len(samples))
-	for _, v := range samples {
-		switch size {
-		case 1:
-			b = append(b, byte(v))
-		case 2:
-			b = binary.LittleEndian.AppendUint16(b, uint16(v))
-		default:
-			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
-		}
-	}
-	return b, size
+	return appendNumbers(b, samples, size, math.Float32bits), size
 }
 
 // appendLabels is appendSamples for labels.
@@ -127,18 +116,23 @@ func appendLabels(b []byte, l *imageio.Labels) ([]byte, int) {
 	case most <= math.MaxUint16:
 		size = 2
 	}
-	b = slices.Grow(b, size*len(l.ID))
-	for _, id := range l.ID {
+	return appendNumbers(b, l.ID, size, sameNumber), size
+}
+
+// appendNumbers appends numbers of size bytes each, of 4 as whole says.
+func appendNumbers[T float32 | uint32](b []byte, list []T, size int, whole func(T) uint32) []byte {
+	b = slices.Grow(b, size*len(list))
+	for _, v := range list {
 		switch size {
 		case 1:
-			b = append(b, byte(id))
+			b = append(b, byte(v))
 		case 2:
-			b = binary.LittleEndian.AppendUint16(b, uint16(id))
+			b = binary.LittleEndian.AppendUint16(b, uint16(v))
 		default:
-			b = binary.LittleEndian.AppendUint32(b, id)
+			b = binary.LittleEndian.AppendUint32(b, whole(v))
 		}
 	}
-	return b, size
+	return b
 }
 
 // loaded is memory for an image in use; it is used again for the next one.
@@ -161,9 +155,9 @@ func (s *Images) item(i int, in *loaded) (l augment.Labelled, err error) {
 	n := it.w * it.h
 	in.samples = slices.Grow(in.samples[:0], it.channels*n)[:it.channels*n]
 	in.labels = slices.Grow(in.labels[:0], n)[:n]
-	readSamples(in.samples, record[:it.sampleSize], it.sampleBytes)
+	readNumbers(in.samples, record[:it.sampleSize], it.sampleBytes, math.Float32frombits)
 	record = record[it.sampleSize:]
-	readLabels(in.labels, record[:n*it.labelBytes], it.labelBytes)
+	readNumbers(in.labels, record[:n*it.labelBytes], it.labelBytes, sameNumber)
 	record = record[n*it.labelBytes:]
 	in.nuclei = in.nuclei[:0]
 	for ; len(record) > 0; record = record[24:] {
@@ -175,39 +169,26 @@ func (s *Images) item(i int, in *loaded) (l augment.Labelled, err error) {
 	return augment.Labelled{Image: img, Labels: &imageio.Labels{W: it.w, H: it.h, ID: in.labels}, Nuclei: in.nuclei, Contrast: it.contrast}, nil
 }
 
-func readSamples(to []float32, from []byte, size int) {
+// readNumbers reads numbers of size bytes each; whole is what those of 4 stand for.
+func readNumbers[T float32 | uint32](to []T, from []byte, size int, whole func(uint32) T) {
 	switch size {
 	case 1:
 		for i, v := range from[:len(to)] {
-			to[i] = float32(v)
+			to[i] = T(v)
 		}
 	case 2:
 		for i := range to {
-			to[i] = float32(binary.LittleEndian.Uint16(from[2*i:]))
+			to[i] = T(binary.LittleEndian.Uint16(from[2*i:]))
 		}
 	default:
 		for i := range to {
-			to[i] = math.Float32frombits(binary.LittleEndian.Uint32(from[4*i:]))
+			to[i] = whole(binary.LittleEndian.Uint32(from[4*i:]))
 		}
 	}
 }
 
-func readLabels(to []uint32, from []byte, size int) {
-	switch size {
-	case 1:
-		for i, v := range from[:len(to)] {
-			to[i] = uint32(v)
-		}
-	case 2:
-		for i := range to {
-			to[i] = uint32(binary.LittleEndian.Uint16(from[2*i:]))
-		}
-	default:
-		for i := range to {
-			to[i] = binary.LittleEndian.Uint32(from[4*i:])
-		}
-	}
-}
+// sameNumber is what a label of 4 bytes stands for, and is stored as.
+func sameNumber(v uint32) uint32 { return v }
 
 // inMemory is how many bytes of images are kept in memory rather than in a file.
 const inMemory = 32 << 20
