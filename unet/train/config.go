@@ -26,7 +26,7 @@ type Config struct {
 	// Steps per epoch; 0: as many as show every image once.
 	Steps   int
 	Augment augment.Policy
-	// Balance is the power with which kinds and groups of images are drawn:
+	// Balance is the power with which kinds, sources and groups of images are drawn:
 	// 1 as they are, 0 all equally often.
 	Balance float64
 	// Scenes is the share of patches that show synthetic crowded tissue, in

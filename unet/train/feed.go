@@ -42,8 +42,8 @@ type patchScratch struct {
 
 func newFeed(cfg Config, images *Images) (*feed, error) {
 	f := &feed{cfg: cfg, images: images, steps: cfg.Steps, kin: map[string][]int{}}
-	for i, k := range images.kinds {
-		f.kin[k] = append(f.kin[k], i)
+	for i, s := range images.strata {
+		f.kin[s.Kind] = append(f.kin[s.Kind], i)
 	}
 	if cfg.Scenes > 0 {
 		f.scenes = scene.NewLibrary(nucleiPerImage)
@@ -60,7 +60,7 @@ func newFeed(cfg Config, images *Images) (*feed, error) {
 		f.steps = (images.Len() + cfg.Batch - 1) / cfg.Batch
 	}
 	var err error
-	f.sampler, err = augment.NewSampler(images.kinds, images.groups, f.steps*cfg.Batch, cfg.Balance, cfg.Balance)
+	f.sampler, err = augment.NewSampler(images.strata, f.steps*cfg.Batch, cfg.Balance)
 	f.scratch.New = func() any { return new(patchScratch) }
 	return f, err
 }
@@ -186,7 +186,7 @@ func (f *feed) patch(b *batch, s *patchScratch, epoch, position, i int, perm []i
 			return err
 		}
 		if policy.CopyPaste > 0 {
-			kin := f.kin[f.images.kinds[index]]
+			kin := f.kin[f.images.strata[index].Kind]
 			donor, err := f.images.item(kin[rng.IntN(len(kin))], &s.donor)
 			if err != nil {
 				return err

@@ -48,7 +48,7 @@ func TestDonorsAreOfTheKind(t *testing.T) {
 			for _, v := range b.targets[:size] {
 				foreground += int(v)
 			}
-			switch images.kinds[image] {
+			switch images.strata[image].Kind {
 			case "empty":
 				if foreground > 0 {
 					t.Fatalf("%d pixels were pasted into an image of a kind without nuclei", foreground)

@@ -19,10 +19,10 @@ import (
 // normalised when they are used. What does not fit in memory lies in a temporary
 // file, so that a set may be of any size. Several trainings may share one.
 type Images struct {
-	input         unet.Input
-	items         []stored
-	kinds, groups []string
-	store         store
+	input  unet.Input
+	items  []stored
+	strata []augment.Strata
+	store  store
 }
 
 // stored is where an image lies in the store, and what is known of it: samples,
@@ -87,8 +87,7 @@ func (s *Images) add(sm *dataset.Sample) error {
 		return fmt.Errorf("%s: %w", sm.ID, err)
 	}
 	s.items = append(s.items, it)
-	s.kinds = append(s.kinds, sm.Kind)
-	s.groups = append(s.groups, sm.Group)
+	s.strata = append(s.strata, augment.Strata{Kind: sm.Kind, Source: sm.Source, Group: sm.Group})
 	return nil
 }
 

@@ -73,7 +73,7 @@ var Settings = []Setting{
 	whole("steps", "`NUMBER` of steps in an epoch, 0 to show every image once", 0, maxCount, func(c *Config) *int { return &c.Steps }),
 	{Name: "augment", Category: ofTraining, Usage: "`POLICY` of augmentation: none, flips or strong",
 		field: func(c *Config) any { return &c.Augment }},
-	rare(real("balance", ofTraining, "`POWER` with which kinds and groups of images are drawn: 1 as they are, 0 equally often", "0 to 1",
+	rare(real("balance", ofTraining, "`POWER` with which kinds, sources and groups of images are drawn: 1 as they are, 0 equally often", "0 to 1",
 		func(v float64) bool { return v >= 0 && v <= 1 }, func(c *Config) *float64 { return &c.Balance })),
 	rare(real("scenes", ofTraining, "`SHARE` of patches that show synthetic crowded tissue", "0 to 1",
 		func(v float64) bool { return v >= 0 && v <= 1 }, func(c *Config) *float64 { return &c.Scenes })),

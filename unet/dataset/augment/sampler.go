@@ -1,22 +1,26 @@
 package augment
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"sort"
+	"strings"
 )
 
-// Tempered is the usual power of a Sampler: rare kinds and groups are seen
-// more often than their share, but not as often as common ones.
+// Tempered is the usual power of a Sampler: rare kinds, sources and groups are
+// seen more often than their share, but not as often as common ones.
 const Tempered = 0.5
 
 // Sampler decides which image each position of each epoch sees. Images are
-// balanced by kind (fluorescence, H&E, …) and, within a kind, by group (one
-// acquisition): a kind of n images is drawn in proportion to n^power, and so
-// is a group of its kind; images of one group are drawn equally often.
+// balanced by kind (fluorescence, H&E, …), within a kind by source (a
+// laboratory), and within a source by group (one acquisition): a kind of n
+// images is drawn in proportion to n^power, and so is a source of its kind and
+// a group of its source; images of one group are drawn equally often.
 //
 // A Sampler keeps no state: the image at a position follows from seed, epoch
 // and position alone, so that training resumes exactly where it stopped. It
@@ -27,51 +31,72 @@ type Sampler struct {
 	order  []int
 }
 
-// NewSampler returns a Sampler of epochs of length positions over images of
-// the given kinds and groups, one of each per image. A power of 0 draws all
-// kinds (groups) equally often, 1 by their number of images.
-func NewSampler(kinds, groups []string, length int, kindPower, groupPower float64) (*Sampler, error) {
+// Strata are what a Sampler balances an image by, from the widest to the narrowest.
+type Strata struct{ Kind, Source, Group string }
+
+// at returns the stratum that holds s at a level: 0 is all images, 1 a kind, 2
+// a source of a kind, 3 a group of a source.
+func (s Strata) at(level int) Strata {
+	switch level {
+	case 0:
+		return Strata{}
+	case 1:
+		return Strata{Kind: s.Kind}
+	case 2:
+		return Strata{Kind: s.Kind, Source: s.Source}
+	}
+	return s
+}
+
+func (s Strata) compare(t Strata) int {
+	return cmp.Or(strings.Compare(s.Kind, t.Kind), strings.Compare(s.Source, t.Source), strings.Compare(s.Group, t.Group))
+}
+
+// NewSampler returns a Sampler of epochs of length positions over the given
+// images. A power of 0 draws all kinds (sources, groups) equally often, 1 by
+// their number of images.
+func NewSampler(images []Strata, length int, power float64) (*Sampler, error) {
 	switch {
-	case len(kinds) == 0:
+	case len(images) == 0:
 		return nil, errors.New("augment: no images to sample from")
-	case len(kinds) != len(groups):
-		return nil, fmt.Errorf("augment: %d kinds but %d groups", len(kinds), len(groups))
 	case length < 1 || length > math.MaxInt32:
 		return nil, fmt.Errorf("augment: epoch of %d positions, want at least 1", length)
-	case !(kindPower >= 0 && kindPower <= 1) || !(groupPower >= 0 && groupPower <= 1):
-		return nil, fmt.Errorf("augment: powers %v and %v, want 0 to 1", kindPower, groupPower)
+	case !(power >= 0 && power <= 1):
+		return nil, fmt.Errorf("augment: power %v, want 0 to 1", power)
 	}
-	type group struct{ kind, name string }
-	perKind, perGroup := map[string]int{}, map[group]int{}
-	for i, k := range kinds {
-		perKind[k]++
-		perGroup[group{k, groups[i]}]++
+	const levels = 4 // all images, kinds, sources, groups
+	var counts [levels]map[Strata]int
+	for level := range counts {
+		counts[level] = map[Strata]int{}
+		for _, image := range images {
+			counts[level][image.at(level)]++
+		}
 	}
-	// Sums run over images, never over maps, whose order changes: one image
-	// holds 1/n of its kind's or group's mass.
-	mass := func(n int, power float64) float64 { return math.Pow(float64(n), power) / float64(n) }
-	all, within := 0.0, map[string]float64{}
-	for i, k := range kinds {
-		all += mass(perKind[k], kindPower)
-		within[k] += mass(perGroup[group{k, groups[i]}], groupPower)
+	shares := make([]float64, len(images))
+	for i, image := range images {
+		shares[i] = 1 / float64(counts[levels-1][image])
 	}
-	s := &Sampler{length: length, ends: make([]float64, len(kinds)), order: make([]int, len(kinds))}
+	for level := 1; level < levels; level++ {
+		mass := func(image Strata) float64 { return math.Pow(float64(counts[level][image.at(level)]), power) }
+		// Sums run over images, never over maps, whose order changes: one image
+		// holds 1/n of its stratum's mass.
+		within := map[Strata]float64{}
+		for _, image := range images {
+			within[image.at(level-1)] += mass(image) / float64(counts[level][image.at(level)])
+		}
+		for i, image := range images {
+			shares[i] *= mass(image) / within[image.at(level-1)]
+		}
+	}
+	s := &Sampler{length: length, ends: make([]float64, len(images)), order: make([]int, len(images))}
 	for i := range s.order {
 		s.order[i] = i
 	}
-	// Neighbours on the line share their strata: keep kinds and groups together.
-	sort.SliceStable(s.order, func(a, b int) bool {
-		i, j := s.order[a], s.order[b]
-		if kinds[i] != kinds[j] {
-			return kinds[i] < kinds[j]
-		}
-		return groups[i] < groups[j]
-	})
+	// Neighbours on the line share their strata: keep them together.
+	slices.SortStableFunc(s.order, func(i, j int) int { return images[i].compare(images[j]) })
 	sum := 0.0
 	for at, i := range s.order {
-		k := kinds[i]
-		ofKind := math.Pow(float64(perKind[k]), kindPower) / all
-		sum += ofKind * mass(perGroup[group{k, groups[i]}], groupPower) / within[k]
+		sum += shares[i]
 		s.ends[at] = sum
 	}
 	for i := range s.ends {

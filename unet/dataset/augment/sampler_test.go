@@ -8,37 +8,40 @@ import (
 )
 
 func TestSamplerBalances(t *testing.T) {
-	var kinds, groups []string
-	add := func(kind, group string, n int) {
+	var images []Strata
+	add := func(kind, source, group string, n int) {
 		for range n {
-			kinds, groups = append(kinds, kind), append(groups, group)
+			images = append(images, Strata{kind, source, group})
 		}
 	}
-	add("fluorescence", "a", 400)
-	add("stained", "b", 90)
-	add("fluorescence", "c", 100) // groups of one kind need not be in one piece
-	add("stained", "d", 10)
-	add("gray", "e", 4)
+	add("fluorescence", "here", "a", 300)
+	add("stained", "here", "b", 90)
+	add("fluorescence", "there", "c", 100) // strata need not be in one piece
+	add("stained", "here", "d", 10)
+	add("fluorescence", "here", "e", 100)
+	add("gray", "", "f", 4)
 	const length = 10000
 	for _, power := range []float64{0, Tempered, 1} {
-		s, err := NewSampler(kinds, groups, length, power, power)
+		s, err := NewSampler(images, length, power)
 		if err != nil {
 			t.Fatal(err)
 		}
 		share := func(n int) float64 { return math.Pow(float64(n), power) }
 		kindSum := share(500) + share(100) + share(4)
+		here := share(500) / kindSum * share(400) / (share(400) + share(100))
 		want := map[string]float64{
-			"a": share(500) / kindSum * share(400) / (share(400) + share(100)),
+			"a": here * share(300) / (share(300) + share(100)),
+			"e": here * share(100) / (share(300) + share(100)),
 			"c": share(500) / kindSum * share(100) / (share(400) + share(100)),
 			"b": share(100) / kindSum * share(90) / (share(90) + share(10)),
 			"d": share(100) / kindSum * share(10) / (share(90) + share(10)),
-			"e": share(4) / kindSum,
+			"f": share(4) / kindSum,
 		}
-		got, images := map[string]float64{}, map[int]bool{}
+		got, seen := map[string]float64{}, map[int]bool{}
 		for i := range length {
 			k := s.Index(7, 3, i)
-			got[groups[k]]++
-			images[k] = true
+			got[images[k].Group]++
+			seen[k] = true
 		}
 		for g, w := range want {
 			// Stratified draws: the count is exact but for the ends.
@@ -46,19 +49,19 @@ func TestSamplerBalances(t *testing.T) {
 				t.Errorf("power %v: group %s drawn %v times, want %v", power, g, got[g], w*length)
 			}
 		}
-		if len(images) != len(kinds) {
-			t.Errorf("power %v: %d of %d images seen", power, len(images), len(kinds))
+		if len(seen) != len(images) {
+			t.Errorf("power %v: %d of %d images seen", power, len(seen), len(images))
 		}
 	}
 }
 
 func TestSamplerIsStatelessAndVaries(t *testing.T) {
-	kinds, groups := make([]string, 50), make([]string, 50)
-	for i := range groups {
-		groups[i] = fmt.Sprint(i % 5)
+	images := make([]Strata, 50)
+	for i := range images {
+		images[i].Group = fmt.Sprint(i % 5)
 	}
 	draw := func(seed uint64, epoch int) (order [64]int) {
-		s, err := NewSampler(kinds, groups, 64, Tempered, Tempered)
+		s, err := NewSampler(images, 64, Tempered)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,12 +110,11 @@ func TestSourceDiffers(t *testing.T) {
 }
 
 func TestSamplerRefusesNonsense(t *testing.T) {
-	one := []string{"a"}
+	one := []Strata{{Kind: "a"}}
 	for name, call := range map[string]func() (*Sampler, error){
-		"none":    func() (*Sampler, error) { return NewSampler(nil, nil, 1, 1, 1) },
-		"lengths": func() (*Sampler, error) { return NewSampler(one, nil, 1, 1, 1) },
-		"epoch":   func() (*Sampler, error) { return NewSampler(one, one, 0, 1, 1) },
-		"power":   func() (*Sampler, error) { return NewSampler(one, one, 1, -1, 1) },
+		"none":  func() (*Sampler, error) { return NewSampler(nil, 1, 1) },
+		"epoch": func() (*Sampler, error) { return NewSampler(one, 0, 1) },
+		"power": func() (*Sampler, error) { return NewSampler(one, 1, -1) },
 	} {
 		if _, err := call(); err == nil {
 			t.Errorf("%s: no error", name)
