@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -193,7 +194,7 @@ func sameNumber(v uint32) uint32 { return v }
 const inMemory = 32 << 20
 
 // store keeps bytes: in memory up to a number of them, and then all in a temporary
-// file in dir, which the system keeps in memory as far as there is any to spare.
+// file in dir, which is made for it, and which the system keeps in memory as far as there is any to spare.
 type store struct {
 	dir  string
 	most int64
@@ -209,6 +210,9 @@ func (s *store) append(b []byte) error {
 		return nil
 	}
 	if s.file == nil {
+		if err := os.MkdirAll(s.dir, 0o777); err != nil {
+			return err
+		}
 		var err error
 		if s.file, err = atomicfile.Create(filepath.Join(s.dir, "images")); err != nil {
 			return err

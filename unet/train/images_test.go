@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"unet/unet"
@@ -53,7 +54,7 @@ func TestImages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir := t.TempDir()
+		dir := filepath.Join(t.TempDir(), "new", "run")
 		file := &Images{input: in, store: store{dir: dir, most: 2000}}
 		for _, s := range samples {
 			if err := file.add(s); err != nil {
