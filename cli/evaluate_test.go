@@ -173,7 +173,7 @@ func evaluateJSON(t *testing.T, args ...string) *evaluate.Report {
 func TestEvaluateNotes(t *testing.T) {
 	small := preparedSet(t, "--size", "64")
 	_, stderr := mustRun(t, exitOK, "evaluate", small, "--model", brightnessModel(t, unet.Nuclei), "--split", "test")
-	if !strings.Contains(stderr, "--size native") {
+	if !strings.Contains(stderr, "native size") {
 		t.Errorf("no note about the scale: %s", stderr)
 	}
 	_, stderr = mustRun(t, exitOK, "evaluate", small, "--model", brightnessModel(t, unet.Paper), "--split", "test")

@@ -3,9 +3,15 @@ package cli
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -127,6 +133,40 @@ func TestImports(t *testing.T) {
 		}
 		if len(p.CgoFiles) > 0 && p.ImportPath != "unet/csrc" && p.ImportPath != "unet/unet/libunet" {
 			t.Errorf("%s uses cgo, which only unet/csrc and unet/libunet may", p.ImportPath)
+		}
+	}
+}
+
+// optionText finds an option of a command line within text.
+var optionText = regexp.MustCompile(`(^|[^-\w])--[a-z]`)
+
+// TestNoOptions: packages do not know the command line. Their messages name
+// settings, and advice names an option by Adjust, which this package writes as one.
+func TestNoOptions(t *testing.T) {
+	err := filepath.WalkDir("../unet", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		files := token.NewFileSet()
+		f, err := parser.ParseFile(files, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			s, ok := n.(*ast.BasicLit)
+			if ok && s.Kind == token.STRING && optionText.MatchString(s.Value) && !strings.Contains(s.Value, "vips tiffsave") {
+				t.Errorf("%s names an option: %s", files.Position(s.Pos()), s.Value)
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, is := range map[string]bool{`"give --force"`: true, `"--tile"`: true, `"a -- b"`: false, `"---x"`: false} {
+		if optionText.MatchString(text) != is {
+			t.Errorf("an option in %s: %v", text, !is)
 		}
 	}
 }

@@ -532,7 +532,7 @@ func TestPredictScale(t *testing.T) {
 		says            string
 	}{
 		{nil, 11 / 40.0, 40.0, "scaled by 0.27"},
-		{[]string{"--diameter", "native"}, 1, 0, "let the diameter be found"},
+		{[]string{"--diameter", "native"}, 1, 0, "of \"auto\" the image is scaled"},
 		{[]string{"--diameter", "44"}, 0.25, 0, ""},
 		{[]string{"--diameter", "11um", "--pixel-size", "0.25"}, 0.25, 0, ""},
 	} {

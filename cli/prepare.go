@@ -10,7 +10,6 @@ import (
 
 	"unet/unet/dataset"
 	"unet/unet/report"
-	"unet/unet/train"
 
 	"github.com/urfave/cli/v2"
 )
@@ -114,7 +113,7 @@ func prepare(c *cli.Context) error {
 	t.printf("set written to %s\n", out)
 	switch {
 	case m.Counts.Splits[dataset.Val] == 0:
-		t.warnf("no image is left for validation: the set can be scored, but not trained on; %s", train.SplitAdvice)
+		t.warnf("no image is left for validation: the set can be scored, but not trained on, which takes two images at least of different fields, and a share for each (--split 0.8,0.1,0.1)")
 	case m.Settings.Size > 0:
 		t.notef("next: unet train %s --kind paper --out RUN", out)
 	default:

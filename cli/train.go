@@ -3,13 +3,16 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/report"
 	"unet/unet/segment"
 	"unet/unet/train"
 
@@ -106,6 +109,7 @@ func runTrain(c *cli.Context) error {
 	if o.Config, err = trainConfig(c, o.Set, o.From); err != nil {
 		return err
 	}
+	o.Next = func(done bool) []report.Step { return afterTraining(dir, o.Out, done) }
 	t := term(c)
 	s, err := train.Run(c.Context, o, &trainObserver{terminal: t})
 	if errors.Is(err, errInterrupted) {
@@ -123,6 +127,29 @@ func runTrain(c *cli.Context) error {
 	}
 	printTraining(t, s)
 	return nil
+}
+
+// afterTraining are the commands to go on with, of a run that is done or not.
+func afterTraining(set, out string, done bool) []report.Step {
+	set = typed(set)
+	if !done {
+		return []report.Step{{What: "Continue after an interruption:", Command: "unet train " + set + " --out " + typed(out) + " --resume"}}
+	}
+	model := typed(filepath.Join(out, train.ModelFile))
+	return []report.Step{
+		{What: "Score the model on images it has not learned from, choose its thresholds on the validation images, and see its errors:",
+			Command: "unet evaluate " + set + " --model " + model + " --tune --out " + typed(filepath.Join(out, "evaluation"))},
+		{What: "Segment images:", Command: "unet predict IMAGES --model " + model + " --out RESULTS"}}
+}
+
+// typed is a name as people type it in a shell.
+func typed(name string) string {
+	if strings.IndexFunc(name, func(c rune) bool {
+		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("/\\._-:+=,@", c)
+	}) < 0 {
+		return name
+	}
+	return `"` + name + `"`
 }
 
 // trainConfig returns the settings that preset, file, options and the model to

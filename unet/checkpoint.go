@@ -35,7 +35,7 @@ func LoadCheckpoint(path string) (m *Model, state []byte, err error) {
 	}
 	fail := func(format string, args ...any) (*Model, []byte, error) {
 		m.Params.Free()
-		return nil, nil, &ModelError{path, fmt.Sprintf(format, args...), notACheckpoint}
+		return nil, nil, &ModelError{Name: path, Problem: fmt.Sprintf(format, args...), Advice: notACheckpoint}
 	}
 	if text == "" {
 		return fail("a model without the state of training")

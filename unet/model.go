@@ -131,12 +131,17 @@ type ModelError struct {
 	Name    string // file
 	Problem string
 	Advice  string // what to do about it
+	// Option is that which Advice speaks of, as programs name it; "" for none.
+	Option string
 }
 
 func (e *ModelError) Error() string { return fmt.Sprintf("%s: %s", e.Name, e.Problem) }
 
 // Hint says what to do about it.
 func (e *ModelError) Hint() string { return e.Advice }
+
+// Adjust names the option that the hint speaks of.
+func (e *ModelError) Adjust() string { return e.Option }
 
 // LoadModel reads a model file for prediction.
 func LoadModel(path string) (*Model, error) {
@@ -152,7 +157,7 @@ func LoadModel(path string) (*Model, error) {
 func openFile(path string) (*os.File, int64, error) {
 	f, err := input.Open(path)
 	if kind := new(input.KindError); errors.As(err, &kind) {
-		return nil, 0, &ModelError{path, "it is " + kind.Kind + ", not a file", "give the .safetensors file itself"}
+		return nil, 0, &ModelError{Name: path, Problem: "it is " + kind.Kind + ", not a file", Advice: "give the .safetensors file itself"}
 	}
 	if err != nil {
 		return nil, 0, err
@@ -183,47 +188,46 @@ func readModel(name string, r io.Reader, size int64, training bool) (m *Model, e
 	r = io.TeeReader(r, hash)
 	file, err := readHeader(r, size)
 	if err != nil {
-		return nil, nil, "", &ModelError{name, err.Error(), notAModel}
+		return nil, nil, "", &ModelError{Name: name, Problem: err.Error(), Advice: notAModel}
 	}
 	text := file.metadata["unet"]
 	if text == "" {
-		return nil, nil, "", &ModelError{name, "a safetensors file, but not of unet", notAModel}
+		return nil, nil, "", &ModelError{Name: name, Problem: "a safetensors file, but not of unet", Advice: notAModel}
 	}
 	var version struct{ Version int }
 	if err := json.Unmarshal([]byte(text), &version); err != nil {
-		return nil, nil, "", &ModelError{name, "damaged model card: " + err.Error(), notAModel}
+		return nil, nil, "", &ModelError{Name: name, Problem: "damaged model card: " + err.Error(), Advice: notAModel}
 	}
 	if version.Version < 1 {
-		return nil, nil, "", &ModelError{name, fmt.Sprintf("model format %d: there is none below 1", version.Version), "the file may be damaged"}
+		return nil, nil, "", &ModelError{Name: name, Problem: fmt.Sprintf("model format %d: there is none below 1", version.Version), Advice: "the file may be damaged"}
 	}
 	if version.Version > formatVersion {
-		return nil, nil, "", &ModelError{name,
-			fmt.Sprintf("model format %d, this program knows formats up to %d", version.Version, formatVersion),
-			"use a newer unet"}
+		return nil, nil, "", &ModelError{Name: name, Problem: fmt.Sprintf("model format %d, this program knows formats up to %d", version.Version, formatVersion), Advice: "use a newer unet"}
+
 	}
 	var card Card
 	if err := json.Unmarshal([]byte(text), &card); err != nil {
-		return nil, nil, "", &ModelError{name, "damaged model card: " + err.Error(), notAModel}
+		return nil, nil, "", &ModelError{Name: name, Problem: "damaged model card: " + err.Error(), Advice: notAModel}
 	}
 	if err := card.Check(); err != nil {
-		return nil, nil, "", &ModelError{name, err.Error(), "the file may be damaged"}
+		return nil, nil, "", &ModelError{Name: name, Problem: err.Error(), Advice: "the file may be damaged"}
 	}
 	// The claimed network must not be larger than the file that holds it, and
 	// the file not much larger than the network.
 	if need := card.Arch.parameters(); int64(need)*2 > size {
-		return nil, nil, "", &ModelError{name,
-			fmt.Sprintf("its card describes %d parameters, more than the file holds", need), "the file may be damaged"}
+		return nil, nil, "", &ModelError{Name: name, Problem: fmt.Sprintf("its card describes %d parameters, more than the file holds", need), Advice: "the file may be damaged"}
+
 	}
 	if err := card.Arch.holds(file); err != nil {
-		return nil, nil, "", &ModelError{name, err.Error(), "the file may be damaged"}
+		return nil, nil, "", &ModelError{Name: name, Problem: err.Error(), Advice: "the file may be damaged"}
 	}
 	list, err := file.read(r)
 	if err != nil {
-		return nil, nil, "", &ModelError{name, err.Error(), notAModel}
+		return nil, nil, "", &ModelError{Name: name, Problem: err.Error(), Advice: notAModel}
 	}
 	m, err = newModel(card, training)
 	if err != nil {
-		return nil, nil, "", &ModelError{name, err.Error(), "the file may be damaged"}
+		return nil, nil, "", &ModelError{Name: name, Problem: err.Error(), Advice: "the file may be damaged"}
 	}
 	extra = map[string]tensor{}
 	found := 0
@@ -235,21 +239,20 @@ func readModel(name string, r io.Reader, size int64, training bool) (m *Model, e
 		}
 		if !slices.Equal(q.Shape, t.shape) {
 			m.Params.Free()
-			return nil, nil, "", &ModelError{name,
-				fmt.Sprintf("tensor %s has shape %v, want %v", t.name, t.shape, q.Shape), "the file may be damaged"}
+			return nil, nil, "", &ModelError{Name: name, Problem: fmt.Sprintf("tensor %s has shape %v, want %v", t.name, t.shape, q.Shape), Advice: "the file may be damaged"}
+
 		}
 		if i := notFinite(t.data); i >= 0 {
 			m.Params.Free()
-			return nil, nil, "", &ModelError{name, fmt.Sprintf("tensor %s: value %d is %v", t.name, i, t.data[i]), "the file may be damaged, or its training have failed"}
+			return nil, nil, "", &ModelError{Name: name, Problem: fmt.Sprintf("tensor %s: value %d is %v", t.name, i, t.data[i]), Advice: "the file may be damaged, or its training have failed"}
 		}
 		copy(q.Value, t.data)
 		found++
 	}
 	if found != len(m.Params.All()) {
 		m.Params.Free()
-		return nil, nil, "", &ModelError{name,
-			fmt.Sprintf("%d of %d parameters are missing", len(m.Params.All())-found, len(m.Params.All())),
-			"the file may be damaged"}
+		return nil, nil, "", &ModelError{Name: name, Problem: fmt.Sprintf("%d of %d parameters are missing", len(m.Params.All())-found, len(m.Params.All())), Advice: "the file may be damaged"}
+
 	}
 	m.SHA256 = hex.EncodeToString(hash.Sum(nil))
 	return m, extra, file.metadata["state"], nil
@@ -400,21 +403,21 @@ func RewriteCard(path string, card Card) error {
 	defer f.Close()
 	file, err := readHeader(f, size)
 	if err != nil {
-		return &ModelError{path, err.Error(), notAModel}
+		return &ModelError{Name: path, Problem: err.Error(), Advice: notAModel}
 	}
 	meta := file.metadata
 	if meta["unet"] == "" {
-		return &ModelError{path, "a safetensors file, but not of unet", notAModel}
+		return &ModelError{Name: path, Problem: "a safetensors file, but not of unet", Advice: notAModel}
 	}
 	if err := card.Check(); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if err := card.Arch.holds(file); err != nil {
-		return &ModelError{path, err.Error(), "the file may be damaged"}
+		return &ModelError{Name: path, Problem: err.Error(), Advice: "the file may be damaged"}
 	}
 	list, err := file.read(f)
 	if err != nil {
-		return &ModelError{path, err.Error(), notAModel}
+		return &ModelError{Name: path, Problem: err.Error(), Advice: notAModel}
 	}
 	f.Close() // Windows replaces no open file
 	text, err := json.Marshal(card)

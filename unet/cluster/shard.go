@@ -7,12 +7,20 @@ import (
 )
 
 // ShardError says what is wrong with a shard.
-type ShardError struct{ Problem, Advice string }
+type ShardError struct {
+	Problem string
+	Advice  string // what to do about it
+	// Option is what to give instead, as programs name it; "" for none.
+	Option string
+}
 
 func (e *ShardError) Error() string { return e.Problem }
 
 // Hint says what to do about it.
 func (e *ShardError) Hint() string { return e.Advice }
+
+// Adjust names what to give instead.
+func (e *ShardError) Adjust() string { return e.Option }
 
 // scheduler is how a scheduler tells a task its place in an array.
 type scheduler struct {
@@ -58,13 +66,13 @@ func Shard(text string, getenv func(string) string) (index, of int, err error) {
 		}
 	}
 	if err == nil && (index < 1 || index > of) {
-		err = &ShardError{fmt.Sprintf("%s: there is no part %d of %d", text, index, of), "the parts are numbered from 1"}
+		err = &ShardError{Problem: fmt.Sprintf("%s: there is no part %d of %d", text, index, of), Advice: "the parts are numbered from 1"}
 	}
 	return index, of, err
 }
 
 func wrongShard(text string) error {
-	return &ShardError{fmt.Sprintf("%q: give I/N, such as 3/20, or auto or auto/20 in an array job", text), ""}
+	return &ShardError{Problem: fmt.Sprintf("%q: give I/N, such as 3/20, or auto or auto/20 in an array job", text)}
 }
 
 // auto asks the schedulers; of is how many parts there are, if it is not 0.
@@ -76,14 +84,14 @@ func auto(of int, getenv func(string) string) (int, int, error) {
 		}
 		number, err := strconv.Atoi(value)
 		if err != nil {
-			return 0, 0, &ShardError{fmt.Sprintf("auto: %s=%q is no number", s.index, value), "give --shard I/N"}
+			return 0, 0, &ShardError{Problem: fmt.Sprintf("auto: %s=%q is no number", s.index, value), Advice: "say which part it is", Option: "shard I/N"}
 		}
 		if of > 0 {
 			return number - s.base + 1, of, nil
 		}
 		return s.place(number, getenv)
 	}
-	return 0, 0, &ShardError{"auto: no scheduler says which part this is", "it is for array jobs of Slurm, Kubernetes, LSF, Grid Engine and PBS; elsewhere give --shard I/N"}
+	return 0, 0, &ShardError{Problem: "auto: no scheduler says which part this is", Advice: "it is for array jobs of Slurm, Kubernetes, LSF, Grid Engine and PBS; elsewhere say which part it is", Option: "shard I/N"}
 }
 
 // place finds the place of a task in a whole array.
@@ -98,11 +106,11 @@ func (s scheduler) place(number int, getenv func(string) string) (index, of int,
 	first, step := value(s.first, s.base), max(1, value(s.step, 1))
 	last := value(s.last, first+(count-1)*step)
 	if last < first || (number-first)%step != 0 {
-		return 0, 0, &ShardError{fmt.Sprintf("auto: %s does not say how many tasks the array has", s.name), "give --shard auto/N, and number the array from 1 to N"}
+		return 0, 0, &ShardError{Problem: fmt.Sprintf("auto: %s does not say how many tasks the array has", s.name), Advice: "say how many there are, and number the array from 1 to N", Option: "shard auto/N"}
 	}
 	of = (last-first)/step + 1
 	if count > 0 && count != of {
-		return 0, 0, &ShardError{fmt.Sprintf("auto: the array has %d tasks out of %d to %d: a part of another array", count, first, last), "to run some parts again give --shard auto/N, where the array is numbered from 1 to N"}
+		return 0, 0, &ShardError{Problem: fmt.Sprintf("auto: the array has %d tasks out of %d to %d: a part of another array", count, first, last), Advice: "to run some parts again say how many there are in all, and number the array from 1 to N", Option: "shard auto/N"}
 	}
 	return (number-first)/step + 1, of, nil
 }

@@ -23,7 +23,7 @@ func (s *Source) Join(name string) error {
 	slices.SortFunc(s.items, func(a, b item) int { return strings.Compare(a.id, b.id) })
 	for i := 1; i < len(s.items); i++ {
 		if a, b := s.items[i-1], s.items[i]; strings.EqualFold(a.id, b.id) {
-			return &InputError{name, fmt.Sprintf("has an image %q, and another source has one of that name, too", b.id), "leave one out, or rename it"}
+			return &InputError{Name: name, Problem: fmt.Sprintf("has an image %q, and another source has one of that name, too", b.id), Advice: "leave one out, or rename it"}
 		}
 	}
 	return nil
@@ -47,7 +47,7 @@ func (s *Source) Correct(name string) error {
 		case path.Base(f.name) == "removed.txt":
 			b, err := f.read()
 			if err != nil {
-				return &InputError{name, f.name + ": " + oneLine(err), "pack it anew"}
+				return &InputError{Name: name, Problem: f.name + ": " + oneLine(err), Advice: "pack it anew"}
 			}
 			for l := bufio.NewScanner(bytes.NewReader(b)); l.Scan(); {
 				if id := strings.TrimSpace(l.Text()); id != "" {
@@ -60,7 +60,7 @@ func (s *Source) Correct(name string) error {
 		}
 	}
 	if len(masks)+len(removed) == 0 {
-		return &InputError{name, "holds no corrections", "expected ID/masks/*.png, or removed.txt with names of images"}
+		return &InputError{Name: name, Problem: "holds no corrections", Advice: "expected ID/masks/*.png, or removed.txt with names of images"}
 	}
 	s.name += "+" + path.Base(name)
 	corrected, left := 0, s.items[:0]
@@ -84,7 +84,7 @@ func (s *Source) Correct(name string) error {
 		s.findings = append(s.findings, Finding{Info, id, "", "unknown-correction", "is corrected in " + path.Base(name) + ", but there is no such image"})
 	}
 	if len(s.items) == 0 {
-		return &InputError{name, "leaves no image", "see removed.txt in it"}
+		return &InputError{Name: name, Problem: "leaves no image", Advice: "see removed.txt in it"}
 	}
 	return nil
 }

@@ -71,9 +71,14 @@ type InputError struct {
 	Name    string // file
 	Problem string
 	Advice  string // what to do about it
+	// Option is that which Advice speaks of, as programs name it; "" for none.
+	Option string
 }
 
 func (e *InputError) Error() string { return e.Name + ": " + e.Problem }
 
 // Hint says what to do about it.
 func (e *InputError) Hint() string { return e.Advice }
+
+// Adjust names the option that the hint speaks of.
+func (e *InputError) Adjust() string { return e.Option }

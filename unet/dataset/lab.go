@@ -136,7 +136,7 @@ func ReadSources(name string) (map[string]string, error) {
 	r := csv.NewReader(io.LimitReader(f, maxSources))
 	header, err := r.Read()
 	if err != nil {
-		return nil, &InputError{name, "is not a table: " + oneLine(err), hint}
+		return nil, &InputError{Name: name, Problem: "is not a table: " + oneLine(err), Advice: hint}
 	}
 	column := func(names ...string) int {
 		return slices.IndexFunc(header, func(h string) bool {
@@ -145,7 +145,7 @@ func ReadSources(name string) (map[string]string, error) {
 	}
 	id, source := column("id", "image", "imageid"), column("source", "lab")
 	if id < 0 || source < 0 {
-		return nil, &InputError{name, fmt.Sprintf("has no columns id and source, but %s", strings.Join(header, ", ")), hint}
+		return nil, &InputError{Name: name, Problem: fmt.Sprintf("has no columns id and source, but %s", strings.Join(header, ", ")), Advice: hint}
 	}
 	table := map[string]string{}
 	for line := 2; ; line++ {
@@ -154,14 +154,14 @@ func ReadSources(name string) (map[string]string, error) {
 			return table, nil
 		}
 		if err != nil {
-			return nil, &InputError{name, oneLine(err), hint}
+			return nil, &InputError{Name: name, Problem: oneLine(err), Advice: hint}
 		}
 		k, v := strings.TrimSpace(row[id]), strings.TrimSpace(row[source])
 		switch {
 		case k == "" || v == "":
-			return nil, &InputError{name, fmt.Sprintf("line %d names no image or no source", line), hint}
+			return nil, &InputError{Name: name, Problem: fmt.Sprintf("line %d names no image or no source", line), Advice: hint}
 		case table[k] != "" && table[k] != v:
-			return nil, &InputError{name, fmt.Sprintf("line %d gives %q a second source", line, k), "keep one"}
+			return nil, &InputError{Name: name, Problem: fmt.Sprintf("line %d gives %q a second source", line, k), Advice: "keep one"}
 		}
 		table[k] = v
 	}
@@ -212,10 +212,10 @@ func (s *Set) Sources() map[string]int {
 func (s *Set) Folds(n int) ([][]string, error) {
 	count := s.Sources()
 	if count[""] > 0 {
-		return nil, &InputError{s.Dir, "does not say which source its images come from", "prepare it again with this version"}
+		return nil, &InputError{Name: s.Dir, Problem: "does not say which source its images come from", Advice: "prepare it again with this version"}
 	}
 	if n < 2 || n > len(count) {
-		return nil, &InputError{s.Dir, fmt.Sprintf("has images of %d sources, which cannot make %d folds", len(count), n), "a fold needs a source of its own: choose fewer"}
+		return nil, &InputError{Name: s.Dir, Problem: fmt.Sprintf("has images of %d sources, which cannot make %d folds", len(count), n), Advice: "a fold needs a source of its own: choose fewer"}
 	}
 	names := slices.SortedFunc(maps.Keys(count), func(a, b string) int {
 		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b))
@@ -248,8 +248,8 @@ func (s *Set) LeaveOut(sources []string) (*Set, error) {
 	}
 	for _, name := range sources {
 		if n[name] == 0 {
-			return nil, &InputError{s.Dir, fmt.Sprintf("has no images of the source %q", name),
-				"its sources are " + strings.Join(slices.Sorted(maps.Keys(s.Sources())), ", ")}
+			return nil, &InputError{Name: s.Dir, Problem: fmt.Sprintf("has no images of the source %q", name), Advice: "its sources are " + strings.Join(slices.Sorted(maps.Keys(s.Sources())), ", ")}
+
 		}
 	}
 	if len(out.Split(Val)) > 0 {

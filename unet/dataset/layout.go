@@ -98,12 +98,12 @@ func (s *Source) arrange(name string, files []file) error {
 	seen := map[string]string{}
 	for _, it := range s.items {
 		if bad := badID(it.id); bad != "" {
-			return &InputError{name, fmt.Sprintf("image name %q %s", it.id, bad), "rename it"}
+			return &InputError{Name: name, Problem: fmt.Sprintf("image name %q %s", it.id, bad), Advice: "rename it"}
 		}
 		// File systems that ignore case would mix the two up.
 		key := strings.ToLower(it.id)
 		if at, ok := seen[key]; ok {
-			return &InputError{name, fmt.Sprintf("%q and %q would get the same name %q", at, it.image.name, it.id), "rename one"}
+			return &InputError{Name: name, Problem: fmt.Sprintf("%q and %q would get the same name %q", at, it.image.name, it.id), Advice: "rename one"}
 		}
 		seen[key] = it.image.name
 	}
@@ -131,7 +131,7 @@ func (s *Source) addPairs(name, prefix string, d *folder) error {
 	for _, f := range slices.Concat(d.masks, d.labels) {
 		st := stem(f.name)
 		if old, ok := labels[st]; ok && path.Dir(old.name) == path.Dir(f.name) {
-			return &InputError{name, fmt.Sprintf("%q and %q both annotate %q", old.name, f.name, st), "keep one"}
+			return &InputError{Name: name, Problem: fmt.Sprintf("%q and %q both annotate %q", old.name, f.name, st), Advice: "keep one"}
 		}
 		labels[st] = f
 	}

@@ -106,13 +106,13 @@ func readMetadata(dir string) (*Metadata, error) {
 	name := filepath.Join(dir, "metadata.json")
 	st, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil, &InputError{dir, "is not a prepared set: it has no metadata.json", "make one with unet prepare"}
+		return nil, &InputError{Name: dir, Problem: "is not a prepared set: it has no metadata.json", Advice: "make one with unet prepare"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
 	if !st.Mode().IsRegular() || st.Size() > maxMetadata {
-		return nil, &InputError{name, "is not a file of sane size", "prepare the set again"}
+		return nil, &InputError{Name: name, Problem: "is not a file of sane size", Advice: "prepare the set again"}
 	}
 	b, err := input.ReadFile(name, maxMetadata)
 	if err != nil {
@@ -120,10 +120,10 @@ func readMetadata(dir string) (*Metadata, error) {
 	}
 	m := &Metadata{}
 	if err := json.Unmarshal(b, m); err != nil {
-		return nil, &InputError{name, "is damaged: " + oneLine(err), "prepare the set again"}
+		return nil, &InputError{Name: name, Problem: "is damaged: " + oneLine(err), Advice: "prepare the set again"}
 	}
 	if err := m.check(); err != nil {
-		return nil, &InputError{name, err.Error(), "prepare the set again"}
+		return nil, &InputError{Name: name, Problem: err.Error(), Advice: "prepare the set again"}
 	}
 	return m, nil
 }

@@ -75,7 +75,7 @@ func Prepare(ctx context.Context, src *Source, out string, o Options) (*Metadata
 	}
 	unlock, err := atomicfile.Lock(filepath.Clean(out))
 	if errors.Is(err, atomicfile.ErrLocked) {
-		return nil, &InputError{out, "is being prepared by another process", "wait for it to end, or choose another folder"}
+		return nil, &InputError{Name: out, Problem: "is being prepared by another process", Advice: "wait for it to end, or choose another folder"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dataset: cannot write beside %s: %w", out, err)
@@ -109,24 +109,24 @@ func existing(ctx context.Context, src *Source, out string, set Settings, o Opti
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &InputError{out, "is not a folder", "choose another output"}
+		return nil, &InputError{Name: out, Problem: "is not a folder", Advice: "choose another output"}
 	}
 	old, err := readMetadata(out)
 	if err != nil {
-		return nil, &InputError{out, "exists, and is not a prepared set", "choose another folder"}
+		return nil, &InputError{Name: out, Problem: "exists, and is not a prepared set", Advice: "choose another folder"}
 	}
 	if o.Force {
 		return old, old.alone(out)
 	}
 	if old.Settings != set {
-		return nil, &InputError{out, "was prepared with other settings", "choose another folder, or --force to replace it"}
+		return nil, &InputError{Name: out, Problem: "was prepared with other settings", Advice: "choose another folder, or have it replaced", Option: "force"}
 	}
 	sum, err := src.Digest(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if sum != old.Source.SHA256 {
-		return nil, &InputError{out, "was prepared from other input", "choose another folder, or --force to replace it"}
+		return nil, &InputError{Name: out, Problem: "was prepared from other input", Advice: "choose another folder, or have it replaced", Option: "force"}
 	}
 	s := &Set{Dir: out, Meta: old, Entries: old.Entries}
 	if err := s.Verify(ctx); err != nil {
@@ -169,7 +169,7 @@ func strict(src *Source, m *Metadata) error {
 	if bad == 0 {
 		return nil
 	}
-	return &InputError{src.Name(), fmt.Sprintf("has %d findings and none is allowed", bad), "repair the files, use --fix, or leave out --strict"}
+	return &InputError{Name: src.Name(), Problem: fmt.Sprintf("has %d findings and none is allowed", bad), Advice: "repair the files, or let them be repaired", Option: "fix"}
 }
 
 // write fills the folder tmp with the set.
@@ -199,7 +199,7 @@ func write(ctx context.Context, src *Source, tmp string, set Settings, o Options
 		return nil, err
 	}
 	if len(m.Entries) == 0 {
-		return m, &InputError{src.Name(), "has no usable image", "see the findings"}
+		return m, &InputError{Name: src.Name(), Problem: "has no usable image", Advice: "see the findings"}
 	}
 	if o.Strict {
 		if err := strict(src, m); err != nil {

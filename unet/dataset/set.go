@@ -49,10 +49,10 @@ func (s *Set) Load(i int) (*Sample, error) {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
 	if img.W != e.W || img.H != e.H || labels.W != e.W || labels.H != e.H {
-		return nil, &InputError{name, fmt.Sprintf("image %dx%d and labels %dx%d are not of the %dx%d that metadata.json says", img.W, img.H, labels.W, labels.H, e.W, e.H), "prepare the set again"}
+		return nil, &InputError{Name: name, Problem: fmt.Sprintf("image %dx%d and labels %dx%d are not of the %dx%d that metadata.json says", img.W, img.H, labels.W, labels.H, e.W, e.H), Advice: "prepare the set again"}
 	}
 	if n := compact(labels); n != e.Nuclei {
-		return nil, &InputError{name, fmt.Sprintf("its labels hold %d nuclei, metadata.json says %d", n, e.Nuclei), "prepare the set again"}
+		return nil, &InputError{Name: name, Problem: fmt.Sprintf("its labels hold %d nuclei, metadata.json says %d", n, e.Nuclei), Advice: "prepare the set again"}
 	}
 	return &Sample{ID: e.ID, Kind: e.Kind, Group: e.Group, Source: e.Source, Split: e.Split, Image: img.Gray(), Labels: labels}, nil
 }
@@ -63,10 +63,10 @@ func (s *Set) Verify(ctx context.Context) error {
 		e := &s.Entries[i]
 		d, err := digestFiles(filepath.Join(s.Dir, e.imageFile()), filepath.Join(s.Dir, e.labelFile()))
 		if err != nil {
-			return &InputError{s.Dir, "is incomplete: " + oneLine(err), "prepare it again with --force"}
+			return &InputError{Name: s.Dir, Problem: "is incomplete: " + oneLine(err), Advice: "prepare it anew", Option: "force"}
 		}
 		if d != e.Outputs {
-			return &InputError{s.Dir, fmt.Sprintf("was changed since it was prepared: %s differs", e.ID), "prepare it again with --force"}
+			return &InputError{Name: s.Dir, Problem: fmt.Sprintf("was changed since it was prepared: %s differs", e.ID), Advice: "prepare it anew", Option: "force"}
 		}
 		return nil
 	})

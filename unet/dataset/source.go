@@ -85,11 +85,11 @@ func OpenSource(name string) (*Source, error) {
 	} else if st.Mode().IsRegular() {
 		err = s.openZipFile(name)
 	} else {
-		err = &InputError{name, "is neither a file nor a folder", "give a zip or a folder of images"}
+		err = &InputError{Name: name, Problem: "is neither a file nor a folder", Advice: "give a zip or a folder of images"}
 	}
 	if err == nil && len(s.items) == 0 {
-		err = &InputError{name, "holds no images in a known layout",
-			"expected ID/images/ID.png with ID/masks/*.png, images/ beside labels/, nnU-Net's imagesTr/ beside labelsTr/, or X.labels.tif, X_masks.tif, X.rois.zip, X.geojson or X_seg.npy beside X.png"}
+		err = &InputError{Name: name, Problem: "holds no images in a known layout", Advice: "expected ID/images/ID.png with ID/masks/*.png, images/ beside labels/, nnU-Net's imagesTr/ beside labelsTr/, or X.labels.tif, X_masks.tif, X.rois.zip, X.geojson or X_seg.npy beside X.png"}
+
 	}
 	if err != nil {
 		s.Close()
@@ -103,7 +103,7 @@ func NewSource(name string, r io.ReaderAt, size int64) (*Source, error) {
 	s := &Source{name: name}
 	err := s.openZip(name, r, size, true)
 	if err == nil && len(s.items) == 0 {
-		err = &InputError{name, "holds no images in a known layout", "expected ID/images/ID.png with ID/masks/*.png"}
+		err = &InputError{Name: name, Problem: "holds no images in a known layout", Advice: "expected ID/images/ID.png with ID/masks/*.png"}
 	}
 	if err != nil {
 		s.Close()
@@ -177,41 +177,41 @@ func (s *Source) openZip(name string, r io.ReaderAt, size int64, outer bool) err
 func listZip(name string, r io.ReaderAt, size int64) (files []file, inner []*zip.File, err error) {
 	zr, err := zip.NewReader(r, size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
-		return nil, nil, &InputError{name, "is not a readable zip archive: " + strings.TrimPrefix(err.Error(), "zip: "), "download it again or give a folder"}
+		return nil, nil, &InputError{Name: name, Problem: "is not a readable zip archive: " + strings.TrimPrefix(err.Error(), "zip: "), Advice: "download it again or give a folder"}
 	}
 	if len(zr.File) > maxFiles {
-		return nil, nil, &InputError{name, fmt.Sprintf("holds %d files, more than %d", len(zr.File), maxFiles), "split it"}
+		return nil, nil, &InputError{Name: name, Problem: fmt.Sprintf("holds %d files, more than %d", len(zr.File), maxFiles), Advice: "split it"}
 	}
 	seen := make(map[string]bool, len(zr.File))
 	var packed uint64
 	for _, f := range zr.File {
 		if f.Mode()&fs.ModeSymlink != 0 {
-			return nil, nil, &InputError{name, fmt.Sprintf("entry %q is a symbolic link", f.Name), "pack the files themselves"}
+			return nil, nil, &InputError{Name: name, Problem: fmt.Sprintf("entry %q is a symbolic link", f.Name), Advice: "pack the files themselves"}
 		}
 		if bad := badPath(f.Name); bad != "" {
-			return nil, nil, &InputError{name, fmt.Sprintf("entry %q %s", f.Name, bad), "the archive is damaged or hostile; pack it anew"}
+			return nil, nil, &InputError{Name: name, Problem: fmt.Sprintf("entry %q %s", f.Name, bad), Advice: "the archive is damaged or hostile; pack it anew"}
 		}
 		if seen[f.Name] {
-			return nil, nil, &InputError{name, fmt.Sprintf("entry %q occurs twice", f.Name), "the archive is damaged or hostile; pack it anew"}
+			return nil, nil, &InputError{Name: name, Problem: fmt.Sprintf("entry %q occurs twice", f.Name), Advice: "the archive is damaged or hostile; pack it anew"}
 		}
 		seen[f.Name] = true
 		// Entries that share compressed bytes are the trick of the zip bombs
 		// that unpack to terabytes.
 		if packed += f.CompressedSize64; packed > uint64(size) {
-			return nil, nil, &InputError{name, "has overlapping entries, as zip bombs have", "pack it anew"}
+			return nil, nil, &InputError{Name: name, Problem: "has overlapping entries, as zip bombs have", Advice: "pack it anew"}
 		}
 		if f.FileInfo().IsDir() || ignored(f.Name) {
 			continue
 		}
 		if f.Flags&1 != 0 {
-			return nil, nil, &InputError{name, fmt.Sprintf("entry %q is encrypted", f.Name), "unpack it with the password and give the folder"}
+			return nil, nil, &InputError{Name: name, Problem: fmt.Sprintf("entry %q is encrypted", f.Name), Advice: "unpack it with the password and give the folder"}
 		}
 		if strings.EqualFold(path.Ext(f.Name), ".zip") {
 			inner = append(inner, f)
 			continue
 		}
 		if f.UncompressedSize64 > maxFile && isImage(f.Name) {
-			return nil, nil, &InputError{name, fmt.Sprintf("entry %q claims %d bytes, more than %d", f.Name, f.UncompressedSize64, maxFile), "cut the image into smaller ones"}
+			return nil, nil, &InputError{Name: name, Problem: fmt.Sprintf("entry %q claims %d bytes, more than %d", f.Name, f.UncompressedSize64, maxFile), Advice: "cut the image into smaller ones"}
 		}
 		files = append(files, file{name: f.Name, size: int64(f.UncompressedSize64), open: f.Open})
 	}
@@ -222,13 +222,13 @@ func listZip(name string, r io.ReaderAt, size int64) (files []file, inner []*zip
 // compressed, else from an unpacked temporary copy.
 func (s *Source) openInner(name string, r io.ReaderAt, f *zip.File) error {
 	if f.UncompressedSize64 > maxInner {
-		return &InputError{name, fmt.Sprintf("inner archive %q claims %d bytes, more than %d", f.Name, f.UncompressedSize64, int64(maxInner)), "unpack it and give the inner zip"}
+		return &InputError{Name: name, Problem: fmt.Sprintf("inner archive %q claims %d bytes, more than %d", f.Name, f.UncompressedSize64, int64(maxInner)), Advice: "unpack it and give the inner zip"}
 	}
 	full := name + "/" + f.Name
 	if f.Method == zip.Store && f.CompressedSize64 == f.UncompressedSize64 {
 		off, err := f.DataOffset()
 		if err != nil {
-			return &InputError{full, "cannot be located in its archive: " + err.Error(), "download it again"}
+			return &InputError{Name: full, Problem: "cannot be located in its archive: " + err.Error(), Advice: "download it again"}
 		}
 		n := int64(f.UncompressedSize64)
 		return s.openZip(full, io.NewSectionReader(r, off, n), n, false)
@@ -249,7 +249,7 @@ func (s *Source) openInner(name string, r io.ReaderAt, f *zip.File) error {
 	})
 	rc, err := f.Open()
 	if err != nil {
-		return &InputError{full, "cannot be unpacked: " + err.Error(), "download it again"}
+		return &InputError{Name: full, Problem: "cannot be unpacked: " + err.Error(), Advice: "download it again"}
 	}
 	defer rc.Close()
 	n, err := io.Copy(tmp, io.LimitReader(rc, int64(f.UncompressedSize64)+1))
@@ -346,17 +346,17 @@ func (s *Source) listFolder(dir string) (files []file, inner []string, err error
 		switch {
 		case d.IsDir():
 			if strings.Count(p, "/") >= maxDepth {
-				return &InputError{dir, fmt.Sprintf("folder %q lies deeper than %d levels", p, maxDepth), "give the folder that holds the images"}
+				return &InputError{Name: dir, Problem: fmt.Sprintf("folder %q lies deeper than %d levels", p, maxDepth), Advice: "give the folder that holds the images"}
 			}
 		case d.Type()&fs.ModeSymlink != 0:
-			return &InputError{filepath.Join(dir, p), "is a symbolic link", "copy the files themselves"}
+			return &InputError{Name: filepath.Join(dir, p), Problem: "is a symbolic link", Advice: "copy the files themselves"}
 		case !d.Type().IsRegular():
-			return &InputError{filepath.Join(dir, p), "is not a regular file", "remove it"}
+			return &InputError{Name: filepath.Join(dir, p), Problem: "is not a regular file", Advice: "remove it"}
 		case strings.EqualFold(path.Ext(p), ".zip"):
 			inner = append(inner, p)
 		default:
 			if len(files) >= maxFiles {
-				return &InputError{dir, fmt.Sprintf("holds more than %d files", maxFiles), "split it"}
+				return &InputError{Name: dir, Problem: fmt.Sprintf("holds more than %d files", maxFiles), Advice: "split it"}
 			}
 			files = append(files, file{name: p, size: -1, open: func() (io.ReadCloser, error) { return input.OpenIn(root, p) }})
 		}
@@ -378,7 +378,7 @@ func chooseInner[T any](name string, zips []T, pathOf func(T) string) (*T, error
 	case 1:
 		return &zips[0], nil
 	}
-	return nil, &InputError{name, fmt.Sprintf("holds %d zip files and none is stage1_train.zip", len(zips)), "give one of them"}
+	return nil, &InputError{Name: name, Problem: fmt.Sprintf("holds %d zip files and none is stage1_train.zip", len(zips)), Advice: "give one of them"}
 }
 
 // badPath says why a name in an archive must not be trusted, or "".

@@ -62,7 +62,7 @@ func Quantize(ctx context.Context, e *core.Engine, m *unet.Model, set *dataset.S
 	}
 	if m.Card.Arch.Norm == "group" {
 		return nil, &unet.ModelError{Name: "model", Problem: "has group norm, which 8-bit products do not work with",
-			Advice: "quantise a model with batch-norm, or predict with --precision bfloat16"}
+			Advice: "quantise a model with batch-norm, or predict in another precision", Option: "precision bfloat16"}
 	}
 	if len(set.Split(dataset.Train)) == 0 {
 		return nil, &dataset.InputError{Name: set.Dir, Problem: "has no images in the split \"train\" to measure ranges on",

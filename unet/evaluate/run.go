@@ -214,7 +214,7 @@ func notes(card unet.Card, set *dataset.Set) []string {
 	size := set.Meta.Settings.Size
 	switch {
 	case card.Input.Size == 0 && size > 0:
-		return []string{fmt.Sprintf("the set was resized to %dx%d, but the model works at native scale: prepare the set with --size native", size, size)}
+		return []string{fmt.Sprintf("the set was resized to %dx%d, but the model works at native scale: prepare the set at native size", size, size)}
 	case card.Input.Size > 0 && size != card.Input.Size:
 		return []string{fmt.Sprintf("the model sees images resized to %dx%d; its maps are scored at the size of the images", card.Input.Size, card.Input.Size)}
 	}

@@ -70,7 +70,7 @@ func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, split string
 	indices := set.Split(split)
 	if len(indices) == 0 {
 		return nil, &dataset.InputError{Name: set.Dir, Problem: fmt.Sprintf("has no images in the split %q to tune on", split),
-			Advice: "prepare it with a --split whose second fraction is above 0"}
+			Advice: "prepare it with a share for validation", Option: "split 0.8,0.1,0.1"}
 	}
 	indices = thin(indices, set)
 	t := &tuner{card: p.Model().Card, threads: p.Engine().Threads(), images: make([]tuneImage, len(indices)), tried: tried, seen: map[instance.Params]float64{}}

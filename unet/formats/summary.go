@@ -51,8 +51,8 @@ var summaryColumns = []summaryColumn{
 	{Column{Name: "pixel_height_um", Meaning: "height of a pixel", Unit: "µm"}, physical(func(src *Source, _ *instance.Summary) float64 { return src.PixelSize.Y })},
 	{Column{Name: "count", Meaning: "number of nuclei"}, func(_ *Source, s *instance.Summary) float64 { return float64(s.Count) }},
 	{Column{Name: "edge_count", Meaning: "number of those that touch the edge of the image"}, func(_ *Source, s *instance.Summary) float64 { return float64(s.EdgeCount) }},
-	{Column{Name: "dropped", Meaning: "number of further nuclei that were found and left out, by --keep and --region"}, func(_ *Source, s *instance.Summary) float64 { return float64(s.Dropped()) }},
-	{Column{Name: "region_area", Meaning: "number of pixels of the region nuclei were counted in: of the image, unless --region gives one", Unit: "pixels"},
+	{Column{Name: "dropped", Meaning: "number of further nuclei that were found and left out, by a rule or a region"}, func(_ *Source, s *instance.Summary) float64 { return float64(s.Dropped()) }},
+	{Column{Name: "region_area", Meaning: "number of pixels of the region nuclei were counted in: of the image, unless one is given", Unit: "pixels"},
 		func(src *Source, _ *instance.Summary) float64 { return float64(src.counted()) }},
 	{Column{Name: "coverage", Meaning: "share of that region that lies in nuclei"}, func(_ *Source, s *instance.Summary) float64 { return s.Coverage }},
 	{Column{Name: "area_mean", Meaning: "mean over nuclei", Unit: "pixels"}, mean(func(s *instance.Summary) float64 { return s.AreaMean })},
@@ -139,8 +139,8 @@ var BatchSummaryColumns = []Column{
 	{Name: "scale", Meaning: "how much the image was enlarged for the network"},
 	{Name: PositiveColumn + MarkerPlaceholder, Meaning: "number of nuclei positive for the marker"},
 	{Name: PositiveShare + MarkerPlaceholder, Meaning: "their share of all nuclei"},
-	{Name: ConditionColumn, Meaning: "as --condition tells"},
-	{Name: WellColumn, Meaning: "of the plate, or as the name of the image tells"},
+	{Name: ConditionColumn, Meaning: "condition of the image, from its folder, name, well or a table"},
+	{Name: WellColumn, Meaning: "well of the image, from its plate or its name"},
 }
 
 // PositiveShare begins the name of the column of a marker's share.

@@ -337,7 +337,7 @@ func ReadPackage(file string, o Options, normalised bool) (*unet.Model, *Summary
 	}
 	if !normalised {
 		if err := d.preprocessing(&o); err != nil {
-			return nil, nil, &unet.ModelError{Name: file, Problem: err.Error(), Advice: "say what to do instead with --normalise, if it is the same"}
+			return nil, nil, &unet.ModelError{Name: file, Problem: err.Error(), Advice: "say which normalisation is the same, if one is", Option: "normalise"}
 		}
 	}
 	if o.Name == "" {

@@ -95,18 +95,18 @@ func readFile(path string) ([]byte, error) {
 // read is Read for a file in memory; folder may be nil.
 func read(name string, data []byte, folder *os.Root, o Options) (*unet.Model, *Summary, error) {
 	fail := func(err error) error {
-		hint := hintExport
+		hint, option := hintExport, ""
 		var logits *logitsError
 		var path *fs.PathError
 		switch {
 		case errors.As(err, &logits):
-			hint = "if its outputs are meant to go through a sigmoid, say --logits"
+			hint, option = "if its outputs are meant to go through a sigmoid, say so", "logits"
 		case errors.Is(err, errHeads):
-			hint = "name them with --heads, for example --heads foreground,border,distance"
+			hint, option = "name them", "heads foreground,border,distance"
 		case errors.As(err, &path):
 			hint = "keep the files of a model in one folder"
 		}
-		return &unet.ModelError{Name: name, Problem: err.Error(), Advice: hint}
+		return &unet.ModelError{Name: name, Problem: err.Error(), Advice: hint, Option: option}
 	}
 	var m modelProto
 	if err := decode(data, &m); err != nil {

@@ -100,4 +100,7 @@ func (e *ExistsError) Error() string {
 }
 
 // Hint says what to do about it.
-func (e *ExistsError) Hint() string { return "move it away, or name another folder with --into" }
+func (e *ExistsError) Hint() string { return "move it away, or choose another folder" }
+
+// Adjust names the option that chooses the folder.
+func (e *ExistsError) Adjust() string { return "into" }

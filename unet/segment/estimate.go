@@ -167,14 +167,14 @@ func (s *Segmenter) sizeWarning(sum instance.Summary, scale float64) string {
 		given, found := s.model.Card.Diameter[1]/scale, sum.DiameterMedian
 		switch {
 		case sum.Count > 0 && (found > farOff*given || found < given/farOff):
-			return fmt.Sprintf("the nuclei found are %.1f pixels across, the diameter that was given is %.1f: --diameter auto finds it", found, given)
+			return fmt.Sprintf("the nuclei found are %.1f pixels across, not %.1f as given; a diameter of \"auto\" is estimated from the image", found, given)
 		case sum.Count == 0 && high > 0 && (given > farOff*high || given < low/farOff):
-			return fmt.Sprintf("nothing of the diameter that was given, %.1f pixels, was found: --diameter auto finds it", given)
+			return fmt.Sprintf("no nuclei of the given diameter, %.1f pixels, were found; a diameter of \"auto\" is estimated from the image", given)
 		}
 		return ""
 	}
 	if s.diameter.Native && high > 0 && sum.Count >= fewest && (sum.DiameterMedian > high || sum.DiameterMedian < low) {
-		return fmt.Sprintf("median diameter %.1f pixels, the model knows %.0f to %.0f: let the diameter be found (auto) to have such images scaled", sum.DiameterMedian, low, high)
+		return fmt.Sprintf("median diameter %.1f pixels, the model knows %.0f to %.0f; with a diameter of \"auto\" the image is scaled", sum.DiameterMedian, low, high)
 	}
 	return ""
 }

@@ -27,8 +27,11 @@ func (e *PartsError) Error() string {
 
 // Hint says what to do about it.
 func (e *PartsError) Hint() string {
-	return fmt.Sprintf("run them again, as with --shard %d/%d: each goes on where it ended", e.Missing[0], e.Of)
+	return "run them again: each goes on where it ended"
 }
+
+// Adjust names the option that runs the first of them.
+func (e *PartsError) Adjust() string { return fmt.Sprintf("shard %d/%d", e.Missing[0], e.Of) }
 
 // ranges writes numbers in order, such as 1-3, 7.
 func ranges(list []int) string {

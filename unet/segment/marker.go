@@ -184,7 +184,7 @@ func (r *results) mark(tables []nucleiTable) error {
 			}
 			rec.Threshold, rec.Separability = Number(threshold), separability
 			if separability < leastSeparability {
-				r.observer.Warn(fmt.Sprintf("%s: the values hardly fall into two groups (separability %.2f), and Otsu's threshold %s parts them anyway; one from controls is surer: --positive '%s>NUMBER'",
+				r.observer.Warn(fmt.Sprintf("%s: the values hardly fall into two groups (separability %.2f), and Otsu's threshold %s parts them anyway; a threshold from controls is surer (%s>NUMBER)",
 					m.Name, separability, formats.Number(threshold), m.Name))
 			}
 		}

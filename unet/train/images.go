@@ -67,7 +67,8 @@ func (s *Images) add(sm *dataset.Sample) error {
 		return fmt.Errorf("%s: %w", sm.ID, err)
 	}
 	if in.Size > 0 && (img.W != in.Size || img.H != in.Size) {
-		return fmt.Errorf("%s is %dx%d, not %dx%d: prepare the set with --size %d", sm.ID, img.W, img.H, in.Size, in.Size, in.Size)
+		return &dataset.InputError{Name: sm.ID, Problem: fmt.Sprintf("is %dx%d, not %dx%d", img.W, img.H, in.Size, in.Size),
+			Advice: "prepare the set anew", Option: fmt.Sprintf("size %d", in.Size)}
 	}
 	l, err := augment.NewLabelled(img, sm.Labels)
 	if err != nil {

@@ -85,21 +85,21 @@ func (o *Options) smaller(bytes int64) (string, error) {
 			if need > bytes {
 				continue
 			}
-			way := ""
+			var way []string
 			if recompute && !o.Recompute {
-				way = " --recompute"
+				way = append(way, "recompute")
 			}
 			if batch < o.Config.Batch {
-				way += fmt.Sprintf(" --batch %d", batch)
+				way = append(way, fmt.Sprintf("batch %d", batch))
 			}
-			ways = append(ways, fmt.Sprintf("%s takes %s", way[1:], sizeText(need)))
+			ways = append(ways, fmt.Sprintf("%s with %s", sizeText(need), strings.Join(way, " and ")))
 			break
 		}
 	}
 	if len(ways) == 0 {
-		return "a smaller network (--width, --depth) or smaller images take less", nil
+		return "a smaller network (width, depth) or smaller images take less", nil
 	}
-	return strings.Join(ways, ", "), nil
+	return "it takes " + strings.Join(ways, ", "), nil
 }
 
 // sizeText is a number of bytes for people.

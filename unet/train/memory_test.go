@@ -41,7 +41,7 @@ func TestMemoryOfRun(t *testing.T) {
 	o.Memory = need - 1
 	_, err = Run(t.Context(), o, silent{})
 	var limit *core.MemoryError
-	if !errors.As(err, &limit) || !strings.Contains(limit.Hint(), "--recompute") || !strings.Contains(limit.Hint(), "--batch") {
+	if !errors.As(err, &limit) || !strings.Contains(limit.Hint(), " with recompute") || !strings.Contains(limit.Hint(), " with batch ") {
 		t.Errorf("error %v, hint of what fits missing", err)
 	}
 	if _, err := os.Stat(out); err == nil {

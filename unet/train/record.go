@@ -7,8 +7,6 @@ import (
 	"io"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"unicode"
 
 	"unet/unet/imageio/atomicfile"
 	"unet/unet/report"
@@ -76,7 +74,7 @@ func (r *record) path(name string) string { return filepath.Join(r.o.Out, name) 
 
 func (r *record) writeConfig() error {
 	return atomicfile.WriteFile(r.path(configFile), func(w io.Writer) error {
-		fmt.Fprintf(w, "# All settings of this run; use with `unet train DIR --config`.\n")
+		fmt.Fprintf(w, "# All settings of this run, and a file of settings for another.\n")
 		e := yaml.NewEncoder(w)
 		defer e.Close()
 		return e.Encode(r.o.Config)
@@ -139,30 +137,15 @@ func (r *record) training(epochs []report.Epoch, status string) *report.Training
 }
 
 // next says what to do with the result.
-func (r *record) next() []report.Step {
-	set, model := quoted(r.o.Set.Dir), quoted(r.path(ModelFile))
-	if !r.done {
-		return []report.Step{{What: "Continue after an interruption:", Command: "unet train " + set + " --out " + quoted(r.o.Out) + " --resume"}}
-	}
-	var list []report.Step
-	if r.best == 0 && r.plan.Start != nil {
+func (r *record) next() (list []report.Step) {
+	if r.done && r.best == 0 && r.plan.Start != nil {
 		list = append(list, report.Step{What: "The images taught the starting model nothing that shows on the validation images. " +
 			"More annotated images, of other fields, are what helps most; look at what it gets wrong first."})
 	}
-	return append(list,
-		report.Step{What: "Score the model on images it has not learned from, choose its thresholds on the validation images, and see its errors:",
-			Command: "unet evaluate " + set + " --model " + model + " --tune --out " + quoted(r.path("evaluation"))},
-		report.Step{What: "Segment images:", Command: "unet predict IMAGES --model " + model + " --out RESULTS"})
-}
-
-// quoted is a name as a shell takes it.
-func quoted(name string) string {
-	if strings.IndexFunc(name, func(c rune) bool {
-		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("/\\._-:+=,@", c)
-	}) < 0 {
-		return name
+	if r.o.Next != nil {
+		list = append(list, r.o.Next(r.done)...)
 	}
-	return `"` + name + `"`
+	return list
 }
 
 func writeHistory(w io.Writer, h []Epoch) error {

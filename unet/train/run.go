@@ -16,6 +16,7 @@ import (
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/imageio/owned"
+	"unet/unet/report"
 )
 
 // Options of Run.
@@ -42,6 +43,9 @@ type Options struct {
 	// Name and License are recorded in the model's card, and the version of the
 	// program that trains.
 	Name, License, Program string
+	// Next, if not nil, gives the commands that the report ends with, for a run
+	// that is done or not.
+	Next func(done bool) []report.Step
 }
 
 // Observer listens to a training. Its methods are called one at a time.
@@ -97,7 +101,7 @@ func Run(ctx context.Context, o Options, observer Observer) (*Summary, error) {
 	res, err := tr.Run(ctx)
 	if err != nil {
 		if ctx.Err() != nil && len(r.history) > 0 {
-			r.write(fmt.Sprintf("Interrupted after %d of %d epochs; --resume continues.", len(r.history), o.Config.Epochs))
+			r.write(fmt.Sprintf("Interrupted after %d of %d epochs.", len(r.history), o.Config.Epochs))
 		}
 		return nil, err
 	}
@@ -128,21 +132,19 @@ func HoldsRun(dir string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// SplitAdvice is for sets without images to train on or to validate with.
-const SplitAdvice = "training takes two images at least, of different fields, and a share for each: unet prepare --split 0.8,0.1,0.1"
-
 // newTrainer loads the set.
 func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, error) {
 	if !o.Resume && HoldsRun(o.Out) {
-		return nil, &SettingError{o.Out + " already holds a run", "add --resume to continue it, or choose another --out"}
+		return nil, &SettingError{Problem: o.Out + " already holds a run", Advice: "choose another folder, or continue it", Option: "resume"}
 	}
 	for _, split := range []string{dataset.Train, dataset.Val} {
 		if len(o.Set.Split(split)) == 0 {
-			return nil, &dataset.InputError{Name: o.Set.Dir, Problem: fmt.Sprintf("has no images in the split %q, which training needs", split), Advice: SplitAdvice}
+			return nil, &dataset.InputError{Name: o.Set.Dir, Problem: fmt.Sprintf("has no images in the split %q, which training needs", split),
+				Advice: "training takes two images at least, of different fields: prepare the set with a share for each", Option: "split 0.8,0.1,0.1"}
 		}
 	}
 	if size := o.Set.Meta.Settings.Size; o.Config.Kind == unet.Nuclei && size > 0 {
-		observer.Warn(fmt.Sprintf("%s holds images resized to %d x %d; a nuclei model learns better at native scale (unet prepare --size native)",
+		observer.Warn(fmt.Sprintf("%s holds images resized to %d x %d; a nuclei model learns better from a set prepared at native size",
 			o.Set.Dir, size, size))
 	}
 	if err := o.check(); err != nil {

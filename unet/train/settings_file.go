@@ -20,12 +20,20 @@ import (
 )
 
 // SettingError says that settings are wrong.
-type SettingError struct{ Problem, Advice string }
+type SettingError struct {
+	Problem string
+	Advice  string // what to do about it
+	// Option is that which Advice speaks of, as programs name it; "" for none.
+	Option string
+}
 
 func (e *SettingError) Error() string { return e.Problem }
 
 // Hint returns what to do about it.
 func (e *SettingError) Hint() string { return e.Advice }
+
+// Adjust names the option that the hint speaks of.
+func (e *SettingError) Adjust() string { return e.Option }
 
 func wrongSetting(format string, args ...any) error {
 	return &SettingError{Problem: fmt.Sprintf(format, args...)}
@@ -49,8 +57,8 @@ func (d Defaults) Config() (c Config, err error) {
 	switch d.Kind {
 	case unet.Paper:
 		if d.Size == 0 {
-			return c, &SettingError{"a paper model needs images resized to squares, and these have their native size",
-				"prepare the set with --size 128"}
+			return c, &SettingError{Problem: "a paper model needs images resized to squares, and these have their native size", Advice: "prepare the set anew", Option: "size 128"}
+
 		}
 		c = PaperConfig(d.Size)
 	case unet.Nuclei:
@@ -64,8 +72,8 @@ func (d Defaults) Config() (c Config, err error) {
 		return c, nil
 	}
 	if d.Kind == unet.Paper && d.From.Input.Size != d.Size {
-		return c, &SettingError{fmt.Sprintf("the model takes images of %[1]d x %[1]d pixels, and those of the set have %[2]d x %[2]d", d.From.Input.Size, d.Size),
-			fmt.Sprintf("prepare the set with --size %d", d.From.Input.Size)}
+		return c, &SettingError{Problem: fmt.Sprintf("the model takes images of %[1]d x %[1]d pixels, and those of the set have %[2]d x %[2]d", d.From.Input.Size, d.Size), Advice: "prepare the set anew", Option: fmt.Sprintf("size %d", d.From.Input.Size)}
+
 	}
 	c = c.FineTuning()
 	c.Arch, c.Input = d.From.Arch, d.From.Input
@@ -99,7 +107,7 @@ func ReadConfig(path string, d Defaults) (Config, error) {
 // kind, and size of a paper model, come first.
 func parseConfig(path string, text []byte, d Defaults) (Config, error) {
 	wrong := func(problem any) (Config, error) {
-		return Config{}, &SettingError{fmt.Sprintf("%s: %v", path, problem), "config.yaml in the folder of any run shows every setting"}
+		return Config{}, &SettingError{Problem: fmt.Sprintf("%s: %v", path, problem), Advice: "config.yaml in the folder of any run shows every setting"}
 	}
 	if len(text) > maxFile {
 		return wrong(fmt.Sprintf("more than %d bytes are no settings", maxFile))

@@ -229,8 +229,8 @@ func (t *Trainer) start() (err error) {
 			return fmt.Errorf("a model of precision %s cannot be trained: start from the one it was made of", t.From.Card.Precision)
 		}
 		if !t.From.Card.Arch.Fits(card.Arch) {
-			return &SettingError{fmt.Sprintf("the weights to start from belong to another network (%+v)", t.From.Card.Arch),
-				"leave out the settings that change the network"}
+			return &SettingError{Problem: fmt.Sprintf("the weights to start from belong to another network (%+v)", t.From.Card.Arch), Advice: "leave out the settings that change the network"}
+
 		}
 		t.From.CopyTo(t.model, false)
 		t.model.Params.ResetAverage()
