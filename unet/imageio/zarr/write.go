@@ -185,20 +185,36 @@ func (w *LabelWriter) commit() error {
 	if err := os.Chmod(w.folder.Name(), 0o755); err != nil { // temporary folders are private
 		return err
 	}
-	// A folder cannot replace another: between the two steps there is none. What
-	// is no group of Zarr stays, and the renaming fails.
-	if isGroup(w.store.path) {
-		if err := os.RemoveAll(w.store.path); err != nil {
-			return err
-		}
-	}
-	if err := w.folder.Rename(w.store.path); err != nil {
+	if err := w.replace(); err != nil {
 		return err
 	}
 	if w.store.in == "" {
 		return nil
 	}
 	return w.enlist()
+}
+
+// replace gives the folder its place. A folder cannot replace another: the old one
+// goes out of the way whole, and in between there is none. Were it removed where it
+// is, a process that is killed meanwhile would leave half of it there, which nobody
+// knows for what it was. What is no group of Zarr stays, and the renaming fails.
+func (w *LabelWriter) replace() error {
+	if !isGroup(w.store.path) {
+		return w.folder.Rename(w.store.path)
+	}
+	aside, err := atomicfile.TemporaryFolder(w.store.path)
+	if err != nil {
+		return err
+	}
+	defer aside.Release()
+	old := filepath.Join(aside.Name(), filepath.Base(w.store.path))
+	if err := os.Rename(w.store.path, old); err != nil {
+		return err
+	}
+	if err := w.folder.Rename(w.store.path); err != nil {
+		return errors.Join(err, os.Rename(old, w.store.path))
+	}
+	return nil
 }
 
 // isGroup reports whether a folder is a group of Zarr.

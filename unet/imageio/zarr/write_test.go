@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"unet/unet/imageio/plane"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // pattern is a label image of many numbers and much background.
@@ -199,6 +201,70 @@ func TestWriteLabelsIn(t *testing.T) {
 	}
 	if _, err := CreateLabelsIn(t.TempDir(), "nuclei", LabelOptions{W: 1, H: 1}); err == nil {
 		t.Error("labels of no image")
+	}
+}
+
+// TestReplaceKilled: a process that is killed while it replaces a label image leaves
+// all of one or nothing in its place, and the next process completes it.
+func TestReplaceKilled(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.labels.zarr")
+	other := os.Getenv("UNET_TEST_REPLACE")
+	if other != "" {
+		path = other
+	}
+	w, err := CreateLabels(path, LabelOptions{W: 16, H: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeLabels(t, w, make([]uint32, 256), 16)
+	if other != "" {
+		return
+	}
+	whole := tree(t, path)
+	const many = 3000 // chunks, so that removing them takes longer than a look
+	chunks := filepath.Join(path, "0", "0")
+	if err := os.MkdirAll(chunks, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range many {
+		if err := os.WriteFile(filepath.Join(chunks, fmt.Sprint(i)), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func() *exec.Cmd {
+		c := exec.CommandContext(t.Context(), self, "-test.run=^TestReplaceKilled$")
+		c.Env = append(os.Environ(), "UNET_TEST_REPLACE="+path)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	c := start()
+	for { // until some of them are gone
+		if left, _ := os.ReadDir(chunks); len(left) < many {
+			break
+		}
+	}
+	c.Process.Kill()
+	c.Wait()
+	if _, err := os.Stat(path); err == nil {
+		if d := cmp.Diff(whole, tree(t, path)); d != "" {
+			t.Errorf("half of it is left: %.500s", d)
+		}
+	}
+	if err := start().Wait(); err != nil {
+		t.Error(err)
+	}
+	if d := cmp.Diff(whole, tree(t, path)); d != "" {
+		t.Errorf("written again: %.500s", d)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 1 {
+		t.Errorf("left over: %v", left)
 	}
 }
 
