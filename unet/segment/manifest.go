@@ -128,6 +128,11 @@ func (r *results) takeFolder() (err error) {
 	if r.folder, err = owned.Open(r.batch.Out, o); err != nil {
 		return err
 	}
+	if r.plan != nil { // what another process at this part is making is not in the way
+		if err := r.folder.Claim(); err != nil {
+			return err
+		}
+	}
 	if err := r.folder.Check(results...); err != nil {
 		return err
 	}

@@ -133,23 +133,28 @@ func Open(dir string, o Options) (*Folder, error) {
 	for _, name := range o.Made {
 		f.made[filepath.ToSlash(name)] = true
 	}
-	lists, err := partLists(dir)
+	return f, f.read()
+}
+
+// read takes in what the lists name.
+func (f *Folder) read() error {
+	lists, err := partLists(f.dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, list := range append(lists, filepath.Join(dir, ListFile)) {
+	for _, list := range append(lists, filepath.Join(f.dir, ListFile)) {
 		text, err := input.ReadFile(list, maxList)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, name := range parse(text) {
 			f.made[name] = true
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // partLists are the lists of parts in a folder.
@@ -277,7 +282,8 @@ func (f *Folder) ClaimFolder(name string) error {
 	return f.Claim(name)
 }
 
-// take opens and locks the list.
+// take opens and locks the list, and reads it again: another process may have made
+// files since Open.
 func (f *Folder) take() error {
 	if f.list != nil {
 		return nil
@@ -298,6 +304,9 @@ func (f *Folder) take() error {
 		return fmt.Errorf("%s: %w", f.dir, ErrBusy)
 	}
 	st, err := list.Stat()
+	if err == nil {
+		err = f.read()
+	}
 	if err == nil && st.Size() == 0 {
 		_, err = list.WriteString(heading)
 		for _, name := range f.sorted() {
