@@ -85,8 +85,8 @@ var strangers = []struct {
 	{0, "\xd0\xcf\x11\xe0", "OIB or ZVI (Olympus, Zeiss)", hintConvert},
 	{0, "\x89HDF", "HDF5", "export the image as TIFF or OME-Zarr"},
 	{128, "DICM", "DICOM", hintConvert},
-	{4, "jP  ", "JPEG 2000", "convert it to TIFF or PNG"},
-	{0, "\xff\x4f\xff\x51", "JPEG 2000", "convert it to TIFF or PNG"},
+	{4, "jP  ", "JPEG 2000", hintJPEG2000},
+	{0, "\xff\x4f\xff\x51", "JPEG 2000", hintJPEG2000},
 	{0, "\xff\x0a", "JPEG XL", "convert it to TIFF or PNG"},
 	{4, "JXL ", "JPEG XL", "convert it to TIFF or PNG"},
 	{4, "ftyp", "HEIC, AVIF or video", "convert it to TIFF or PNG"},
@@ -116,7 +116,10 @@ var strangers = []struct {
 	{0, "\x1f\x8b", "gzip archive", "unpack it first"},
 }
 
-const hintConvert = "convert it to OME-TIFF with Fiji or bfconvert"
+const (
+	hintConvert  = "convert it to OME-TIFF with Fiji or bfconvert"
+	hintJPEG2000 = "convert it with OpenJPEG: opj_decompress -i IN.jp2 -o OUT.tif"
+)
 
 func unknown(name string, data []byte) error {
 	if len(data) == 0 {
