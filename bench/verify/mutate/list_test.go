@@ -24,15 +24,19 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// TestList: the list can be read, and its tests are packages of this module.
-func TestList(t *testing.T) {
-	text, err := os.ReadFile("mutations.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := parse(string(text))
-	if err != nil {
-		t.Fatal(err)
+// TestLists: the lists can be read, and their tests are packages of this module.
+func TestLists(t *testing.T) {
+	var all []*mutation
+	for _, name := range []string{"mutations.txt", "drawn.txt"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := parse(string(text))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		all = append(all, list...)
 	}
 	for _, m := range all {
 		for _, test := range m.tests {

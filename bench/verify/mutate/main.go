@@ -1,11 +1,12 @@
 //go:build unix
 
 // Command mutate tells whether the tests notice. It puts faults into the
-// program one at a time, each a line of mutations.txt changed, builds the tests
+// program one at a time, each a line of a list (mutations.txt) changed, builds the tests
 // that ought to notice, runs them, and prints which faults survived.
 //
 //	go run ./bench/verify/mutate                       # the whole list
 //	go run ./bench/verify/mutate -run 'unet/metrics|csrc'
+//	go run ./bench/verify/mutate -list bench/verify/mutate/drawn.txt   # 60 lines drawn at random
 //	go run ./bench/verify/mutate -sample 2m -seed "$(git rev-parse HEAD)"
 //
 // Files are never changed: the compiler reads the fault from elsewhere (go help
