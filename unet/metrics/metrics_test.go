@@ -162,6 +162,20 @@ func TestMorePairsBeatLargerOnes(t *testing.T) {
 	}
 }
 
+// TestHalvesMatchOnce: two halves of a nucleus have an IoU of 0.5 each, and one of
+// them matches it.
+func TestHalvesMatchOnce(t *testing.T) {
+	for _, c := range [][2]string{{"aabb", "aaaa"}, {"aaaa", "aabb"}} {
+		o, err := Compare(draw(c[0]), draw(c[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := o.Match(0.5); len(got) != 1 {
+			t.Errorf("nuclei %s, predictions %s: %v", c[0], c[1], got)
+		}
+	}
+}
+
 func TestHungarianEqualsTryingAll(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := rapid.IntRange(1, 5).Draw(t, "rows")
