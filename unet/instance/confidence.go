@@ -21,12 +21,14 @@ const features = 6
 // the image cuts the nucleus. Each is about -1 to 1.
 type Features [features]float64
 
-// Confidence is the probability of being right, 0 where c is zero.
+// Confidence is the probability of being right, 0 where c is zero. It has three
+// digits, of which it is calibrated to two: what is read back from a table is all of
+// it.
 func (c Calibration) Confidence(f Features) float64 {
 	if c == (Calibration{}) {
 		return 0
 	}
-	return logistic(c.sum(f))
+	return max(1, math.Round(logistic(c.sum(f))*1000)) / 1000
 }
 
 func (c Calibration) sum(f Features) float64 {

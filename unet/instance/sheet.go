@@ -64,7 +64,7 @@ var measurements = []measurement{
 	{Column{"feret_max_um", "as feret_max", "µm", ""}, nil, func(p *Physical) float64 { return p.FeretMax }},
 	{Column{"confidence", "probability that a person would draw this nucleus; empty where the model does not say", "", ""}, func(n *Nucleus) float64 {
 		if n.Confidence > 0 {
-			return math.Round(n.Confidence*1000) / 1000 // it is calibrated to some hundredths
+			return n.Confidence
 		}
 		return math.NaN()
 	}, nil},

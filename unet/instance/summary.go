@@ -25,8 +25,8 @@ type Summary struct {
 	Circularity  float64 `json:"circularity"`
 	Solidity     float64 `json:"solidity"`
 	Eccentricity float64 `json:"eccentricity"`
-	// Confidence is the mean over nuclei: about the share of them that is
-	// right; 0 where the model does not say.
+	// Confidence is the mean over the nuclei that have one: about the share of
+	// them that is right; 0 where the model does not say.
 	Confidence float64 `json:"confidence,omitempty"`
 	// Intensity is the mean over nuclei of the mean of each channel.
 	Intensity []float64 `json:"intensity,omitempty"`
@@ -47,6 +47,7 @@ type Tally struct {
 	s     Summary
 	areas []float64
 	rings int // that are not empty
+	rated int // nuclei that have a confidence
 }
 
 // Add counts one more nucleus.
@@ -59,7 +60,10 @@ func (t *Tally) Add(n *Nucleus) {
 	t.s.Circularity += n.Circularity
 	t.s.Solidity += n.Solidity
 	t.s.Eccentricity += n.Eccentricity
-	t.s.Confidence += n.Confidence
+	if n.Confidence > 0 {
+		t.rated++
+		t.s.Confidence += n.Confidence
+	}
 	addMeans(&t.s.Intensity, n.Channels)
 	if n.Ring != nil && n.Ring.Area > 0 {
 		t.rings++
@@ -104,7 +108,7 @@ func (t *Tally) Summary(w, h int) Summary {
 	s.Circularity /= k
 	s.Solidity /= k
 	s.Eccentricity /= k
-	s.Confidence /= k
+	s.Confidence /= float64(max(t.rated, 1))
 	for c := range s.Intensity {
 		s.Intensity[c] /= k
 	}
