@@ -19,6 +19,7 @@ const (
 	PositiveColumn  = "positive_" // and the name of the marker
 	ConditionColumn = "condition"
 	WellColumn      = "well"
+	CorrectedColumn = "corrected"
 )
 
 // Columns describes the columns of the table of nuclei, in their order; those
@@ -32,6 +33,7 @@ var batchColumns = []Column{
 	{Name: PositiveColumn + MarkerPlaceholder, Meaning: "whether the measurement that tells is above the threshold of the marker; in the table of all images only", Formula: "threshold_otsu, unless the threshold is given"},
 	{Name: ConditionColumn, Meaning: "condition of the image; in the table of all images only"},
 	{Name: WellColumn, Meaning: "well of the image; in the table of all images only"},
+	{Name: CorrectedColumn, Meaning: "true in images whose nuclei a person has corrected; in the table of all images only"},
 }
 
 // ColumnsTable is a description of columns as a table of Markdown.

@@ -141,6 +141,7 @@ var BatchSummaryColumns = []Column{
 	{Name: PositiveShare + MarkerPlaceholder, Meaning: "their share of all nuclei"},
 	{Name: ConditionColumn, Meaning: "condition of the image, from its folder, name, well or a table"},
 	{Name: WellColumn, Meaning: "well of the image, from its plate or its name"},
+	{Name: CorrectedColumn, Meaning: "true where a person has corrected the nuclei"},
 }
 
 // PositiveShare begins the name of the column of a marker's share.

@@ -40,6 +40,8 @@ type GalleryImage struct {
 	// LeftOut is how many nuclei were found and do not count.
 	LeftOut  int
 	Warnings []string
+	// Corrected says that a person has corrected the nuclei.
+	Corrected bool
 	// Error says why there are no numbers.
 	Error string
 }

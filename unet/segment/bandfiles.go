@@ -52,7 +52,7 @@ func (o *bandFiles) create() (err error) {
 		o.rec.Outputs = append(o.rec.Outputs, r.zarrName(o.p))
 	}
 	if r.has(Mask) {
-		if o.mask, err = o.picture(".mask.tif", tiff.Options{Bits: 8}); err != nil {
+		if o.mask, err = o.picture(bandMaskExt, tiff.Options{Bits: 8}); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 
 	"unet/unet/formats"
 	"unet/unet/imageio"
@@ -106,13 +105,12 @@ func (b *batchFiles) repeat(out string, rec *ImageRecord) error {
 	}
 	for i := range rec.Planes {
 		p := &rec.Planes[i]
-		for _, name := range p.Outputs {
-			if !strings.HasSuffix(name, extensions[Labels]) {
-				continue
-			}
-			if err := b.repeatPlane(under(out, name), p, rec.Name+p.Suffix); err != nil {
-				return &InputError{Name: name, Problem: fmt.Sprintf("written by an earlier run: %v", err), Advice: "remove it, and its image is done again", Err: err}
-			}
+		labels := p.Output(Labels)
+		if labels == "" {
+			continue
+		}
+		if err := b.repeatPlane(out, labels, p, rec.Name+p.Suffix); err != nil {
+			return &InputError{Name: labels, Problem: fmt.Sprintf("written by an earlier run: %v", err), Advice: "remove it, and its image is done again", Err: err}
 		}
 	}
 	return nil
@@ -121,9 +119,14 @@ func (b *batchFiles) repeat(out string, rec *ImageRecord) error {
 // repeatRows is how many rows of a label image are read at once.
 const repeatRows = 256
 
-// repeatPlane adds the nuclei of a label image, a large one by rows.
-func (b *batchFiles) repeatPlane(file string, p *PlaneRecord, name string) error {
-	f, err := imageio.Open(file)
+// repeatPlane adds the nuclei of a label image, a large one by rows, with the
+// confidence that their table tells.
+func (b *batchFiles) repeatPlane(out, labels string, p *PlaneRecord, name string) error {
+	confidence, err := readConfidence(under(out, p.Output(CSV)), p.Output(CSV) != "")
+	if err != nil {
+		return err
+	}
+	f, err := imageio.Open(under(out, labels))
 	if err != nil {
 		return err
 	}
@@ -134,12 +137,17 @@ func (b *batchFiles) repeatPlane(file string, p *PlaneRecord, name string) error
 		if err != nil {
 			return err
 		}
-		return b.write(src, p, sequence(instance.Measure(l, &imageio.Image{PixelSize: src.PixelSize})))
+		nuclei := instance.Measure(l, &imageio.Image{PixelSize: src.PixelSize})
+		for i := range nuclei {
+			nuclei[i].Confidence = confidence[nuclei[i].ID]
+		}
+		return b.write(src, p, sequence(nuclei))
 	}
 	writers := b.begin(src, p)
 	return instance.MeasureRows(src.W, src.H, src.PixelSize, func(y int) (*imageio.Labels, error) {
 		return f.ReadLabelsRegion(0, 0, y, src.W, min(repeatRows, src.H-y))
 	}, func(n *instance.Nucleus) error {
+		n.Confidence = confidence[n.ID]
 		for _, w := range writers {
 			if err := w.Write(n); err != nil {
 				return err

@@ -97,12 +97,7 @@ func (r *results) takeFolder() (err error) {
 	restoreNames(old, r.all)
 	o := owned.Options{Force: r.batch.Force}
 	if old != nil {
-		o.Made = append(o.Made, ManifestFile, SummaryFile, COCOFile, RLEFile)
-		for _, im := range old.Images {
-			for _, p := range im.Planes {
-				o.Made = append(o.Made, p.Outputs...)
-			}
-		}
+		o.Made = old.made()
 	}
 	names := []string{ManifestFile, SummaryFile, PageFile}
 	for format, name := range map[string]string{COCO: COCOFile, RLE: RLEFile, CSV: NucleiFile} {
@@ -141,6 +136,17 @@ func (r *results) takeFolder() (err error) {
 	}
 	r.goOn(old)
 	return nil
+}
+
+// made are the files that the run is known to have made.
+func (s *Summary) made() []string {
+	list := []string{ManifestFile, SummaryFile, COCOFile, RLEFile}
+	for _, im := range s.Images {
+		for i := range im.Planes {
+			list = append(list, im.Planes[i].Outputs...)
+		}
+	}
+	return list
 }
 
 // readManifest returns the record of the run before in the folder, nil where
@@ -268,7 +274,7 @@ func (r *results) stands(in *Input, e *ImageRecord) bool {
 	if (r.has(RLE) || r.has(COCO)) && !r.has(Labels) {
 		return false // the files of the batch need the nuclei again
 	}
-	if r.has(COCO) && r.summary.Settings.Instance.Confidence != (instance.Calibration{}) {
+	if r.has(COCO) && !r.has(CSV) && r.summary.Settings.Instance.Confidence != (instance.Calibration{}) {
 		return false // and their confidence, which label images do not hold
 	}
 	return r.outputsStand(in, e)

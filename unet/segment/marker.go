@@ -83,7 +83,7 @@ func (r *results) tables() (list []nucleiTable, err error) {
 	for _, im := range r.shown.Images {
 		for i := range im.Planes {
 			for _, name := range im.Planes[i].Outputs {
-				if !strings.HasSuffix(name, extensions[CSV]) {
+				if FormatOf(name) != CSV {
 					continue
 				}
 				t := nucleiTable{file: under(r.batch.Out, name), plane: &im.Planes[i]}
@@ -225,7 +225,7 @@ func (r *results) writeNuclei() error {
 	for _, m := range markers {
 		at(formats.PositiveColumn + m.Name)
 	}
-	condition, well := -1, -1
+	condition, well, corrected := -1, -1, -1
 	for _, t := range tables {
 		if t.plane.Condition != "" {
 			condition = at(formats.ConditionColumn)
@@ -235,6 +235,9 @@ func (r *results) writeNuclei() error {
 		if t.plane.WellName != "" {
 			well = at(formats.WellColumn)
 		}
+	}
+	if r.shown.corrected() > 0 {
+		corrected = at(formats.CorrectedColumn)
 	}
 	r.histograms = map[string]logBins{}
 	return atomicfile.WriteFile(filepath.Join(r.batch.Out, NucleiFile), func(w io.Writer) error {
@@ -271,6 +274,9 @@ func (r *results) writeNuclei() error {
 				}
 				if well >= 0 {
 					line[well] = t.plane.WellName
+				}
+				if t.plane.Corrected {
+					line[corrected] = strconv.FormatBool(true)
 				}
 				return out.Write(line)
 			}); err != nil {

@@ -83,6 +83,34 @@ func baseCandidates(in Input) []string {
 	}
 }
 
+// FormatOf is the format of a result by its name, "" of another file.
+func FormatOf(name string) string {
+	for format, ext := range extensions {
+		if strings.HasSuffix(name, ext) {
+			return format
+		}
+	}
+	switch {
+	case strings.HasSuffix(name, bandMaskExt):
+		return Mask
+	case strings.Contains(name, ".zarr/labels/"):
+		return Zarr
+	case strings.Contains(name, ".prob-") && strings.HasSuffix(name, ".tif"):
+		return Prob
+	}
+	return ""
+}
+
+// Output is the name of the plane's result of a format, "" if there is none.
+func (p *PlaneRecord) Output(format string) string {
+	for _, name := range p.Outputs {
+		if FormatOf(name) == format {
+			return name
+		}
+	}
+	return ""
+}
+
 // othersOutputs end the names, without extension, that Cellpose and ilastik give
 // to their results beside the images.
 var othersOutputs = []string{"_cp_masks", "_cp_outlines", "_cp_flows",
@@ -92,12 +120,7 @@ var othersOutputs = []string{"_cp_masks", "_cp_outlines", "_cp_flows",
 // its results, which are no images when they lie among them.
 func isOutput(name string) bool {
 	name = strings.ToLower(name)
-	for _, ext := range extensions {
-		if strings.HasSuffix(name, ext) {
-			return true
-		}
-	}
-	if strings.HasSuffix(name, thumbnailExt) || strings.HasSuffix(name, ".mask.tif") || strings.Contains(name, ".prob-") && strings.HasSuffix(name, ".tif") {
+	if FormatOf(name) != "" || strings.HasSuffix(name, thumbnailExt) {
 		return true
 	}
 	stem := strings.TrimSuffix(name, path.Ext(name))

@@ -33,6 +33,9 @@ var extensions = map[string]string{
 	ROI: ".rois.zip", GeoJSON: ".geojson", CSV: ".nuclei.csv", Zarr: ".labels.zarr", Density: ".density.png",
 }
 
+// bandMaskExt ends the name of the mask of a plane that is segmented in bands.
+const bandMaskExt = ".mask.tif"
+
 // Files of a batch.
 const (
 	SummaryFile  = "summary.csv"

@@ -86,6 +86,9 @@ func (r *results) gallery() *report.Gallery {
 	for _, d := range s.LeftOut {
 		g.Facts = append(g.Facts, report.Fact{Name: "Left out: " + d.Why, Value: strconv.Itoa(d.Nuclei)})
 	}
+	if n := s.corrected(); n > 0 {
+		g.Facts = append(g.Facts, report.Fact{Name: "Corrected by hand", Value: amount(n, "image", "images")})
+	}
 	if s.Failed > 0 {
 		g.Facts = append(g.Facts, report.Fact{Name: "Failed", Value: strconv.Itoa(s.Failed)})
 	}
@@ -130,13 +133,9 @@ func galleryImage(im *ImageRecord, p *PlaneRecord) report.GalleryImage {
 	if t := p.Thumbnail; t != nil {
 		g.Thumbnail, g.W, g.H = t.File, t.Width, t.Height
 	}
-	for _, name := range p.Outputs {
-		if strings.HasSuffix(name, extensions[Overlay]) {
-			g.Picture = name
-		}
-		if strings.HasSuffix(name, extensions[Density]) {
-			g.Density = name
-		}
+	g.Picture, g.Density = p.Output(Overlay), p.Output(Density)
+	if g.Corrected = p.Corrected; g.Corrected {
+		g.Doubtful = math.NaN() // a person has looked
 	}
 	return g
 }

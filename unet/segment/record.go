@@ -119,6 +119,8 @@ type PlaneRecord struct {
 	// usual diameter found before, in pixels of the plane; 0: not estimated.
 	Scale    float64 `json:"scale"`
 	Estimate float64 `json:"diameter_estimate,omitempty"`
+	// Corrected says that a person has corrected the nuclei.
+	Corrected bool `json:"corrected,omitempty"`
 	// Banded says that the plane was too large for memory.
 	Banded    bool       `json:"banded,omitempty"`
 	Nuclei    int        `json:"nuclei"`
@@ -211,6 +213,9 @@ func (p *PlaneRecord) row(image string) (columns, values []string) {
 	if p.WellName != "" {
 		add(formats.WellColumn, p.WellName)
 	}
+	if p.Corrected {
+		add(formats.CorrectedColumn, strconv.FormatBool(true))
+	}
 	return columns, values
 }
 
@@ -302,6 +307,18 @@ func (s *Summary) count() {
 			}
 		}
 	}
+}
+
+// corrected is the number of planes whose nuclei a person has corrected.
+func (s *Summary) corrected() (n int) {
+	for _, im := range s.Images {
+		for i := range im.Planes {
+			if im.Planes[i].Corrected {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // table lists the rows of all planes under one header. Images may have

@@ -8,12 +8,10 @@ import (
 	"strings"
 
 	"unet/unet"
-	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/imageio/tiff"
 	"unet/unet/imageio/zarr"
 	"unet/unet/instance"
-	"unet/unet/report"
 )
 
 // write writes the files of a plane and enters them in its record.
@@ -26,7 +24,8 @@ func (r *run) write(p *plane, found *Result, rec *PlaneRecord) error {
 	if err != nil {
 		return &InputError{Name: p.name, Problem: err.Error(), Advice: hint(err), Err: err}
 	}
-	small, err := report.Overlay(p.img, found.Labels, report.OverlayOptions{Scale: thumbnailScale(p.info.W, p.info.H), By: by})
+	c := &Content{src, p.img, found.Labels, found.Nuclei, by, r.description(p, found.Scale)}
+	small, err := c.Thumbnail()
 	if err != nil {
 		return err
 	}
@@ -49,7 +48,7 @@ func (r *run) write(p *plane, found *Result, rec *PlaneRecord) error {
 		} else if err := r.folder.Claim(name); err != nil {
 			return err
 		}
-		if err := r.writeFormat(p, found, by, format, name); err != nil {
+		if err := r.writeFormat(p, found, c, format, name); err != nil {
 			return err
 		}
 		rec.Outputs = append(rec.Outputs, name)
@@ -57,14 +56,9 @@ func (r *run) write(p *plane, found *Result, rec *PlaneRecord) error {
 	return nil
 }
 
-func (r *run) writeFormat(p *plane, found *Result, by *report.Colouring, format, name string) error {
+func (r *run) writeFormat(p *plane, found *Result, c *Content, format, name string) error {
 	file := under(r.batch.Out, name)
-	src := r.source(p, found.Channels)
-	options := tiff.Options{PixelSize: src.PixelSize, Description: r.description(p, found.Scale)}
 	switch format {
-	case Labels:
-		options.Bits = max(16, imageio.LabelBits(found.Labels.Max()))
-		return imageio.WriteLabels(file, found.Labels, options)
 	case Zarr:
 		w, err := r.createZarr(p, found.Scale)
 		if err != nil {
@@ -79,26 +73,10 @@ func (r *run) writeFormat(p *plane, found *Result, by *report.Colouring, format,
 		return imageio.WritePNG(file, r.mask(found.Labels, found.Maps))
 	case Prob:
 		m := found.Maps
-		return imageio.WriteMaps(file, &imageio.Image{W: m.W, H: m.H, C: len(m.Names), Pix: m.Pix, Bits: 32, Float: true, Channels: m.Names}, options)
-	case Overlay:
-		overlay, err := Picture(p.img, found.Labels, src.PixelSize.X, report.OverlayOptions{By: by})
-		if err != nil {
-			return err
-		}
-		return imageio.WritePNG(file, overlay)
-	case Density:
-		diameter := found.Summarise(src.W, src.H).DiameterMedian
-		return imageio.WritePNG(file, densityPicture(centroidsOf(found.Nuclei), diameter, src.W, src.H, src.PixelSize))
+		return imageio.WriteMaps(file, &imageio.Image{W: m.W, H: m.H, C: len(m.Names), Pix: m.Pix, Bits: 32, Float: true, Channels: m.Names},
+			tiff.Options{PixelSize: c.Source.PixelSize, Description: c.Description})
 	}
-	f, err := createNuclei(r.batch.Out, name, format)
-	if err != nil {
-		return err
-	}
-	defer f.abort()
-	if err := formats.WriteAll(f, src, found.Nuclei); err != nil {
-		return err
-	}
-	return f.finish()
+	return c.WriteFile(file, format)
 }
 
 // zarrName is where the OME-Zarr label image of a plane goes: into the image
@@ -130,32 +108,21 @@ func (r *run) createZarr(p *plane, scale float64) (*zarr.LabelWriter, error) {
 // mask is 255 inside nuclei. A paper model's mask is its map above the
 // threshold, as in the paper.
 func (r *run) mask(l *imageio.Labels, m instance.Maps) *image.Gray {
+	if r.model.Card.Kind != unet.Paper {
+		return maskOf(l)
+	}
 	out := image.NewGray(image.Rect(0, 0, l.W, l.H))
-	threshold, foreground := float32(r.threshold), m.Plane(instance.Foreground)
-	paper := r.model.Card.Kind == unet.Paper
-	for i, id := range l.ID {
-		if paper && foreground[i] > threshold || !paper && id != 0 {
+	threshold := float32(r.threshold)
+	for i, v := range m.Plane(instance.Foreground) {
+		if v > threshold {
 			out.Pix[i] = 255
 		}
 	}
 	return out
 }
 
-// description is the text of TIFF outputs: where they come from. It holds no
-// time, so that the same work gives the same bytes.
+// description is the text of TIFF outputs.
 func (r *run) description(p *plane, scale float64) string {
-	b, err := json.Marshal(struct {
-		Program  string   `json:"program"`
-		Model    string   `json:"model"`
-		Hash     string   `json:"model_sha256"`
-		Source   string   `json:"source"`
-		SHA256   string   `json:"source_sha256"`
-		Plane    string   `json:"plane"`
-		Scale    float64  `json:"scale"`
-		Settings Settings `json:"settings"`
-	}{"unet " + r.batch.Version, modelName(r.model), r.model.SHA256, p.in.Name, p.sha256, p.info.String(), scale, r.summary.Settings})
-	if err != nil {
-		return ""
-	}
-	return string(b)
+	o := Origin{r.batch.Version, r.summary.Model, r.summary.Settings}
+	return o.Describe(&ImageRecord{Name: p.in.Name, SHA256: p.sha256}, &PlaneRecord{Plane: p.info.String(), Scale: scale})
 }
