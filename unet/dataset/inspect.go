@@ -18,65 +18,72 @@ import (
 // fix applies Fix to the labels first. progress, unless nil, is called after
 // each image, from one goroutine at a time.
 func Inspect(ctx context.Context, src *Source, fix bool, progress func(done, total int), visit func(i int, s *Sample) error) (*Metadata, error) {
-	n := src.Len()
-	type result struct {
-		findings []Finding
-		digests  Digests
-		entry    *Entry // nil when left out
-		look     *look
-		measures *Measures
-	}
-	results := make([]result, n)
+	results := make([]inspected, src.Len())
 	var mu sync.Mutex
 	done := 0
-	err := parallel(ctx, n, func(i int) error {
-		r := src.read(ctx, i)
-		if err := ctx.Err(); err != nil {
+	err := parallel(ctx, len(results), func(i int) (err error) {
+		if results[i], err = src.inspect(ctx, i, fix, visit); err != nil {
 			return err
 		}
-		out := &results[i]
-		if s := r.sample; s != nil {
-			if fix {
-				r.findings = append(r.findings, Fix(s.ID, s.Labels)...)
-			}
-			r.findings = append(r.findings, checkLabels(s.ID, s.Labels)...)
-			s.Kind = KindOf(s.Image, s.Labels)
-			out.measures = Measure(s)
-			if wrong := doubtful(out.measures); wrong != "" {
-				r.note(Warning, s.ID, "", "contrast", "%s: do these masks belong to it?", wrong)
-			}
-			out.look = lookOf(s.Image, r.digests.Image)
-			out.entry = &Entry{
-				ID: s.ID, Kind: s.Kind, Source: sourceLook(s), W: s.Image.W, H: s.Image.H, C: s.Image.C,
-				SourceW: s.Image.W, SourceH: s.Image.H,
-				Nuclei: len(out.measures.Areas), SourceNuclei: len(out.measures.Areas),
-				Diameter: medianDiameter(s.Labels), Mean: out.measures.Mean, Std: out.measures.Std,
-				Inputs: r.digests,
-			}
-			if visit != nil {
-				if err := visit(i, s); err != nil {
-					return err
-				}
-			}
-		}
-		if r.sample == nil {
-			// Reading stopped early; the sum is of all files nevertheless.
-			r.digests = src.items[i].digest()
-		}
-		out.findings, out.digests = r.findings, r.digests
 		mu.Lock()
 		defer mu.Unlock()
 		done++
 		if progress != nil {
-			progress(done, n)
+			progress(done, len(results))
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	return src.metadata(results), nil
+}
 
-	m := &Metadata{Format: FormatVersion, Source: Origin{Name: src.Name(), Images: n}, Links: []Link{}, Findings: slices.Clone(src.findings)}
+// inspected is what Inspect finds out about an image.
+type inspected struct {
+	findings []Finding
+	digests  Digests
+	entry    *Entry // nil when left out
+	look     *look
+	measures *Measures
+}
+
+// inspect reads and checks image i.
+func (src *Source) inspect(ctx context.Context, i int, fix bool, visit func(i int, s *Sample) error) (out inspected, err error) {
+	r := src.read(ctx, i)
+	if err := ctx.Err(); err != nil {
+		return out, err
+	}
+	s := r.sample
+	if s == nil {
+		// Reading stopped early; the sum is of all files nevertheless.
+		return inspected{findings: r.findings, digests: src.items[i].digest()}, nil
+	}
+	if fix {
+		r.findings = append(r.findings, Fix(s.ID, s.Labels)...)
+	}
+	r.findings = append(r.findings, checkLabels(s.ID, s.Labels)...)
+	s.Kind = KindOf(s.Image, s.Labels)
+	m := Measure(s)
+	if wrong := doubtful(m); wrong != "" {
+		r.note(Warning, s.ID, "", "contrast", "%s: do these masks belong to it?", wrong)
+	}
+	out = inspected{r.findings, r.digests, &Entry{
+		ID: s.ID, Kind: s.Kind, Source: sourceLook(s), W: s.Image.W, H: s.Image.H, C: s.Image.C,
+		SourceW: s.Image.W, SourceH: s.Image.H,
+		Nuclei: len(m.Areas), SourceNuclei: len(m.Areas),
+		Diameter: medianDiameter(s.Labels), Mean: m.Mean, Std: m.Std,
+		Inputs: r.digests,
+	}, lookOf(s.Image, r.digests.Image), m}
+	if visit != nil {
+		err = visit(i, s)
+	}
+	return out, err
+}
+
+// metadata joins what was found out about all images.
+func (src *Source) metadata(results []inspected) *Metadata {
+	m := &Metadata{Format: FormatVersion, Source: Origin{Name: src.Name(), Images: len(results)}, Links: []Link{}, Findings: slices.Clone(src.findings)}
 	sum := sha256.New()
 	var looks []*look
 	var measures []*Measures
@@ -96,8 +103,8 @@ func Inspect(ctx context.Context, src *Source, fix bool, progress func(done, tot
 	m.group(looks)
 	m.Stats = Summarise(measures)
 	slices.SortStableFunc(m.Findings, func(a, b Finding) int { return cmp.Compare(a.ID, b.ID) })
-	m.count(n - len(m.Entries))
-	return m, nil
+	m.count(len(results) - len(m.Entries))
+	return m
 }
 
 // group names the groups of the entries and reports duplicates.

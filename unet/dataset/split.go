@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -42,10 +43,54 @@ func Split(members []Member, f Fractions, seed uint64) (map[string]string, error
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	type group struct {
-		name, kind string
-		ids        []string
+	groups := groupsOf(members)
+	byKind := map[string][]*group{}
+	for _, g := range groups {
+		byKind[g.kind] = append(byKind[g.kind], g)
 	}
+	anyVal := false
+	for _, kind := range slices.Sorted(maps.Keys(byKind)) {
+		list := byKind[kind]
+		rng := rand.New(rand.NewPCG(seed, hashString(kind)))
+		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		d := newDivision(list, f)
+		d.fill()
+		d.mend()
+		anyVal = anyVal || d.count[val] > 0
+	}
+	if !anyVal && f.Train > 0 && f.Val > 0 && len(groups) > 1 {
+		slices.MinFunc(groups, bySize).split = val
+	}
+	out := make(map[string]string, len(members))
+	for _, g := range groups {
+		for _, id := range g.ids {
+			out[id] = splitNames[g.split]
+		}
+	}
+	return out, nil
+}
+
+// Splits by number.
+const (
+	train = iota
+	val
+	test
+	splits
+)
+
+var splitNames = [splits]string{Train, Val, Test}
+
+// group is a group of images, which stay together.
+type group struct {
+	name, kind string
+	ids        []string
+	split      int
+}
+
+func bySize(a, b *group) int { return cmp.Compare(len(a.ids), len(b.ids)) }
+
+// groupsOf gathers the groups, in the order of their names.
+func groupsOf(members []Member) (list []*group) {
 	byName := map[string]*group{}
 	kinds := map[string]map[string]int{} // group → kind → images
 	for _, m := range members {
@@ -58,96 +103,86 @@ func Split(members []Member, f Fractions, seed uint64) (map[string]string, error
 		g.ids = append(g.ids, m.ID)
 		kinds[m.Group][m.Kind]++
 	}
-	byKind := map[string][]*group{}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		g := byName[name]
-		most := 0
+		g, most := byName[name], 0
 		for _, k := range slices.Sorted(maps.Keys(kinds[name])) {
 			if n := kinds[name][k]; n > most {
 				g.kind, most = k, n
 			}
 		}
-		byKind[g.kind] = append(byKind[g.kind], g)
+		list = append(list, g)
 	}
-	out := make(map[string]string, len(members))
-	names := [3]string{Train, Val, Test}
-	anyVal := false
-	for _, kind := range slices.Sorted(maps.Keys(byKind)) {
-		gs := byKind[kind]
-		rng := rand.New(rand.NewPCG(seed, hashString(kind)))
-		rng.Shuffle(len(gs), func(i, j int) { gs[i], gs[j] = gs[j], gs[i] })
-		total := 0
-		for _, g := range gs {
-			total += len(g.ids)
-		}
-		share := [3]float64{f.Train, f.Val, f.Test}
-		of := make([]int, len(gs)) // split of each group
-		var have, groups [3]int
-		put := func(i, s int) {
-			of[i] = s
-			have[s] += len(gs[i].ids)
-			groups[s]++
-		}
-		lack := func(s int) float64 { return share[s]*float64(total) - float64(have[s]) }
-		for i, g := range gs {
-			s := 1
-			if lack(2) > lack(1) {
-				s = 2
-			}
-			if f.Train > 0 && float64(len(g.ids)) > lack(s)+0.5 {
-				s = 0
-			}
-			put(i, s)
-		}
-		move := func(i, to int) {
-			groups[of[i]]--
-			put(i, to)
-		}
-		if f.Train > 0 && groups[0] == 0 {
-			// The largest group of the split that can best spare one.
-			from := 2
-			if groups[1] > groups[2] {
-				from = 1
-			}
-			large := -1
-			for i, g := range gs {
-				if of[i] == from && (large < 0 || len(g.ids) > len(gs[large].ids)) {
-					large = i
-				}
-			}
-			move(large, 0)
-		}
-		for s := 1; s <= 2; s++ {
-			if share[s] == 0 || groups[s] > 0 || groups[0] < 2 {
-				continue
-			}
-			small := -1
-			for i, g := range gs {
-				if of[i] == 0 && (small < 0 || len(g.ids) < len(gs[small].ids)) {
-					small = i
-				}
-			}
-			move(small, s)
-		}
-		for i, g := range gs {
-			for _, id := range g.ids {
-				out[id] = names[of[i]]
-			}
-		}
-		anyVal = anyVal || groups[1] > 0
+	return list
+}
+
+// division divides the groups of a kind.
+type division struct {
+	groups []*group
+	want   [splits]float64 // images of each split
+	have   [splits]int     // as filled
+	count  [splits]int     // groups of each split
+}
+
+func newDivision(groups []*group, f Fractions) *division {
+	d := &division{groups: groups}
+	total := 0
+	for _, g := range groups {
+		total += len(g.ids)
 	}
-	if !anyVal && f.Train > 0 && f.Val > 0 && len(byName) > 1 {
-		var small *group
-		for _, name := range slices.Sorted(maps.Keys(byName)) {
-			if g := byName[name]; small == nil || len(g.ids) < len(small.ids) {
-				small = g
-			}
+	for s, share := range [splits]float64{f.Train, f.Val, f.Test} {
+		d.want[s] = share * float64(total)
+	}
+	return d
+}
+
+// lack is how many images a split needs as yet.
+func (d *division) lack(s int) float64 { return d.want[s] - float64(d.have[s]) }
+
+// fill gives every group to the split that lacks it most.
+func (d *division) fill() {
+	for _, g := range d.groups {
+		g.split = val
+		if d.lack(test) > d.lack(val) {
+			g.split = test
 		}
-		for _, id := range small.ids {
-			out[id] = Val
+		if d.want[train] > 0 && float64(len(g.ids)) > d.lack(g.split)+0.5 {
+			g.split = train
+		}
+		d.have[g.split] += len(g.ids)
+		d.count[g.split]++
+	}
+}
+
+// mend gives a group to each split that got none, as far as there are enough.
+func (d *division) mend() {
+	if d.want[train] > 0 && d.count[train] == 0 {
+		from := test // which can best spare one
+		if d.count[val] > d.count[test] {
+			from = val
+		}
+		d.move(slices.MaxFunc(d.in(from), bySize), train)
+	}
+	for s := val; s <= test; s++ {
+		if d.want[s] > 0 && d.count[s] == 0 && d.count[train] >= 2 {
+			d.move(slices.MinFunc(d.in(train), bySize), s)
 		}
 	}
-	return out, nil
+}
+
+// in lists the groups of a split.
+func (d *division) in(split int) (list []*group) {
+	for _, g := range d.groups {
+		if g.split == split {
+			list = append(list, g)
+		}
+	}
+	return list
+}
+
+func (d *division) move(g *group, to int) {
+	d.count[g.split]--
+	g.split = to
+	d.count[to]++
 }
 
 // hashString is FNV-1a.
