@@ -47,6 +47,7 @@ func importCommand() *cli.Command {
 	}
 }
 
+// importModel is the command.
 func importModel(c *cli.Context) error {
 	t := term(c)
 	file, err := oneArgument(c, "an ONNX file")
@@ -63,24 +64,9 @@ func importModel(c *cli.Context) error {
 	if c.IsSet("like") {
 		return importState(c, file, out)
 	}
-	o := onnx.Options{
-		Logits: c.Bool("logits"), Scale: c.Float64("scale"), Name: c.String("name"),
-		Input: unet.Input{Normalise: c.String("normalise"), Size: c.Int("size")},
-	}
-	switch o.Input.Normalise {
-	case "range":
-	case "percentile":
-		o.Input.Low, o.Input.High = c.Float64("low"), c.Float64("high")
-	default:
-		return usagef("--normalise %q: range or percentile", o.Input.Normalise)
-	}
-	if !(o.Scale > 0) {
-		return usagef("--scale %v: above 0", o.Scale)
-	}
-	if c.IsSet("heads") {
-		for _, h := range strings.Split(c.String("heads"), ",") {
-			o.Heads = append(o.Heads, strings.TrimSpace(h))
-		}
+	o, err := importOptions(c)
+	if err != nil {
+		return err
 	}
 	read := onnx.Read
 	if strings.EqualFold(filepath.Ext(file), ".zip") {
@@ -107,6 +93,30 @@ func importModel(c *cli.Context) error {
 	t.printf("network  depth %d, width %d, %d parameters, maps %s\n", a.Depth, a.Width, summary.Parameters, strings.Join(a.Heads, ", "))
 	t.printf("%s written\n", out)
 	return nil
+}
+
+// importOptions reads what a graph does not tell.
+func importOptions(c *cli.Context) (onnx.Options, error) {
+	o := onnx.Options{
+		Logits: c.Bool("logits"), Scale: c.Float64("scale"), Name: c.String("name"),
+		Input: unet.Input{Normalise: c.String("normalise"), Size: c.Int("size")},
+	}
+	switch o.Input.Normalise {
+	case "range":
+	case "percentile":
+		o.Input.Low, o.Input.High = c.Float64("low"), c.Float64("high")
+	default:
+		return o, usagef("--normalise %q: range or percentile", o.Input.Normalise)
+	}
+	if !(o.Scale > 0) {
+		return o, usagef("--scale %v: above 0", o.Scale)
+	}
+	if c.IsSet("heads") {
+		for _, h := range strings.Split(c.String("heads"), ",") {
+			o.Heads = append(o.Heads, strings.TrimSpace(h))
+		}
+	}
+	return o, nil
 }
 
 // importState takes bare weights over.

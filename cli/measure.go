@@ -74,58 +74,20 @@ func measure(c *cli.Context) error {
 	if !c.Args().Present() {
 		return usagef("an argument is missing: the label image")
 	}
-	size, err := pixelSize(c)
+	out := c.String("out")
+	if err := owned.File(out, c.Bool("force"), c.Args().Slice()...); err != nil {
+		return err
+	}
+	labels, img, err := readMeasured(c)
 	if err != nil {
 		return err
-	}
-	if err := owned.File(c.String("out"), c.Bool("force"), c.Args().Slice()...); err != nil {
-		return err
-	}
-	choice, err := planesFlags(c)
-	if err != nil {
-		return err
-	}
-	memory, err := newRoom(c)
-	if err != nil {
-		return err
-	}
-	labels, labelSize, err := readLabelPlane(c.Args().First(), choice, memory)
-	if err != nil {
-		return err
-	}
-	img := &imageio.Image{W: labels.W, H: labels.H, PixelSize: labelSize}
-	prefixes := fileNames(c.Args().Tail())
-	for k, name := range c.Args().Tail() {
-		m, err := readImagePlane(name, labels, choice, memory)
-		if err != nil {
-			return err
-		}
-		for i, channel := range m.Channels {
-			if c.NArg() > 2 { // tell the files apart
-				m.Channels[i] = prefixes[k] + "_" + channel
-			}
-		}
-		if k == 0 {
-			img.Bits, img.Float = m.Bits, m.Float
-		}
-		img.Pix = append(img.Pix, m.Pix...)
-		img.Channels = append(img.Channels, m.Channels...)
-		img.C += m.C
-		if !img.PixelSize.Known() {
-			img.PixelSize = m.PixelSize
-		}
-	}
-	if size.Known() {
-		img.PixelSize = size
 	}
 	warnOfLabels(t, c.Args().First(), labels)
 	found, src, err := measureImage(c, labels, img)
 	if err != nil {
 		return err
 	}
-	nuclei := found.Nuclei
-	out := c.String("out")
-	write := func(w io.Writer) error { return formats.WriteAll(formats.NewTable(w), src, nuclei) }
+	write := func(w io.Writer) error { return formats.WriteAll(formats.NewTable(w), src, found.Nuclei) }
 	if out != "" && out != "-" {
 		if err := atomicfile.WriteFile(out, write); err != nil {
 			return err
@@ -133,13 +95,60 @@ func measure(c *cli.Context) error {
 	}
 	switch {
 	case t.json:
-		return t.writeJSON(measureResult{firstLayout, src.Name, src.W, src.H, src.PixelSize, append([]string{}, src.Channels...), found.Summarise(src.W, src.H), src.Sheet().Columns, append([]instance.Nucleus{}, nuclei...)})
+		return t.writeJSON(measureResult{firstLayout, src.Name, src.W, src.H, src.PixelSize, append([]string{}, src.Channels...), found.Summarise(src.W, src.H), src.Sheet().Columns, append([]instance.Nucleus{}, found.Nuclei...)})
 	case out == "" || out == "-":
 		t.clear()
 		return write(t.out)
 	}
-	t.printf("%s in %s\n", plural(len(nuclei), "nucleus", "nuclei"), out)
+	t.printf("%s in %s\n", plural(len(found.Nuclei), "nucleus", "nuclei"), out)
 	return nil
+}
+
+// readMeasured reads the label image and, as the channels of one image, all that
+// is measured in it.
+func readMeasured(c *cli.Context) (*imageio.Labels, *imageio.Image, error) {
+	size, err := pixelSize(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	choice, err := planesFlags(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	memory, err := newRoom(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	labels, labelSize, err := readLabelPlane(c.Args().First(), choice, memory)
+	if err != nil {
+		return nil, nil, err
+	}
+	img := &imageio.Image{W: labels.W, H: labels.H, PixelSize: labelSize}
+	files := c.Args().Tail()
+	prefixes := fileNames(files)
+	for k, name := range files {
+		m, err := readImagePlane(name, labels, choice, memory)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i, channel := range m.Channels {
+			if len(files) > 1 { // tell the files apart
+				m.Channels[i] = prefixes[k] + "_" + channel
+			}
+		}
+		if k == 0 {
+			img.Bits, img.Float = m.Bits, m.Float
+		}
+		img.Append(m)
+		img.Channels = append(img.Channels, m.Channels...)
+		if !img.PixelSize.Known() {
+			img.PixelSize = m.PixelSize
+		}
+	}
+	if size.Known() {
+		img.PixelSize = size
+	}
+	return labels, img, nil
 }
 
 // measureImage measures the nuclei of a label image as the options say, and tells

@@ -48,6 +48,7 @@ func prepareCommand() *cli.Command {
 	}
 }
 
+// prepare is the command.
 func prepare(c *cli.Context) error {
 	t := term(c)
 	if c.NArg() == 0 {
@@ -57,18 +58,9 @@ func prepare(c *cli.Context) error {
 	if out == "" {
 		return usagef("--out is missing: the folder for the prepared set")
 	}
-	o := dataset.Options{Seed: c.Uint64("seed"), Strict: c.Bool("strict"), Fix: c.Bool("fix"), Force: c.Bool("force")}
-	var err error
-	if o.Size, err = parseSide(c.String("size")); err != nil {
+	o, err := prepareOptions(c)
+	if err != nil {
 		return err
-	}
-	if o.Fractions, err = parseFractions(c.String("split")); err != nil {
-		return err
-	}
-	if name := c.String("sources"); name != "" {
-		if o.Sources, err = dataset.ReadSources(name); err != nil {
-			return err
-		}
 	}
 	src, err := openSources(c.Args().Slice(), c.String("corrections"))
 	if err != nil {
@@ -93,19 +85,9 @@ func prepare(c *cli.Context) error {
 	} else {
 		printFindings(t, m.Findings, c.Bool("verbose"))
 	}
-	if err := t.table(splitTable(m)); err != nil {
+	if err := printCounts(t, m); err != nil {
 		return err
 	}
-	t.printf("\n")
-	if err := t.table(sourceTable(m)); err != nil {
-		return err
-	}
-	size := "their own sizes"
-	if m.Settings.Size > 0 {
-		size = fmt.Sprintf("%dx%d pixels", m.Settings.Size, m.Settings.Size)
-	}
-	t.printf("\n%s at %s with %s in %s, %d left out\n", count(m.Counts.Images, "image"), size,
-		plural(m.Counts.Nuclei, "nucleus", "nuclei"), count(m.Counts.Groups, "group"), m.Counts.LeftOut)
 	if unchanged {
 		t.printf("nothing changed: %s holds this very set already\n", out)
 		return nil
@@ -119,6 +101,39 @@ func prepare(c *cli.Context) error {
 	default:
 		t.notef("next: unet train %s --out RUN", out)
 	}
+	return nil
+}
+
+// prepareOptions reads the options that decide what the set is.
+func prepareOptions(c *cli.Context) (o dataset.Options, err error) {
+	o = dataset.Options{Seed: c.Uint64("seed"), Strict: c.Bool("strict"), Fix: c.Bool("fix"), Force: c.Bool("force")}
+	if o.Size, err = parseSide(c.String("size")); err != nil {
+		return o, err
+	}
+	if o.Fractions, err = parseFractions(c.String("split")); err != nil {
+		return o, err
+	}
+	if name := c.String("sources"); name != "" {
+		o.Sources, err = dataset.ReadSources(name)
+	}
+	return o, err
+}
+
+// printCounts tells what is in a set, by split and by source.
+func printCounts(t *terminal, m *dataset.Metadata) error {
+	if err := t.table(splitTable(m)); err != nil {
+		return err
+	}
+	t.printf("\n")
+	if err := t.table(sourceTable(m)); err != nil {
+		return err
+	}
+	size := "their own sizes"
+	if m.Settings.Size > 0 {
+		size = fmt.Sprintf("%dx%d pixels", m.Settings.Size, m.Settings.Size)
+	}
+	t.printf("\n%s at %s with %s in %s, %d left out\n", count(m.Counts.Images, "image"), size,
+		plural(m.Counts.Nuclei, "nucleus", "nuclei"), count(m.Counts.Groups, "group"), m.Counts.LeftOut)
 	return nil
 }
 

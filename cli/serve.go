@@ -41,31 +41,16 @@ func serveCommand() *cli.Command {
 	}
 }
 
+// runServe is the command.
 func runServe(c *cli.Context) error {
 	t := term(c)
-	o := serve.Options{Dir: ".", Version: version(), Token: serve.NewToken(), Chosen: c.IsSet("model"), Settings: pageSettings()}
-	switch c.NArg() {
-	case 0:
-	case 1:
-		o.Dir = c.Args().First()
-	default:
-		return usagef("%d arguments: give one folder", c.NArg())
-	}
-	if st, err := os.Stat(o.Dir); err != nil {
-		return err
-	} else if !st.IsDir() {
-		return usagef("%s is a file: give a folder", o.Dir)
-	}
 	secure, err := listenFlags(c)
 	if err != nil {
 		return err
 	}
-	for name, to := range map[string]*int64{"max-memory": &o.Memory, "max-upload": &o.MaxUpload} {
-		if s := c.String(name); s != "" {
-			if *to, err = parseSize(s); err != nil {
-				return usagef("--%s %s: %v", name, s, err)
-			}
-		}
+	o, err := serveOptions(c)
+	if err != nil {
+		return err
 	}
 	if o.Model, err = modelFor(c.String("model")); err != nil {
 		return err
@@ -81,19 +66,7 @@ func runServe(c *cli.Context) error {
 	}
 	defer l.Close()
 	host, port, _ := net.SplitHostPort(l.Addr().String())
-	o.Hosts = []string{host, "127.0.0.1", "localhost", "::1"}
-	shown := host
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		if shown, err = os.Hostname(); err != nil {
-			shown = "localhost"
-		}
-		o.Hosts = append(o.Hosts, strings.ToLower(shown))
-	}
-	for name := range strings.SplitSeq(c.String("host"), ",") {
-		if name = strings.ToLower(strings.TrimSpace(name)); name != "" {
-			o.Hosts, shown = append(o.Hosts, name), name
-		}
-	}
+	o.Hosts = hostNames(host, c.String("host"))
 	s, err := serve.New(o)
 	if err != nil {
 		return err
@@ -103,9 +76,67 @@ func runServe(c *cli.Context) error {
 	if secure {
 		scheme = "https"
 	}
-	t.printf("%s://%s/?token=%s\n", scheme, net.JoinHostPort(shown, port), o.Token)
+	t.printf("%s://%s/?token=%s\n", scheme, net.JoinHostPort(shownHost(host, o.Hosts), port), o.Token)
 	t.notef("open this address in a browser; Ctrl-C ends")
 	return serveUntil(c, s, l, secure)
+}
+
+// serveOptions reads what to serve, and how much of it.
+func serveOptions(c *cli.Context) (o serve.Options, err error) {
+	o = serve.Options{Dir: ".", Version: version(), Token: serve.NewToken(), Chosen: c.IsSet("model"), Settings: pageSettings()}
+	switch c.NArg() {
+	case 0:
+	case 1:
+		o.Dir = c.Args().First()
+	default:
+		return o, usagef("%d arguments: give one folder", c.NArg())
+	}
+	if st, err := os.Stat(o.Dir); err != nil {
+		return o, err
+	} else if !st.IsDir() {
+		return o, usagef("%s is a file: give a folder", o.Dir)
+	}
+	for name, to := range map[string]*int64{"max-memory": &o.Memory, "max-upload": &o.MaxUpload} {
+		if s := c.String(name); s != "" {
+			if *to, err = parseSize(s); err != nil {
+				return o, usagef("--%s %s: %v", name, s, err)
+			}
+		}
+	}
+	return o, nil
+}
+
+// hostNames are the names that this computer is called by: the address it listens
+// at, its own name where that is every address, and those that the user gives.
+func hostNames(listen, more string) []string {
+	list := []string{"127.0.0.1", "localhost", "::1", listen}
+	if everyAddress(listen) {
+		if name, err := os.Hostname(); err == nil {
+			list = append(list, strings.ToLower(name))
+		}
+	}
+	for name := range strings.SplitSeq(more, ",") {
+		if name = strings.ToLower(strings.TrimSpace(name)); name != "" {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// shownHost is the name of hostNames that is told to the user: the last, which is
+// the most particular.
+func shownHost(listen string, names []string) string {
+	if last := names[len(names)-1]; last != listen || !everyAddress(listen) {
+		return last
+	}
+	return "localhost"
+}
+
+// everyAddress reports whether an address to listen at stands for all of the
+// computer.
+func everyAddress(listen string) bool {
+	ip := net.ParseIP(listen)
+	return ip != nil && ip.IsUnspecified()
 }
 
 // placeholder is the word for the value in a flag's help.

@@ -128,51 +128,58 @@ func (b *Builder) conv(spec Layer, in, out Tensor, add int32) {
 	if !b.training {
 		return
 	}
-	b.recomputable(in.root, out, func() {
-		args := &csrc.Conv3x3{
-			N: args.N, H: args.H, W: args.W, ICB: args.ICB, OCB: args.OCB,
-			SrcImage: args.SrcImage, DstImage: args.DstImage, Compact: args.Compact,
-		}
-		weight := b.pack(Backward, algo.pack, conv+".weight", l.oc, l.ic, 0, algo.size(in.C, out.C), nil)
-		s := b.prog.op(Backward, algo.conv, unsafe.Pointer(args), conv+".recompute")
-		s.flops = l.flops
-		b.bindData(&args.Src, in)
-		b.bindAct(&args.Act, in)
-		b.prog.bind(&args.Weight, weight, 0)
-		b.bindData(&args.Dst, out)
+	b.recomputable(in.root, out, func() { b.recomputeConv(l, algo, args, in, out) })
+	b.tape = append(b.tape, func() { b.convBackward(l, in, out) })
+}
+
+// recomputeConv adds the convolution of args once more, without statistics, to
+// the backward pass.
+func (b *Builder) recomputeConv(l *layer, algo algorithm, first *csrc.Conv3x3, in, out Tensor) {
+	args := &csrc.Conv3x3{
+		N: first.N, H: first.H, W: first.W, ICB: first.ICB, OCB: first.OCB,
+		SrcImage: first.SrcImage, DstImage: first.DstImage, Compact: first.Compact,
+	}
+	weight := b.pack(Backward, algo.pack, l.Conv+".weight", l.oc, l.ic, 0, algo.size(in.C, out.C), nil)
+	s := b.prog.op(Backward, algo.conv, unsafe.Pointer(args), l.Conv+".recompute")
+	s.flops = l.flops
+	b.bindData(&args.Src, in)
+	b.bindAct(&args.Act, in)
+	b.prog.bind(&args.Weight, weight, 0)
+	b.bindData(&args.Dst, out)
+}
+
+// convBackward adds a convolution's backward pass: the gradients of its
+// normalisation, of its weights and of in.
+func (b *Builder) convBackward(l *layer, in, out Tensor) {
+	b.need(out.root)
+	b.need(in.root)
+	l.backward()
+	wg := &csrc.Wgrad3x3{
+		N: int32(b.n), H: int32(in.H), W: int32(in.W), IC: int32(in.C), OC: int32(out.C),
+		SrcImage: in.root.image(), DYImage: out.root.image(),
+	}
+	dg := b.algorithm(in.H, in.W, in.C, out.C)
+	flipped := b.pack(Backward, dg.pack, l.Conv+".weight", l.oc, l.ic, 1, dg.size(in.C, out.C), nil)
+	w := b.wgradAlgorithm(in.H, in.W)
+	reduce := l.wgrad(w.conv, w.reduce, wg, func() {
+		b.bindData(&wg.Src, in)
+		b.bindAct(&wg.Act, in)
 	})
-	b.tape = append(b.tape, func() {
-		b.need(out.root)
-		b.need(in.root)
-		l.backward()
-		// Weight gradient, then the gradient of in.
-		wg := &csrc.Wgrad3x3{
-			N: int32(b.n), H: int32(in.H), W: int32(in.W), IC: int32(in.C), OC: int32(out.C),
-			SrcImage: in.root.image(), DYImage: out.root.image(),
-		}
-		dg := b.algorithm(in.H, in.W, in.C, out.C)
-		flipped := b.pack(Backward, dg.pack, conv+".weight", l.oc, l.ic, 1, dg.size(in.C, out.C), nil)
-		w := b.wgradAlgorithm(in.H, in.W)
-		reduce := l.wgrad(w.conv, w.reduce, wg, func() {
-			b.bindData(&wg.Src, in)
-			b.bindAct(&wg.Act, in)
-		})
-		args := &csrc.Conv3x3{
-			N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(out.cb()), OCB: int32(in.cb()),
-			SrcImage: out.root.image(), DstImage: in.root.image(), Compact: dg.compact,
-		}
-		s := b.prog.beside(Backward, dg.conv, unsafe.Pointer(args), conv+".dgrad")
-		s.flops = l.flops
-		b.bindGrad(&args.Src, out)
-		b.prog.bind(&args.Weight, flipped, 0)
-		b.bindGrad(&args.Dst, in)
-		if w := b.written[place{in.root, in.at}]; w != nil && !b.group && w.layer.oc == in.root.cb*block {
-			// in is one convolution's output and this its whole gradient: take
-			// the sums that its batch-norm needs on the way.
-			w.layer.gate(args, dg.conv)
-		}
-		reduce()
-	})
+	args := &csrc.Conv3x3{
+		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(out.cb()), OCB: int32(in.cb()),
+		SrcImage: out.root.image(), DstImage: in.root.image(), Compact: dg.compact,
+	}
+	s := b.prog.beside(Backward, dg.conv, unsafe.Pointer(args), l.Conv+".dgrad")
+	s.flops = l.flops
+	b.bindGrad(&args.Src, out)
+	b.prog.bind(&args.Weight, flipped, 0)
+	b.bindGrad(&args.Dst, in)
+	if w := b.written[place{in.root, in.at}]; w != nil && !b.group && w.layer.oc == in.root.cb*block {
+		// in is one convolution's output and this its whole gradient: take
+		// the sums that its batch-norm needs on the way.
+		w.layer.gate(args, dg.conv)
+	}
+	reduce()
 }
 
 // FirstConv is Conv for the planar input of the network, of 1 to 4 channels.

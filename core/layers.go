@@ -22,18 +22,13 @@ func (b *Builder) TConv(name string, in, out Tensor) {
 	b.prog.fn(phase, name+".bias", func() {
 		copy(b.prog.slice(bias), b.params.must(name+".bias").Value)
 	}, bias)
-	newArgs := func() *csrc.TConv {
-		return &csrc.TConv{
-			N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()),
-		}
-	}
 	flops := 2 * 4 * float64(b.n*in.C*out.C*in.H*in.W)
 	b.observe(name, in, 1)
 	if r := b.quantised(name); r != nil {
 		b.quantTConv(name, in, out, bias, r).flops = flops
 		return
 	}
-	args := newArgs()
+	args := b.tconvArgs(in, out)
 	args.SrcImage, args.DstImage = in.root.image(), out.root.image()
 	algo := b.tconvAlgorithm()
 	weight := b.pack(Forward, algo.pack, name+".weight", out.C, in.C, 0, algo.size(in.C, out.C), nil)
@@ -44,35 +39,43 @@ func (b *Builder) TConv(name string, in, out Tensor) {
 	b.prog.bind(&args.Weight, weight, 0)
 	b.prog.bind(&args.Bias, bias, 0)
 	b.bindData(&args.Dst, out)
-	if !b.training {
-		return
+	if b.training {
+		b.tape = append(b.tape, func() { b.tconvBackward(name, in, out, flops) })
 	}
-	b.tape = append(b.tape, func() {
-		b.need(in.root)
-		wg := &csrc.TConvWgrad{
-			N: int32(b.n), H: int32(in.H), W: int32(in.W), IC: int32(in.C), OC: int32(out.C),
-			SrcImage: in.root.image(), DYImage: out.root.image(),
-			DW: b.params.gradPtr(name + ".weight"), DB: b.params.gradPtr(name + ".bias"),
-		}
-		partial := b.prog.buffer(name+".partial",
-			b.prog.engine.backend.scratch(csrc.OpTConvWgradReduce, unsafe.Pointer(wg)))
-		flipped := b.pack(Backward, csrc.OpPackTConv, name+".weight", out.C, in.C, 1, 4*in.C*out.C, nil)
-		s := b.prog.op(Backward, csrc.OpTConvWgrad, unsafe.Pointer(wg), name+".wgrad")
-		s.flops = flops
-		b.bindData(&wg.Src, in)
-		b.bindAct(&wg.Act, in)
-		b.bindGrad(&wg.DY, out)
-		b.prog.bind(&wg.Partial, partial, 0)
-		args := newArgs()
-		args.SrcImage, args.DstImage = out.root.image(), in.root.image()
-		s = b.prog.beside(Backward, csrc.OpTConvDgrad, unsafe.Pointer(args), name+".dgrad")
-		s.flops = flops
-		b.bindGrad(&args.Src, out)
-		b.prog.bind(&args.Weight, flipped, 0)
-		b.bindGrad(&args.Dst, in)
-		b.prog.later(csrc.OpTConvWgradReduce, unsafe.Pointer(wg), name+".wgrad_reduce")
-		b.prog.use(partial)
-	})
+}
+
+// tconvArgs are the sizes of a transposed convolution from in to out.
+func (b *Builder) tconvArgs(in, out Tensor) *csrc.TConv {
+	return &csrc.TConv{N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb())}
+}
+
+// tconvBackward adds a transposed convolution's backward pass: the gradients of
+// its weights and of in.
+func (b *Builder) tconvBackward(name string, in, out Tensor, flops float64) {
+	b.need(in.root)
+	wg := &csrc.TConvWgrad{
+		N: int32(b.n), H: int32(in.H), W: int32(in.W), IC: int32(in.C), OC: int32(out.C),
+		SrcImage: in.root.image(), DYImage: out.root.image(),
+		DW: b.params.gradPtr(name + ".weight"), DB: b.params.gradPtr(name + ".bias"),
+	}
+	partial := b.prog.buffer(name+".partial",
+		b.prog.engine.backend.scratch(csrc.OpTConvWgradReduce, unsafe.Pointer(wg)))
+	flipped := b.pack(Backward, csrc.OpPackTConv, name+".weight", out.C, in.C, 1, 4*in.C*out.C, nil)
+	s := b.prog.op(Backward, csrc.OpTConvWgrad, unsafe.Pointer(wg), name+".wgrad")
+	s.flops = flops
+	b.bindData(&wg.Src, in)
+	b.bindAct(&wg.Act, in)
+	b.bindGrad(&wg.DY, out)
+	b.prog.bind(&wg.Partial, partial, 0)
+	args := b.tconvArgs(in, out)
+	args.SrcImage, args.DstImage = out.root.image(), in.root.image()
+	s = b.prog.beside(Backward, csrc.OpTConvDgrad, unsafe.Pointer(args), name+".dgrad")
+	s.flops = flops
+	b.bindGrad(&args.Src, out)
+	b.prog.bind(&args.Weight, flipped, 0)
+	b.bindGrad(&args.Dst, in)
+	b.prog.later(csrc.OpTConvWgradReduce, unsafe.Pointer(wg), name+".wgrad_reduce")
+	b.prog.use(partial)
 }
 
 func declareHead(p *Params, name string, ic, k int) {

@@ -179,58 +179,76 @@ func ReadModel(name string, r io.Reader, size int64) (*Model, error) {
 // halfLimit is the least number that half precision rounds to infinity.
 const halfLimit = 65520
 
-const notAModel = "a model is a .safetensors file written by `unet train`"
+// What to do about a file that is no model, or not a whole one.
+const (
+	notAModel = "a model is a .safetensors file written by `unet train`"
+	damaged   = "the file may be damaged, or its training may have failed"
+)
 
 // readModel returns the model and what a checkpoint holds besides: the
 // tensors that are no parameters and the state of training.
 func readModel(name string, r io.Reader, size int64, training bool) (m *Model, extra map[string]tensor, state string, err error) {
+	fail := func(advice string, err error) (*Model, map[string]tensor, string, error) {
+		return nil, nil, "", &ModelError{Name: name, Problem: err.Error(), Advice: advice}
+	}
 	hash := sha256.New()
 	r = io.TeeReader(r, hash)
 	file, err := readHeader(r, size)
 	if err != nil {
-		return nil, nil, "", &ModelError{Name: name, Problem: err.Error(), Advice: notAModel}
+		return fail(notAModel, err)
 	}
-	text := file.metadata["unet"]
-	if text == "" {
-		return nil, nil, "", &ModelError{Name: name, Problem: "a safetensors file, but not of unet", Advice: notAModel}
-	}
-	var version struct{ Version int }
-	if err := json.Unmarshal([]byte(text), &version); err != nil {
-		return nil, nil, "", &ModelError{Name: name, Problem: "damaged model card: " + err.Error(), Advice: notAModel}
-	}
-	if version.Version < 1 {
-		return nil, nil, "", &ModelError{Name: name, Problem: fmt.Sprintf("model format %d: there is none below 1", version.Version), Advice: "the file may be damaged"}
-	}
-	if version.Version > formatVersion {
-		return nil, nil, "", &ModelError{Name: name, Problem: fmt.Sprintf("model format %d, this program knows formats up to %d", version.Version, formatVersion), Advice: "use a newer unet"}
-
-	}
-	var card Card
-	if err := json.Unmarshal([]byte(text), &card); err != nil {
-		return nil, nil, "", &ModelError{Name: name, Problem: "damaged model card: " + err.Error(), Advice: notAModel}
-	}
-	if err := card.Check(); err != nil {
-		return nil, nil, "", &ModelError{Name: name, Problem: err.Error(), Advice: "the file may be damaged"}
+	card, advice, err := readCard(file.metadata["unet"])
+	if err != nil {
+		return fail(advice, err)
 	}
 	// The claimed network must not be larger than the file that holds it, and
 	// the file not much larger than the network.
 	if need := card.Arch.parameters(); int64(need)*2 > size {
-		return nil, nil, "", &ModelError{Name: name, Problem: fmt.Sprintf("its card describes %d parameters, more than the file holds", need), Advice: "the file may be damaged"}
-
+		return fail(damaged, fmt.Errorf("its card describes %d parameters, more than the file holds", need))
 	}
 	if err := card.Arch.holds(file); err != nil {
-		return nil, nil, "", &ModelError{Name: name, Problem: err.Error(), Advice: "the file may be damaged"}
+		return fail(damaged, err)
 	}
 	list, err := file.read(r)
 	if err != nil {
-		return nil, nil, "", &ModelError{Name: name, Problem: err.Error(), Advice: notAModel}
+		return fail(notAModel, err)
 	}
-	m, err = newModel(card, training)
-	if err != nil {
-		return nil, nil, "", &ModelError{Name: name, Problem: err.Error(), Advice: "the file may be damaged"}
+	if m, err = newModel(card, training); err != nil {
+		return fail(damaged, err)
 	}
+	if extra, err = m.fill(list); err != nil {
+		m.Params.Free()
+		return fail(damaged, err)
+	}
+	m.SHA256 = hex.EncodeToString(hash.Sum(nil))
+	return m, extra, file.metadata["state"], nil
+}
+
+// readCard reads the card of a model file; advice says what to do about an error.
+func readCard(text string) (card Card, advice string, err error) {
+	if text == "" {
+		return card, notAModel, errors.New("a safetensors file, but not of unet")
+	}
+	var version struct{ Version int }
+	if err := json.Unmarshal([]byte(text), &version); err != nil {
+		return card, notAModel, fmt.Errorf("damaged model card: %w", err)
+	}
+	if version.Version < 1 {
+		return card, damaged, fmt.Errorf("model format %d: there is none below 1", version.Version)
+	}
+	if version.Version > formatVersion {
+		return card, "use a newer unet", fmt.Errorf("model format %d, this program knows formats up to %d", version.Version, formatVersion)
+	}
+	if err := json.Unmarshal([]byte(text), &card); err != nil {
+		return card, notAModel, fmt.Errorf("damaged model card: %w", err)
+	}
+	return card, damaged, card.Check()
+}
+
+// fill takes the parameters from the tensors of a file and returns the others.
+func (m *Model) fill(list []tensor) (extra map[string]tensor, err error) {
 	extra = map[string]tensor{}
-	found := 0
+	found, all := 0, len(m.Params.All())
 	for _, t := range list {
 		q := m.Params.Get(t.name)
 		if q == nil {
@@ -238,24 +256,18 @@ func readModel(name string, r io.Reader, size int64, training bool) (m *Model, e
 			continue
 		}
 		if !slices.Equal(q.Shape, t.shape) {
-			m.Params.Free()
-			return nil, nil, "", &ModelError{Name: name, Problem: fmt.Sprintf("tensor %s has shape %v, want %v", t.name, t.shape, q.Shape), Advice: "the file may be damaged"}
-
+			return nil, fmt.Errorf("tensor %s has shape %v, want %v", t.name, t.shape, q.Shape)
 		}
 		if i := notFinite(t.data); i >= 0 {
-			m.Params.Free()
-			return nil, nil, "", &ModelError{Name: name, Problem: fmt.Sprintf("tensor %s: value %d is %v", t.name, i, t.data[i]), Advice: "the file may be damaged, or its training have failed"}
+			return nil, fmt.Errorf("tensor %s: value %d is %v", t.name, i, t.data[i])
 		}
 		copy(q.Value, t.data)
 		found++
 	}
-	if found != len(m.Params.All()) {
-		m.Params.Free()
-		return nil, nil, "", &ModelError{Name: name, Problem: fmt.Sprintf("%d of %d parameters are missing", len(m.Params.All())-found, len(m.Params.All())), Advice: "the file may be damaged"}
-
+	if found != all {
+		return nil, fmt.Errorf("%d of %d parameters are missing", all-found, all)
 	}
-	m.SHA256 = hex.EncodeToString(hash.Sum(nil))
-	return m, extra, file.metadata["state"], nil
+	return extra, nil
 }
 
 // notFinite is the index of the first value that is NaN or infinite, or -1.

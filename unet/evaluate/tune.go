@@ -61,11 +61,10 @@ var (
 
 // Tune chooses the threshold and the post-processing parameters of p's model
 // on a split of a set, fits the confidence of nuclei, and puts them into its
-// card. The maps are
-// computed once; parameters are then improved one at a time over fixed values
-// until none gets better, which gives the same result for any number of
-// threads. predicted is called after every image, tried after every trial with
-// the best objective so far; both may be nil.
+// card. The maps are computed once; parameters are then improved one at a time
+// over fixed values until none gets better, which gives the same result for any
+// number of threads. predicted is called after every image, tried after every
+// trial with the best objective so far; both may be nil.
 func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, split string, predicted func(done, total int), tried func(done int, best float64)) (*Tuning, error) {
 	indices := set.Split(split)
 	if len(indices) == 0 {
@@ -73,8 +72,36 @@ func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, split string
 			Advice: "prepare it with a share for validation", Option: "split 0.8,0.1,0.1"}
 	}
 	indices = thin(indices, set)
-	t := &tuner{card: p.Model().Card, threads: p.Engine().Threads(), images: make([]tuneImage, len(indices)), tried: tried, seen: map[instance.Params]float64{}}
-	var curve metrics.Curve
+	old := p.Model().Card
+	t := &tuner{card: old, threads: p.Engine().Threads(), images: make([]tuneImage, len(indices)), tried: tried, seen: map[instance.Params]float64{}}
+	curve, err := t.predict(ctx, p, set, indices, predicted)
+	if err != nil {
+		return nil, err
+	}
+	p.Close() // the programs' memory is not needed for what follows
+	best := curve.Best()
+	r := &Tuning{Split: split, Images: len(indices), Before: old.Instance,
+		Threshold: Change{old.Threshold, best.Threshold}, F1: Change{curve.At(old.Threshold).F1(), best.F1()}}
+	if err := t.choose(ctx, r); err != nil {
+		return nil, err
+	}
+	switch c, err := t.calibrate(r.After, set, indices); {
+	case errors.Is(err, instance.ErrUncalibrated):
+		r.Uncalibrated = true
+	case err != nil:
+		return nil, err
+	default:
+		r.After.Confidence = c
+	}
+	card := &p.Model().Card
+	card.Former, card.Threshold, card.Instance = old.Instance, best.Threshold, r.After
+	return r, nil
+}
+
+// predict computes the maps of all images, and what every threshold of the
+// foreground scores.
+func (t *tuner) predict(ctx context.Context, p *unet.Predictor, set *dataset.Set, indices []int, predicted func(done, total int)) (*metrics.Curve, error) {
+	curve := new(metrics.Curve)
 	var mu sync.Mutex
 	err := each(ctx, p, set, indices, func(n int, s *dataset.Sample, m instance.Maps) error {
 		t.images[n] = tuneImage{m, s.Labels}
@@ -89,48 +116,34 @@ func Tune(ctx context.Context, p *unet.Predictor, set *dataset.Set, split string
 			predicted(done, len(indices))
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	p.Close() // the programs' memory is not needed for what follows
-	old := p.Model().Card
-	best := curve.Best()
-	r := &Tuning{Split: split, Images: len(indices), Before: old.Instance,
-		Threshold: Change{old.Threshold, best.Threshold}, F1: Change{curve.At(old.Threshold).F1(), best.F1()}}
+	return curve, err
+}
+
+// choose searches for the parameters of nuclei at the new threshold of the
+// foreground, and keeps the old ones where images are few and those that suit
+// all but one are no better on that one.
+func (t *tuner) choose(ctx context.Context, r *Tuning) (err error) {
 	// Before: with the old mask threshold, which paper models segment by.
-	if r.Objective.Before, err = t.score(ctx, old.Instance); err != nil {
-		return nil, err
+	if r.Objective.Before, err = t.score(ctx, r.Before); err != nil {
+		return err
 	}
-	t.card.Threshold = best.Threshold
+	t.card.Threshold = r.Threshold.After
 	clear(t.seen)
 	t.best = 0
-	if r.After, r.Objective.After, err = t.search(ctx, old.Instance); err != nil {
-		return nil, err
+	if r.After, r.Objective.After, err = t.search(ctx, r.Before); err != nil {
+		return err
 	}
 	r.Trials = t.trials
-	if len(t.images) < fewImages {
-		better, err := t.leaveOneOut(ctx, old.Instance)
-		if err != nil {
-			return nil, err
-		}
-		if !better {
-			r.Kept, r.After = true, old.Instance
-			if r.Objective.After, err = t.score(ctx, old.Instance); err != nil {
-				return nil, err
-			}
-		}
+	if len(t.images) >= fewImages {
+		return nil
 	}
-	switch c, err := t.calibrate(r.After, set, indices); {
-	case errors.Is(err, instance.ErrUncalibrated):
-		r.Uncalibrated = true
-	case err != nil:
-		return nil, err
-	default:
-		r.After.Confidence = c
+	better, err := t.leaveOneOut(ctx, r.Before)
+	if err != nil || better {
+		return err
 	}
-	card := &p.Model().Card
-	card.Former, card.Threshold, card.Instance = old.Instance, best.Threshold, r.After
-	return r, nil
+	r.Kept, r.After = true, r.Before
+	r.Objective.After, err = t.score(ctx, r.Before)
+	return err
 }
 
 // fewImages are too few to choose thresholds on without asking each of them

@@ -65,8 +65,7 @@ func joinChannels(f *imageio.File, planes []int, read func(plane int) (*imageio.
 			return nil, &InputError{Name: f.Name, Problem: fmt.Sprintf("channel %s has %d x %d pixels, channel %s %d x %d",
 				ChannelName(f.Planes[planes[0]]), out.W, out.H, ChannelName(f.Planes[i]), m.W, m.H), Advice: "choose channels of one size"}
 		}
-		joined.Pix = append(joined.Pix, m.Pix...)
-		joined.C += m.C
+		joined.Append(m)
 	}
 	return &joined, nil
 }

@@ -23,6 +23,13 @@ func NewImage(w, h, c int) *Image {
 // Plane returns channel c as H*W samples, row by row; it shares memory.
 func (m *Image) Plane(c int) []float32 { return m.Pix[c*m.W*m.H : (c+1)*m.W*m.H] }
 
+// Append adds the channels of n, which is as large, behind those of m. Names are
+// left to the caller.
+func (m *Image) Append(n *Image) {
+	m.Pix = append(m.Pix, n.Pix...)
+	m.C += n.C
+}
+
 // Gray returns m as one channel when it is gray in substance: when it has one
 // channel or all its channels hold the same samples. Otherwise it returns m
 // itself. Memory is shared with m.
