@@ -107,6 +107,8 @@ func Scratch(op csrc.Op, args unsafe.Pointer) int {
 }
 
 // Run does tasks t0..t1-1 of op. args points to the struct of op.
+//
+//nolint:funlen // a table: a case for each operation
 func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32) {
 	if op == csrc.OpWino43 { // neighbouring tasks share work
 		wino43((*csrc.Conv3x3)(args), t0, t1, scratch)

@@ -28,56 +28,63 @@ type parts struct {
 	list []part
 }
 
-// findParts labels the connected regions by one raster scan and union-find.
-func findParts(l *imageio.Labels) parts {
+// forest joins pixels to trees: a pixel's number is that of one further up, or its
+// own, which is the first pixel of the region.
+type forest []int32
+
+func (up forest) root(a int32) int32 {
+	for up[a] != a {
+		up[a] = up[up[a]]
+		a = up[a]
+	}
+	return a
+}
+
+func (up forest) join(a, b int) {
+	x, y := up.root(int32(a)), up.root(int32(b))
+	up[max(x, y)] = min(x, y)
+}
+
+// connect joins the pixels of every connected region by one raster scan.
+func connect(l *imageio.Labels) forest {
 	w, h := l.W, l.H
-	n := w * h
-	up := make([]int32, n)
-	find := func(a int32) int32 {
-		for up[a] != a {
-			up[a] = up[up[a]]
-			a = up[a]
-		}
-		return a
-	}
-	join := func(a, b int32) {
-		a, b = find(a), find(b)
-		// The smaller index is the root: it is the part's first pixel.
-		if a < b {
-			up[b] = a
-		} else {
-			up[a] = b
-		}
-	}
+	up := make(forest, w*h)
 	for y := range h {
 		for x := range w {
 			i := y*w + x
 			up[i] = int32(i)
 			v := l.ID[i]
 			if x > 0 && l.ID[i-1] == v {
-				join(int32(i), int32(i-1))
+				up.join(i, i-1)
 			}
 			if y == 0 {
 				continue
 			}
 			if l.ID[i-w] == v {
-				join(int32(i), int32(i-w))
+				up.join(i, i-w)
 			}
 			if v != 0 {
 				if x > 0 && l.ID[i-w-1] == v {
-					join(int32(i), int32(i-w-1))
+					up.join(i, i-w-1)
 				}
 				if x+1 < w && l.ID[i-w+1] == v {
-					join(int32(i), int32(i-w+1))
+					up.join(i, i-w+1)
 				}
 			}
 		}
 	}
-	p := parts{of: make([]int32, n)}
+	return up
+}
+
+// findParts labels and measures the connected regions.
+func findParts(l *imageio.Labels) parts {
+	w, h := l.W, l.H
+	up := connect(l)
+	p := parts{of: make([]int32, w*h)}
 	for y := range h {
 		for x := range w {
 			i := y*w + x
-			root := find(int32(i))
+			root := up.root(int32(i))
 			if int(root) == i {
 				p.of[i] = int32(len(p.list))
 				p.list = append(p.list, part{label: l.ID[i], x0: x, y0: y, x1: x, y1: y, firstPix: i})

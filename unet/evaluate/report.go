@@ -130,24 +130,6 @@ func (r *Report) evaluation() *report.Evaluation {
 		in.Facts = append(in.Facts, report.Fact{Name: "tuned", Value: fmt.Sprintf("on %s images of %s; pixel F1 %s to %s, mean of MeanAP and KaggleScore %s to %s; before: threshold %s, %s",
 			strconv.Itoa(u.Images), u.Split, four(u.F1.Before), four(u.F1.After), four(u.Objective.Before), four(u.Objective.After), short(u.Threshold.Before), ParamsText(r.Model.Kind, u.Before))})
 	}
-	pixelNames := []string{"accuracy", "precision", "recall", "F1 = Dice", "IoU", "loss (BCE)"}
-	nucleusNames := []string{"PooledAP50", "ImageAP50", "MeanAP", "MeanAP .5:.9", "KaggleScore", "AJI", "AJI per image", "PQ", "PQ per image"}
-	pixels := func(s *SetScores) []float64 {
-		p := s.Pixels
-		return []float64{p.Accuracy, p.Precision, p.Recall, p.F1, p.IoU, s.Loss}
-	}
-	nuclei := func(s *SetScores) []float64 {
-		n := &s.Nuclei
-		return []float64{n.PooledAP50, n.ImageAP50, n.MeanAP, n.MeanAP90, n.KaggleScore, n.AJI, n.AJIPerImage, n.PQ, n.PQPerImage}
-	}
-	table := func(title, first string, names []string, values func(*SetScores) []float64, rows []SetScores) {
-		t := report.ScoreTable{Title: title, First: first, Measures: names}
-		for i := range rows {
-			s := &rows[i]
-			t.Rows = append(t.Rows, report.ScoreRow{Name: s.Name, Images: s.Images, Nuclei: s.Nuclei.Truth, Values: values(s)})
-		}
-		in.Scores = append(in.Scores, t)
-	}
 	in.Summary = r.Summary()
 	var all []SetScores
 	for _, s := range ev.Splits {
@@ -159,12 +141,14 @@ func (r *Report) evaluation() *report.Evaluation {
 			report.Confusion{Name: s.Name + ", pixels", TP: px.TP, FP: px.FP, FN: px.FN, TN: px.TN},
 			report.Confusion{Name: s.Name + ", nuclei at IoU 0.5", TP: int64(at), FP: int64(v.Nuclei.Predicted - at), FN: int64(v.Nuclei.Truth - at)})
 	}
-	table("Pixels", "split", pixelNames, pixels, all)
-	table("Nuclei", "split", nucleusNames, nuclei, all)
-	table("Pixels of "+m.Name, "kind", pixelNames, pixels, m.Kinds)
-	table("Nuclei of "+m.Name, "kind", nucleusNames, nuclei, m.Kinds)
+	in.Scores = []report.ScoreTable{
+		pixelScoreTable("Pixels", "split", all),
+		nucleusScoreTable("Nuclei", "split", all),
+		pixelScoreTable("Pixels of "+m.Name, "kind", m.Kinds),
+		nucleusScoreTable("Nuclei of "+m.Name, "kind", m.Kinds),
+	}
 	if n := len(m.Sources); n > 0 {
-		table("Nuclei of "+m.Name+" by laboratory", "source", nucleusNames, nuclei, m.Sources)
+		in.Scores = append(in.Scores, nucleusScoreTable("Nuclei of "+m.Name+" by laboratory", "source", m.Sources))
 		in.Facts = append(in.Facts, report.Fact{Name: "mean over sources", Value: fmt.Sprintf("KaggleScore %s, the mean over %s on %s", four(m.SourceScore), fmt.Sprintf("%d sources", n), m.Name)})
 	}
 	stored := ThresholdScores{Threshold: ev.Threshold, PixelScores: m.All.Pixels}
@@ -181,6 +165,32 @@ func (r *Report) evaluation() *report.Evaluation {
 	curve(m.Name+", pooled counts", m.All.Nuclei.Pooled)
 	curve(m.Name+", mean over images", m.All.Nuclei.PerImage)
 	return in
+}
+
+// pixelScoreTable lists the scores of pixels of some sets of images.
+func pixelScoreTable(title, first string, rows []SetScores) report.ScoreTable {
+	return scoreTable(title, first, rows, []string{"accuracy", "precision", "recall", "F1 = Dice", "IoU", "loss (BCE)"}, func(s *SetScores) []float64 {
+		p := s.Pixels
+		return []float64{p.Accuracy, p.Precision, p.Recall, p.F1, p.IoU, s.Loss}
+	})
+}
+
+// nucleusScoreTable lists their scores of nuclei.
+func nucleusScoreTable(title, first string, rows []SetScores) report.ScoreTable {
+	names := []string{"PooledAP50", "ImageAP50", "MeanAP", "MeanAP .5:.9", "KaggleScore", "AJI", "AJI per image", "PQ", "PQ per image"}
+	return scoreTable(title, first, rows, names, func(s *SetScores) []float64 {
+		n := &s.Nuclei
+		return []float64{n.PooledAP50, n.ImageAP50, n.MeanAP, n.MeanAP90, n.KaggleScore, n.AJI, n.AJIPerImage, n.PQ, n.PQPerImage}
+	})
+}
+
+func scoreTable(title, first string, rows []SetScores, names []string, values func(*SetScores) []float64) report.ScoreTable {
+	t := report.ScoreTable{Title: title, First: first, Measures: names}
+	for i := range rows {
+		s := &rows[i]
+		t.Rows = append(t.Rows, report.ScoreRow{Name: s.Name, Images: s.Images, Nuclei: s.Nuclei.Truth, Values: values(s)})
+	}
+	return t
 }
 
 // insertThreshold adds a point to a curve, unless there already.

@@ -71,54 +71,16 @@ func (f *field) erase(gone []bool, first uint32) {
 // and exactly one nucleus to that nucleus (as scipy.ndimage.binary_fill_holes
 // does for one object).
 func (f *field) fillHoles() {
-	type run struct{ start, end, parent int32 }
-	var runs []run
-	find := func(i int32) int32 {
-		for runs[i].parent != i {
-			runs[i].parent = runs[runs[i].parent].parent
-			i = runs[i].parent
-		}
-		return i
-	}
-	// The frame's first row is run 0: whatever joins it lies outside.
-	runs = append(runs, run{0, int32(f.stride), 0})
-	above := 0 // first run of the row above
-	for y := 0; y <= f.h; y++ {
-		base := int32(y+1) * int32(f.stride)
-		row := f.lab[base:][:f.stride]
-		first := len(runs)
-		k := above
-		for x := 0; x < len(row); {
-			if row[x] != 0 {
-				x++
-				continue
-			}
-			s := x
-			for x < len(row) && row[x] == 0 {
-				x++
-			}
-			id := int32(len(runs))
-			start, end := base+int32(s), base+int32(x)
-			runs = append(runs, run{start, end, id})
-			for k < first && runs[k].end+int32(f.stride) <= start {
-				k++
-			}
-			for j := k; j < first && runs[j].start+int32(f.stride) < end; j++ {
-				a, b := find(int32(j)), find(id)
-				runs[max(a, b)].parent = min(a, b)
-			}
-		}
-		above = first
-	}
+	b := f.background()
 	// owner of each enclosed piece, keyed by its first run: the one label
-	// around it, or 0 when there are several.
+	// around it, or mixed when there are several.
 	type piece struct {
 		owner uint32
 		mixed bool
 	}
 	pieces := map[int32]*piece{}
-	for i := range runs {
-		r := find(int32(i))
+	for i := range b {
+		r := b.find(int32(i))
 		if r == 0 {
 			continue
 		}
@@ -136,9 +98,9 @@ func (f *field) fillHoles() {
 			}
 			pc.owner = v
 		}
-		meet(f.lab[runs[i].start-1])
-		meet(f.lab[runs[i].end])
-		for p := int(runs[i].start); p < int(runs[i].end) && !pc.mixed; p++ {
+		meet(f.lab[b[i].start-1])
+		meet(f.lab[b[i].end])
+		for p := int(b[i].start); p < int(b[i].end) && !pc.mixed; p++ {
 			meet(f.lab[p-f.stride])
 			meet(f.lab[p+f.stride])
 		}
@@ -146,11 +108,59 @@ func (f *field) fillHoles() {
 	if len(pieces) == 0 {
 		return
 	}
-	for i := range runs {
-		if pc := pieces[find(int32(i))]; pc != nil && !pc.mixed {
-			for p := runs[i].start; p < runs[i].end; p++ {
+	for i := range b {
+		if pc := pieces[b.find(int32(i))]; pc != nil && !pc.mixed {
+			for p := b[i].start; p < b[i].end; p++ {
 				f.lab[p] = pc.owner
 			}
 		}
 	}
+}
+
+// runs are stretches of background within rows, joined to trees of those that
+// belong together.
+type runs []struct{ start, end, parent int32 }
+
+// find returns the first run of the piece that run i belongs to.
+func (b runs) find(i int32) int32 {
+	for b[i].parent != i {
+		b[i].parent = b[b[i].parent].parent
+		i = b[i].parent
+	}
+	return i
+}
+
+// background lists the runs of background. The frame's first row is run 0:
+// whatever joins it lies outside.
+func (f *field) background() runs {
+	b := runs{{0, int32(f.stride), 0}}
+	above := 0 // first run of the row above
+	for y := 0; y <= f.h; y++ {
+		base := int32(y+1) * int32(f.stride)
+		row := f.lab[base:][:f.stride]
+		first := len(b)
+		k := above
+		for x := 0; x < len(row); {
+			if row[x] != 0 {
+				x++
+				continue
+			}
+			s := x
+			for x < len(row) && row[x] == 0 {
+				x++
+			}
+			id := int32(len(b))
+			start, end := base+int32(s), base+int32(x)
+			b = append(b, struct{ start, end, parent int32 }{start, end, id})
+			for k < first && b[k].end+int32(f.stride) <= start {
+				k++
+			}
+			for j := k; j < first && b[j].start+int32(f.stride) < end; j++ {
+				a, c := b.find(int32(j)), b.find(id)
+				b[max(a, c)].parent = min(a, c)
+			}
+		}
+		above = first
+	}
+	return b
 }

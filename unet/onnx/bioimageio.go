@@ -99,42 +99,15 @@ func WritePackage(w io.Writer, m *unet.Model, p Package) error {
 	if err != nil {
 		return err
 	}
-	a := m.Card.Arch
-	x := samples(p.Example, a.Channels)
 	weights := z.add("model.onnx", graph.Bytes())
 	weights["opset_version"] = opset
-	least, step, halo := Sizes(a)
-	side := func(id string) object {
-		return object{"type": "space", "id": id, "size": object{"min": least, "step": step}}
-	}
-	input := object{
-		"id": inputName, "description": "microscopy image, raw samples; a gray image fills every channel",
-		"axes":          []object{{"type": "batch"}, {"type": "channel", "id": "channel", "channel_names": channelNames(a.Channels)}, side("y"), side("x")},
-		"data":          object{"type": "float32"},
-		"test_tensor":   z.add("test_image.npy", npy(x, 1, a.Channels, p.Example.H, p.Example.W)),
-		"preprocessing": preprocessing(m.Card.Input),
-	}
-	output := func(name, text string, data object, test []byte) object {
-		side := func(id string) object {
-			return object{"type": "space", "id": id, "halo": halo, "size": object{"tensor_id": inputName, "axis_id": id}}
-		}
-		return object{
-			"id": name, "description": text, "data": data,
-			"axes":        []object{{"type": "batch"}, {"type": "channel", "id": "channel", "channel_names": []string{name}}, side("y"), side("x")},
-			"test_tensor": z.add("test_"+name+".npy", test),
-		}
-	}
-	var outputs []object
-	for _, name := range a.Heads {
-		outputs = append(outputs, output(name, headText[name], object{"type": "float32", "range": []float64{0, 1}},
-			npy(p.Maps.Plane(name), 1, 1, p.Example.H, p.Example.W)))
-	}
+	input, outputs := z.tensors(m, p)
 	watershed, version := z.add(watershedFile, watershedSource), formatVersion
 	file := func(added object) any { return added["source"] }
 	attachments := []object{z.add("card.json", card)}
 	if p.Watershed {
 		version, file = customVersion, func(added object) any { return added }
-		nuclei := output(nucleiName, "labels: a number for each nucleus, 0 for background", object{"type": "uint32"},
+		nuclei := z.output(m.Card.Arch, nucleiName, "labels: a number for each nucleus, 0 for background", object{"type": "uint32"},
 			npy(p.Labels.ID, 1, 1, p.Example.H, p.Example.W))
 		nuclei["postprocessing"] = []object{{"id": "custom", "callable": "Watershed", "source": watershed["source"],
 			"sha256": watershed["sha256"], "kwargs": watershedArguments(m.Card.Instance)}}
@@ -166,6 +139,42 @@ func WritePackage(w io.Writer, m *unet.Model, p Package) error {
 	}
 	z.add("rdf.yaml", rdf)
 	return errors.Join(z.err, z.zip.Close())
+}
+
+// tensors describes the image that the network takes and the maps that it gives,
+// and adds an example of each.
+func (z *packer) tensors(m *unet.Model, p Package) (input object, outputs []object) {
+	a := m.Card.Arch
+	x := samples(p.Example, a.Channels)
+	least, step, _ := Sizes(a)
+	side := func(id string) object {
+		return object{"type": "space", "id": id, "size": object{"min": least, "step": step}}
+	}
+	input = object{
+		"id": inputName, "description": "microscopy image, raw samples; a gray image fills every channel",
+		"axes":          []object{{"type": "batch"}, {"type": "channel", "id": "channel", "channel_names": channelNames(a.Channels)}, side("y"), side("x")},
+		"data":          object{"type": "float32"},
+		"test_tensor":   z.add("test_image.npy", npy(x, 1, a.Channels, p.Example.H, p.Example.W)),
+		"preprocessing": preprocessing(m.Card.Input),
+	}
+	for _, name := range a.Heads {
+		outputs = append(outputs, z.output(a, name, headText[name], object{"type": "float32", "range": []float64{0, 1}},
+			npy(p.Maps.Plane(name), 1, 1, p.Example.H, p.Example.W)))
+	}
+	return input, outputs
+}
+
+// output describes a map, or what is made of maps, and adds an example of it.
+func (z *packer) output(a unet.Arch, name, text string, data object, test []byte) object {
+	_, _, halo := Sizes(a)
+	side := func(id string) object {
+		return object{"type": "space", "id": id, "halo": halo, "size": object{"tensor_id": inputName, "axis_id": id}}
+	}
+	return object{
+		"id": name, "description": text, "data": data,
+		"axes":        []object{{"type": "batch"}, {"type": "channel", "id": "channel", "channel_names": []string{name}}, side("y"), side("x")},
+		"test_tensor": z.add("test_"+name+".npy", test),
+	}
 }
 
 // watershedArguments are those of watershed.py's Watershed.

@@ -85,8 +85,35 @@ func (in *Training) WithStart() []Epoch {
 // TrainingPage lays out the report of a training run.
 func TrainingPage(in *Training) (*Page, error) {
 	p := &Page{Title: in.Title, Subtitle: in.Subtitle, Footer: in.Footer}
-	history := in.WithStart()
-	s := p.Section("Result")
+	in.result(p.Section("Result"))
+	if len(in.Next) > 0 {
+		s := p.Section("What next")
+		for _, n := range in.Next {
+			s.Text(n.What)
+			if n.Command != "" {
+				s.Code(n.Command)
+			}
+		}
+	}
+	in.curves(p.Section("Curves"))
+	if len(in.Samples) > 0 {
+		sheet, err := SampleSheet("", in.Samples, 216)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.Section("Validation images").Sheet(sheet); err != nil {
+			return nil, err
+		}
+	}
+	p.Section("Settings").Facts(in.Settings)
+	if len(in.History) > 0 {
+		p.Section("Epochs").Table(EpochTable(in.WithStart()))
+	}
+	return p, nil
+}
+
+// result says which weights are kept, and their scores.
+func (in *Training) result(s *Section) {
 	if in.Status != "" {
 		s.Note(Info, in.Status)
 	}
@@ -124,21 +151,15 @@ func TrainingPage(in *Training) (*Page, error) {
 		s.Text("Nuclei of the validation images: KaggleScore " + Number(val.KaggleScore, 4) + " (AP = TP/(TP+FP+FN), mean over images and IoU 0.50 to 0.95), PooledAP50 " +
 			Number(val.PooledAP50, 4) + " (AP at IoU 0.5 of counts pooled over images).")
 	}
-	if len(in.Next) > 0 {
-		s = p.Section("What next")
-		for _, n := range in.Next {
-			s.Text(n.What)
-			if n.Command != "" {
-				s.Code(n.Command)
-			}
-		}
-	}
-	s = p.Section("Curves")
+}
+
+// curves draws the history, and says what is in it.
+func (in *Training) curves(s *Section) {
 	caption := "Training solid, validation dashed; the ring marks the kept epoch."
 	if in.Start != nil {
 		caption += " Epoch 0 is the starting model."
 	}
-	s.Drawing(Curves(history, in.Best, in.OneLoss), caption)
+	s.Drawing(Curves(in.WithStart(), in.Best, in.OneLoss), caption)
 	text := "Figures of training are taken during the epoch, of augmented images and while the weights change; those of validation after it, of whole images."
 	if in.Loss != "" {
 		text += " The training loss is " + in.Loss + "; the validation loss is the binary cross-entropy of the nucleus map"
@@ -148,18 +169,4 @@ func TrainingPage(in *Training) (*Page, error) {
 		text += "."
 	}
 	s.Text(text)
-	if len(in.Samples) > 0 {
-		sheet, err := SampleSheet("", in.Samples, 216)
-		if err != nil {
-			return nil, err
-		}
-		if err := p.Section("Validation images").Sheet(sheet); err != nil {
-			return nil, err
-		}
-	}
-	p.Section("Settings").Facts(in.Settings)
-	if len(in.History) > 0 {
-		p.Section("Epochs").Table(EpochTable(history))
-	}
-	return p, nil
 }

@@ -162,12 +162,9 @@ func (s *tiffSource) omePlanes(doc *omeXML) error {
 		self = ""
 	}
 	inThisFile := doc.placer(self)
-	used := make([]bool, len(s.pages))
 	next := map[string]int{} // page that follows, by file
-	listed, missing := 0, 0
-	var away []string // files that are not here
-	elsewhere := 0
-	pictures := 0 // pages that are no image of cells
+	listed := 0
+	found := omeFound{used: make([]bool, len(s.pages))}
 	for series := range doc.Images {
 		px := &doc.Images[series].Pixels
 		if len(s.pages) > 0 {
@@ -184,12 +181,7 @@ func (s *tiffSource) omePlanes(doc *omeXML) error {
 			return err
 		}
 		if doc.isPicture(series) {
-			for _, at := range places {
-				if at.file == "" && at.page >= 0 && at.page < len(s.pages) {
-					used[at.page] = true
-					pictures++
-				}
-			}
+			found.picture(places)
 			continue
 		}
 		size := px.pixelSize(s.out.Note)
@@ -201,15 +193,12 @@ func (s *tiffSource) omePlanes(doc *omeXML) error {
 			case at.file != "":
 				m := s.member(at.file)
 				if m == nil {
-					elsewhere++
-					if !slices.Contains(away, at.file) && len(away) < 3 {
-						away = append(away, at.file)
-					}
+					found.notHere(at.file)
 					continue
 				}
 				s.addMember(m, px, info)
 			case at.page >= len(s.pages):
-				missing++
+				found.missing++
 			default:
 				p := s.pages[at.page]
 				if p.w != int(px.SizeX) || p.h != int(px.SizeY) {
@@ -221,29 +210,61 @@ func (s *tiffSource) omePlanes(doc *omeXML) error {
 				if err := s.add(p, info, px.channelName); err != nil {
 					return err
 				}
-				used[at.page] = true
+				found.used[at.page] = true
 			}
 		}
 	}
+	s.noteOME(&found)
+	return nil
+}
+
+// omeFound is what became of the planes that a description lists.
+type omeFound struct {
+	used      []bool   // pages that it mentions
+	pictures  int      // pages that are no image of cells
+	missing   int      // planes of this file that it does not hold
+	elsewhere int      // planes in files that are not here
+	away      []string // the first of those files
+}
+
+// picture takes the pages of an image that is none of cells.
+func (o *omeFound) picture(places []place) {
+	for _, at := range places {
+		if at.file == "" && at.page >= 0 && at.page < len(o.used) {
+			o.used[at.page] = true
+			o.pictures++
+		}
+	}
+}
+
+// notHere takes a plane that lies in a file that is not here.
+func (o *omeFound) notHere(file string) {
+	o.elsewhere++
+	if !slices.Contains(o.away, file) && len(o.away) < 3 {
+		o.away = append(o.away, file)
+	}
+}
+
+// noteOME tells what was left out, and what is missing.
+func (s *tiffSource) noteOME(found *omeFound) {
 	left := 0
 	for i, p := range s.pages {
-		if !used[i] && !p.reduced {
+		if !found.used[i] && !p.reduced {
 			left++
 		}
 	}
-	if pictures > 0 {
-		s.out.Note(leftOut, counted(pictures, "page that is", "pages that are"))
+	if found.pictures > 0 {
+		s.out.Note(leftOut, counted(found.pictures, "page that is", "pages that are"))
 	}
-	if elsewhere > 0 {
-		s.out.Note("%s in files that are not here: %s", counted(elsewhere, "plane of the image is", "planes of the image are"), strings.Join(away, ", "))
+	if found.elsewhere > 0 {
+		s.out.Note("%s in files that are not here: %s", counted(found.elsewhere, "plane of the image is", "planes of the image are"), strings.Join(found.away, ", "))
 	}
-	if missing > 0 {
-		s.out.Note("%s not in the file: was recording stopped early?", counted(missing, "plane that the OME description lists is", "planes that the OME description lists are"))
+	if found.missing > 0 {
+		s.out.Note("%s not in the file: was recording stopped early?", counted(found.missing, "plane that the OME description lists is", "planes that the OME description lists are"))
 	}
 	if left > 0 {
 		s.out.Note("left out: %s that the OME description does not mention", counted(left, "page", "pages"))
 	}
-	return nil
 }
 
 func counted(n int, one, many string) string {

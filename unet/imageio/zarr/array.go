@@ -150,42 +150,37 @@ func (a *zarrArray) readV2() error {
 	return a.setFill(m.Fill)
 }
 
+// metadataV3 is zarr.json of an array, as far as it is read.
+type metadataV3 struct {
+	Node  string          `json:"node_type"`
+	Shape []int64         `json:"shape"`
+	Type  json.RawMessage `json:"data_type"`
+	Grid  struct {
+		Name   string `json:"name"`
+		Config struct {
+			Shape []int64 `json:"chunk_shape"`
+		} `json:"configuration"`
+	} `json:"chunk_grid"`
+	Key    keyV3           `json:"chunk_key_encoding"`
+	Codecs []zarrCodec     `json:"codecs"`
+	Fill   json.RawMessage `json:"fill_value"`
+	Stores []any           `json:"storage_transformers"`
+}
+
+// keyV3 says how chunks are named.
+type keyV3 struct {
+	Name   string `json:"name"`
+	Config struct {
+		Separator string `json:"separator"`
+	} `json:"configuration"`
+}
+
 func (a *zarrArray) readV3() error {
-	var m struct {
-		Node  string          `json:"node_type"`
-		Shape []int64         `json:"shape"`
-		Type  json.RawMessage `json:"data_type"`
-		Grid  struct {
-			Name   string `json:"name"`
-			Config struct {
-				Shape []int64 `json:"chunk_shape"`
-			} `json:"configuration"`
-		} `json:"chunk_grid"`
-		Key struct {
-			Name   string `json:"name"`
-			Config struct {
-				Separator string `json:"separator"`
-			} `json:"configuration"`
-		} `json:"chunk_key_encoding"`
-		Codecs []zarrCodec     `json:"codecs"`
-		Fill   json.RawMessage `json:"fill_value"`
-		Stores []any           `json:"storage_transformers"`
-	}
+	var m metadataV3
 	if err := readJSON(a.root, a.name, path.Join(a.path, "zarr.json"), &m); err != nil {
 		return err
 	}
-	var typ string
-	json.Unmarshal(m.Type, &typ)
-	for prefix, kind := range map[string]byte{"uint": 'u', "int": 'i', "float": 'f'} {
-		if n, ok := strings.CutPrefix(typ, prefix); ok {
-			bits, _ := strconv.Atoi(n)
-			a.t = plane.Type{Size: bits / 8, Kind: kind}
-		}
-	}
-	if typ == "bool" {
-		a.t = plane.Type{Size: 1, Kind: 'u'}
-	}
-	if !a.t.Valid() {
+	if a.t = typeV3(m.Type); !a.t.Valid() {
 		return a.unsupported("data type " + clip(m.Type))
 	}
 	if m.Grid.Name != "regular" {
@@ -194,8 +189,48 @@ func (a *zarrArray) readV3() error {
 	if len(m.Stores) > 0 {
 		return a.unsupported("storage transformers")
 	}
-	sep, prefix := m.Key.Config.Separator, ""
-	switch m.Key.Name {
+	if err := a.setKey(m.Key); err != nil {
+		return err
+	}
+	a.shape = m.Shape
+	chunks, codecs := m.Grid.Config.Shape, m.Codecs
+	if len(codecs) == 1 && codecs[0].Name == "sharding_indexed" {
+		if err := a.setShards(chunks, codecs[0]); err != nil {
+			return err
+		}
+		chunks, codecs = codecs[0].Config.ChunkShape, codecs[0].Config.Codecs
+	}
+	var err error
+	if a.codecs, a.bigEndian, err = a.chain(codecs, a.t.Size); err != nil {
+		return err
+	}
+	if err := a.setChunks(chunks); err != nil {
+		return err
+	}
+	return a.setFill(m.Fill)
+}
+
+// typeV3 is the type of samples that a version 3 array names; not Valid for one
+// that is not read.
+func typeV3(text json.RawMessage) (t plane.Type) {
+	var name string
+	json.Unmarshal(text, &name)
+	if name == "bool" {
+		return plane.Type{Size: 1, Kind: 'u'}
+	}
+	for prefix, kind := range map[string]byte{"uint": 'u', "int": 'i', "float": 'f'} {
+		if n, ok := strings.CutPrefix(name, prefix); ok {
+			bits, _ := strconv.Atoi(n)
+			t = plane.Type{Size: bits / 8, Kind: kind}
+		}
+	}
+	return t
+}
+
+// setKey takes over how the chunks of a version 3 array are named.
+func (a *zarrArray) setKey(k keyV3) error {
+	sep, prefix := k.Config.Separator, ""
+	switch k.Name {
 	case "default":
 		if sep == "" {
 			sep = "/"
@@ -206,49 +241,42 @@ func (a *zarrArray) readV3() error {
 			sep = "."
 		}
 	default:
-		return a.unsupported(fmt.Sprintf("chunk key encoding %q", m.Key.Name))
+		return a.unsupported(fmt.Sprintf("chunk key encoding %q", k.Name))
 	}
 	if sep != "/" && sep != "." {
 		return a.bad("chunk key separator %q", sep)
 	}
 	a.key = func(at []int64) string { return prefix + joinInts(at, sep) }
-	a.shape = m.Shape
-	chunks, codecs := m.Grid.Config.Shape, m.Codecs
-	if len(codecs) == 1 && codecs[0].Name == "sharding_indexed" {
-		c := codecs[0].Config
-		if len(c.ChunkShape) != len(chunks) {
-			return a.bad("shards of %d axes in an array of %d", len(c.ChunkShape), len(chunks))
+	return nil
+}
+
+// setShards takes over how chunks lie in shards, and the codecs of their index.
+func (a *zarrArray) setShards(shards []int64, sharding zarrCodec) error {
+	c := sharding.Config
+	if len(c.ChunkShape) != len(shards) {
+		return a.bad("shards of %d axes in an array of %d", len(c.ChunkShape), len(shards))
+	}
+	count := int64(1)
+	for i, n := range c.ChunkShape {
+		if n <= 0 || shards[i] <= 0 || shards[i]%n != 0 || shards[i]/n > maxChunks {
+			return a.bad("chunks %v do not divide shards %v", c.ChunkShape, shards)
 		}
-		count := int64(1)
-		for i, n := range c.ChunkShape {
-			if n <= 0 || chunks[i] <= 0 || chunks[i]%n != 0 || chunks[i]/n > maxChunks {
-				return a.bad("chunks %v do not divide shards %v", c.ChunkShape, chunks)
-			}
-			a.shard = append(a.shard, int(chunks[i]/n))
-			if count *= chunks[i] / n; count > maxChunks {
-				return &plane.LimitError{Name: a.name, What: fmt.Sprintf("shards of more than %d chunks", maxChunks), Advice: "rewrite it with smaller shards"}
-			}
-		}
-		chunks, codecs = c.ChunkShape, c.Codecs
-		a.indexEnd = c.IndexLocation != "start"
-		var err error
-		if a.index, _, err = a.chain(c.IndexCodecs, 8); err != nil {
-			return err
-		}
-		for _, k := range a.index {
-			if k.size == nil {
-				return a.unsupported("compressed shard indices")
-			}
+		a.shard = append(a.shard, int(shards[i]/n))
+		if count *= shards[i] / n; count > maxChunks {
+			return &plane.LimitError{Name: a.name, What: fmt.Sprintf("shards of more than %d chunks", maxChunks), Advice: "rewrite it with smaller shards"}
 		}
 	}
+	a.indexEnd = c.IndexLocation != "start"
 	var err error
-	if a.codecs, a.bigEndian, err = a.chain(codecs, a.t.Size); err != nil {
+	if a.index, _, err = a.chain(c.IndexCodecs, 8); err != nil {
 		return err
 	}
-	if err := a.setChunks(chunks); err != nil {
-		return err
+	for _, k := range a.index {
+		if k.size == nil {
+			return a.unsupported("compressed shard indices")
+		}
 	}
-	return a.setFill(m.Fill)
+	return nil
 }
 
 // chain makes the codecs after "bytes" of a version 3 array.
