@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"unet/core/coretest"
 	"unet/unet/instance"
 )
 
@@ -49,14 +50,14 @@ func returnsPromptly(t *testing.T, share int, whole func(), run func(context.Con
 }
 
 func TestPredictorCancelsPromptly(t *testing.T) {
-	needsKernels(t)
+	coretest.NeedsKernels(t)
 	m, err := NewModel(Card{Kind: Nuclei, Arch: Arch{Channels: 3, Depth: 4, Width: 16, Norm: "batch", Heads: threeHeads},
 		Input: Input{Normalise: "percentile", Low: 1, High: 99.8}, Threshold: 0.5, Instance: instance.DefaultParams()}, 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Params.Free()
-	p := NewPredictor(newEngine(t, "", 1), m)
+	p := NewPredictor(coretest.Engine(t, "", 1), m)
 	defer p.Close()
 	img := randomImage(1800, 1600, 1) // several tiles
 	run := func(ctx context.Context) error {
@@ -73,7 +74,7 @@ func TestPredictorCancelsPromptly(t *testing.T) {
 // TestNoLeak predicts images of changing sizes; neither memory nor goroutines
 // may grow.
 func TestNoLeak(t *testing.T) {
-	needsKernels(t)
+	coretest.NeedsKernels(t)
 	if testing.Short() {
 		t.Skip("takes a while")
 	}
@@ -83,7 +84,7 @@ func TestNoLeak(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Params.Free()
-	p := NewPredictor(newEngine(t, "", 2), m)
+	p := NewPredictor(coretest.Engine(t, "", 2), m)
 	defer p.Close()
 	resident := func() int {
 		debug.FreeOSMemory()

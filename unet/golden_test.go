@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"unet/core/coretest"
 	"unet/unet/instance"
 
 	"github.com/google/go-cmp/cmp"
@@ -129,7 +130,7 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			compareGolden(t, fmt.Sprintf("%s of version %d", kind, version), want, m)
-			p := NewPredictor(newEngine(t, "", 1), m)
+			p := NewPredictor(coretest.Engine(t, "", 1), m)
 			if maps, err := p.Maps(context.Background(), randomImage(40, 30, 1)); err != nil || len(maps.Plane(instance.Distance)) != 40*30 {
 				t.Errorf("%s of version %d does not predict: %v", kind, version, err)
 			}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"unet/core/coretest"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 )
@@ -204,9 +205,9 @@ func randomImage(w, h, c int) *imageio.Image {
 
 // TestTiles: the tiles of an image give the same bits as the whole.
 func TestTiles(t *testing.T) {
-	needsKernels(t)
+	coretest.NeedsKernels(t)
 	m := smallModel(t)
-	p := NewPredictor(newEngine(t, "", 2), m)
+	p := NewPredictor(coretest.Engine(t, "", 2), m)
 	defer p.Close()
 	img := randomImage(531, 400, 1)
 	whole, err := p.Maps(context.Background(), img)
@@ -224,7 +225,7 @@ func TestTiles(t *testing.T) {
 }
 
 func TestOddSizes(t *testing.T) {
-	p := NewPredictor(newEngine(t, "", 1), smallModel(t))
+	p := NewPredictor(coretest.Engine(t, "", 1), smallModel(t))
 	defer p.Close()
 	for _, s := range [][3]int{{1, 1, 1}, {1, 17, 3}, {5, 3, 4}, {37, 41, 3}, {64, 64, 1}} {
 		m, err := p.Maps(context.Background(), randomImage(s[0], s[1], s[2]))
@@ -244,7 +245,7 @@ func TestOddSizes(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	p := NewPredictor(newEngine(t, "", 1), smallModel(t))
+	p := NewPredictor(coretest.Engine(t, "", 1), smallModel(t))
 	defer p.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -11,25 +11,8 @@ import (
 	"testing"
 
 	"unet/core"
+	"unet/core/coretest"
 )
-
-func newEngine(t testing.TB, isa string, threads int) *core.Engine {
-	t.Helper()
-	e, err := core.NewEngine(isa, threads)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	return e
-}
-
-// needsKernels skips a test that would take minutes on the pure Go reference.
-func needsKernels(t testing.TB) {
-	t.Helper()
-	if core.ISAs()[0] == "go" {
-		t.Skip("built without C kernels: this would take minutes")
-	}
-}
 
 // variants are networks that together have every block, gate, way up and norm.
 var variants = []Arch{
@@ -127,7 +110,7 @@ func TestFiniteDifferences(t *testing.T) {
 					if isa == "go" && !direct {
 						t.Skip("the reference has one algorithm")
 					}
-					e := newEngine(t, isa, 2)
+					e := coretest.Engine(t, isa, 2)
 					a := a.sized(3, 2, 16, threeHeads)
 					a.Dropout = 0.2
 					m, net := trainingNet(t, e, a, 2, 16, 20, core.Options{Direct: direct})
@@ -176,7 +159,7 @@ func TestFiniteDifferences(t *testing.T) {
 // change no bit of the gradients.
 func TestRecompute(t *testing.T) {
 	for _, a := range theVariants() {
-		e := newEngine(t, "", 2)
+		e := coretest.Engine(t, "", 2)
 		a := a.sized(3, 3, 16, threeHeads)
 		a.Dropout = 0.2
 		m1, kept := trainingNet(t, e, a, 4, 96, 64, core.Options{})
@@ -207,7 +190,7 @@ func testThreads(t *testing.T, a Arch) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for i, threads := range []int{1, 2, 3, 7} {
 		runtime.GOMAXPROCS([]int{1, 5, 2, 2}[i])
-		e := newEngine(t, "", threads)
+		e := coretest.Engine(t, "", threads)
 		m, net := trainingNet(t, e, a, 3, 40, 24, core.Options{})
 		adam := core.NewAdam(1e-2)
 		adam.EMA, adam.WeightDecay, adam.Clip = 0.9, 0.01, 1
@@ -241,8 +224,8 @@ func testThreads(t *testing.T, a Arch) {
 // TestWinogradNearDirect compares the two ways to convolve through a whole
 // network.
 func TestWinogradNearDirect(t *testing.T) {
-	needsKernels(t)
-	e := newEngine(t, "", 2)
+	coretest.NeedsKernels(t)
+	e := coretest.Engine(t, "", 2)
 	a := Arch{Channels: 1, Depth: 3, Width: 32, Norm: "batch", Heads: []string{HeadForeground}}
 	m1, direct := trainingNet(t, e, a, 2, 64, 48, core.Options{Direct: true})
 	m2, fast := trainingNet(t, e, a, 2, 64, 48, core.Options{})
@@ -278,9 +261,9 @@ func maxDiff(a, b []float32) float64 {
 // TestInferenceMatchesTraining: with the statistics of the very batch as
 // running statistics, the folded network computes what training computed.
 func TestInferenceMatchesTraining(t *testing.T) {
-	needsKernels(t)
+	coretest.NeedsKernels(t)
 	for _, a := range theVariants() {
-		e := newEngine(t, "", 2)
+		e := coretest.Engine(t, "", 2)
 		a := a.sized(3, 2, 32, threeHeads)
 		m, net := trainingNet(t, e, a, 1, 96, 64, core.Options{})
 		// Momentum 0.1: two hundred passes leave the batch's own statistics,

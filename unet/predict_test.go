@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"unet/core"
+	"unet/core/coretest"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 )
@@ -30,7 +31,7 @@ func TestSharedMemory(t *testing.T) {
 		}
 	}
 	models["int8"] = quantised
-	e := newEngine(t, "", 2)
+	e := coretest.Engine(t, "", 2)
 	// The second is so small that its deep layers take other algorithms.
 	sizes := [][2]int{{96, 80}, {17, 20}, {200, 130}, {64, 64}}
 	var images []*imageio.Image
@@ -77,18 +78,18 @@ func TestSharedMemory(t *testing.T) {
 // them are closed. The maps must be those of one predictor by itself.
 func TestFork(t *testing.T) {
 	m := smallModel(t)
-	p := NewPredictor(newEngine(t, "", 2), m)
+	p := NewPredictor(coretest.Engine(t, "", 2), m)
 	defer p.Close()
-	all := []*Predictor{p, p.WithEngine(newEngine(t, "", 1)), p.Fork(newEngine(t, "", 1)), p.Fork(newEngine(t, "", 2))}
+	all := []*Predictor{p, p.WithEngine(coretest.Engine(t, "", 1)), p.Fork(coretest.Engine(t, "", 1)), p.Fork(coretest.Engine(t, "", 2))}
 	if isas := core.ISAs(); len(isas) > 1 {
-		all = append(all, p.Fork(newEngine(t, isas[len(isas)-2], 1)))
+		all = append(all, p.Fork(coretest.Engine(t, isas[len(isas)-2], 1)))
 	}
 	images := []*imageio.Image{randomImage(40, 30, 3), randomImage(96, 80, 3), randomImage(64, 64, 3)}
 	for round := range 3 {
 		want := map[string][][]float32{} // by instruction set
 		for _, q := range all {
 			if isa := q.engine.ISA(); want[isa] == nil {
-				single := NewPredictor(newEngine(t, isa, 1), m)
+				single := NewPredictor(coretest.Engine(t, isa, 1), m)
 				for _, img := range images {
 					maps, err := single.Maps(context.Background(), img)
 					if err != nil {
@@ -138,7 +139,7 @@ func TestFork(t *testing.T) {
 // TestMemory: at its peak the first level of the decoder holds what it reads and
 // what it writes, three times the network's width, and nothing else.
 func TestMemory(t *testing.T) {
-	e := newEngine(t, "", 1)
+	e := coretest.Engine(t, "", 1)
 	for _, a := range []Arch{archOf(3, 32, 3), archOf(4, 16, 1)} {
 		m, err := NewModel(Card{Kind: Nuclei, Arch: a}, 1, false)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"unet/core"
+	"unet/core/coretest"
 )
 
 // readDump reads the tensors that bench/verify/pytorch/dump.py wrote.
@@ -89,7 +90,7 @@ func comparePyTorch(t *testing.T, a Arch, isa string, direct bool, meta map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newEngine(t, isa, 2)
+	e := coretest.Engine(t, isa, 2)
 	m, err := NewModel(Card{Kind: Paper, Arch: a}, 1, true)
 	if err != nil {
 		t.Fatal(err)

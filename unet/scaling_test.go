@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"unet/core"
+	"unet/core/coretest"
 )
 
 // stepper is a network with an engine of its own, ready to take steps.
@@ -21,7 +22,7 @@ type stepper struct {
 }
 
 func newStepper(t testing.TB, a Arch, side, batch, threads int, training bool) *stepper {
-	e := newEngine(t, "", threads)
+	e := coretest.Engine(t, "", threads)
 	m, err := NewModel(Card{Kind: Nuclei, Arch: a}, 1, training)
 	if err != nil {
 		t.Fatal(err)

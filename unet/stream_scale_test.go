@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"unet/core/coretest"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 )
@@ -13,7 +14,7 @@ import (
 // TestScaledBandsEqualWhole: an image that the network sees at another size has
 // the same maps by bands, with its own samples beside them.
 func TestScaledBandsEqualWhole(t *testing.T) {
-	needsKernels(t)
+	coretest.NeedsKernels(t)
 	ctx := context.Background()
 	for _, k := range []struct {
 		w, h, c, toW, toH int

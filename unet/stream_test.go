@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"unet/core"
+	"unet/core/coretest"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 )
@@ -63,7 +64,7 @@ func rowsOf(m *imageio.Image) Rows {
 
 // TestBandsEqualWhole predicts images held whole and by bands, in small tiles.
 func TestBandsEqualWhole(t *testing.T) {
-	needsKernels(t)
+	coretest.NeedsKernels(t)
 	ctx := context.Background()
 	for _, k := range []struct {
 		depth, w, h, c, tileW, tileH int

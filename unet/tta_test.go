@@ -4,13 +4,14 @@ import (
 	"slices"
 	"testing"
 
+	"unet/core/coretest"
 	"unet/unet/imageio"
 )
 
 // TestTTASymmetric says that with test-time augmentation the maps of a mirror image are the
 // mirror images of the maps, which a network alone does not give.
 func TestTTASymmetric(t *testing.T) {
-	p := NewPredictor(newEngine(t, "", 2), smallModel(t))
+	p := NewPredictor(coretest.Engine(t, "", 2), smallModel(t))
 	defer p.Close()
 	img := randomImage(44, 36, 3)
 	turned := &imageio.Image{W: img.W, H: img.H, C: img.C, Bits: img.Bits, Float: img.Float, Pix: mirror(img.Pix, img.W, img.H, true, true)}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"unet/core/coretest"
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/formats"
@@ -48,7 +49,7 @@ func preparedSet(t *testing.T, count, size int) *dataset.Set {
 
 func evaluateWith(t *testing.T, threads int, set *dataset.Set) *Evaluation {
 	t.Helper()
-	p := unet.NewPredictor(modeltest.Engine(t, "", threads), modeltest.Small(t))
+	p := unet.NewPredictor(coretest.Engine(t, "", threads), modeltest.Small(t))
 	defer p.Close()
 	calls := 0
 	ev, err := Score(t.Context(), p, set, ScoreOptions{Splits: []string{dataset.Train, dataset.Val}, Progress: func(done, total int) {
@@ -65,14 +66,14 @@ func evaluateWith(t *testing.T, threads int, set *dataset.Set) *Evaluation {
 
 // TestEvaluate checks every figure against what the maps say, computed anew.
 func TestEvaluate(t *testing.T) {
-	modeltest.NeedsKernels(t)
+	coretest.NeedsKernels(t)
 	set := preparedSet(t, 12, 64)
 	ev := evaluateWith(t, 3, set)
 	if d := cmp.Diff(text(t, evaluateWith(t, 1, set)), text(t, ev)); d != "" {
 		t.Errorf("one thread and three differ:\n%s", d)
 	}
 	m := modeltest.Small(t)
-	p := unet.NewPredictor(modeltest.Engine(t, "", 2), m)
+	p := unet.NewPredictor(coretest.Engine(t, "", 2), m)
 	defer p.Close()
 	for _, s := range ev.Splits {
 		var sum metrics.Pixels
@@ -162,7 +163,7 @@ func text(t *testing.T, v any) string {
 
 func TestEvaluateErrors(t *testing.T) {
 	set := preparedSet(t, 6, 64)
-	p := unet.NewPredictor(modeltest.Engine(t, "", 2), modeltest.Small(t))
+	p := unet.NewPredictor(coretest.Engine(t, "", 2), modeltest.Small(t))
 	defer p.Close()
 	_, err := Score(t.Context(), p, set, ScoreOptions{Splits: []string{"none"}})
 	var input *dataset.InputError
@@ -188,13 +189,13 @@ func TestEvaluateErrors(t *testing.T) {
 }
 
 func TestTune(t *testing.T) {
-	modeltest.NeedsKernels(t)
+	coretest.NeedsKernels(t)
 	set := preparedSet(t, 10, 64)
 	var results []string
 	for _, threads := range []int{1, 3} {
 		m := modeltest.Small(t)
 		m.Card.Threshold, m.Card.Instance.Foreground = 0.75, 0.7
-		p := unet.NewPredictor(modeltest.Engine(t, "", threads), m)
+		p := unet.NewPredictor(coretest.Engine(t, "", threads), m)
 		r, err := Tune(t.Context(), p, set, dataset.Val, nil, nil)
 		p.Close()
 		if err != nil {
@@ -210,7 +211,7 @@ func TestTune(t *testing.T) {
 			t.Error(err)
 		}
 		// The figure is that of an evaluation with the card as it is now.
-		p = unet.NewPredictor(modeltest.Engine(t, "", 2), m)
+		p = unet.NewPredictor(coretest.Engine(t, "", 2), m)
 		ev, err := Score(t.Context(), p, set, ScoreOptions{Splits: []string{dataset.Val}})
 		p.Close()
 		if err != nil {
@@ -288,7 +289,7 @@ func TestScoreSolution(t *testing.T) {
 // TestEvaluateCancels counts images, not time.
 func TestEvaluateCancels(t *testing.T) {
 	set := preparedSet(t, 12, 64)
-	p := unet.NewPredictor(modeltest.Engine(t, "", 1), modeltest.Small(t))
+	p := unet.NewPredictor(coretest.Engine(t, "", 1), modeltest.Small(t))
 	defer p.Close()
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -39,22 +39,31 @@ func ParseRules(text string) (rules []Rule, err error) {
 		return nil, nil
 	}
 	for part := range strings.SplitSeq(text, ",") {
-		part = strings.TrimSpace(part)
-		at := strings.IndexAny(part, "<>")
-		if at < 1 {
-			return nil, fmt.Errorf("%q is no rule such as area>=30", part)
-		}
-		r := Rule{Column: strings.TrimSpace(part[:at]), Op: part[at : at+1]}
-		rest := part[at+1:]
-		if strings.HasPrefix(rest, "=") {
-			r.Op, rest = r.Op+"=", rest[1:]
-		}
-		if r.Value, err = strconv.ParseFloat(strings.TrimSpace(rest), 64); err != nil || math.IsNaN(r.Value) {
-			return nil, fmt.Errorf("%q does not end in a number", part)
+		r, err := ParseRule(part)
+		if err != nil {
+			return nil, err
 		}
 		rules = append(rules, r)
 	}
 	return rules, nil
+}
+
+// ParseRule reads one rule, such as "area>=30".
+func ParseRule(text string) (r Rule, err error) {
+	text = strings.TrimSpace(text)
+	at := strings.IndexAny(text, "<>")
+	if at < 1 {
+		return r, fmt.Errorf("%q is no rule such as area>=30", text)
+	}
+	r = Rule{Column: strings.TrimSpace(text[:at]), Op: text[at : at+1]}
+	rest := text[at+1:]
+	if strings.HasPrefix(rest, "=") {
+		r.Op, rest = r.Op+"=", rest[1:]
+	}
+	if r.Value, err = strconv.ParseFloat(strings.TrimSpace(rest), 64); err != nil || math.IsNaN(r.Value) {
+		return r, fmt.Errorf("%q does not end in a number", text)
+	}
+	return r, nil
 }
 
 // Dropped says how many nuclei were left out, and why.

@@ -35,14 +35,16 @@ func ParseMarkers(text string) (list []Marker, err error) {
 		return nil, nil
 	}
 	for part := range strings.SplitSeq(text, ",") {
-		name, value, given := strings.Cut(part, ">")
-		m := Marker{Name: strings.TrimSpace(name)}
-		if given {
-			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil || math.IsNaN(v) {
-				return nil, fmt.Errorf("%q does not end in a number", part)
+		m := Marker{Name: strings.TrimSpace(part)}
+		if strings.ContainsAny(part, "<>") {
+			rule, err := instance.ParseRule(part)
+			if err != nil {
+				return nil, err
 			}
-			m.Threshold = &v
+			if rule.Op != ">" {
+				return nil, fmt.Errorf("%q: a nucleus is positive above a threshold, such as Ki67>200", part)
+			}
+			m = Marker{rule.Column, &rule.Value}
 		}
 		if m.Name == "" || slices.ContainsFunc(list, func(o Marker) bool { return strings.EqualFold(o.Name, m.Name) }) {
 			return nil, fmt.Errorf("%q: give each channel once, such as Ki67 or Ki67>200", part)
@@ -205,86 +207,100 @@ func (r *results) writeNuclei() error {
 	if err := r.mark(tables); err != nil {
 		return err
 	}
-	var header []string
-	at := func(name string) int {
-		i := slices.Index(header, name)
-		if i < 0 {
-			i = len(header)
-			header = append(header, name)
-		}
-		return i
-	}
-	places := map[*PlaneRecord][]int{}
-	for _, t := range tables {
-		for _, c := range t.columns {
-			places[t.plane] = append(places[t.plane], at(c))
-		}
-	}
-	markers := r.summary.Markers
-	first := len(header)
-	for _, m := range markers {
-		at(formats.PositiveColumn + m.Name)
-	}
-	condition, well, corrected := -1, -1, -1
-	for _, t := range tables {
-		if t.plane.Condition != "" {
-			condition = at(formats.ConditionColumn)
-		}
-	}
-	for _, t := range tables {
-		if t.plane.WellName != "" {
-			well = at(formats.WellColumn)
-		}
-	}
-	if r.shown.corrected() > 0 {
-		corrected = at(formats.CorrectedColumn)
-	}
+	to := r.joinColumns(tables)
 	r.histograms = map[string]logBins{}
 	return atomicfile.WriteFile(filepath.Join(r.batch.Out, NucleiFile), func(w io.Writer) error {
 		out := csv.NewWriter(w)
-		if len(header) > 0 {
-			out.Write(header)
+		if len(to.header) > 0 {
+			out.Write(to.header)
 		}
-		line := make([]string, len(header))
 		for i := range tables {
-			t := &tables[i]
-			t.plane.Positive = nil
-			columns := make([]int, len(markers))
-			for k, m := range markers {
-				if columns[k] = t.column(Marker{Name: m.Name}); columns[k] >= 0 {
-					if t.plane.Positive == nil {
-						t.plane.Positive = map[string]int{}
-					}
-					t.plane.Positive[m.Name] = 0
-				}
-			}
-			if err := t.read(func(row []string) error {
-				clear(line)
-				for i, c := range t.columns {
-					line[places[t.plane][i]] = row[i]
-					r.addToHistogram(c, row[i])
-				}
-				for k := range markers {
-					if columns[k] >= 0 {
-						line[first+k] = markers[k].judge(row[columns[k]], t.plane)
-					}
-				}
-				if condition >= 0 {
-					line[condition] = t.plane.Condition
-				}
-				if well >= 0 {
-					line[well] = t.plane.WellName
-				}
-				if t.plane.Corrected {
-					line[corrected] = strconv.FormatBool(true)
-				}
-				return out.Write(line)
-			}); err != nil {
+			if err := r.joinRows(out, to, &tables[i]); err != nil {
 				return err
 			}
 		}
 		out.Flush()
 		return out.Error()
+	})
+}
+
+// joint says where the columns of the joined table are.
+type joint struct {
+	header    []string
+	of        map[*PlaneRecord][]int // those of a plane's own table
+	markers   int                    // the first one's
+	condition int                    // -1 for none, as the following
+	well      int
+	corrected int
+}
+
+// joinColumns lists the columns of all tables, and what is added to them.
+func (r *results) joinColumns(tables []nucleiTable) *joint {
+	to := &joint{of: map[*PlaneRecord][]int{}, condition: -1, well: -1, corrected: -1}
+	at := func(name string) int {
+		i := slices.Index(to.header, name)
+		if i < 0 {
+			i = len(to.header)
+			to.header = append(to.header, name)
+		}
+		return i
+	}
+	for _, t := range tables {
+		for _, c := range t.columns {
+			to.of[t.plane] = append(to.of[t.plane], at(c))
+		}
+	}
+	to.markers = len(to.header)
+	for _, m := range r.summary.Markers {
+		at(formats.PositiveColumn + m.Name)
+	}
+	if slices.ContainsFunc(tables, func(t nucleiTable) bool { return t.plane.Condition != "" }) {
+		to.condition = at(formats.ConditionColumn)
+	}
+	if slices.ContainsFunc(tables, func(t nucleiTable) bool { return t.plane.WellName != "" }) {
+		to.well = at(formats.WellColumn)
+	}
+	if r.shown.corrected() > 0 {
+		to.corrected = at(formats.CorrectedColumn)
+	}
+	return to
+}
+
+// joinRows writes the nuclei of a plane, and counts those that are positive.
+func (r *results) joinRows(out *csv.Writer, to *joint, t *nucleiTable) error {
+	t.plane.Positive = nil
+	markers := r.summary.Markers
+	columns := make([]int, len(markers))
+	for k, m := range markers {
+		if columns[k] = t.column(Marker{Name: m.Name}); columns[k] >= 0 {
+			if t.plane.Positive == nil {
+				t.plane.Positive = map[string]int{}
+			}
+			t.plane.Positive[m.Name] = 0
+		}
+	}
+	line := make([]string, len(to.header))
+	return t.read(func(row []string) error {
+		clear(line)
+		for i, c := range t.columns {
+			line[to.of[t.plane][i]] = row[i]
+			r.addToHistogram(c, row[i])
+		}
+		for k := range markers {
+			if columns[k] >= 0 {
+				line[to.markers+k] = markers[k].judge(row[columns[k]], t.plane)
+			}
+		}
+		if to.condition >= 0 {
+			line[to.condition] = t.plane.Condition
+		}
+		if to.well >= 0 {
+			line[to.well] = t.plane.WellName
+		}
+		if t.plane.Corrected {
+			line[to.corrected] = strconv.FormatBool(true)
+		}
+		return out.Write(line)
 	})
 }
 

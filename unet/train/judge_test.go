@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"unet/core/coretest"
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/dataset/augment"
@@ -42,7 +43,7 @@ func TestJudge(t *testing.T) {
 			Config{Monitor: "val_f1", Schedule: "cosine", PlateauPatience: 1}, []float64{0.5, 0.4, 0.4}, 1, []float64{1, 1, 1}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tr := &Trainer{Config: c.config, Engine: modeltest.Engine(t, "", 1), Dir: t.TempDir(), Train: &Images{}, valCopy: modeltest.Small(t)}
+			tr := &Trainer{Config: c.config, Engine: coretest.Engine(t, "", 1), Dir: t.TempDir(), Train: &Images{}, valCopy: modeltest.Small(t)}
 			tr.state = &state{Factor: 1, Best: -1e300}
 			if c.config.lowestIsBest() {
 				tr.state.Best = 1e300
@@ -65,7 +66,7 @@ func TestJudge(t *testing.T) {
 // that is validated and becomes the result, also of a last epoch that its number
 // would leave out.
 func TestAverageIsKept(t *testing.T) {
-	modeltest.NeedsKernels(t)
+	coretest.NeedsKernels(t)
 	tr := trainer(t, t.TempDir())
 	tr.Config.Epochs, tr.Config.ValidateEvery, tr.Config.EMA = 1, 2, 0.9
 	r, err := tr.Run(context.Background())
@@ -96,7 +97,7 @@ func TestAverageIsKept(t *testing.T) {
 func TestValidateThreshold(t *testing.T) {
 	m := modeltest.Small(t)
 	images := synthetic(t, m.Card.Input, 1, 64)
-	p := unet.NewPredictor(modeltest.Engine(t, "", 1), m)
+	p := unet.NewPredictor(coretest.Engine(t, "", 1), m)
 	defer p.Close()
 	item, err := images.item(0, new(loaded))
 	if err != nil {
@@ -141,7 +142,7 @@ func TestValidateThreshold(t *testing.T) {
 // TestDropoutNeverRepeats: with the same patches and weights in every epoch, the
 // loss of an epoch is that of another but for dropout, which draws anew.
 func TestDropoutNeverRepeats(t *testing.T) {
-	modeltest.NeedsKernels(t)
+	coretest.NeedsKernels(t)
 	for _, dropout := range []float64{0, 0.5} {
 		tr := trainer(t, t.TempDir())
 		c := &tr.Config

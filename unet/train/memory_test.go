@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"unet/core"
+	"unet/core/coretest"
 	"unet/unet/dataset"
-	"unet/unet/modeltest"
 )
 
 // notes keeps what an observer hears.
@@ -23,7 +23,7 @@ func (n *notes) Warn(text string) { n.warnings = append(n.warnings, text) }
 // TestMemoryOfRun: a run that takes more than there is leaves nothing behind and
 // tells what fits; one that takes more than is free is warned of.
 func TestMemoryOfRun(t *testing.T) {
-	e := modeltest.Engine(t, "", 1)
+	e := coretest.Engine(t, "", 1)
 	cfg, err := NucleiConfig("quick")
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestMemoryOfRun(t *testing.T) {
 // TestMemoryOfManyImages: a set larger than memory lies in a file, so that it needs no
 // more of it than a small one.
 func TestMemoryOfManyImages(t *testing.T) {
-	e := modeltest.Engine(t, "", 1)
+	e := coretest.Engine(t, "", 1)
 	cfg, err := NucleiConfig("quick")
 	if err != nil {
 		t.Fatal(err)

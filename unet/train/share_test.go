@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"unet/core"
+	"unet/core/coretest"
 	"unet/unet"
 	"unet/unet/dataset"
-	"unet/unet/modeltest"
 )
 
 // BenchmarkTrainingShare tells where the time of training goes, everything on
@@ -19,7 +19,7 @@ import (
 // pack-% packing weights, adam-% the update with the norm of the gradient,
 // metrics-% losses and scores, other-% all four.
 func BenchmarkTrainingShare(b *testing.B) {
-	modeltest.NeedsKernels(b)
+	coretest.NeedsKernels(b)
 	samples, err := dataset.Synthesise(dataset.Synthesis{Count: 8, Size: 256, Seed: 5})
 	if err != nil {
 		b.Fatal(err)
@@ -47,7 +47,7 @@ func benchmarkShare(b *testing.B, c Config, samples []*dataset.Sample) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e := modeltest.Engine(b, "", 1)
+	e := coretest.Engine(b, "", 1)
 	m, err := unet.NewModel(unet.Card{Kind: unet.Nuclei, Arch: c.Arch}, 1, true)
 	if err != nil {
 		b.Fatal(err)

@@ -5,14 +5,14 @@ import (
 	"slices"
 	"testing"
 
+	"unet/core/coretest"
 	"unet/unet"
-	"unet/unet/modeltest"
 )
 
 // TestStartStays: a model that training does not make better is the result
 // itself; one that it does is not.
 func TestStartStays(t *testing.T) {
-	modeltest.NeedsKernels(t)
+	coretest.NeedsKernels(t)
 	first, err := trainer(t, t.TempDir()).Run(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestStartStays(t *testing.T) {
 // TestOwnThreshold: weights are judged at the threshold that suits them, the
 // model's unless another is clearly better.
 func TestOwnThreshold(t *testing.T) {
-	modeltest.NeedsKernels(t)
+	coretest.NeedsKernels(t)
 	tr := trainer(t, t.TempDir())
 	tr.Config.Epochs, tr.Config.Steps = 1, 60
 	r, err := tr.Run(t.Context())

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"unet/core/coretest"
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/imageio"
@@ -180,7 +181,7 @@ func testConfig() Config {
 
 func trainer(t testing.TB, dir string) *Trainer {
 	c := testConfig()
-	return &Trainer{Config: c, Engine: modeltest.Engine(t, "", 2), Dir: dir, DataHash: "x",
+	return &Trainer{Config: c, Engine: coretest.Engine(t, "", 2), Dir: dir, DataHash: "x",
 		Train: synthetic(t, c.Input, 6, 80), Val: synthetic(t, c.Input, 2, 80)}
 }
 
@@ -347,14 +348,14 @@ func TestDivergence(t *testing.T) {
 // TestTrainingSameBytes: the model file is the same for any number of threads
 // and of processors.
 func TestTrainingSameBytes(t *testing.T) {
-	modeltest.NeedsKernels(t)
+	coretest.NeedsKernels(t)
 	var want []byte
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for i, threads := range []int{1, 2, 3, 7} {
 		runtime.GOMAXPROCS([]int{2, 1, 5, 2}[i])
 		dir := t.TempDir()
 		tr := trainer(t, dir)
-		tr.Engine = modeltest.Engine(t, "", threads)
+		tr.Engine = coretest.Engine(t, "", threads)
 		r, err := tr.Run(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -374,7 +375,7 @@ func TestTrainingSameBytes(t *testing.T) {
 
 // TestLearns trains on discs and expects to find most of them.
 func TestLearns(t *testing.T) {
-	modeltest.NeedsKernels(t)
+	coretest.NeedsKernels(t)
 	tr := trainer(t, t.TempDir())
 	tr.Config.Epochs, tr.Config.Steps, tr.Config.LearningRate = 6, 40, 5e-3
 	start := time.Now()
@@ -393,7 +394,7 @@ func TestLearns(t *testing.T) {
 // TestFineTune trains on from a trained model: it starts where that one ended
 // and keeps its thresholds.
 func TestFineTune(t *testing.T) {
-	modeltest.NeedsKernels(t)
+	coretest.NeedsKernels(t)
 	tr := trainer(t, t.TempDir())
 	r, err := tr.Run(context.Background())
 	if err != nil {
@@ -486,7 +487,7 @@ func (c *countdown) Err() error {
 // TestResumeWithinSteps interrupts steps half done; the weights must be those
 // of an uninterrupted training.
 func TestResumeWithinSteps(t *testing.T) {
-	modeltest.NeedsKernels(t)
+	coretest.NeedsKernels(t)
 	straight, broken := t.TempDir(), t.TempDir()
 	r, err := largeSteps(t, straight).Run(context.Background())
 	if err != nil {
