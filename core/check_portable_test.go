@@ -10,21 +10,27 @@ import (
 	"unet/csrc"
 )
 
-// TestPortableBits holds package portable against the portable C kernels: what a
-// forward pass is made of has the same bits.
+// TestPortableBits holds package portable against the portable C kernels: what the
+// usual networks are made of has the same bits. Those operations whose weights are not
+// packed are compared in exec.
 func TestPortableBits(t *testing.T) {
 	if !csrc.Compiled(csrc.C) {
 		t.Skip("built without C kernels")
 	}
 	for name, f := range map[string]func(c *check) []*guarded{
-		"wino43": func(c *check) []*guarded { return c.onceConv(csrc.OpPackWino43, false) },
+		"wino43": func(c *check) []*guarded { return c.onceConv(csrc.OpWino43, csrc.OpPackWino43, false) },
 		"wino43 compact, statistics": func(c *check) []*guarded {
-			return c.onceConv(csrc.OpPackConv3x3, true)
+			return c.onceConv(csrc.OpWino43, csrc.OpPackConv3x3, true)
 		},
-		"first": (*check).onceFirst,
-		"tconv": (*check).onceTConv,
-		"head":  (*check).onceHead,
-		"loss":  (*check).onceLoss,
+		"direct": func(c *check) []*guarded { return c.onceConv(csrc.OpConv3x3, csrc.OpPackConv3x3, false) },
+		"direct, statistics": func(c *check) []*guarded {
+			return c.onceConv(csrc.OpConv3x3, csrc.OpPackConv3x3, true)
+		},
+		"gradient of wino43": func(c *check) []*guarded { return c.onceDgrad(csrc.OpWino43, csrc.OpPackWino43) },
+		"gradient of direct": func(c *check) []*guarded { return c.onceDgrad(csrc.OpConv3x3, csrc.OpPackConv3x3) },
+		"first":              (*check).onceFirst,
+		"tconv":              (*check).onceTConv,
+		"gradient of tconv":  (*check).onceTConvDgrad,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i := range *checkCases {
@@ -54,21 +60,23 @@ func (c *check) once(op csrc.Op, args unsafe.Pointer) {
 	c.backend.run(op, args, 0, c.tasks(op, args), c.alloc(c.backend.scratch(op, args)+16).ptr())
 }
 
-func (c *check) oncePacked(op csrc.Op, oc, ic int) *float32 {
-	dst := c.out(packedSize(c.backend, op, oc, ic))
-	n := 9
+func (c *check) oncePacked(op csrc.Op, oc, ic int, flip bool) *float32 {
+	n, from, to := 9, oc, ic
 	if op == csrc.OpPackTConv {
 		n = 4
+	} else if flip {
+		from, to = ic, oc
 	}
-	args := csrc.Pack{
-		Src: c.in(c.normal(oc * ic * n)).ptr(), Scale: c.in(c.normal((oc + 15) &^ 15)).ptr(), Dst: dst.ptr(),
-		OC: int32(oc), IC: int32(ic),
+	dst := c.out(packedSize(c.backend, op, from, to))
+	args := csrc.Pack{Src: c.in(c.normal(oc * ic * n)).ptr(), Dst: dst.ptr(), OC: int32(oc), IC: int32(ic), Flip: b32(flip)}
+	if !flip {
+		args.Scale = c.in(c.normal((oc + 15) &^ 15)).ptr()
 	}
 	c.once(op, unsafe.Pointer(&args))
 	return dst.ptr()
 }
 
-func (c *check) onceConv(pack csrc.Op, stats bool) []*guarded {
+func (c *check) onceConv(op, pack csrc.Op, stats bool) []*guarded {
 	d := c.dims()
 	act, ReLU := csrc.Act{}, b32(!stats)
 	if stats {
@@ -76,10 +84,10 @@ func (c *check) onceConv(pack csrc.Op, stats bool) []*guarded {
 	}
 	x, y := c.tensor(d.N, d.IC, d.H, d.W, c.normal(d.N*d.IC*d.H*d.W)), c.tensor(d.N, d.OC, d.H, d.W, nil)
 	args := csrc.Conv3x3{
-		Src: x.ptr(), Act: act, Weight: c.oncePacked(pack, d.OC, d.IC), Bias: c.in(padTo16(c.normal(d.OC))).ptr(),
+		Src: x.ptr(), Act: act, Weight: c.oncePacked(pack, d.OC, d.IC, false), Bias: c.in(padTo16(c.normal(d.OC))).ptr(),
 		Dst: y.ptr(), SrcImage: x.image, DstImage: y.image,
 		N: int32(d.N), H: int32(d.H), W: int32(d.W), ICB: int32(x.cb()), OCB: int32(y.cb()), ReLU: ReLU,
-		Compact: compact(csrc.OpWino43, pack),
+		Compact: compact(op, pack),
 	}
 	results := []*guarded{y.guarded}
 	if d.H > 1 && d.W > 1 {
@@ -88,12 +96,12 @@ func (c *check) onceConv(pack csrc.Op, stats bool) []*guarded {
 		results = append(results, pool.guarded)
 	}
 	if stats {
-		n := c.tasks(csrc.OpWino43, unsafe.Pointer(&args))
+		n := c.tasks(op, unsafe.Pointer(&args))
 		sums, counts := c.out(n*3*y.cb()*16), c.out(n)
 		args.Stats, args.Counts = sums.ptr(), counts.int32s()
 		results = append(results, sums, counts)
 	}
-	c.once(csrc.OpWino43, unsafe.Pointer(&args))
+	c.once(op, unsafe.Pointer(&args))
 	return results
 }
 
@@ -102,7 +110,7 @@ func (c *check) onceFirst() []*guarded {
 	h, w := c.size(5000)
 	y := c.tensor(2, oc, h, w, nil)
 	args := csrc.First{
-		Src: c.in(c.normal(2 * ic * h * w)).ptr(), Weight: c.oncePacked(csrc.OpPackFirst, oc, ic), Dst: y.ptr(),
+		Src: c.in(c.normal(2 * ic * h * w)).ptr(), Weight: c.oncePacked(csrc.OpPackFirst, oc, ic, false), Dst: y.ptr(),
 		DstImage: y.image, N: 2, IC: int32(ic), H: int32(h), W: int32(w), OCB: int32(y.cb()),
 	}
 	n := c.tasks(csrc.OpFirst, unsafe.Pointer(&args))
@@ -117,7 +125,7 @@ func (c *check) onceTConv() []*guarded {
 	_, act := c.act(d.IC)
 	x, y := c.tensor(d.N, d.IC, d.H, d.W, c.normal(d.N*d.IC*d.H*d.W)), c.tensor(d.N, d.OC, 2*d.H, 2*d.W, nil)
 	args := csrc.TConv{
-		Src: x.ptr(), Act: act, Weight: c.oncePacked(csrc.OpPackTConv, d.OC, d.IC), Bias: c.in(padTo16(c.normal(d.OC))).ptr(),
+		Src: x.ptr(), Act: act, Weight: c.oncePacked(csrc.OpPackTConv, d.OC, d.IC, false), Bias: c.in(padTo16(c.normal(d.OC))).ptr(),
 		Dst: y.ptr(), SrcImage: x.image, DstImage: y.image,
 		N: int32(d.N), H: int32(d.H), W: int32(d.W), ICB: int32(x.cb()), OCB: int32(y.cb()),
 	}
@@ -125,29 +133,30 @@ func (c *check) onceTConv() []*guarded {
 	return []*guarded{y.guarded}
 }
 
-func (c *check) onceHead() []*guarded {
-	ch, k := c.channels(), 1+c.IntN(4)
-	h, w := c.size(5000)
-	_, act := c.act(ch)
-	x, y := c.tensor(2, ch, h, w, c.normal(2*ch*h*w)), c.out(2*k*h*w)
-	args := csrc.Head{
-		Src: x.ptr(), Act: act, Weight: c.in(c.normal(k * x.cb() * 16)).ptr(), Bias: c.in(c.normal(k)).ptr(),
-		Logits: y.ptr(), SrcImage: x.image, N: 2, H: int32(h), W: int32(w), CB: int32(x.cb()), K: int32(k),
+// onceDgrad is the data gradient, added to another one, with the sums of its gate.
+func (c *check) onceDgrad(op, pack csrc.Op) []*guarded {
+	d := c.dims()
+	y := c.tensor(d.N, d.OC, d.H, d.W, c.normal(d.N*d.OC*d.H*d.W))
+	x := c.tensor(d.N, d.IC, d.H, d.W, c.normal(d.N*d.IC*d.H*d.W))
+	args := csrc.Conv3x3{
+		Src: y.ptr(), Weight: c.oncePacked(pack, d.OC, d.IC, true), Dst: x.ptr(), SrcImage: y.image, DstImage: x.image,
+		N: int32(d.N), H: int32(d.H), W: int32(d.W), ICB: int32(y.cb()), OCB: int32(x.cb()), Add: 1,
 	}
-	c.once(csrc.OpHead, unsafe.Pointer(&args))
-	return []*guarded{y}
+	gate := c.gateSums(d.N, d.IC, d.H, d.W, c.tasks(op, unsafe.Pointer(&args)))
+	args.GateY, args.GateImage, args.Gate = gate.y.ptr(), gate.y.image, gate.cact
+	args.GateMean, args.Sums = gate.cmean, gate.sums.ptr()
+	c.once(op, unsafe.Pointer(&args))
+	return []*guarded{x.guarded, gate.sums}
 }
 
-func (c *check) onceLoss() []*guarded {
-	n := 1 + c.IntN(40000)
-	z, p := c.normal(n), c.out(n)
-	for i := range z {
-		z[i] *= float32(math.Exp2(float64(c.IntN(12) - 4)))
+func (c *check) onceTConvDgrad() []*guarded {
+	d := c.tconvDims()
+	y := c.tensor(d.N, d.OC, 2*d.H, 2*d.W, c.normal(d.N*d.OC*4*d.H*d.W))
+	x := c.tensor(d.N, d.IC, d.H, d.W, nil)
+	args := csrc.TConv{
+		Src: y.ptr(), Weight: c.oncePacked(csrc.OpPackTConv, d.OC, d.IC, true), Dst: x.ptr(), SrcImage: y.image, DstImage: x.image,
+		N: int32(d.N), H: int32(d.H), W: int32(d.W), ICB: int32(x.cb()), OCB: int32(y.cb()),
 	}
-	args := csrc.Loss{
-		Z: c.in(z).ptr(), T: c.in(make([]float32, n)).ptr(), P: p.ptr(), Sums: c.out(16 * (n/16384 + 1)).float64s(),
-		Size: int64(n), Stride: int64(n), StrideT: int64(n), N: 1,
-	}
-	c.once(csrc.OpLossFwd, unsafe.Pointer(&args))
-	return []*guarded{p}
+	c.once(csrc.OpTConvDgrad, unsafe.Pointer(&args))
+	return []*guarded{x.guarded}
 }

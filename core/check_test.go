@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -176,6 +177,9 @@ func (c *check) exec(op csrc.Op, args unsafe.Pointer) {
 			copy(g.bits(), g.before)
 		}
 	}
+	if c.backend == (inGo{}) && csrc.Compiled(csrc.C) && slices.Contains(bitsOfC, op) {
+		c.inC(op, args, after)
+	}
 	for from, order := 0, c.Perm(n); from < n; {
 		// Ascending runs of the permutation are done in one call.
 		to := from + 1
@@ -203,6 +207,37 @@ func (c *check) exec(op csrc.Op, args unsafe.Pointer) {
 				c.Fatalf("op %d: buffer %d at %d is %g with all %d tasks in one call, %g with tasks in another order",
 					op, i, k, math.Float32frombits(after[i][k]), n, math.Float32frombits(v))
 			}
+		}
+	}
+}
+
+// bitsOfC are operations without packed weights whose results package portable
+// shares with the portable C kernels, bit by bit.
+var bitsOfC = []csrc.Op{
+	csrc.OpWgrad3x3, csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43, csrc.OpWgradWino43Reduce,
+	csrc.OpWgradFirst, csrc.OpWgradFirstReduce, csrc.OpTConvWgrad, csrc.OpTConvWgradReduce,
+	csrc.OpPool, csrc.OpPoolBwd, csrc.OpBNStats, csrc.OpBNSums, csrc.OpBNBwd,
+	csrc.OpHead, csrc.OpHeadBwd, csrc.OpLossFwd, csrc.OpLossBwd, csrc.OpAdam, csrc.OpSumSq,
+}
+
+// inC runs op by the portable C kernels, which flush what is below 2^-126 to zero, and
+// fails if what it writes differs from results, by buffers. It leaves the buffers as
+// they were before.
+func (c *check) inC(op csrc.Op, args unsafe.Pointer, results [][]uint32) {
+	c.Helper()
+	b := native(csrc.C)
+	scratch := csrc.Alloc(b.scratch(op, args)*4 + 64)
+	defer csrc.Free(scratch)
+	b.run(op, args, 0, b.tasks(op, args), (*float32)(scratch))
+	for i, want := range results {
+		for k, v := range want {
+			if got := c.mem[i].bits()[k]; got != v && (got != v&(1<<31) || v&0x7f800000 != 0) {
+				c.Fatalf("op %d: buffer %d at %d of %d is %g in Go, %g in C", op, i, k, len(want),
+					math.Float32frombits(v), math.Float32frombits(got))
+			}
+		}
+		if want != nil {
+			copy(c.mem[i].bits(), c.mem[i].before)
 		}
 	}
 }

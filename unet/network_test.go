@@ -191,18 +191,7 @@ func testThreads(t *testing.T, a Arch) {
 	for i, threads := range []int{1, 2, 3, 7} {
 		runtime.GOMAXPROCS([]int{1, 5, 2, 2}[i])
 		e := coretest.Engine(t, "", threads)
-		m, net := trainingNet(t, e, a, 3, 40, 24, core.Options{})
-		adam := core.NewAdam(1e-2)
-		adam.EMA, adam.WeightDecay, adam.Clip = 0.9, 0.01, 1
-		for range 3 {
-			run(t, net, core.Forward, core.Backward)
-			adam.Update(e, m.Params, adam.GradNorm(e, m.Params))
-		}
-		var got []float32
-		for _, q := range m.Params.All() {
-			got = append(got, q.Value...)
-			got = append(got, m.Params.Average(q)...)
-		}
+		m, got := threeSteps(t, e, a)
 		p := NewPredictor(e, m)
 		p.whole, p.tileW, p.tileH = 96*96, 96, 64 // an image of several tiles
 		for _, size := range [][2]int{{33, 50}, {130, 110}} {
@@ -217,6 +206,37 @@ func testThreads(t *testing.T, a Arch) {
 			want = got
 		} else if !slices.Equal(got, want) {
 			t.Errorf("%d threads: other weights or maps than with 1", threads)
+		}
+	}
+}
+
+// threeSteps trains a small network a little and returns its weights and their
+// averages, too.
+func threeSteps(t *testing.T, e *core.Engine, a Arch) (m *Model, weights []float32) {
+	m, net := trainingNet(t, e, a, 3, 40, 24, core.Options{})
+	adam := core.NewAdam(1e-2)
+	adam.EMA, adam.WeightDecay, adam.Clip = 0.9, 0.01, 1
+	for range 3 {
+		run(t, net, core.Forward, core.Backward)
+		adam.Update(e, m.Params, adam.GradNorm(e, m.Params))
+	}
+	for _, q := range m.Params.All() {
+		weights = append(weights, q.Value...)
+		weights = append(weights, m.Params.Average(q)...)
+	}
+	return m, weights
+}
+
+// TestPortableTraining: a training without C kernels has the bits of one with those in
+// portable C. Blocks, gates and ways up that are not the usual ones are near them only.
+func TestPortableTraining(t *testing.T) {
+	coretest.NeedsKernels(t)
+	for _, norm := range []string{"batch", "group", "none"} {
+		a := Arch{Norm: norm, Dropout: 0.1}.sized(3, 3, 32, threeHeads)
+		_, want := threeSteps(t, coretest.Engine(t, "c", 2), a)
+		_, got := threeSteps(t, coretest.Engine(t, "go", 2), a)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s norm: other weights than with C kernels", norm)
 		}
 	}
 }

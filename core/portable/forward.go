@@ -87,7 +87,7 @@ func first(a *csrc.First, t int) {
 			*(*[16]float32)(dst[16*p:]) = sum
 		}
 		if a.Stats != nil {
-			pivotSums(a, t, b, dst)
+			pivotSums(a.Stats, t, b, int(a.OCB), dst)
 		}
 	}
 	if a.Stats != nil {
@@ -137,8 +137,16 @@ func tconv(a *csrc.TConv, t int, scratch *float32) {
 	size := icb * 256
 	weight := floats(offset(a.Weight, int64(4*b*size)), 4*size)
 	dst := floats(offset(a.Dst, int64(i)*a.DstImage+int64((b*2*h+2*y)*2*w*16)), 4*w*16)
+	fill(dst, &init)
 	for tap := range 4 {
-		gemm(dst[(tap/2*2*w+tap%2)*16:], 32, x, w*16, weight[tap*size:][:size], &init, w)
+		gemm(dst[(tap/2*2*w+tap%2)*16:], 32, x, w*16, weight[tap*size:][:size], w)
+	}
+}
+
+// fill sets every pixel of dst to v.
+func fill(dst []float32, v *[16]float32) {
+	for at := 0; at < len(dst); at += 16 {
+		*(*[16]float32)(dst[at:]) = *v
 	}
 }
 
@@ -204,9 +212,9 @@ func halves(s *[16]float32) float32 {
 	return (q[0] + q[2]) + (q[1] + q[3])
 }
 
-// pivotSums writes the statistics of output block b of task t, whose pixels are y:
-// the first pixel, and sum and sum of squares of the differences from it.
-func pivotSums(a *csrc.First, t, b int, y []float32) {
+// pivotSums writes the statistics of slot t and channel block b of cb, whose pixels
+// are y: the first pixel, and sum and sum of squares of the differences from it.
+func pivotSums(stats *float32, t, b, cb int, y []float32) {
 	pivot := (*[16]float32)(y)
 	var s, q [2][16]float32 // of even and odd pixels
 	for p := range len(y) / 16 {
@@ -217,21 +225,11 @@ func pivotSums(a *csrc.First, t, b int, y []float32) {
 			q[l] += float32(d * d)
 		}
 	}
-	at := func(k int) *[16]float32 { return vector(offset(a.Stats, int64(((t*3+k)*int(a.OCB)+b)*16))) }
+	at := func(k int) *[16]float32 { return vector(offset(stats, int64(((t*3+k)*cb+b)*16))) }
 	*at(0) = *pivot
 	for l := range 16 {
 		at(1)[l], at(2)[l] = s[0][l]+s[1][l], q[0][l]+q[1][l]
 	}
-}
-
-// sigmoid is 1/(1+exp(-z)), to 2 ulp.
-func sigmoid(z float32) float32 {
-	e := expNegative(min(z, -z))
-	inverse := 1 / (1 + e)
-	if z < 0 {
-		return e * inverse
-	}
-	return inverse
 }
 
 // expNegative is exp(x) for x <= 0, by Cody and Waite's reduction and a polynomial.

@@ -4,30 +4,31 @@ import "unsafe"
 
 // The matrix product in which convolutions spend their time:
 //
-//	C[m][o] = init[o] + Σ A[m][k] · B[k][o],  o in 16 channels
+//	C[m][o] += Σ A[m][k] · B[k][o],  o in 16 channels
 //
 // k runs over blocks of 16. A[m][k] is at a[k/16*step + m*16 + k%16], C[m][o] at
 // c[m*stride+o]. B comes as packed by packPairs. A sum takes one product after the
 // other, in the order of k, each product and each sum rounded to float32, as the
 // portable C kernels do.
-func gemm(c []float32, stride int, a []float32, step int, b []float32, init *[16]float32, rows int) {
+func gemm(c []float32, stride int, a []float32, step int, b []float32, rows int) {
 	k := len(b) / 16
 	m := 0
 	for ; m+4 <= rows; m += 4 {
 		for o := 0; o < 16; o += 2 {
-			gemm4x2(c[m*stride+o:], stride, a[m*16:], step, b[o*k:][:2*k], init[o], init[o+1])
+			gemm4x2(c[m*stride+o:], stride, a[m*16:], step, b[o*k:][:2*k])
 		}
 	}
 	for ; m < rows; m++ {
 		for o := 0; o < 16; o += 2 {
-			gemm1x2(c[m*stride+o:], a[m*16:], step, b[o*k:][:2*k], init[o], init[o+1])
+			gemm1x2(c[m*stride+o:], a[m*16:], step, b[o*k:][:2*k])
 		}
 	}
 }
 
 // gemm4x2 keeps 4 rows by 2 channels in registers, of which amd64 has 15.
-func gemm4x2(c []float32, stride int, a []float32, step int, b []float32, c0, c1 float32) {
-	p0, p1, q0, q1, r0, r1, s0, s1 := c0, c1, c0, c1, c0, c1, c0, c1
+func gemm4x2(c []float32, stride int, a []float32, step int, b []float32) {
+	p0, p1, q0, q1 := c[0], c[1], c[stride], c[stride+1]
+	r0, r1, s0, s1 := c[2*stride], c[2*stride+1], c[3*stride], c[3*stride+1]
 	for len(b) >= 32 {
 		x, w := (*[64]float32)(a), (*[32]float32)(b)
 		for k := range 16 {
@@ -55,7 +56,8 @@ func gemm4x2(c []float32, stride int, a []float32, step int, b []float32, c0, c1
 	c[3*stride], c[3*stride+1] = s0, s1
 }
 
-func gemm1x2(c, a []float32, step int, b []float32, p0, p1 float32) {
+func gemm1x2(c, a []float32, step int, b []float32) {
+	p0, p1 := c[0], c[1]
 	for len(b) >= 32 {
 		x, w := (*[16]float32)(a), (*[32]float32)(b)
 		for k, v := range x {
@@ -67,6 +69,40 @@ func gemm1x2(c, a []float32, step int, b []float32, p0, p1 float32) {
 		}
 	}
 	c[0], c[1] = p0, p1
+}
+
+// gemmT is the product with A transposed:
+//
+//	C[m][o] += Σ A[k][m] · B[k][o],  k < n, m and o in 16 channels
+//
+// A[k][m] is at a[k*16+m], B[k][o] at b[k*step+o], C[m][o] at c[m*16+o].
+func gemmT(c, a, b []float32, step, n int) {
+	for m := 0; m < 16; m += 4 {
+		for o := 0; o < 16; o += 2 {
+			gemmT4x2(c[m*16+o:], a[m:], b[o:], step, n)
+		}
+	}
+}
+
+func gemmT4x2(c, a, b []float32, step, n int) {
+	p0, p1, q0, q1, r0, r1, s0, s1 := c[0], c[1], c[16], c[17], c[32], c[33], c[48], c[49]
+	for k := range n {
+		x, w := (*[4]float32)(a[16*k:]), (*[2]float32)(b[step*k:])
+		w0, w1 := w[0], w[1]
+		v := x[0]
+		p0 += float32(v * w0) // the conversion keeps the compiler from fusing
+		p1 += float32(v * w1)
+		v = x[1]
+		q0 += float32(v * w0)
+		q1 += float32(v * w1)
+		v = x[2]
+		r0 += float32(v * w0)
+		r1 += float32(v * w1)
+		v = x[3]
+		s0 += float32(v * w0)
+		s1 += float32(v * w1)
+	}
+	c[0], c[1], c[16], c[17], c[32], c[33], c[48], c[49] = p0, p1, q0, q1, r0, r1, s0, s1
 }
 
 // packPairs puts the weight of input channel k and output channel o of a block

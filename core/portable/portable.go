@@ -23,18 +23,33 @@ func Tasks(op csrc.Op, args unsafe.Pointer) int {
 	case csrc.OpWino43:
 		p := newWinoPlan((*csrc.Conv3x3)(args))
 		return p.tasks()
-	case csrc.OpConv3x3, csrc.OpBWino43:
+	case csrc.OpConv3x3:
+		s := newConvSplit((*csrc.Conv3x3)(args))
+		return int((*csrc.Conv3x3)(args).N) * s.blocks * s.chunks
+	case csrc.OpBWino43:
 		a := (*csrc.Conv3x3)(args)
 		return int(a.N) * bands(a.H)
 	case csrc.OpFirst:
 		a := (*csrc.First)(args)
 		return int(a.N) * up(int(a.H), firstRows(a))
-	case csrc.OpWgrad3x3, csrc.OpWgradWino43, csrc.OpWgradFirst, csrc.OpWgrad1x1:
+	case csrc.OpWgrad3x3:
+		s := newWgradSplit((*csrc.Wgrad3x3)(args))
+		return s.tasks()
+	case csrc.OpWgradWino43:
+		p := newWinoWgradPlan((*csrc.Wgrad3x3)(args))
+		return p.tasks()
+	case csrc.OpWgradFirst:
+		s := newFirstWgradSplit((*csrc.Wgrad3x3)(args))
+		return s.parts * s.ocb
+	case csrc.OpWgrad1x1, csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43Reduce, csrc.OpWgradFirstReduce:
 		return blocks((*csrc.Wgrad3x3)(args).OC)
 	case csrc.OpTConv:
 		a := (*csrc.TConv)(args)
 		return int(a.N * a.OCB * a.H)
-	case csrc.OpBTConv, csrc.OpTConvDgrad:
+	case csrc.OpTConvDgrad:
+		a := (*csrc.TConv)(args)
+		return int(a.N * a.H)
+	case csrc.OpBTConv:
 		a := (*csrc.TConv)(args)
 		return int(a.N) * bands(a.H)
 	case csrc.OpQWino43:
@@ -44,7 +59,10 @@ func Tasks(op csrc.Op, args unsafe.Pointer) int {
 		a := &(*csrc.QTConv)(args).TConv
 		return int(a.N) * bands(a.H)
 	case csrc.OpTConvWgrad:
-		return blocks((*csrc.TConvWgrad)(args).OC)
+		s := newTConvWgradSplit((*csrc.TConvWgrad)(args))
+		return s.tasks()
+	case csrc.OpTConvWgradReduce:
+		return blocks((*csrc.TConvWgrad)(args).IC)
 	case csrc.OpConv1x1:
 		a := (*csrc.Conv1x1)(args)
 		return int(a.N) * bands(a.H)
@@ -61,17 +79,16 @@ func Tasks(op csrc.Op, args unsafe.Pointer) int {
 		a := (*csrc.Gate)(args)
 		return int(a.N) * bands(a.H)
 	case csrc.OpPool, csrc.OpPoolBwd:
-		a := (*csrc.Pool)(args)
-		return int(a.N * a.CB)
+		return poolTasks((*csrc.Pool)(args))
 	case csrc.OpBNStats, csrc.OpBNSums, csrc.OpBNBwd:
 		a := (*csrc.BN)(args)
-		return int(a.N) * bands(a.H)
+		return pixelTasks(a.N, a.H, a.W)
 	case csrc.OpHead:
 		a := (*csrc.Head)(args)
 		return int(a.N * a.H)
 	case csrc.OpHeadBwd:
 		a := (*csrc.Head)(args)
-		return int(a.N) * bands(a.H)
+		return pixelTasks(a.N, a.H, a.W)
 	case csrc.OpLossFwd, csrc.OpLossBwd:
 		a := (*csrc.Loss)(args)
 		return int(a.N) * chunks(a.Size)
@@ -93,15 +110,35 @@ func Scratch(op csrc.Op, args unsafe.Pointer) int {
 	case csrc.OpTConv:
 		a := (*csrc.TConv)(args)
 		return int(a.ICB*a.W) * 16
-	case csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43Reduce, csrc.OpWgradFirstReduce:
+	case csrc.OpConv3x3:
+		return conv3x3Scratch((*csrc.Conv3x3)(args))
+	case csrc.OpWgrad3x3:
+		s := newWgradSplit((*csrc.Wgrad3x3)(args))
+		return s.scratch((*csrc.Wgrad3x3)(args).W)
+	case csrc.OpWgradWino43:
+		return newWinoWgradPlan((*csrc.Wgrad3x3)(args)).scratch
+	case csrc.OpWgradFirst:
+		return firstWgradScratch((*csrc.Wgrad3x3)(args))
+	case csrc.OpTConvDgrad:
+		return tconvDgradScratch((*csrc.TConv)(args))
+	case csrc.OpTConvWgrad:
+		return int((*csrc.TConvWgrad)(args).W) * 16
+	case csrc.OpWgrad3x3Reduce:
+		s := newWgradSplit((*csrc.Wgrad3x3)(args))
+		return s.tasks() * 9 * wgradBlock
+	case csrc.OpWgradWino43Reduce:
+		p := newWinoWgradPlan((*csrc.Wgrad3x3)(args))
+		return p.groups * p.ocb * p.icb * 9 * wgradBlock
+	case csrc.OpWgradFirstReduce:
 		a := (*csrc.Wgrad3x3)(args)
-		return int(a.OC * a.IC * 9)
+		s := newFirstWgradSplit(a)
+		return s.parts * s.ocb * int(a.IC) * 9 * 16
 	case csrc.OpWgrad1x1Reduce:
 		a := (*csrc.Wgrad3x3)(args)
 		return int(a.OC * a.IC)
 	case csrc.OpTConvWgradReduce:
-		a := (*csrc.TConvWgrad)(args)
-		return int(a.OC*a.IC*4 + a.OC)
+		s := newTConvWgradSplit((*csrc.TConvWgrad)(args))
+		return s.parts * (s.weights() + s.ocb*16)
 	}
 	return 0
 }
@@ -116,15 +153,26 @@ func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32) {
 	}
 	for t := t0; t < t1; t++ {
 		switch op {
-		case csrc.OpConv3x3, csrc.OpBWino43:
-			conv3x3(op, (*csrc.Conv3x3)(args), t)
+		case csrc.OpConv3x3:
+			conv3x3((*csrc.Conv3x3)(args), t, scratch)
+		case csrc.OpBWino43:
+			bconv3x3((*csrc.Conv3x3)(args), t)
 		case csrc.OpFirst:
 			first((*csrc.First)(args), t)
-		case csrc.OpWgrad3x3, csrc.OpWgradWino43:
+		case csrc.OpWgrad3x3:
+			wgrad3x3((*csrc.Wgrad3x3)(args), t, scratch)
+		case csrc.OpWgrad3x3Reduce:
 			a := (*csrc.Wgrad3x3)(args)
-			d := ref.Dims{N: int(a.N), IC: blocks(a.IC) * 16, H: int(a.H), W: int(a.W)}
-			src := unpack(a.Src, a.SrcImage, a.N, 0, blocks(a.IC), a.H, a.W, 0, a.H)
-			wgrad(a, activated(a.Act, src, d), d.IC, t)
+			wgradReduce(a, newWgradSplit(a).parts, t)
+		case csrc.OpWgradWino43:
+			wgradWino43((*csrc.Wgrad3x3)(args), t, scratch)
+		case csrc.OpWgradWino43Reduce:
+			a := (*csrc.Wgrad3x3)(args)
+			wgradReduce(a, newWinoWgradPlan(a).groups, t)
+		case csrc.OpWgradFirst:
+			wgradFirst((*csrc.Wgrad3x3)(args), t, scratch)
+		case csrc.OpWgradFirstReduce:
+			wgradFirstReduce((*csrc.Wgrad3x3)(args), t)
 		case csrc.OpWgrad1x1:
 			wgrad1x1((*csrc.Wgrad3x3)(args), t)
 		case csrc.OpWgrad1x1Reduce:
@@ -142,13 +190,6 @@ func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32) {
 			interleave((*csrc.Interleave)(args), t)
 		case csrc.OpGate, csrc.OpGateBwd:
 			gate(op, (*csrc.Gate)(args), t)
-		case csrc.OpWgradFirst:
-			a := (*csrc.Wgrad3x3)(args)
-			wgrad(a, floats(a.Src, int(a.N*a.IC*a.H*a.W)), int(a.IC), t)
-		case csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43Reduce, csrc.OpWgradFirstReduce:
-			a := (*csrc.Wgrad3x3)(args)
-			size := int(a.OC * a.IC * 9)
-			copy(floats(a.DW, size), floats(a.Partial, size))
 		case csrc.OpPackConv3x3, csrc.OpPackWino43, csrc.OpPackBWino43, csrc.OpPackFirst:
 			packConv(op, (*csrc.Pack)(args))
 		case csrc.OpPackTConv, csrc.OpPackBTConv:
@@ -158,15 +199,11 @@ func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32) {
 		case csrc.OpBTConv:
 			btconv((*csrc.TConv)(args), t)
 		case csrc.OpTConvDgrad:
-			tconvDgrad((*csrc.TConv)(args), t)
+			tconvDgrad((*csrc.TConv)(args), t, scratch)
 		case csrc.OpTConvWgrad:
-			tconvWgrad((*csrc.TConvWgrad)(args), t)
+			tconvWgrad((*csrc.TConvWgrad)(args), t, scratch)
 		case csrc.OpTConvWgradReduce:
-			a := (*csrc.TConvWgrad)(args)
-			dw, db := int(a.OC*a.IC*4), int(a.OC)
-			partial := floats(a.Partial, dw+db)
-			copy(floats(a.DW, dw), partial)
-			copy(floats(a.DB, db), partial[dw:])
+			tconvWgradReduce((*csrc.TConvWgrad)(args), t)
 		case csrc.OpQWino43:
 			qwino43((*csrc.QWino43)(args), t)
 		case csrc.OpQTConv:
@@ -184,12 +221,16 @@ func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32) {
 			head((*csrc.Head)(args), t)
 		case csrc.OpHeadBwd:
 			headBwd((*csrc.Head)(args), t)
-		case csrc.OpLossFwd, csrc.OpLossBwd:
-			loss(op, (*csrc.Loss)(args), t)
+		case csrc.OpLossFwd:
+			lossFwd((*csrc.Loss)(args), t)
+		case csrc.OpLossBwd:
+			lossBwd((*csrc.Loss)(args), t)
 		case csrc.OpRange:
 			ranges((*csrc.Range)(args), t)
-		case csrc.OpAdam, csrc.OpSumSq:
-			adam(op, (*csrc.Adam)(args), t)
+		case csrc.OpAdam:
+			adam((*csrc.Adam)(args), t)
+		case csrc.OpSumSq:
+			sumSq((*csrc.Adam)(args), t)
 		}
 	}
 }
@@ -264,111 +305,10 @@ func activated(a csrc.Act, src []float32, d ref.Dims) []float32 {
 	return dst
 }
 
-func pool(op csrc.Op, a *csrc.Pool, t int) {
-	i, b := int64(t/int(a.CB)), t%int(a.CB)
-	d := ref.Dims{N: 1, IC: 16, H: int(a.H), W: int(a.W)}
-	act := activation(a.Act, int(i), int(a.CB)).Of(b*16, b*16+16)
-	src := unpack(offset(a.Src, i*a.SrcImage), 0, 1, b, b+1, a.H, a.W, 0, a.H)
-	h2, w2 := a.H/2, a.W/2
-	if op == csrc.OpPool {
-		dst := make([]float32, 16*h2*w2)
-		ref.Pool(d, dst, src, act)
-		packTo(offset(a.Dst, i*a.DstImage), dst, b, b+1, h2, w2, 0, h2)
-		return
-	}
-	ddst := unpack(offset(a.DDst, i*a.DDstImage), 0, 1, b, b+1, h2, w2, 0, h2)
-	dsrc := unpack(offset(a.DSrc, i*a.DSrcImage), 0, 1, b, b+1, a.H, a.W, 0, a.H)
-	ref.PoolBwd(d, dsrc, ddst, src, act)
-	packTo(offset(a.DSrc, i*a.DSrcImage), dsrc, b, b+1, a.H, a.W, 0, a.H)
-}
-
-func batchNorm(op csrc.Op, a *csrc.BN, t int) {
-	i, y0, y1 := band(t, a.H)
-	cb := int(a.CB)
-	c := cb * 16
-	d := ref.Dims{N: 1, IC: c, H: int(y1 - y0), W: int(a.W)}
-	y := unpack(offset(a.Y, int64(i)*a.YImage), 0, 1, 0, cb, a.H, a.W, y0, y1)
-	if op == csrc.OpBNStats {
-		statistics(d, a.Stats, a.Counts, t, y)
-		return
-	}
-	at := offset(a.DA, int64(i)*a.DAImage)
-	da := unpack(at, 0, 1, 0, cb, a.H, a.W, y0, y1)
-	if op == csrc.OpBNSums {
-		sums := floats(offset(a.Sums, int64(t*2*c)), 2*c)
-		ref.BNSums(d, sums[:c], sums[c:], y, activation(a.Act, i, cb), da, floats(offset(a.Mean, int64(i)*a.ParamImage), c))
-		return
-	}
-	param := func(p *float32) []float32 { return floats(offset(p, int64(i)*a.ParamImage), c) }
-	ref.BNBwd(d, da, y, activation(a.Act, i, cb), param(a.CA), param(a.CY), param(a.C0))
-	packTo(at, da, 0, cb, a.H, a.W, y0, y1)
-}
-
 // statistics writes the statistics of task t, whose pixels are y.
 func statistics(d ref.Dims, stats *float32, counts *int32, t int, y []float32) {
 	c := d.IC
 	s := floats(offset(stats, int64(t*3*c)), 3*c)
 	ref.PivotSums(d, s[:c], s[c:2*c], s[2*c:], y)
 	*int32At(counts, t) = int32(d.H * d.W)
-}
-
-func headBwd(a *csrc.Head, t int) {
-	i, y0, y1 := band(t, a.H)
-	cb, k := int(a.CB), int(a.K)
-	c := cb * 16
-	d := ref.Dims{N: 1, IC: c, OC: k, H: int(y1 - y0), W: int(a.W)}
-	size := d.H * d.W
-	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, cb, a.H, a.W, y0, y1)
-	maps := make([]float32, k*size)
-	for o := range k {
-		copy(maps[o*size:], floats(offset(a.DLogits, (int64(i*k+o)*int64(a.H)+int64(y0))*int64(a.W)), size))
-	}
-	dsrc, dw, db := make([]float32, c*size), make([]float32, k*c), make([]float32, k)
-	ref.HeadBwd(d, dsrc, dw, db, src, activation(a.Act, i, cb), floats(a.Weight, k*c), maps)
-	packTo(offset(a.DSrc, int64(i)*a.DSrcImage), dsrc, 0, cb, a.H, a.W, y0, y1)
-	partial := floats(offset(a.Partial, int64(t*k*(c+16))), k*(c+16))
-	clear(partial)
-	for o := range k {
-		copy(partial[o*(c+16):], dw[o*c:][:c])
-		partial[o*(c+16)+c] = db[o]
-	}
-}
-
-func loss(op csrc.Op, a *csrc.Loss, t int) {
-	i, i0, i1 := chunk(t, a.Size)
-	n := int(i1 - i0)
-	target := floats(offset(a.T, i*a.StrideT+i0), n)
-	var w []float32
-	if a.W != nil {
-		w = floats(offset(a.W, i*a.StrideT+i0), n)
-	}
-	p := floats(offset(a.P, i*a.Stride+i0), n)
-	if op == csrc.OpLossFwd {
-		z := floats(offset(a.Z, i*a.Stride+i0), n)
-		sums := ref.Loss(p, z, target, w, a.Beta)
-		copy(unsafe.Slice(a.Sums, 8*(t+1))[8*t:], sums[:])
-		for k, v := range z {
-			p[k] = sigmoid(v)
-		}
-		return
-	}
-	ref.LossBwd(floats(offset(a.DZ, i*a.Stride+i0), n), p, target, w,
-		ref.LossCoeffs{BCE: a.CBCE, T: a.CT, One: a.C1, L1: a.CL1, Beta: a.Beta})
-}
-
-func adam(op csrc.Op, a *csrc.Adam, t int) {
-	_, i0, i1 := chunk(t, a.Size)
-	part := func(p *float32) []float32 { return floats(offset(p, i0), int(i1-i0)) }
-	if op == csrc.OpSumSq {
-		unsafe.Slice(a.Out, t+1)[t] = ref.SumSq(part(a.G))
-		return
-	}
-	var ema []float32
-	if a.EMA != nil {
-		ema = part(a.EMA)
-	}
-	ref.Adam(part(a.P), part(a.G), part(a.M), part(a.V), ema, ref.AdamStep{
-		Step: a.Step, C1: a.C1, C2: a.C2, Eps: a.Eps, InvSqrtBC2: a.InvSqrtBC2,
-		Decay: a.Decay, GScale: a.GScale, CEMA: a.CEMA,
-	})
 }

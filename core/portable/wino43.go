@@ -50,10 +50,9 @@ type winoPlan struct {
 
 func newWinoPlan(a *csrc.Conv3x3) winoPlan {
 	const least, most, longest, tasks = 80000, 300000, 3000000, 64
-	up := func(a, b int) int { return (a + b - 1) / b }
 	p := winoPlan{th: up(int(a.H), 4), tw: up(int(a.W), 4), icb: int(a.ICB), ocb: int(a.OCB)}
 	p.tiles = int(a.N) * p.th * p.tw
-	tile := 160*p.icb*p.ocb + 100*(p.icb+p.ocb)
+	tile := winoCost(p.icb, p.ocb)
 	size := 48
 	if p.icb <= 8 {
 		size = 24
@@ -81,6 +80,9 @@ func newWinoPlan(a *csrc.Conv3x3) winoPlan {
 	}
 	return p
 }
+
+// winoCost is roughly what a tile of so many blocks of channels costs.
+func winoCost(icb, ocb int) int { return 160*icb*ocb + 100*(icb+ocb) }
 
 // weights is the number of transformed weights of one output block.
 func (p *winoPlan) weights() int { return 36 * p.icb * 256 }
@@ -128,7 +130,8 @@ func winoBlock(a *csrc.Conv3x3, p *winoPlan, span, t, n, o int, v, m, fresh []fl
 	}
 	size := p.icb * 256
 	for xi := range 36 {
-		gemm(m[xi*p.mXi:], 16, v[xi*p.vXi:], p.vBlock, u[xi*size:][:size], &[16]float32{}, n)
+		clear(m[xi*p.mXi:][:n*16])
+		gemm(m[xi*p.mXi:], 16, v[xi*p.vXi:], p.vBlock, u[xi*size:][:size], n)
 	}
 	winoEmit(a, p, span, t, n, o, m)
 }
@@ -147,14 +150,7 @@ func winoSlots(a *csrc.Conv3x3, p *winoPlan, task, chunk, span, first, last int)
 	if task < p.ranges {
 		return
 	}
-	if a.Counts != nil {
-		*int32At(a.Counts, task) = 0
-	}
-	if a.Stats != nil {
-		clear(floats(offset(a.Stats, int64(task*3*p.ocb*16)), 3*p.ocb*16))
-	} else if a.GateY != nil {
-		clear(floats(offset(a.Sums, int64(task*2*p.ocb*16)), 2*p.ocb*16))
-	}
+	noSums(a, task)
 }
 
 // column is B' d of one column of six pixels, 16 channels each.
@@ -385,11 +381,16 @@ func packWino43(dst, w []float32, oc, ic int) {
 	}
 }
 
-// winoUnfold makes U of one output block of compact weights [16][n][3][3].
+// winoUnfold makes U of one output block of compact weights, which are those that
+// packDirect packs.
 func winoUnfold(u, w []float32, n int) {
+	var g [9]float32
 	for o := range 16 {
 		for i := range n {
-			winoUnfold1(u, (*[9]float32)(w[(o*n+i)*9:]), n, i, o)
+			for k := range g {
+				g[k] = w[(o/2*9*n+(i/16*9+k)*16+i%16)*2+o%2]
+			}
+			winoUnfold1(u, &g, n, i, o)
 		}
 	}
 }
