@@ -77,3 +77,38 @@ func TestPackedOnce(t *testing.T) {
 		t.Errorf("%d of %d stale weights were packed again", packed, len(before))
 	}
 }
+
+// TestFreeLeavesOthers: a program goes on with a shared arena that moves after
+// another program was freed.
+func TestFreeLeavesOthers(t *testing.T) {
+	e, err := NewEngine("", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	p := NewParams()
+	NewDeclarer(p, Options{}).Head("head", Tensor{C: 16}, 1)
+	if err := p.Alloc(false); err != nil {
+		t.Fatal(err)
+	}
+	defer p.Free()
+	var s Shared
+	defer s.Free()
+	build := func(size int) *Program {
+		b := NewBuilder(e, p, Options{Batch: 1, Shared: &s})
+		b.Head("head", b.Tensor("in", 16, size, size), 1).Sigmoid()
+		prog, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return prog
+	}
+	stays := build(8)
+	build(8).Free()
+	for size := 16; size <= 512; size *= 2 { // until the arena has moved
+		build(size).Free()
+		if stays.mem != s.mem {
+			t.Fatalf("with an arena for %d x %d pixels the program keeps the old one", size, size)
+		}
+	}
+}
