@@ -21,6 +21,13 @@ func TestQuantisedModelFile(t *testing.T) {
 			t.Errorf("depth %d: %d layers, want %d", depth, len(list), want)
 		}
 		for _, l := range list {
+			level := depth // of bottom
+			if name := l.Name[:4]; name != "bott" {
+				level = int(name[3] - '0') // encN.conv1, decN.up
+			}
+			if l.Level != level {
+				t.Errorf("depth %d: %s at level %d, not %d", depth, l.Name, l.Level, level)
+			}
 			w := m.Params.Get(l.Name + ".weight")
 			if w == nil {
 				t.Fatalf("depth %d: no layer %s", depth, l.Name)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -340,6 +341,19 @@ func TestErrorCountsSayWhatBecameOfNuclei(t *testing.T) {
 		if got := v.counts.String(); got != v.want {
 			t.Errorf("%+v: %q, want %q", v.counts, got, v.want)
 		}
+	}
+}
+
+// TestTableEndsInMeans: the last line of the table holds the means of the others.
+func TestTableEndsInMeans(t *testing.T) {
+	n := NucleusScores{
+		Pooled:   []metrics.Scores{{Tau: 0.5, AP: 0.8, Precision: 0.9, Recall: 0.7, F1: 0.75, PQ: 0.6}, {Tau: 0.75, AP: 0.4, Precision: 0.5, Recall: 0.1, F1: 0.25, PQ: 0.2}},
+		PerImage: []metrics.Scores{{Tau: 0.5, AP: 0.3, Precision: 0.4, Recall: 0.2, F1: 0.35, PQ: 0.5}, {Tau: 0.75, AP: 0.1, Precision: 0.2, Recall: 0, F1: 0.15, PQ: 0.1}},
+	}
+	rows := n.Table().Rows
+	want := []string{"mean", "0.600", "0.700", "0.400", "0.500", "0.400", "0.200", "0.300", "0.100", "0.250", "0.300"}
+	if last := rows[len(rows)-1]; !slices.Equal(last, want) {
+		t.Errorf("%v, want %v", last, want)
 	}
 }
 

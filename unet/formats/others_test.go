@@ -185,6 +185,10 @@ func TestROIArchiveOfMacOS(t *testing.T) {
 	if _, err := ReadROI(r, r.Size()); !errors.Is(err, ErrNoROI) {
 		t.Errorf("an archive of GeoJSON: %v", err)
 	}
+	r = archive(t, "1.roi", append([]byte("Iuot"), roiAt(0, 0)[4:]...))
+	if _, err := ReadROI(r, r.Size()); err == nil || !strings.Contains(err.Error(), `"1.roi": not an ImageJ region`) {
+		t.Errorf("a file of another program under the name of a region: %v", err)
+	}
 	r = archive(t)
 	if e, err := ReadROI(r, r.Size()); err != nil || e.Len() != 0 {
 		t.Errorf("an empty archive: %v", err)

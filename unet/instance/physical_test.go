@@ -108,24 +108,58 @@ func TestCroftonOfSquarePixels(t *testing.T) {
 		15.303704204609481: {"..##..", ".####.", "######", ".#..#."},
 		13.082262735530296: {"#..#", ".##.", "#..#"},
 	} {
-		var runs []Run
-		for y, line := range picture {
-			for x := 0; x < len(line); x++ {
-				if line[x] != '#' {
-					continue
-				}
-				r := Run{Y: y, X0: x}
-				for x < len(line) && line[x] == '#' {
-					x++
-				}
-				r.X1 = x
-				runs = append(runs, r)
-			}
-		}
-		_, rows := rowsOf(runs)
+		_, rows := rowsOf(runsOf(picture))
 		if got := crofton(rows, 1, 1); math.Abs(got-want) > 1e-9 {
 			t.Errorf("%q: %v, want %v", picture, got, want)
 		}
+	}
+}
+
+// runsOf reads a picture, one string per row.
+func runsOf(picture []string) (runs []Run) {
+	for y, line := range picture {
+		for x := 0; x < len(line); x++ {
+			if line[x] != '#' {
+				continue
+			}
+			r := Run{Y: y, X0: x}
+			for x < len(line) && line[x] == '#' {
+				x++
+			}
+			r.X1 = x
+			runs = append(runs, r)
+		}
+	}
+	return runs
+}
+
+// TestPerimeterByHand: the line through the centres of the border pixels, whose steps
+// are 1 or √2 (skimage.measure.perimeter).
+func TestPerimeterByHand(t *testing.T) {
+	for _, c := range []struct {
+		picture []string
+		want    float64
+	}{
+		{[]string{"####", "####", "####"}, 10},
+		{[]string{"..#..", ".###.", "#####", ".###.", "..#.."}, 8 * math.Sqrt2},
+		{[]string{".##.", "####", "####", ".##."}, 4 + 4*math.Sqrt2},
+	} {
+		_, rows := rowsOf(runsOf(c.picture))
+		if got := perimeter(rows); math.Abs(got-c.want) > 1e-12 {
+			t.Errorf("%q: %v, want %v", c.picture, got, c.want)
+		}
+	}
+}
+
+// TestHullOfTwoParts: the hull of two pixels far apart is a band one pixel wide. Its
+// edges, x/2 above and below the line through the centres, meet the rows of centres
+// at x = 0..1, 1..3 and 3..4.
+func TestHullOfTwoParts(t *testing.T) {
+	y0, rows := rowsOf(runsOf([]string{"#....", ".....", "....#"}))
+	pixels, feret := convexHull(rows, y0, 1, 1)
+	// Furthest from each other are the left and the right edge's midpoint.
+	if want := math.Hypot(5, 2); pixels != 2+3+2 || math.Abs(feret-want) > 1e-12 {
+		t.Errorf("%d pixels, diameter %v, want 7 and %v", pixels, feret, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package tiff
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"strings"
@@ -109,24 +110,51 @@ func TestSlides(t *testing.T) {
 	}
 }
 
-// TestSubIFDLevels: the levels of an OME pyramid hang on its pages.
+// TestSubIFDLevels: the levels of an OME pyramid, and of other tiled files, hang on
+// their pages.
 func TestSubIFDLevels(t *testing.T) {
-	data, err := openData("a.ome.tif", reference(t, "ome-pyramid.ome.tif"))
-	if err != nil {
-		t.Fatal(err)
+	ome := reference(t, "ome-pyramid.ome.tif")
+	for name, data := range map[string][]byte{"a.ome.tif": ome, "other.tif": bytes.ReplaceAll(ome, []byte("<OME"), []byte("<XYZ"))} {
+		f, err := openData(name, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Levels < 2 || len(f.Planes) != 2 {
+			t.Fatalf("%s: %d levels of %d planes", name, f.Levels, len(f.Planes))
+		}
+		w := f.Planes[1].W
+		if err := f.UseLevel(1); err != nil {
+			t.Fatal(err)
+		}
+		if p := f.Planes[1]; len(f.Planes) != 2 || p.W >= w {
+			t.Errorf("%s: %+v", name, f.Planes)
+		}
+		if _, err := f.ReadPlane(1); err != nil {
+			t.Error(err)
+		}
 	}
-	if data.Levels < 2 || len(data.Planes) != 2 {
-		t.Fatalf("%d levels of %d planes", data.Levels, len(data.Planes))
-	}
-	w := data.Planes[1].W
-	if err := data.UseLevel(1); err != nil {
-		t.Fatal(err)
-	}
-	if p := data.Planes[1]; len(data.Planes) != 2 || p.W >= w || p.Channel != 1 {
-		t.Errorf("%+v", data.Planes)
-	}
-	if _, err := data.ReadPlane(1); err != nil {
-		t.Error(err)
+}
+
+// TestChunkBytes: a strip of JPEG is decoded into its samples twice, of a byte, and
+// its coefficients, of four; strips of other compressions a row at a time.
+func TestChunkBytes(t *testing.T) {
+	jpeg := shortTag(tagCompression, compJPEG)
+	for _, c := range []struct {
+		page []rawTag
+		want int64
+	}{
+		{page8(jpeg), 6 * 4 * 4},
+		{level(16, true, jpeg), 6 * 16 * 16 * 3},
+		{level(16, true, jpeg, shortTag(tagPlanarConfig, 2)), 6 * 16 * 16},
+		{level(16, true), 0},
+	} {
+		f, err := openData("a.tif", rawTIFF(binary.LittleEndian, make([]byte, 3*16*16), c.page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.ChunkBytes(0); got != c.want {
+			t.Errorf("%d bytes, want %d", got, c.want)
+		}
 	}
 }
 

@@ -86,8 +86,9 @@ func TestWriterMisuse(t *testing.T) {
 			os.Remove(path)
 			return w.WriteLabels([]uint32{1})
 		},
-		"no pixels": func() error { _, err := Create(path, Options{Bits: 8}); return err },
-		"bits":      func() error { _, err := Create(path, Options{W: 1, H: 1, Bits: 12}); return err },
+		"no pixels":   func() error { _, err := Create(path, Options{Bits: 8}); return err },
+		"bits":        func() error { _, err := Create(path, Options{W: 1, H: 1, Bits: 12}); return err },
+		"half floats": func() error { _, err := Create(path, Options{W: 1, H: 1, Bits: 16, Float: true}); return err },
 		"no folder": func() error {
 			_, err := Create(filepath.Join(dir, "no", "x.tif"), Options{W: 1, H: 1, Bits: 8})
 			return err
