@@ -252,9 +252,11 @@ func (s *Source) openInner(name string, r io.ReaderAt, f *zip.File) error {
 		return &InputError{Name: full, Problem: "cannot be unpacked: " + err.Error(), Advice: "download it again"}
 	}
 	defer rc.Close()
-	n, err := io.Copy(tmp, io.LimitReader(rc, int64(f.UncompressedSize64)+1))
-	if err != nil {
+	n, err := io.Copy(tmp, io.LimitReader(rc, int64(f.UncompressedSize64)+1)) // to its end, where the checksum is held against it
+	if disk := (*fs.PathError)(nil); errors.As(err, &disk) {
 		return fmt.Errorf("dataset: unpacking %s: %w", full, err)
+	} else if err != nil {
+		return &InputError{Name: full, Problem: "cannot be unpacked: " + err.Error(), Advice: "download it again"}
 	}
 	return s.openZip(full, tmp, n, false)
 }

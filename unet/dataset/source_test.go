@@ -44,6 +44,8 @@ func TestHostileArchives(t *testing.T) {
 		{"other content", "no images", zipOf(t, zentry{name: "readme.txt", data: []byte("x")})},
 		{"several zips", "none is stage1_train.zip", zipOf(t, zentry{name: "a.zip", data: whole}, zentry{name: "b.zip", data: whole})},
 		{"inner no zip", "not a readable zip", zipOf(t, zentry{name: "stage1_train.zip", data: []byte("nothing")})},
+		{"inner zip of another checksum", "cannot be unpacked", damagedInner(t, 16)},
+		{"inner zip longer than said", "cannot be unpacked", damagedInner(t, 24)},
 		{"zip in zip in zip", "no images", zipOf(t, zentry{name: "a.zip", data: zipOf(t, zentry{name: "b.zip", data: whole})})},
 		{"two labels", "both annotate", zipOf(t, zentry{name: "images/a.png", data: img}, zentry{name: "images/b.png", data: img}, zentry{name: "labels/a.png", data: img}, zentry{name: "labels/a.tif", data: img})},
 		{"overlapping entries", "overlapping", overlapping(t)},
@@ -78,6 +80,15 @@ func lyingSize(t *testing.T, n uint32) []byte {
 	b := zipOf(t, one(t, "a", 1)...)
 	dir := bytes.Index(b, []byte("PK\x01\x02"))
 	binary.LittleEndian.PutUint32(b[dir+24:], n)
+	return b
+}
+
+// damagedInner is an archive of an archive, of which its directory says something
+// wrong: the checksum (at 16) or the size unpacked (at 24) is one less.
+func damagedInner(t *testing.T, at int) []byte {
+	b := zipOf(t, zentry{name: "stage1_train.zip", data: zipOf(t, one(t, "a", 1)...)})
+	field := b[bytes.LastIndex(b, []byte("PK\x01\x02"))+at:]
+	binary.LittleEndian.PutUint32(field, binary.LittleEndian.Uint32(field)-1)
 	return b
 }
 
