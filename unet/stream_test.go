@@ -229,4 +229,14 @@ func TestMaxRows(t *testing.T) {
 	if _, _, err := p.MaxRows(40000, 40000, 1, 512<<20); err == nil {
 		t.Error("512 MiB accepted")
 	}
+	// Where nuclei are rated, two maps of float32 more are held.
+	p.model.Card.Instance.Confidence = instance.Calibration{1}
+	rated, _, err := p.MaxRows(40000, 40000, 1, 2<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const row = 40000 * (streamBytes + 4)
+	if have, want := (rated+streamRows)*(row+2*4*40000), (rows+streamRows)*row; have > want+row || have < want-2*row {
+		t.Errorf("%d rows of rated nuclei, %d of others", rated, rows)
+	}
 }

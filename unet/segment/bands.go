@@ -122,6 +122,18 @@ func (p *plane) named(err error) error {
 	return &named
 }
 
+// cutWarning says how often a clump was too tall for the rows held; "" if none was.
+func cutWarning(times, rows int) string {
+	often := "once"
+	switch {
+	case times == 0:
+		return ""
+	case times > 1:
+		often = fmt.Sprintf("%d times", times)
+	}
+	return fmt.Sprintf("%s a clump of nuclei was taller than %d rows and was cut; more memory avoids it", often, rows)
+}
+
 // bandMemory is what the bands of a plane may take.
 func (r *run) bandMemory(p *plane) int64 {
 	memory := r.memory - p.decoded
@@ -198,8 +210,8 @@ func (r *run) stream(ctx context.Context, p *plane, read unet.Rows, levels unet.
 	if err := stream.Close(); err != nil {
 		return err
 	}
-	if n := stream.Cuts(); n > 0 {
-		out.rec.Warnings = append(out.rec.Warnings, fmt.Sprintf("%d times a clump of nuclei was taller than %d rows and was cut; more memory avoids it", n, rows))
+	if w := cutWarning(stream.Cuts(), rows); w != "" {
+		out.rec.Warnings = append(out.rec.Warnings, w)
 	}
 	return nil
 }

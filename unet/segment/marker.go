@@ -320,23 +320,22 @@ func (m *MarkerRecord) judge(value string, p *PlaneRecord) string {
 	return strconv.FormatBool(positive)
 }
 
-// addMarkers tells on the page which nuclei are positive.
-func (r *results) addMarkers(g *report.Gallery) {
-	if len(r.summary.Markers) == 0 {
-		return
+// markerTable tells on the page which nuclei are positive; nil without markers.
+func markerTable(markers []MarkerRecord) *report.Table {
+	if len(markers) == 0 {
+		return nil
 	}
-	s := g.Section("Positive nuclei")
 	t := &report.Table{Columns: append([]report.Column{{Name: "marker"}, {Name: "positive where"}, {Name: "threshold by"}}, report.Numeric("nuclei", "positive", "share")...)}
-	for _, m := range r.summary.Markers {
+	for _, m := range markers {
 		by := "given"
 		if m.Otsu {
 			by = fmt.Sprintf("Otsu, over all nuclei (separability %.2f)", m.Separability)
 		}
-		share := math.NaN()
+		share := "–"
 		if m.Nuclei > 0 {
-			share = 100 * float64(m.Positive) / float64(m.Nuclei)
+			share = report.Number(100*float64(m.Positive)/float64(m.Nuclei), 1) + " %"
 		}
-		t.Add(m.Name, m.Column+" > "+formats.Number(float64(m.Threshold)), by, strconv.Itoa(m.Nuclei), strconv.Itoa(m.Positive), report.Number(share, 1)+" %")
+		t.Add(m.Name, m.Column+" > "+formats.Number(float64(m.Threshold)), by, strconv.Itoa(m.Nuclei), strconv.Itoa(m.Positive), share)
 	}
-	s.Table(t)
+	return t
 }

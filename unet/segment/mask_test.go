@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -46,6 +47,42 @@ func TestMaskWarning(t *testing.T) {
 	}
 	if w := maskWarning(labelsOf("21.34", "21.34")); !strings.Contains(w, "2 pieces instead of 4") {
 		t.Error(w)
+	}
+}
+
+// TestPiecesAreFlooded: where every pixel is a nucleus of its own, the pieces are those
+// that flooding the mask finds.
+func TestPiecesAreFlooded(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for range 200 {
+		l := imageio.NewLabels(1+rng.IntN(20), 1+rng.IntN(20))
+		mask := make([]bool, len(l.ID))
+		for i, id := range rng.Perm(len(mask)) {
+			if mask[i] = rng.IntN(3) == 0; mask[i] {
+				l.ID[i] = uint32(id + 1)
+			}
+		}
+		_, pieces := piecesOfMask(l)
+		var flood func(x, y int)
+		flood = func(x, y int) {
+			if x < 0 || y < 0 || x >= l.W || y >= l.H || !mask[y*l.W+x] {
+				return
+			}
+			mask[y*l.W+x] = false
+			for k := range 9 {
+				flood(x+k%3-1, y+k/3-1)
+			}
+		}
+		want := 0
+		for i := range mask {
+			if mask[i] {
+				want++
+				flood(i%l.W, i/l.W)
+			}
+		}
+		if pieces != want {
+			t.Fatalf("%d pieces, want %d: %v", pieces, want, l)
+		}
 	}
 }
 

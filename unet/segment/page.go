@@ -108,7 +108,9 @@ func (r *results) gallery() *report.Gallery {
 	if s.Interrupted {
 		g.Section("").Note(report.Warning, "The run was cut off: images may be missing.")
 	}
-	r.addMarkers(g)
+	if t := markerTable(r.summary.Markers); t != nil {
+		g.Section("Positive nuclei").Table(t)
+	}
 	r.addConditions(g)
 	r.addHistograms(g)
 	return g
