@@ -100,3 +100,29 @@ func TestPixelWeights(t *testing.T) {
 		}
 	}
 }
+
+// TestEpochShowsEveryImage: without a number of steps an epoch has as many as show
+// every image, the last batch being filled up.
+func TestEpochShowsEveryImage(t *testing.T) {
+	c := testConfig()
+	c.Steps, c.Batch, c.Balance = 0, 2, 1
+	var samples []*dataset.Sample
+	for _, id := range []string{"a", "b", "c", "d", "e"} {
+		samples = append(samples, blank(id, "full", true))
+	}
+	images, err := NewImages(c.Input, samples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := newFeed(c, images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int]bool{}
+	for position := range f.steps * c.Batch {
+		seen[f.index(1, f.permutation(1), position)] = true
+	}
+	if f.steps != 3 || len(seen) != 5 {
+		t.Errorf("%d of 5 images in %d steps of 2, want all in 3", len(seen), f.steps)
+	}
+}
