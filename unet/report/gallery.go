@@ -46,6 +46,9 @@ type GalleryImage struct {
 	Error string
 }
 
+// PagesFolder holds the pages of a Gallery after the first.
+const PagesFolder = "pages"
+
 // perPage is how many images a page of a Gallery shows.
 const perPage = 200
 
@@ -90,7 +93,7 @@ func pageFile(o, n int) string {
 	if o == 0 && n == 0 {
 		return "index.html"
 	}
-	return fmt.Sprintf("pages/%s-%d.html", orders[o].Key, n+1)
+	return fmt.Sprintf(PagesFolder+"/%s-%d.html", orders[o].Key, n+1)
 }
 
 // Write hands all pages to put, by the name of their file relative to the first,

@@ -228,7 +228,7 @@ func (o *bandFiles) commit() error {
 			return err
 		}
 		diameter := o.tally.Summary(o.src.W, o.src.H).DiameterMedian
-		if err := imageio.WritePNG(under(o.r.batch.Out, name), densityPicture(o.centroids, diameter, o.src.W, o.src.H, o.src.PixelSize)); err != nil {
+		if err := imageio.WritePNG(under(o.r.batch.Out, name), DensityPicture(o.centroids, diameter, o.src.W, o.src.H, o.src.PixelSize)); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,9 @@ const (
 	thumbnailDir = "thumbnails"
 )
 
+// PagesFolder holds the pages after the first.
+const PagesFolder = report.PagesFolder
+
 // thumbnailSide is the longer side of thumbnails in pixels.
 const thumbnailSide = 320
 

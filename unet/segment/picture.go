@@ -95,8 +95,8 @@ const (
 	kernelDiameters = 2.5
 )
 
-// densityPicture maps how dense nuclei are.
-func densityPicture(centroids [][2]float64, diameter float64, w, h int, size imageio.PixelSize) *image.RGBA {
+// DensityPicture maps how dense nuclei are, from their centroids and median diameter.
+func DensityPicture(centroids [][2]float64, diameter float64, w, h int, size imageio.PixelSize) *image.RGBA {
 	sigma := max(kernelDiameters*diameter, 1)
 	step := min(1, 6/sigma, densitySide/float64(max(w, h)))
 	density, dw, dh := instance.Density(centroids, w, h, sigma, step)

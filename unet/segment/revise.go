@@ -53,7 +53,9 @@ func Revise(ctx context.Context, dir string, list []Revision, o Observer) error 
 		}
 	}
 	for _, v := range list {
-		v.enter(r.summary.Images)
+		for _, im := range r.summary.Images {
+			v.Enter(im)
+		}
 	}
 	var err error
 	if r.folder, err = owned.Open(dir, owned.Options{Made: old.made()}); err != nil {
@@ -66,17 +68,18 @@ func Revise(ctx context.Context, dir string, list []Revision, o Observer) error 
 	return r.again(ctx)
 }
 
-// enter changes the record of the plane.
-func (v *Revision) enter(images []*ImageRecord) {
-	for _, im := range images {
-		for i := range im.Planes {
-			if p := &im.Planes[i]; im.Name == v.Image && p.Suffix == v.Suffix {
-				v.Nuclei.LeftOut = p.Statistics.LeftOut // by the run
-				p.Corrected, p.Statistics = v.Corrected, Statistics{}
-				p.count(v.Nuclei)
-			}
+// Enter changes the record of the plane, if it is in that of this image, and reports
+// whether it is.
+func (v Revision) Enter(im *ImageRecord) (found bool) {
+	for i := range im.Planes {
+		if p := &im.Planes[i]; im.Name == v.Image && p.Suffix == v.Suffix {
+			v.Nuclei.LeftOut = p.Statistics.LeftOut // by the run
+			p.Corrected, p.Statistics = v.Corrected, Statistics{}
+			p.count(v.Nuclei)
+			found = true
 		}
 	}
+	return found
 }
 
 // again writes what belongs to all images, whose records say the condition.

@@ -10,7 +10,9 @@
 // journal.go). Neither pixels nor labels of a large image are held whole: they are
 // read by tiles (picture.go, labels.go), from overviews in FOLDER/unet/overviews
 // where the file has no smaller versions (overview.go), and what is known of every
-// nucleus is where it lies (catalogue.go).
+// nucleus is where it lies (catalogue.go). A moment after the last edit the results
+// follow: files, tables and pages tell of the nuclei as they are, and what the model
+// found is kept among the corrections (follow.go).
 //
 // One table of routes (routes.go) makes both the handlers and the OpenAPI
 // document. Everything passes one guard (guard.go): token, host, origin, limits.

@@ -24,11 +24,18 @@ import (
 type document struct {
 	s       *Server
 	im      *image
-	plane   int    // place in the picture
-	suffix  string // of its results
+	rec     *segment.PlaneRecord // nil while it is not segmented
+	plane   int                  // place in the picture
+	suffix  string               // of its results
 	picture *picture
 	w, h    int
 	source  formats.Source
+	// measuring says what is measured, of channels of those names; margin is how
+	// many pixels around nuclei have a part in it.
+	measuring segment.Measuring
+	channels  []string
+	margin    int
+	whole     *segment.Content // of a copy that is written as files
 
 	mu      sync.Mutex
 	loaded  bool
@@ -62,36 +69,47 @@ func stampOf(name string) string {
 
 // load opens the labels: the model's own, with the edits of the journal.
 func (d *document) load() error {
-	file := d.s.output(d.im, d.suffix, ".labels.tif")
-	journal := d.s.correction(d.im, d.suffix, ".journal")
-	if st, err := os.Stat(journal); err == nil && st.Size() > 0 {
-		file = d.s.correction(d.im, d.suffix, ".labels.tif")
-	}
-	if file == "" {
-		return nil // no results, or none with labels
-	}
-	d.outputs = stampOf(file)
-	l, err := openLabels(file, d.s.o.Memory/16)
-	if err != nil {
+	l, journal, err := d.openLabels()
+	if l == nil || err != nil {
 		return err
-	}
-	if l.w != d.w || l.h != d.h {
-		l.close()
-		return &apiError{http.StatusConflict, fmt.Sprintf("%s was segmented when it had another size", d.im.Name)}
 	}
 	h, err := openHistory(journal, l)
 	if err != nil {
 		l.close()
 		return err
 	}
-	c, err := readCatalogue(d.s.output(d.im, d.suffix, extensions[segment.CSV]))
-	if err != nil || d.other(c, l) {
-		c, err = scan(l)
+	return d.find(h)
+}
+
+// openLabels opens the model's own labels, nil where there are none, and names the
+// journal of their edits.
+func (d *document) openLabels() (l *labels, journal string, err error) {
+	file := d.s.output(d.im, d.suffix, segment.Labels)
+	journal = d.s.correction(d.im, d.suffix, ".journal")
+	if st, err := os.Stat(journal); err == nil && st.Size() > 0 {
+		file = d.s.correction(d.im, d.suffix, extensions[segment.Labels])
 	}
+	if file == "" {
+		return nil, "", nil // no results, or none with labels
+	}
+	d.outputs = stampOf(file)
+	if l, err = openLabels(file, d.s.o.Memory/16); err != nil {
+		return nil, "", err
+	}
+	if l.w != d.w || l.h != d.h {
+		l.close()
+		return nil, "", &apiError{http.StatusConflict, fmt.Sprintf("%s was segmented when it had another size", d.im.Name)}
+	}
+	return l, journal, nil
+}
+
+// find finds the nuclei of labels.
+func (d *document) find(h *history) error {
+	c, err := d.table(h.labels)
 	if err == nil {
 		var changed map[uint32]stdimage.Rectangle
-		if changed, err = l.changes(); err == nil {
-			err = c.look(l, changed)
+		if changed, err = h.changes(); err == nil {
+			err = c.look(h.labels, changed)
 		}
 	}
 	if err != nil {
@@ -102,15 +120,57 @@ func (d *document) load() error {
 	return nil
 }
 
-// other reports whether a table is not of these labels: those that were corrected
-// may be older.
-func (d *document) other(c *catalogue, l *labels) bool {
-	if d.history == nil && d.outputs == stampOf(d.s.output(d.im, d.suffix, ".labels.tif")) {
-		return false
+// table reads the model's table of its own labels, or finds the nuclei where there is
+// none.
+func (d *document) table(l *labels) (*catalogue, error) {
+	kept := d.s.correction(d.im, d.suffix, extensions[segment.CSV])
+	if c, err := readCatalogue(kept); err == nil {
+		return c, nil
 	}
-	a, errA := os.ReadFile(d.s.correction(d.im, d.suffix, ".labels.tif"))
-	b, errB := os.ReadFile(d.s.output(d.im, d.suffix, ".labels.tif"))
-	return errA != nil || errB != nil || !slices.Equal(a, b)
+	if d.outputs != stampOf(d.s.output(d.im, d.suffix, segment.Labels)) && !d.s.sameLabels(d.im, d.suffix) {
+		return scan(l)
+	}
+	if c, err := readCatalogue(d.s.output(d.im, d.suffix, segment.CSV)); err == nil {
+		return c, nil
+	}
+	return scan(l)
+}
+
+// sameLabels reports whether the labels among the results are those that are kept:
+// corrections may be of an earlier run.
+func (s *Server) sameLabels(im *image, suffix string) bool {
+	a, errA := os.ReadFile(s.correction(im, suffix, extensions[segment.Labels]))
+	b, errB := os.ReadFile(s.output(im, suffix, segment.Labels))
+	return errA == nil && errB == nil && slices.Equal(a, b)
+}
+
+// copyOf opens a plane for who writes its files: an edit meanwhile changes nothing in
+// it. It returns the size of the journal, too.
+func (s *Server) copyOf(im *image, suffix string) (d *document, size int64, err error) {
+	p, err := s.pictureOf(im)
+	if err != nil {
+		return nil, 0, err
+	}
+	i := slices.IndexFunc(p.refs, func(r segment.PlaneRef) bool { return r.Suffix == suffix })
+	ref, err := p.ref(i)
+	if err != nil {
+		return nil, 0, err
+	}
+	d = s.newDocument(p, i, ref)
+	d.describe(im, ref)
+	l, journal, err := d.openLabels()
+	if err != nil {
+		return nil, 0, err
+	}
+	if l == nil {
+		return nil, 0, errNotSegmented
+	}
+	h, size, err := readHistory(journal, l)
+	if err != nil {
+		l.close()
+		return nil, 0, err
+	}
+	return d, size, d.find(h)
 }
 
 func copyFile(to, from string) error {
@@ -162,6 +222,7 @@ func (d *document) edit(c Command) (int, error) {
 	if revision, err := d.change(c); err != nil {
 		return revision, err
 	}
+	d.s.follower.add(edited{d.picture.id, d.suffix})
 	return d.history.revision, d.keepNumbers()
 }
 
@@ -192,12 +253,12 @@ func (d *document) keepOwn() error {
 	if d.history.revision > 0 {
 		return nil
 	}
-	from := d.s.output(d.im, d.suffix, ".labels.tif")
+	from := d.s.output(d.im, d.suffix, segment.Labels)
 	if stampOf(from) != d.outputs {
 		d.reload()
 		return &apiError{http.StatusConflict, "this image has been segmented again: look again"}
 	}
-	to := d.s.correction(d.im, d.suffix, ".labels.tif")
+	to := d.s.correction(d.im, d.suffix, extensions[segment.Labels])
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
@@ -275,8 +336,15 @@ func (s *Server) corrections(im *image, suffix string) (n numbers, ok bool) {
 // image has new results.
 func (s *Server) forgetEdits(im *image, suffix string) error {
 	var failed error
-	for _, ext := range []string{".journal", ".labels.tif", ".numbers.json"} {
-		if err := os.Remove(s.correction(im, suffix, ext)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	files := []string{s.correction(im, suffix, ".journal"), s.correction(im, suffix, extensions[segment.Labels])}
+	for _, ext := range []string{".numbers.json", ".followed", thumbnailExt} {
+		files = append(files, s.correction(im, suffix, ext))
+	}
+	for _, name := range im.plane(suffix).Outputs {
+		files = append(files, s.own(im, suffix, name))
+	}
+	for _, file := range slices.Compact(slices.Sorted(slices.Values(files))) {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			failed = err
 		}
 	}
@@ -378,6 +446,8 @@ func (d *document) measure(ids []uint32, r stdimage.Rectangle) ([]instance.Nucle
 	if len(ids) == 0 {
 		return nil, nil
 	}
+	whole := stdimage.Rect(0, 0, d.w, d.h)
+	r = r.Inset(-d.margin).Intersect(whole)
 	l, err := d.history.region(r)
 	if err != nil {
 		return nil, err
@@ -386,21 +456,22 @@ func (d *document) measure(ids []uint32, r stdimage.Rectangle) ([]instance.Nucle
 	if err != nil {
 		return nil, err
 	}
-	if len(d.source.Channels) == 1 {
+	if len(d.channels) == 1 {
 		img.C, img.Pix = 1, img.Plane(0) // gray in all three
 	}
-	if r != stdimage.Rect(0, 0, d.w, d.h) { // parts of others are of no interest
+	img.PixelSize = d.source.PixelSize
+	found, err := d.measuring.Measure(l, img, d.channels, nil)
+	if err != nil {
+		return nil, err
+	}
+	list := found.Nuclei
+	if r != whole { // parts of others are of no interest
 		keep := map[uint32]bool{}
 		for _, id := range ids {
 			keep[id] = true
 		}
-		for i, id := range l.ID {
-			if id != 0 && !keep[id] {
-				l.ID[i] = 0
-			}
-		}
+		list = slices.DeleteFunc(list, func(n instance.Nucleus) bool { return !keep[n.ID] })
 	}
-	list := instance.Measure(l, img)
 	for i := range list {
 		n := &list[i]
 		move(n, r.Min)
@@ -432,6 +503,14 @@ func (d *document) each(f func(n *instance.Nucleus) error) error {
 	}
 	slices.Sort(ids)
 	whole := stdimage.Rect(0, 0, d.w, d.h)
+	if d.whole != nil {
+		for i := range d.whole.Nuclei {
+			if err := f(&d.whole.Nuclei[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	var part func(ids []uint32) error
 	part = func(ids []uint32) error {
 		reach := stdimage.Rectangle{}

@@ -3,35 +3,46 @@ package serve
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/json"
+	"errors"
 	stdimage "image"
 	"image/jpeg"
 	"io"
+	"io/fs"
 	"math"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/imageio/tiff"
+	"unet/unet/imageio/zarr"
 	"unet/unet/instance"
 	"unet/unet/report"
 	"unet/unet/segment"
 )
 
-// exported are the formats of one image, with the ends of their names.
-var exported = []string{segment.Labels, segment.CSV, segment.GeoJSON, segment.ROI, segment.Overlay, segment.Mask}
+// exported are the formats of one image.
+var exported = []string{segment.Labels, segment.CSV, segment.GeoJSON, segment.ROI, segment.Overlay, segment.Mask, segment.Density}
 
+// extensions are the ends of their names where they are saved one by one.
 var extensions = map[string]string{segment.Labels: ".labels.tif", segment.CSV: ".nuclei.csv", segment.GeoJSON: ".geojson",
-	segment.ROI: ".rois.zip", segment.Overlay: ".overlay.png", segment.Mask: ".mask.png"}
+	segment.ROI: ".rois.zip", segment.Overlay: ".overlay.png", segment.Mask: ".mask.png", segment.Density: ".density.png"}
 
 // write writes a result of a plane: the file of the run or, of a corrected one,
 // the nuclei as they are now.
 func (s *Server) write(w io.Writer, im *image, suffix, format string) error {
 	n, edited := s.corrections(im, suffix)
-	if file := s.output(im, suffix, extensions[format]); file != "" && !(edited && n.Corrected) {
-		f, err := os.Open(file)
+	if file := s.output(im, suffix, format); file != "" && !(edited && n.Corrected) {
+		from := file
+		if own := s.correction(im, suffix, extensions[format]); edited && exists(own) {
+			from = own // until the results have followed
+		}
+		f, err := os.Open(from)
 		if err != nil {
 			return err
 		}
@@ -39,64 +50,111 @@ func (s *Server) write(w io.Writer, im *image, suffix, format string) error {
 		_, err = io.Copy(w, f)
 		return err
 	}
-	p, err := s.pictureOf(im)
+	d, _, err := s.copyOf(im, suffix)
 	if err != nil {
 		return err
 	}
-	d, err := s.open(im, slices.IndexFunc(p.refs, func(r segment.PlaneRef) bool { return r.Suffix == suffix }))
+	defer d.history.close()
+	dir, err := os.MkdirTemp("", "unet-") // TIFF is not written from front to end
 	if err != nil {
 		return err
 	}
-	return d.export(w, format)
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "result"+extensions[format])
+	if err := d.writeFile(file, format); err != nil {
+		return err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
 }
 
-// export writes the nuclei as they are now in a format of package segment.
-func (d *document) export(w io.Writer, format string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.ready(); err != nil {
-		return err
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// heldPixels is the size of images whose files are written from all of their pixels
+// at once, as long as the memory allows. Tests make it less.
+var heldPixels = int64(1 << 26)
+
+// held reports whether all of the image may be in memory, where the command has had
+// it, too.
+func (d *document) held() bool {
+	pixels := int64(d.w) * int64(d.h)
+	return !d.rec.Banded && pixels <= heldPixels && pixels*int64(4*len(d.source.Channels)+16) <= d.s.o.Memory/4
+}
+
+// content is what the files of the plane are written from.
+func (d *document) content() (*segment.Content, error) {
+	whole := stdimage.Rect(0, 0, d.w, d.h)
+	c := &segment.Content{Source: d.source, Description: d.im.origin.Describe(d.im.record, d.rec)}
+	var err error
+	if c.Labels, err = d.history.region(whole); err != nil {
+		return nil, err
 	}
+	img, err := d.picture.levels[0].read(d.picture.refs[d.plane].Index, whole)
+	if err != nil {
+		return nil, err
+	}
+	c.Image = img.Gray()
+	if err := d.each(func(n *instance.Nucleus) error { c.Nuclei = append(c.Nuclei, *n); return nil }); err != nil {
+		return nil, err
+	}
+	by, err := segment.ParseColourBy(d.im.origin.Settings.ColourBy)
+	if err != nil {
+		return nil, err
+	}
+	c.By, err = by.Colouring(c.Source.Sheet(), c.Nuclei)
+	return c, err
+}
+
+// writeFile writes the nuclei as they are in a format of package segment.
+func (d *document) writeFile(file, format string) error {
+	if d.held() {
+		if d.whole == nil {
+			c, err := d.content()
+			if err != nil {
+				return err
+			}
+			d.whole = c
+		}
+		return d.whole.WriteFile(file, format)
+	}
+	o := tiff.Options{PixelSize: d.source.PixelSize, Bits: 32, Description: d.im.origin.Describe(d.im.record, d.rec)}
 	switch format {
 	case segment.Labels:
-		return d.throughFile(w, func(name string) error {
-			return d.writeLabels(name, tiff.Options{PixelSize: d.source.PixelSize, Bits: d.labelBits()}, func(ids []uint32) {})
-		})
+		return d.writeLabels(file, o, func([]uint32) {})
 	case segment.Mask:
-		if int64(d.w)*int64(d.h) > int64(largePixels) { // as the command does
-			return d.throughFile(w, func(name string) error {
-				return d.writeLabels(name, tiff.Options{PixelSize: d.source.PixelSize, Bits: 8}, whiten)
-			})
-		}
-		l, err := d.history.region(stdimage.Rect(0, 0, d.w, d.h))
-		if err != nil {
-			return err
-		}
-		m := stdimage.NewGray(stdimage.Rect(0, 0, l.W, l.H))
-		for i, id := range l.ID {
-			if id != 0 {
-				m.Pix[i] = 255
-			}
-		}
-		return report.EncodePNG(w, m)
+		o.Bits = 8
+		return d.writeLabels(file, o, whiten)
 	case segment.Overlay:
-		m, err := d.overlay(report.OverlayOptions{})
-		if err == nil {
-			report.ScaleBar(m, d.source.PixelSize.X*float64(d.w)/float64(m.Rect.Dx()))
-		}
+		img, l, step, err := d.thin()
 		if err != nil {
 			return err
 		}
-		return report.EncodePNG(w, m)
+		m, err := segment.Picture(img, l, d.source.PixelSize.X*float64(step), report.OverlayOptions{})
+		if err != nil {
+			return err
+		}
+		return imageio.WritePNG(file, m)
+	case segment.Zarr, segment.Density:
+		return d.writeStream(file, format)
 	}
-	out := segment.NewWriter(format, w)
-	if err := out.Begin(d.source); err != nil {
-		return err
-	}
-	if err := d.each(func(n *instance.Nucleus) error { return out.Write(n) }); err != nil {
-		return err
-	}
-	return out.Close()
+	return atomicfile.WriteFile(file, func(w io.Writer) error {
+		out := segment.NewWriter(format, w)
+		if err := out.Begin(d.source); err != nil {
+			return err
+		}
+		if err := d.each(func(n *instance.Nucleus) error { return out.Write(n) }); err != nil {
+			return err
+		}
+		return out.Close()
+	})
 }
 
 func whiten(ids []uint32) {
@@ -107,35 +165,19 @@ func whiten(ids []uint32) {
 	}
 }
 
-func (d *document) labelBits() int {
-	top := uint32(0)
-	for id := range d.nuclei.at {
-		top = max(top, id)
+// rows calls f for all labels, some rows at a time.
+func (d *document) rows(f func(ids []uint32) error) error {
+	rows := max(1, largePixels/d.w/tileSide) * tileSide
+	for y := 0; y < d.h; y += rows {
+		l, err := d.history.region(stdimage.Rect(0, y, d.w, min(y+rows, d.h)))
+		if err != nil {
+			return err
+		}
+		if err := f(l.ID); err != nil {
+			return err
+		}
 	}
-	if int64(d.w)*int64(d.h) > int64(largePixels) {
-		return 32
-	}
-	return max(16, imageio.LabelBits(top))
-}
-
-// throughFile writes a file and sends it: TIFF is not written from front to end.
-func (d *document) throughFile(w io.Writer, write func(name string) error) error {
-	dir, err := os.MkdirTemp("", "unet-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	name := filepath.Join(dir, "export.tif")
-	if err := write(name); err != nil {
-		return err
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = io.Copy(w, f)
-	return err
+	return nil
 }
 
 // writeLabels writes the labels, changed by change, to a TIFF file.
@@ -146,66 +188,89 @@ func (d *document) writeLabels(name string, o tiff.Options, change func(ids []ui
 		return err
 	}
 	defer f.Abort() // nothing after Close
-	rows := max(1, largePixels/d.w/tileSide) * tileSide
-	for y := 0; y < d.h; y += rows {
-		l, err := d.history.region(stdimage.Rect(0, y, d.w, min(y+rows, d.h)))
-		if err != nil {
-			return err
-		}
-		change(l.ID)
-		if err := f.WriteLabels(l.ID); err != nil {
-			return err
-		}
+	if err := d.rows(func(ids []uint32) error { change(ids); return f.WriteLabels(ids) }); err != nil {
+		return err
 	}
 	return f.Close()
+}
+
+// writeStream writes what is neither a table nor a TIFF.
+func (d *document) writeStream(file, format string) error {
+	if format == segment.Density {
+		var centroids [][2]float64
+		if err := d.each(func(n *instance.Nucleus) error { centroids = append(centroids, [2]float64{n.X, n.Y}); return nil }); err != nil {
+			return err
+		}
+		_, diameter := d.nuclei.numbers()
+		return imageio.WritePNG(file, segment.DensityPicture(centroids, diameter, d.w, d.h, d.source.PixelSize))
+	}
+	w, err := zarr.CreateLabels(file, zarr.LabelOptions{W: d.w, H: d.h, PixelSize: d.source.PixelSize, Attributes: json.RawMessage(d.im.origin.Describe(d.im.record, d.rec))})
+	if err != nil {
+		return err
+	}
+	defer w.Abort() // nothing after Close
+	if err := d.rows(w.WriteLabels); err != nil {
+		return err
+	}
+	return w.Close()
 }
 
 // overlaySide is the largest side of the overlay of a large image.
 const overlaySide = 2048
 
-// overlay draws the nuclei over the image, of a large one over a smaller picture.
-func (d *document) overlay(o report.OverlayOptions) (*stdimage.RGBA, error) {
-	whole := stdimage.Rect(0, 0, d.w, d.h)
-	if int64(d.w)*int64(d.h) <= int64(largePixels) {
-		img, err := d.picture.region(d.plane, whole)
+// thin is every step-th row and column of image and labels, as the command shows an
+// image that it segments in bands.
+func (d *document) thin() (img *imageio.Image, l *imageio.Labels, step int, err error) {
+	step = (max(d.w, d.h) + overlaySide - 1) / overlaySide
+	l = imageio.NewLabels((d.w+step-1)/step, (d.h+step-1)/step)
+	for y := range l.H {
+		line := stdimage.Rect(0, y*step, d.w, y*step+1)
+		ids, err := d.history.region(line)
 		if err != nil {
-			return nil, err
+			return nil, nil, 0, err
 		}
-		l, err := d.history.region(whole)
+		row, err := d.picture.levels[0].read(d.picture.refs[d.plane].Index, line)
 		if err != nil {
-			return nil, err
+			return nil, nil, 0, err
 		}
-		if n := own(d.picture.refs[d.plane]); img.C > 1 && d.picture.refs[d.plane].Info.C == 1 {
-			img = &imageio.Image{W: img.W, H: img.H, C: 1, Pix: img.Plane(n), Bits: img.Bits, Float: img.Float}
+		if img == nil {
+			img = imageio.NewImage(l.W, l.H, row.C)
+			img.Bits, img.Float = row.Bits, row.Float
 		}
-		return report.Overlay(img.Gray(), l, o)
+		for x := range l.W {
+			l.ID[y*l.W+x] = ids.ID[x*step]
+			for c := range row.C {
+				img.Plane(c)[y*l.W+x] = row.Plane(c)[x*step]
+			}
+		}
 	}
-	step := (max(d.w, d.h) + overlaySide - 1) / overlaySide
-	small := stdimage.Rect(0, 0, (d.w+step-1)/step, (d.h+step-1)/step)
-	img, _, err := d.picture.reduced(d.plane, own(d.picture.refs[d.plane]), float64(step), small)
+	return img, l, step, nil
+}
+
+// thumbnail is a small picture of the nuclei, as the command draws it.
+func (d *document) thumbnail() (*stdimage.RGBA, error) {
+	if d.held() {
+		c, err := d.content()
+		if err != nil {
+			return nil, err
+		}
+		return c.Thumbnail()
+	}
+	img, l, _, err := d.thin()
 	if err != nil {
 		return nil, err
 	}
-	l := imageio.NewLabels(small.Dx(), small.Dy())
-	for y := range l.H {
-		row, err := d.history.region(stdimage.Rect(0, y*step, d.w, y*step+1))
-		if err != nil {
-			return nil, err
-		}
-		for x := range l.W {
-			l.ID[y*l.W+x] = row.ID[x*step]
-		}
-	}
-	return report.Overlay(img, l, o)
+	return report.Overlay(img, l, report.OverlayOptions{Scale: min(1, thumbnailSide/float64(max(l.W, l.H)))})
 }
 
 // thumbnailSide is the largest side of a thumbnail.
 const thumbnailSide = 320
 
-// thumbnail is a small picture of the first plane of an image, with the outlines
+// thumbnailOf is a small picture of the first plane of an image, with the outlines
 // of what was found.
 func (s *Server) thumbnailOf(im *image) ([]byte, error) {
-	if rec := firstPlane(im); rec != nil && rec.Thumbnail != nil && !im.Corrected && filepath.IsLocal(rec.Thumbnail.File) {
+	rec := firstPlane(im)
+	if rec != nil && rec.Thumbnail != nil && !im.Corrected && !rec.Corrected && filepath.IsLocal(rec.Thumbnail.File) {
 		if b, err := os.ReadFile(filepath.Join(s.out, filepath.FromSlash(rec.Thumbnail.File))); err == nil {
 			return b, nil
 		}
@@ -215,24 +280,24 @@ func (s *Server) thumbnailOf(im *image) ([]byte, error) {
 		return nil, err
 	}
 	i := 0
-	if rec := firstPlane(im); rec != nil {
+	if rec != nil {
 		i = max(0, slices.IndexFunc(p.refs, func(r segment.PlaneRef) bool { return r.Suffix == rec.Suffix }))
 	}
-	d, err := s.open(im, i)
+	ref, err := p.ref(i)
 	if err != nil {
 		return nil, err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.gone {
-		return nil, errClosed
-	}
 	var m stdimage.Image
-	if small := int64(d.w)*int64(d.h) <= int64(largePixels); small && d.history != nil {
-		m, err = d.overlay(report.OverlayOptions{Scale: min(1, thumbnailSide/float64(max(d.w, d.h)))})
+	if w, h := ref.Info.W, ref.Info.H; rec != nil && im.Status == segment.Done && int64(w)*int64(h) <= int64(largePixels) {
+		d, _, derr := s.copyOf(im, rec.Suffix)
+		if derr != nil {
+			return nil, derr
+		}
+		defer d.history.close()
+		m, err = d.thumbnail()
 	} else {
-		scale := math.Exp2(math.Ceil(math.Log2(max(1, float64(max(d.w, d.h))/thumbnailSide))))
-		m, _, err = p.paint(i, scale, stdimage.Rect(0, 0, int(math.Ceil(float64(d.w)/scale)), int(math.Ceil(float64(d.h)/scale))), nil)
+		scale := math.Exp2(math.Ceil(math.Log2(max(1, float64(max(w, h))/thumbnailSide))))
+		m, _, err = p.paint(i, scale, stdimage.Rect(0, 0, int(math.Ceil(float64(w)/scale)), int(math.Ceil(float64(h)/scale))), nil)
 	}
 	if err != nil {
 		return nil, err
@@ -249,54 +314,58 @@ func firstPlane(im *image) *segment.PlaneRecord {
 	return &im.record.Planes[0]
 }
 
-// exportAll sends the files of all images and the tables of the batch.
-func (s *Server) exportAll(w http.ResponseWriter, _ *http.Request) error {
+// exportAll sends all files that the command writes of the images: those of each,
+// the tables and the page.
+func (s *Server) exportAll(w http.ResponseWriter, r *http.Request) error {
+	if err := s.settle(r.Context()); err != nil {
+		return err
+	}
+	names := []string{segment.SummaryFile, segment.NucleiFile, segment.ManifestFile, segment.COCOFile, segment.RLEFile, segment.PageFile, segment.PagesFolder}
 	list := s.images()
+	for i := range list {
+		if list[i].record == nil {
+			continue
+		}
+		for _, p := range list[i].record.Planes {
+			names = append(names, p.Outputs...)
+			if p.Thumbnail != nil {
+				names = append(names, p.Thumbnail.File)
+			}
+		}
+	}
 	z := zip.NewWriter(w)
 	w.Header().Set("Content-Type", "application/zip")
 	w.Header().Set("Content-Disposition", `attachment; filename="unet-results.zip"`)
-	put := func(name string, write func(w io.Writer) error) {
-		f, err := z.Create(name)
-		if err == nil {
-			err = write(f)
-		}
-		if err != nil {
+	for _, name := range names {
+		if err := s.addTo(z, name); err != nil {
 			panic(http.ErrAbortHandler) // the zip is cut off, and seen to be
-		}
-	}
-	corrected := false
-	for i := range list {
-		im := &list[i]
-		corrected = corrected || im.Corrected
-		if im.record == nil {
-			continue
-		}
-		for k := range im.record.Planes {
-			for _, name := range im.record.Planes[k].Outputs {
-				format := formatOf(name)
-				if format == "" || !filepath.IsLocal(filepath.FromSlash(name)) {
-					continue
-				}
-				put(name, func(w io.Writer) error { return s.write(w, im, im.record.Planes[k].Suffix, format) })
-			}
-		}
-	}
-	if !corrected { // else these would tell of what the model found
-		for _, name := range []string{segment.SummaryFile, segment.NucleiFile, segment.ManifestFile} {
-			if b, err := os.ReadFile(filepath.Join(s.out, name)); err == nil {
-				put(name, func(w io.Writer) error { _, err := w.Write(b); return err })
-			}
 		}
 	}
 	return z.Close()
 }
 
-// formatOf is the format of a file by its name.
-func formatOf(name string) string {
-	for format, ext := range extensions {
-		if strings.HasSuffix(name, ext) {
-			return format
-		}
+// addTo adds a result to a zip, with all that is in it where it is a folder; nothing
+// where it is not there.
+func (s *Server) addTo(z *zip.Writer, name string) error {
+	if !filepath.IsLocal(filepath.FromSlash(name)) {
+		return nil
 	}
-	return ""
+	return fs.WalkDir(s.root.FS(), path.Join(ResultsFolder, name), func(at string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		f, err := s.root.Open(at)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		to, err := z.Create(strings.TrimPrefix(at, ResultsFolder+"/"))
+		if err == nil {
+			_, err = io.Copy(to, f)
+		}
+		return err
+	})
 }

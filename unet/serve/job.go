@@ -189,6 +189,8 @@ func (s *Server) segmentAll(r segmentRequest) error {
 	err = s.start("segment", func(ctx context.Context) error {
 		s.compute.Lock()
 		defer s.compute.Unlock()
+		s.follower.files.Lock()
+		defer s.follower.files.Unlock()
 		defer seg.Close()
 		s.update(func(st *JobState) {
 			for i := range list {

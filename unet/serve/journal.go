@@ -39,8 +39,15 @@ func openHistory(name string, l *labels) (*history, error) {
 	}
 	h.file = f
 	b, err := io.ReadAll(f)
+	whole := bytes.LastIndexByte(b, '\n') + 1
 	if err == nil {
-		err = h.replay(b)
+		err = h.replay(b[:whole])
+	}
+	if err == nil && whole < len(b) {
+		err = f.Truncate(int64(whole))
+	}
+	if err == nil {
+		_, err = f.Seek(int64(whole), io.SeekStart)
 	}
 	if err != nil {
 		f.Close()
@@ -49,9 +56,21 @@ func openHistory(name string, l *labels) (*history, error) {
 	return h, nil
 }
 
-func (h *history) replay(b []byte) error {
+// readHistory is openHistory for who only looks. It returns the size of the journal,
+// too, without a last line that is being written.
+func readHistory(name string, l *labels) (*history, int64, error) {
+	h := &history{labels: l, name: name}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, 0, err
+	}
 	whole := bytes.LastIndexByte(b, '\n') + 1
-	for row := range bytes.Lines(b[:whole]) {
+	return h, int64(whole), h.replay(b[:whole])
+}
+
+// replay does the edits of a journal.
+func (h *history) replay(b []byte) error {
+	for row := range bytes.Lines(b) {
 		var l line
 		if err := json.Unmarshal(row, &l); err != nil {
 			return fmt.Errorf("%s, line %d is damaged: %w", h.name, h.revision+1, err)
@@ -64,13 +83,7 @@ func (h *history) replay(b []byte) error {
 			return fmt.Errorf("%s, line %d: %w", h.name, h.revision+1, err)
 		}
 	}
-	if whole < len(b) {
-		if err := h.file.Truncate(int64(whole)); err != nil {
-			return err
-		}
-	}
-	_, err := h.file.Seek(int64(whole), io.SeekStart)
-	return err
+	return nil
 }
 
 // read is the edit of a line.

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,8 @@ import (
 
 	"unet/unet/formats"
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/instance"
+	"unet/unet/segment"
 )
 
 // BusyError says that another server has the folder.
@@ -129,7 +132,7 @@ func (s *Server) open(im *image, plane int) (*document, error) {
 		d = s.documents[i]
 		s.documents = slices.Delete(s.documents, i, i+1)
 	} else {
-		d = &document{s: s, plane: plane, suffix: ref.Suffix, picture: p, w: ref.Info.W, h: ref.Info.H}
+		d = s.newDocument(p, plane, ref)
 	}
 	s.documents = slices.Insert(s.documents, 0, d)
 	if len(s.documents) > mostOpen {
@@ -144,18 +147,42 @@ func (s *Server) open(im *image, plane int) (*document, error) {
 		return nil, errClosed
 	}
 	if d.history == nil && (!d.loaded || im.plane(d.suffix) != nil) {
-		d.im = im
-		d.source = formats.Source{Name: im.Name + d.suffix, W: d.w, H: d.h, PixelSize: ref.Info.PixelSize}
-		if rec := im.plane(d.suffix); rec != nil {
-			d.source.Channels, d.source.PixelSize = ref.Channels, rec.PixelSize
-			if n := len(rec.Channels); n == 1 || n == len(ref.Channels) {
-				d.source.Channels = rec.Channels // else stains and the like are among them
-			}
-		}
+		d.describe(im, ref)
 		d.loaded = true
 		return d, d.load()
 	}
 	return d, nil
+}
+
+func (s *Server) newDocument(p *picture, plane int, ref segment.PlaneRef) *document {
+	return &document{s: s, plane: plane, suffix: ref.Suffix, picture: p, w: ref.Info.W, h: ref.Info.H}
+}
+
+// describe takes over what is recorded of the plane.
+func (d *document) describe(im *image, ref segment.PlaneRef) {
+	d.im, d.rec = im, im.plane(d.suffix)
+	d.source = formats.Source{Name: im.Name + d.suffix, W: d.w, H: d.h, PixelSize: ref.Info.PixelSize}
+	if d.rec == nil {
+		return
+	}
+	d.source.PixelSize, d.source.Channels, d.source.Rings, d.source.Region = d.rec.PixelSize, d.rec.Channels, d.rec.Rings, d.rec.Region
+	d.channels, d.measuring, d.margin = d.rec.Channels, segment.Measuring{}, 0
+	s := im.origin.Settings
+	if stains, err := instance.ParseStains(s.Stains); err == nil && s.Stains != "" {
+		if n := len(d.channels) - len(stains.Names()); n > 0 && slices.Equal(d.channels[n:], stains.Names()) {
+			d.measuring.Stains, d.channels = stains, d.channels[:n]
+		}
+	}
+	if ring, err := segment.ParseLength(s.Ring); err == nil && d.rec.Rings {
+		d.measuring.Ring = ring
+		width := ring.Pixels
+		if ring.Micrometres > 0 {
+			width = ring.Micrometres / min(d.source.PixelSize.X, d.source.PixelSize.Y)
+		} else if size := d.source.PixelSize; size.Known() {
+			width *= max(1, size.X/size.Y)
+		}
+		d.margin = 2*int(math.Ceil(width)) + 1 // as far as a nucleus that bounds the ring
+	}
 }
 
 // forget closes the documents of an image whose results are new.

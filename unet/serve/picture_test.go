@@ -19,9 +19,9 @@ import (
 
 // small makes all images count as large for a test.
 func small(t *testing.T) {
-	before := largePixels
-	largePixels = 1 << 13
-	t.Cleanup(func() { largePixels = before })
+	before, held := largePixels, heldPixels
+	largePixels, heldPixels = 1<<13, 1<<13
+	t.Cleanup(func() { largePixels, heldPixels = before, held })
 }
 
 // noise writes a gray TIFF of several pages and returns the samples of the first.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	stdimage "image"
 	"io"
 	"io/fs"
@@ -120,7 +121,7 @@ func init() { // apart, as openapi is among them and lists them
 		{"POST", "/teach/model", "use, keep (with a name) or drop the new model", nil, modelRequest{Action: "use"}, false, jsonType, (*Server).postModel},
 		{"GET", "/teach/compare/{n}/{which}", "an image held back: corrected (0), before (1), after (2)", nil, nil, false, "image/png", (*Server).comparePicture},
 		{"POST", "/analyse/{format}", "segment the image in the body without keeping it: " + strings.Join(analysed, ", ") + " or json", []string{"diameter"}, nil, true, "application/octet-stream", (*Server).analyse},
-		{"GET", "/events", "what happens, as server-sent events: job, images, edit, picture, models", nil, nil, false, "text/event-stream", func(s *Server, w http.ResponseWriter, r *http.Request) error {
+		{"GET", "/events", "what happens, as server-sent events: job, images, edit, results, picture, models", nil, nil, false, "text/event-stream", func(s *Server, w http.ResponseWriter, r *http.Request) error {
 			s.listen(w, r)
 			return nil
 		}},
@@ -168,6 +169,7 @@ func (s *Server) results(w http.ResponseWriter, r *http.Request) {
 		fail(w, &apiError{http.StatusNotFound, "there is no such result"})
 		return
 	}
+	behind := s.settle(r.Context())
 	f, err := s.root.Open(path.Join(ResultsFolder, name))
 	if err != nil {
 		fail(w, &apiError{http.StatusNotFound, "there is no such result: segment images first"})
@@ -181,8 +183,8 @@ func (s *Server) results(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Security-Policy", pagesPolicy)
 	var content io.ReadSeeker = f
-	if name == segment.PageFile {
-		if content, err = s.marked(f); err != nil {
+	if path.Ext(name) == ".html" {
+		if content, err = withNote(f, behind); err != nil {
 			fail(w, err)
 			return
 		}
@@ -190,29 +192,20 @@ func (s *Server) results(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, name, time.Time{}, content) // results may change at any time
 }
 
-// marked is the page of the batch, which tells what the model found, with a line
-// that says so where images have been corrected.
-func (s *Server) marked(f io.Reader) (io.ReadSeeker, error) {
+// withNote is a page of results with a line that leads back to the images, and says
+// why it does not tell of all corrections, if it does not.
+func withNote(f io.Reader, behind error) (io.ReadSeeker, error) {
 	text, err := io.ReadAll(f)
 	if err != nil {
 		return nil, err
 	}
-	n := 0
-	for _, im := range s.images() {
-		if im.Corrected {
-			n++
-		}
+	note := `<p style="margin:0;max-width:none;padding:8px 20px;border-bottom:1px solid currentColor"><a href="/" style="color:inherit">Images</a>`
+	if behind != nil {
+		note += `: not all corrections are in here: ` + html.EscapeString(behind.Error())
 	}
-	if n > 0 {
-		if i := bytes.Index(text, []byte("<body")); i >= 0 {
-			i += bytes.IndexByte(text[i:], '>') + 1
-			what := "1 image has been corrected"
-			if n > 1 {
-				what = fmt.Sprintf("%d images have been corrected", n)
-			}
-			note := fmt.Sprintf(`<p role="note" style="margin:0;max-width:none;padding:8px 20px;border-bottom:2px solid currentColor">%s since: this page shows what the model found. <a href="/" style="color:inherit">Back to the images</a></p>`, what)
-			text = slices.Insert(text, i, []byte(note)...)
-		}
+	if i := bytes.Index(text, []byte("<body")); i >= 0 {
+		i += bytes.IndexByte(text[i:], '>') + 1
+		text = slices.Insert(text, i, []byte(note+"</p>")...)
 	}
 	return bytes.NewReader(text), nil
 }

@@ -70,6 +70,7 @@ type Server struct {
 	job       *job // nil: none has been
 	teaching  *job // the last that was one
 	models    models
+	follower  *follower
 	base      context.Context
 	stop      context.CancelFunc
 	work      sync.WaitGroup
@@ -102,7 +103,7 @@ func New(o Options) (*Server, error) {
 		lock.Close()
 		return nil, err
 	}
-	s := &Server{o: o, out: out, root: root, lock: lock, events: newEvents(), slots: make(chan struct{}, inWork), queue: make(chan struct{}, inWork+waiting)}
+	s := &Server{o: o, out: out, root: root, lock: lock, events: newEvents(), follower: newFollower(), slots: make(chan struct{}, inWork), queue: make(chan struct{}, inWork+waiting)}
 	s.tiles.most = min(128<<20, o.Memory/16)
 	s.base, s.stop = context.WithCancel(context.Background())
 	if err := s.openModels(); err != nil {
@@ -110,6 +111,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.remember()
+	s.follower.work.Go(s.follow)
 	return s, nil
 }
 
@@ -117,6 +119,7 @@ func New(o Options) (*Server, error) {
 func (s *Server) Close() error {
 	s.stop()
 	s.work.Wait()
+	s.follower.work.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range s.documents {
@@ -153,12 +156,12 @@ type image struct {
 	// of them, diameter and confidence are those of the first.
 	Planes int `json:"planes,omitempty"`
 
-	in     segment.Input
-	stamp  string // of the file
-	record *segment.ImageRecord
-	// settings it was segmented with
-	settings segment.Settings
-	choice   segment.Choice // of the planes that were segmented, and those beside them
+	in      segment.Input
+	stamp   string // of the file
+	record  *segment.ImageRecord
+	origin  segment.Origin         // of the record
+	markers []segment.MarkerRecord // of the batch
+	choice  segment.Choice         // of the planes that were segmented, and those beside them
 }
 
 // imageID names an image in addresses; paths are never part of them.
@@ -182,7 +185,7 @@ func (s *Server) images() []image {
 		im := image{ID: imageID(in.Name), Name: in.Name, Status: "new", in: in, stamp: fmt.Sprint(st.Size(), st.ModTime().UnixNano())}
 		if k, ok := records[in.Name]; ok {
 			r := k.Record
-			im.record, im.settings, im.choice = r, k.Settings, k.choice()
+			im.record, im.origin, im.markers, im.choice = r, k.Origin, k.markers, k.choice()
 			im.Status, im.Error, im.Planes = r.Status, r.Error, len(r.Planes)
 			if r.Status == segment.Skipped {
 				im.Status = segment.Done
@@ -194,10 +197,11 @@ func (s *Server) images() []image {
 	return list
 }
 
-// keptRecord is what became of an image, and with which settings.
+// keptRecord is what became of an image, and what that comes from.
 type keptRecord struct {
-	Settings segment.Settings     `json:"settings"`
-	Record   *segment.ImageRecord `json:"record"`
+	segment.Origin
+	Record  *segment.ImageRecord `json:"record"`
+	markers []segment.MarkerRecord
 }
 
 // choice is that of the planes which were segmented. Slices and points in time
@@ -216,21 +220,16 @@ const earlierFile = "earlier.json"
 // still, by the names of images: the folder may have another path now.
 func (s *Server) records() map[string]keptRecord {
 	list := map[string]keptRecord{}
-	if b, err := os.ReadFile(filepath.Join(s.out, earlierFile)); err == nil {
-		var earlier []keptRecord
-		if json.Unmarshal(b, &earlier) == nil {
-			for _, k := range earlier {
-				if k.Record != nil && s.complete(k.Record) {
-					list[k.Record.Name] = k
-				}
-			}
+	for _, k := range s.earlier() {
+		if s.complete(k.Record) {
+			list[k.Record.Name] = k
 		}
 	}
 	var summary segment.Summary
 	if b, err := os.ReadFile(filepath.Join(s.out, segment.ManifestFile)); err == nil && json.Unmarshal(b, &summary) == nil {
 		for _, r := range summary.Images {
 			if r != nil {
-				list[r.Name] = keptRecord{summary.Settings, r}
+				list[r.Name] = keptRecord{segment.Origin{Version: summary.Version, Model: summary.Model, Settings: summary.Settings}, r, summary.Markers}
 			}
 		}
 	}
@@ -255,9 +254,37 @@ func (s *Server) keepRecords(images []image) error {
 	list := []keptRecord{}
 	for i := range images {
 		if im := &images[i]; im.record != nil && im.Status == segment.Done {
-			list = append(list, keptRecord{im.settings, im.record})
+			list = append(list, keptRecord{Origin: im.origin, Record: im.record})
 		}
 	}
+	return s.writeEarlier(list)
+}
+
+// reviseEarlier enters revisions in the records of earlier runs.
+func (s *Server) reviseEarlier(list []segment.Revision) error {
+	earlier := s.earlier()
+	changed := false
+	for _, k := range earlier {
+		for _, v := range list {
+			changed = v.Enter(k.Record) || changed
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return s.writeEarlier(earlier)
+}
+
+// earlier are the records of earlier runs.
+func (s *Server) earlier() (list []keptRecord) {
+	b, err := os.ReadFile(filepath.Join(s.out, earlierFile))
+	if err != nil || json.Unmarshal(b, &list) != nil {
+		return nil
+	}
+	return slices.DeleteFunc(list, func(k keptRecord) bool { return k.Record == nil })
+}
+
+func (s *Server) writeEarlier(list []keptRecord) error {
 	b, err := json.Marshal(list)
 	if err != nil {
 		return err
@@ -311,24 +338,24 @@ func (im *image) plane(suffix string) *segment.PlaneRecord {
 	return &im.record.Planes[i]
 }
 
-// correction is where the edits of a plane lie (.journal), the model's own labels
-// (.labels.tif), and the numbers of what came of them (.numbers.json).
+// correction is where the edits of a plane lie (.journal), the results of the model
+// that they replace (.labels.tif and others), the numbers of what came of them
+// (.numbers.json), and the size of the journal that results tell of (.followed).
 func (s *Server) correction(im *image, suffix, ext string) string {
 	return filepath.Join(s.out, "corrections", filepath.FromSlash(im.in.Base+suffix)+ext)
 }
 
-// output is the file of a result of a plane, "" if there is none.
-func (s *Server) output(im *image, suffix, ext string) string {
+// output is the file of a format of a plane, "" if there is none.
+func (s *Server) output(im *image, suffix, format string) string {
 	p := im.plane(suffix)
 	if p == nil {
 		return ""
 	}
-	for _, name := range p.Outputs {
-		if strings.HasSuffix(name, ext) && filepath.IsLocal(filepath.FromSlash(name)) {
-			return filepath.Join(s.out, filepath.FromSlash(name))
-		}
+	name := filepath.FromSlash(p.Output(format))
+	if name == "" || !filepath.IsLocal(name) {
+		return ""
 	}
-	return ""
+	return filepath.Join(s.out, name)
 }
 
 // add puts a file into the folder under a name that is not taken.

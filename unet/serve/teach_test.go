@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"unet/unet/imageio"
 	"unet/unet/segment"
 )
 
@@ -169,36 +171,88 @@ func TestExport(t *testing.T) {
 			compared++
 		}
 	}
-	if compared < 2*len(resultFormats)+2 || len(got) != compared+1 { // and the manifest, which tells the time
+	for _, name := range []string{"index.html", "thumbnails/0.thumb.jpg", "pages/count-1.html"} {
+		if want, err := os.ReadFile(filepath.Join(out, filepath.FromSlash(name))); err != nil || got[name] != string(want) {
+			t.Errorf("%s in the zip is not what a run writes (%v)", name, err)
+		}
+	}
+	pages, _ := filepath.Glob(filepath.Join(out, "pages", "*"))
+	if compared < 2*len(resultFormats)+2 || len(got) != compared+len(pages)+4 { // two thumbnails, the first page, and the manifest, which tells the time
 		t.Errorf("%d files compared, %d in the zip", compared, len(got))
 	}
+
+	// Labels that come out as they were give the bytes of the run, and say that a
+	// person has been here.
 	m := w.images()[0]
-	if status, body := w.do("GET", "/results/index.html", ""); status != 200 || strings.Contains(body, "corrected since") {
-		t.Errorf("the page of results: %d", status)
+	edit := func(body string) {
+		t.Helper()
+		if status, text := w.do("POST", "/api/v1/images/"+m.ID+"/edits", body); status != 200 {
+			t.Fatal(status, text)
+		}
 	}
-	if status, body := w.do("POST", "/api/v1/images/"+m.ID+"/edits", `{"tool":"delete","ids":[1]}`); status != 200 {
-		t.Fatal(status, body)
+	edit(`{"tool":"split","ids":[2],"points":[[60,0],[60,96]],"revision":0}`)
+	split := entries()
+	if split["0.nuclei.csv"] == got["0.nuclei.csv"] || split["0.overlay.png"] == got["0.overlay.png"] || split["thumbnails/0.thumb.jpg"] == got["thumbnails/0.thumb.jpg"] {
+		t.Error("the results of a corrected image are as before")
 	}
-	if status, body := w.do("GET", "/results/index.html", ""); status != 200 || !strings.Contains(body, "1 image has been corrected since") {
-		t.Errorf("the page of results says nothing of a correction: %d", status)
-	}
-	now := entries()
+	edit(`{"tool":"join","ids":[2,` + fmt.Sprint(m.Count+1) + `],"revision":1}`)
+	joined := entries()
 	for name, text := range got {
 		switch {
-		case strings.HasPrefix(name, "0."):
-			if now[name] == text || now[name] == "" {
-				t.Errorf("%s of a corrected image is as before", name)
+		case name == "0.labels.tif":
+			a, erra := imageio.DecodeLabels(name, []byte(text))
+			b, errb := imageio.DecodeLabels(name, []byte(joined[name]))
+			if erra != nil || errb != nil || !slices.Equal(a.ID, b.ID) || !strings.Contains(joined[name], `"corrected":true`) {
+				t.Errorf("labels: %v, %v, or other pixels, or nothing of a correction", erra, errb)
 			}
-		case strings.HasPrefix(name, "1."):
-			if now[name] != text {
-				t.Errorf("%s of another image has changed", name)
+		case strings.Contains(name, "0.") || strings.Contains(name, "1."):
+			if joined[name] != text && !strings.HasSuffix(name, ".html") {
+				t.Errorf("%s: other bytes of the same nuclei", name)
 			}
-		default:
-			if now[name] != "" {
-				t.Errorf("%s tells of what the model found", name)
+		default: // all images
+			if joined[name] == text || !strings.Contains(joined[name], "orrected") {
+				t.Errorf("%s does not say that an image is corrected", name)
 			}
 		}
 	}
+	if status, body := w.do("GET", "/results/index.html", ""); status != 200 || !strings.Contains(body, `<span class="tag">corrected</span>`) {
+		t.Errorf("the page of results says nothing of a correction: %d", status)
+	}
+	if rows, text := strings.Count(split["nuclei.csv"], "\n"), "\n0.png,"; rows != strings.Count(got["nuclei.csv"], "\n")+1 || !strings.Contains(split["summary.csv"], fmt.Sprintf("%s96,96,,,%d,", text, m.Count+1)) {
+		t.Errorf("the tables do not tell of a split: %d lines\n%s", rows, split["summary.csv"])
+	}
+	edit(`{"tool":"undo","revision":2}`)
+	edit(`{"tool":"undo","revision":3}`)
+	for name, text := range entries() {
+		if text != got[name] && name != segment.ManifestFile {
+			t.Errorf("%s: not the model's own again", name)
+		}
+	}
+
+	// Killed before the results have followed: the next server sees to it.
+	edit(`{"tool":"delete","ids":[1],"revision":4}`)
+	entries()
+	left := w.s.correction(w.find(m.ID), "", ".followed")
+	if err := os.WriteFile(left, []byte("1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, "unet", "0.nuclei.csv"), []byte(got["0.nuclei.csv"]), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.s.overdue(w.find(m.ID))
+	if now := entries()["0.nuclei.csv"]; strings.Count(now, "\n") != m.Count {
+		t.Errorf("after a kill the table is\n%s", now)
+	}
+}
+
+// find is an image as the server knows it.
+func (w *site) find(id string) *image {
+	w.t.Helper()
+	im, err := w.s.find(id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return im
 }
 
 type watcherOfNothing struct{}

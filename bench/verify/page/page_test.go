@@ -260,7 +260,7 @@ func exported(t *testing.T, s *server, dir string) {
 		}
 		same++
 	}
-	if same != 5*len(images)+2 {
+	if same < 6*len(images)+3 { // with the thumbnails, the tables and the page
 		t.Errorf("%d files compared of %d images", same, len(images))
 	}
 }
