@@ -39,9 +39,9 @@ is wrong.`,
 
 // finding is one line of the doctor's page.
 type finding struct {
-	What    string `json:"what"`
-	Text    string `json:"text"`
-	Problem string `json:"problem,omitempty"` // "" if all is well
+	What    string `json:"what"`              // name of the check
+	Text    string `json:"text"`              // what was found
+	Problem string `json:"problem,omitempty"` // what is wrong; absent if all is well
 }
 
 func doctor(c *cli.Context) error {

@@ -52,10 +52,10 @@ func licensesCommand() *cli.Command {
 
 // licenceOf is a module and its licence.
 type licenceOf struct {
-	Module  string `json:"module"`
-	Version string `json:"version"`
-	Licence string `json:"licence"`
-	Text    string `json:"text,omitempty"`
+	Module  string `json:"module"`         // path of the module, std for Go itself
+	Version string `json:"version"`        // its version
+	Licence string `json:"licence"`        // its licence, as SPDX names it
+	Text    string `json:"text,omitempty"` // text of the licence, with --text
 }
 
 func licenses(c *cli.Context) error {

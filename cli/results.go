@@ -11,7 +11,7 @@ import (
 )
 
 // Results of commands as --json prints them. Those of predict, train, sweep and
-// evaluate are in the packages of these names. README.md lists all fields; a test
+// evaluate are in the packages of these names. JSON.md lists all fields; a test
 // makes the tables from these types.
 
 // header begins a result.
@@ -29,21 +29,21 @@ var secondLayout = header{2}
 
 type versionResult struct {
 	header
-	Version string `json:"version"` // of the program
+	Version string `json:"version"` // version of the program
 	Go      string `json:"go"`      // version of Go that it was built with
 	System  string `json:"system"`  // operating system and processor, such as linux/amd64
 }
 
 type infoResult struct {
 	header
-	Version string   `json:"version"`   // of the program
+	Version string   `json:"version"`   // version of the program
 	Go      string   `json:"go"`        // version of Go that it was built with
 	System  string   `json:"system"`    // operating system and processor
 	CPU     string   `json:"cpu"`       // name of the processor
 	ISA     string   `json:"kernels"`   // instruction set in use
 	ISAs    []string `json:"available"` // instruction sets that work here
-	Threads int      `json:"threads"`
-	Models  []string `json:"models"` // built-in models
+	Threads int      `json:"threads"`   // number of threads in use
+	Models  []string `json:"models"`    // built-in models
 }
 
 type cardResult struct {
@@ -53,42 +53,42 @@ type cardResult struct {
 
 type doctorResult struct {
 	header
-	Findings []finding `json:"findings"`
+	Findings []finding `json:"findings"` // what was checked
 }
 
 type licencesResult struct {
 	header
-	Modules []licenceOf `json:"modules"`
+	Modules []licenceOf `json:"modules"` // modules in the program
 }
 
 type sampleResult struct {
 	header
-	File   string `json:"file"`
-	Images int    `json:"images"`
-	Size   int    `json:"size"` // width and height of an image
-	Seed   uint64 `json:"seed"`
+	File   string `json:"file"`   // the archive written
+	Images int    `json:"images"` // number of images
+	Size   int    `json:"size"`   // width and height of an image, in pixels
+	Seed   uint64 `json:"seed"`   // seed that they were drawn with
 }
 
 type prepareResult struct {
 	header
-	Dir       string            `json:"dir"`       // of the set
+	Dir       string            `json:"dir"`       // folder of the set
 	Unchanged bool              `json:"unchanged"` // the set was there already, from the same images
 	Source    dataset.Origin    `json:"source"`    // what the set was made from
-	Settings  dataset.Settings  `json:"settings"`
-	Counts    dataset.Counts    `json:"counts"`
-	Findings  []dataset.Finding `json:"findings"` // what is odd about the images
+	Settings  dataset.Settings  `json:"settings"`  // what the set was prepared with
+	Counts    dataset.Counts    `json:"counts"`    // what is in the set
+	Findings  []dataset.Finding `json:"findings"`  // what is odd about the images
 }
 
 // inspectResult is inspection.json, too.
 type inspectResult struct {
 	header
-	Name     string            `json:"name"`
-	Prepared bool              `json:"prepared"` // a set that unet prepare wrote
-	Source   dataset.Origin    `json:"source"`
-	Counts   dataset.Counts    `json:"counts"`
-	Stats    *dataset.Stats    `json:"stats"`
-	Entries  []dataset.Entry   `json:"entries"` // an image each
-	Findings []dataset.Finding `json:"findings"`
+	Name     string            `json:"name"`     // the archive or folder
+	Prepared bool              `json:"prepared"` // it is a set that unet prepare wrote
+	Source   dataset.Origin    `json:"source"`   // what was inspected
+	Counts   dataset.Counts    `json:"counts"`   // what is in it
+	Stats    *dataset.Stats    `json:"stats"`    // statistics of images and nuclei
+	Entries  []dataset.Entry   `json:"entries"`  // each image
+	Findings []dataset.Finding `json:"findings"` // what is odd about the images
 }
 
 type solutionResult struct {
@@ -105,34 +105,34 @@ type quantizeResult struct {
 
 type measureResult struct {
 	header
-	Labels    string             `json:"labels"` // name of the label image
-	Width     int                `json:"width"`
-	Height    int                `json:"height"`
-	PixelSize imageio.PixelSize  `json:"pixel_size_um,omitzero"`
-	Channels  []string           `json:"channels"` // names of those measured
-	Summary   instance.Summary   `json:"summary"`
-	Columns   []instance.Column  `json:"columns"` // of the table of nuclei
-	Nuclei    []instance.Nucleus `json:"nuclei"`
+	Labels    string             `json:"labels"`                 // name of the label image
+	Width     int                `json:"width"`                  // width of the label image, in pixels
+	Height    int                `json:"height"`                 // its height
+	PixelSize imageio.PixelSize  `json:"pixel_size_um,omitzero"` // size of a pixel, in µm; [width, height] where pixels are not square
+	Channels  []string           `json:"channels"`               // names of the channels that were measured
+	Summary   instance.Summary   `json:"summary"`                // numbers of all nuclei together
+	Columns   []instance.Column  `json:"columns"`                // the columns of the table of nuclei
+	Nuclei    []instance.Nucleus `json:"nuclei"`                 // each nucleus
 }
 
 type viewResult struct {
 	header
-	Out    string `json:"out"` // the picture
-	Width  int    `json:"width"`
-	Height int    `json:"height"`
+	Out    string `json:"out"`    // the picture
+	Width  int    `json:"width"`  // width of the picture, in pixels
+	Height int    `json:"height"` // its height
 }
 
 type convertResult struct {
 	header
-	Out         string `json:"out"` // file or folder written
-	Images      int    `json:"images"`
-	Nuclei      int    `json:"nuclei"`
+	Out         string `json:"out"`                // the file or folder written
+	Images      int    `json:"images"`             // number of images
+	Nuclei      int    `json:"nuclei"`             // number of nuclei
 	Overlapping int    `json:"overlapping_pixels"` // where nuclei overlap; the earlier keeps each
 }
 
 type exportResult struct {
 	header
-	File string   `json:"file"`
+	File string   `json:"file"` // the file written
 	Maps []string `json:"maps"` // outputs of the network
 }
 
@@ -145,16 +145,16 @@ type importResult struct {
 type importStateResult struct {
 	header
 	File    string      `json:"file"`    // the model written
-	Matched [][2]string `json:"matched"` // names of weights: those given, and those here
+	Matched [][2]string `json:"matched"` // names of weights: in the file, and in the model
 }
 
 type pluginsResult struct {
 	header
-	Plugins []plugins.Plugin `json:"plugins"`
+	Plugins []plugins.Plugin `json:"plugins"` // plugins that can be installed
 }
 
 type pluginResult struct {
 	header
 	plugins.Plugin
-	Files []string `json:"files"` // written
+	Files []string `json:"files"` // the files written
 }

@@ -19,7 +19,7 @@ import (
 	"unet/unet/train"
 )
 
-var updateREADME = flag.Bool("update-readme", false, "write the tables of JSON fields into README.md")
+var updateREADME = flag.Bool("update-readme", false, "write the tables of fields into JSON.md")
 
 // documents are all results in JSON, with who writes them.
 var documents = []struct {
@@ -111,6 +111,9 @@ func (f *fieldTable) add(t *testing.T, prefix string, typ reflect.Type) {
 			meaning = strings.TrimSpace(strings.TrimSuffix(meaning, ".") + "; as " + seen)
 			meaning = strings.TrimPrefix(meaning, "; ")
 		}
+		if meaning == "" {
+			t.Errorf("%s.%s has no comment that says what `%s` is", typ, field.Name, path)
+		}
 		fmt.Fprintf(&f.rows, "| `%s` | %s | %s |\n", path, what, strings.ReplaceAll(meaning, "|", "\\|"))
 		if object && !known {
 			f.at[of] = fmt.Sprintf("`%s` of %s", path, f.document)
@@ -186,7 +189,7 @@ func (f *fieldTable) jsonName(st *ast.StructType) func(string) string {
 	}
 }
 
-// jsonTables is the part of README.md about JSON.
+// jsonTables is what JSON.md holds of all documents. Every field has a meaning.
 func jsonTables(t *testing.T) string {
 	f := &fieldTable{at: map[reflect.Type]string{}, comments: map[string]map[string]string{}}
 	var b strings.Builder
@@ -194,19 +197,14 @@ func jsonTables(t *testing.T) string {
 		f.rows.Reset()
 		f.document, f.listed = r.from, map[string]bool{}
 		f.add(t, "", reflect.TypeOf(r.value))
-		fmt.Fprintf(&b, "<details><summary>%s</summary>\n\n| field | value | meaning |\n|---|---|---|\n%s\n</details>\n", code(r.from), f.rows.String())
+		fmt.Fprintf(&b, "\n## %s\n\n| field | value | meaning |\n|---|---|---|\n%s", r.from, f.rows.String())
 	}
 	return b.String()
 }
 
-// code turns `text` into HTML, in which Markdown does not count.
-func code(s string) string {
-	return regexp.MustCompile("`([^`]*)`").ReplaceAllString(s, "<code>$1</code>")
-}
-
-// TestJSONInREADME compares README.md with the types; -update-readme writes it.
-func TestJSONInREADME(t *testing.T) {
-	const file, begin, end = "../README.md", "<!-- JSON, from the Go types -->\n", "<!-- end of JSON -->"
+// TestJSONFields compares JSON.md with the types; -update-readme writes it.
+func TestJSONFields(t *testing.T) {
+	const file, begin, end = "../JSON.md", "<!-- from the Go types -->\n", "<!-- end of fields -->"
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -214,14 +212,14 @@ func TestJSONInREADME(t *testing.T) {
 	before, rest, ok := strings.Cut(string(b), begin)
 	tables, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		t.Fatal("README.md has no place for the fields of JSON")
+		t.Fatal("JSON.md has no place for the fields")
 	}
 	want := jsonTables(t)
 	if tables == want {
 		return
 	}
 	if !*updateREADME {
-		t.Fatal("README.md lists other fields: go test ./cli -run JSONInREADME -update-readme")
+		t.Fatal("JSON.md lists other fields: go test ./cli -run JSONFields -update-readme")
 	}
 	if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
 		t.Fatal(err)

@@ -17,18 +17,16 @@ import (
 // enlarging by Up, concatenating the skip connection and ending in a Block.
 // Level l has Width<<l channels.
 type Arch struct {
-	Channels int `json:"channels"` // of the input, 1..4
-	Depth    int `json:"depth"`
-	Width    int `json:"width"` // multiple of 16
-	// Block, Up: a name of the tables in blocks.go; "" is plain, transposed.
-	Block string `json:"block,omitempty"`
-	Up    string `json:"up,omitempty"`
-	// Attention puts an additive gate on every skip connection (Oktay et al. 2018).
-	Attention bool `json:"attention,omitempty"`
+	Channels  int    `json:"channels"`            // number of channels of the input, 1 to 4
+	Depth     int    `json:"depth"`               // number of times that the resolution is halved
+	Width     int    `json:"width"`               // channels of the first block, a multiple of 16
+	Block     string `json:"block,omitempty"`     // kind of block, a name in the table of blocks.go; absent: plain
+	Up        string `json:"up,omitempty"`        // way to enlarge, a name in the table there; absent: transposed
+	Attention bool   `json:"attention,omitempty"` // an additive gate is on every skip connection (Oktay et al. 2018)
 	// Norm is "batch", "none" or "group". Group norm takes statistics of the image
 	// it is shown: of one that is computed in tiles, those of each tile.
 	Norm    string   `json:"norm"`
-	Dropout float64  `json:"dropout"` // after every pool, training only
+	Dropout float64  `json:"dropout"` // share of activations that is dropped after every pool, in training only
 	Heads   []string `json:"heads"`   // names of the output maps
 }
 

@@ -38,25 +38,20 @@ type Model struct {
 
 // Card describes a model; it is the metadata of a model file.
 type Card struct {
-	Version int    `json:"version"`
-	Kind    string `json:"kind"`
-	Name    string `json:"name,omitempty"`
-	Arch    Arch   `json:"arch"`
-	Input   Input  `json:"input"`
-	// Threshold of the foreground probability for masks.
-	Threshold float64 `json:"threshold"`
-	// Instance holds the parameters that turn maps into nuclei.
-	Instance instance.Params `json:"instance"`
-	// Former are the thresholds before tuning.
-	Former instance.Params `json:"former_instance,omitzero"`
+	Version   int             `json:"version"`                  // version of the format
+	Kind      string          `json:"kind"`                     // nuclei or paper
+	Name      string          `json:"name,omitempty"`           // name of the model
+	Arch      Arch            `json:"arch"`                     // the network
+	Input     Input           `json:"input"`                    // how images are normalised
+	Threshold float64         `json:"threshold"`                // foreground probability above which a pixel is in the mask, 0 to 1
+	Instance  instance.Params `json:"instance"`                 // parameters that turn maps into nuclei
+	Former    instance.Params `json:"former_instance,omitzero"` // the same before tuning
 	// Diameter is the range (10th, 50th, 90th percentile) of nucleus
 	// diameters seen in training, in pixels; zero: not recorded.
-	Diameter [3]float64 `json:"diameter"`
-	Training Training   `json:"training"`
-	// Precision of the products in prediction: "" for float32, or Int8, from
-	// which FloatLayers are left out.
-	Precision   string   `json:"precision,omitempty"`
-	FloatLayers []string `json:"float_layers,omitempty"`
+	Diameter    [3]float64 `json:"diameter"`
+	Training    Training   `json:"training"`               // where the weights come from
+	Precision   string     `json:"precision,omitempty"`    // what the network computes in: int8, or absent for float32
+	FloatLayers []string   `json:"float_layers,omitempty"` // layers that are computed in float32 nevertheless
 }
 
 // KnownDiameters is the range of usual nucleus diameters of an image, in
@@ -71,18 +66,18 @@ func (c Card) KnownDiameters() (low, high float64) {
 
 // Training records how a model came to be.
 type Training struct {
-	Program  string             `json:"program,omitempty"` // version that trained it
-	ISA      string             `json:"isa,omitempty"`
-	Date     string             `json:"date,omitempty"`
-	Data     string             `json:"data,omitempty"`     // description and hash of the set
-	LeftOut  []string           `json:"left_out,omitempty"` // sources kept out of training
-	License  string             `json:"license,omitempty"`  // of the data, and so of the weights
+	Program  string             `json:"program,omitempty"`  // version of the program that trained it
+	ISA      string             `json:"isa,omitempty"`      // instruction set that it was trained with
+	Date     string             `json:"date,omitempty"`     // when training ended
+	Data     string             `json:"data,omitempty"`     // description and digest of the set
+	LeftOut  []string           `json:"left_out,omitempty"` // sources that were kept out of training
+	License  string             `json:"license,omitempty"`  // licence of the data, and so of the weights
 	From     string             `json:"from,omitempty"`     // SHA-256 of the model it began with
-	Images   int                `json:"images,omitempty"`
-	Epochs   int                `json:"epochs,omitempty"` // done when these weights were kept
-	Steps    int                `json:"steps,omitempty"`
-	Settings json.RawMessage    `json:"settings,omitempty"` // the whole configuration
-	Metrics  map[string]float64 `json:"metrics,omitempty"`  // on the validation split
+	Images   int                `json:"images,omitempty"`   // number of training images
+	Epochs   int                `json:"epochs,omitempty"`   // epochs done when these weights were kept
+	Steps    int                `json:"steps,omitempty"`    // updates of the weights
+	Settings json.RawMessage    `json:"settings,omitempty"` // all settings of the training
+	Metrics  map[string]float64 `json:"metrics,omitempty"`  // scores on the validation split
 }
 
 // Input says how an image becomes the network's input.
@@ -90,11 +85,9 @@ type Input struct {
 	// Normalise is "range" (divide by the largest value of the sample type)
 	// or "percentile" (Low and High become 0 and 1, not clipped).
 	Normalise string  `json:"normalise"`
-	Low       float64 `json:"low,omitempty"`
-	High      float64 `json:"high,omitempty"`
-	// Outliers bounds High against few bright pixels: see levels. 0: no bound,
-	// as in models before version 0.3.
-	Outliers float64 `json:"outliers,omitempty"`
+	Low       float64 `json:"low,omitempty"`      // percentile that becomes 0
+	High      float64 `json:"high,omitempty"`     // percentile that becomes 1
+	Outliers  float64 `json:"outliers,omitempty"` // how far the upper percentile may be from the bulk of samples, against few bright pixels; 0: no bound, as in models before version 0.3
 	// Size is the square every image is resized to; 0: native scale, tiled.
 	Size int `json:"size,omitempty"`
 }

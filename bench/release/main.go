@@ -160,7 +160,7 @@ func (r *release) describe() error {
 
 // document collects what every archive holds beside the program.
 func (r *release) document() error {
-	for _, name := range []string{"LICENSE", "README.md", "SECURITY.md", "CHANGELOG.md"} {
+	for _, name := range []string{"LICENSE", "README.md", "JSON.md", "SECURITY.md", "CHANGELOG.md"} {
 		text, err := output(nil, "git", "show", r.commit+":"+name)
 		if err != nil && name == "CHANGELOG.md" {
 			continue

@@ -46,11 +46,11 @@ const (
 
 // Finding is one thing worth knowing about an image of a source.
 type Finding struct {
-	Level Level  `json:"level"`
+	Level Level  `json:"level"`          // info, warning or error; images with errors are left out
 	ID    string `json:"id"`             // image; empty when it concerns the whole source
 	File  string `json:"file,omitempty"` // file inside the source, where one is to blame
 	Code  string `json:"code"`           // stable name of the check, such as "overlap"
-	Text  string `json:"text"`
+	Text  string `json:"text"`           // what was found, in a sentence
 }
 
 // String is the finding in one line.

@@ -10,8 +10,8 @@ import (
 
 // Digests are the SHA-256 sums, in hex, of what an image was read from.
 type Digests struct {
-	Image string `json:"image"` // of the image file
-	Masks string `json:"masks"` // of its label image, or of all its mask files with their sizes
+	Image string `json:"image"` // SHA-256 of the image file
+	Masks string `json:"masks"` // SHA-256 of the label image, or of all mask files with their sizes
 }
 
 func hexSum(b []byte) string {

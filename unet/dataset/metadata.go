@@ -31,55 +31,51 @@ type Metadata struct {
 
 // Origin says what a set was made from.
 type Origin struct {
-	Name   string `json:"name"`   // of the archive or folder
-	Images int    `json:"images"` // found in it
-	SHA256 string `json:"sha256"` // see Source.Digest
+	Name   string `json:"name"`   // name of the archive or folder
+	Images int    `json:"images"` // images found in it
+	SHA256 string `json:"sha256"` // digest of its images and masks, in hexadecimal
 }
 
 // Settings are the options a set's content depends on.
 type Settings struct {
-	Size      int       `json:"size"` // width and height of the images; 0 for native
-	Seed      uint64    `json:"seed"`
-	Fractions Fractions `json:"fractions"`
-	Fix       bool      `json:"fix"`
-	// Sources is the digest of the table of sources, if one was given.
-	Sources string `json:"sources,omitempty"`
+	Size      int       `json:"size"`              // width and height of the images, in pixels; 0: native
+	Seed      uint64    `json:"seed"`              // seed of the split
+	Fractions Fractions `json:"fractions"`         // shares of images that each split was to get, 0 to 1
+	Fix       bool      `json:"fix"`               // labels were repaired
+	Sources   string    `json:"sources,omitempty"` // digest of the table of sources, if one was given
 }
 
 // Counts sums a set up.
 type Counts struct {
-	Images   int                       `json:"images"`
-	Nuclei   int                       `json:"nuclei"`
-	LeftOut  int                       `json:"left_out"` // images with findings of level error
-	Groups   int                       `json:"groups"`
-	Kinds    map[string]int            `json:"kinds"`  // images
-	Splits   map[string]int            `json:"splits"` // images
-	Table    map[string]map[string]int `json:"table"`  // kind → split → images
-	Findings map[string]int            `json:"findings"`
+	Images   int                       `json:"images"`   // images in the set
+	Nuclei   int                       `json:"nuclei"`   // nuclei in them
+	LeftOut  int                       `json:"left_out"` // images left out for an error
+	Groups   int                       `json:"groups"`   // groups of images that show the same field
+	Kinds    map[string]int            `json:"kinds"`    // images by kind
+	Splits   map[string]int            `json:"splits"`   // images by split
+	Table    map[string]map[string]int `json:"table"`    // images by kind and split
+	Findings map[string]int            `json:"findings"` // number of findings, by check
 }
 
 // Entry is one image of a prepared set.
 type Entry struct {
-	ID    string `json:"id"`
-	Kind  string `json:"kind"`
-	Group string `json:"group"`
-	// Source names the laboratory, as far as it can be told (see ReadSources);
-	// empty in sets of versions before 0.3.
-	Source       string  `json:"source,omitempty"`
-	Split        string  `json:"split,omitempty"`
-	W            int     `json:"w"` // pixels, as stored
-	H            int     `json:"h"`
-	C            int     `json:"c"` // 1 or 3
-	SourceW      int     `json:"source_w"`
-	SourceH      int     `json:"source_h"`
-	Nuclei       int     `json:"nuclei"`        // as stored
-	SourceNuclei int     `json:"source_nuclei"` // before resizing
-	Diameter     float64 `json:"diameter"`      // median of the whole nuclei in the source, pixels
-	Mean         float64 `json:"mean"`          // luminance of the source, 0..1
-	Std          float64 `json:"std"`
-	// Inputs are the digests of the source files, Outputs of the stored ones.
-	Inputs  Digests `json:"inputs"`
-	Outputs Digests `json:"outputs"`
+	ID           string  `json:"id"`               // name of the image
+	Kind         string  `json:"kind"`             // kind of image
+	Group        string  `json:"group"`            // group of images that show the same field
+	Source       string  `json:"source,omitempty"` // name of the laboratory, as far as it can be told; empty in sets of versions before 0.3
+	Split        string  `json:"split,omitempty"`  // train, val or test
+	W            int     `json:"w"`                // width as stored, in pixels
+	H            int     `json:"h"`                // height as stored, in pixels
+	C            int     `json:"c"`                // number of channels, 1 or 3
+	SourceW      int     `json:"source_w"`         // width in the source, in pixels
+	SourceH      int     `json:"source_h"`         // height in the source, in pixels
+	Nuclei       int     `json:"nuclei"`           // number of nuclei as stored
+	SourceNuclei int     `json:"source_nuclei"`    // number of nuclei before resizing
+	Diameter     float64 `json:"diameter"`         // median diameter of the whole nuclei in the source, in pixels
+	Mean         float64 `json:"mean"`             // mean luminance of the source, 0 to 1
+	Std          float64 `json:"std"`              // standard deviation of the luminance, 0 to 1
+	Inputs       Digests `json:"inputs"`           // digests of the files of the source
+	Outputs      Digests `json:"outputs"`          // digests of the stored files
 }
 
 // imageFile and labelFile are the entry's files below the set's folder.

@@ -10,9 +10,9 @@ import (
 
 // Fractions of the images that go to each split; they sum to 1.
 type Fractions struct {
-	Train float64 `json:"train" yaml:"train"`
-	Val   float64 `json:"val" yaml:"val"`
-	Test  float64 `json:"test" yaml:"test"`
+	Train float64 `json:"train" yaml:"train"` // share to train on
+	Val   float64 `json:"val" yaml:"val"`     // share to validate and tune with
+	Test  float64 `json:"test" yaml:"test"`   // share to test on
 }
 
 // DefaultFractions are 80/10/10.

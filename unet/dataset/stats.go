@@ -68,55 +68,55 @@ func Measure(s *Sample) *Measures {
 
 // Summary describes a distribution.
 type Summary struct {
-	N      int     `json:"n"`
-	Min    float64 `json:"min"`
-	P5     float64 `json:"p5"`
-	Q1     float64 `json:"q1"`
-	Median float64 `json:"median"`
-	Q3     float64 `json:"q3"`
-	P95    float64 `json:"p95"`
-	Max    float64 `json:"max"`
-	Mean   float64 `json:"mean"`
-	Std    float64 `json:"std"`
+	N      int     `json:"n"`      // number of values
+	Min    float64 `json:"min"`    // the least
+	P5     float64 `json:"p5"`     // 5th percentile
+	Q1     float64 `json:"q1"`     // first quartile
+	Median float64 `json:"median"` // median
+	Q3     float64 `json:"q3"`     // third quartile
+	P95    float64 `json:"p95"`    // 95th percentile
+	Max    float64 `json:"max"`    // the greatest
+	Mean   float64 `json:"mean"`   // mean
+	Std    float64 `json:"std"`    // standard deviation
 }
 
 // Histogram counts values: Counts[i] of them in [Edges[i], Edges[i+1]), the
 // last bin closed.
 type Histogram struct {
-	Edges  []float64 `json:"edges"`
-	Counts []int64   `json:"counts"`
+	Edges  []float64 `json:"edges"`  // where bins begin, and the last ends
+	Counts []int64   `json:"counts"` // number of values in each bin
 }
 
 // SizeCount is a size of images and how many have it.
 type SizeCount struct {
-	W     int `json:"w"`
-	H     int `json:"h"`
-	Count int `json:"count"`
+	W     int `json:"w"`     // width, in pixels
+	H     int `json:"h"`     // height, in pixels
+	Count int `json:"count"` // number of images
 }
 
 // KindStats are the statistics of the images of one kind, or of all.
 type KindStats struct {
-	Kind           string      `json:"kind"` // "all" for all
-	Images         int         `json:"images"`
-	Nuclei         int         `json:"nuclei"`
-	Sizes          []SizeCount `json:"sizes"`            // most frequent first
-	Intensity      Histogram   `json:"intensity"`        // pixels, luminance 0..1
-	Foreground     Histogram   `json:"foreground"`       // those inside nuclei
-	MeanIntensity  Summary     `json:"mean_intensity"`   // over images
-	Contrast       Summary     `json:"contrast"`         // mean inside minus mean outside nuclei
-	Coverage       Summary     `json:"coverage"`         // share of pixels inside nuclei
-	NucleiPerImage Summary     `json:"nuclei_per_image"` //
-	NucleiHist     Histogram   `json:"nuclei_hist"`      // nuclei per image
-	Area           Summary     `json:"area"`             // of nuclei, pixels
-	AreaHist       Histogram   `json:"area_hist"`        // logarithmic bins
-	Diameter       Summary     `json:"diameter"`         // of the circle of equal area, pixels
-	MedianDiameter Summary     `json:"median_diameter"`  // over images, of their median nucleus
+	Kind           string      `json:"kind"`             // kind of image, all for all of them
+	Images         int         `json:"images"`           // number of images
+	Nuclei         int         `json:"nuclei"`           // number of nuclei in them
+	Sizes          []SizeCount `json:"sizes"`            // sizes of images, the most frequent first
+	Intensity      Histogram   `json:"intensity"`        // luminance of pixels, 0 to 1
+	Foreground     Histogram   `json:"foreground"`       // luminance of pixels inside nuclei
+	MeanIntensity  Summary     `json:"mean_intensity"`   // mean luminance of each image
+	Contrast       Summary     `json:"contrast"`         // mean luminance inside nuclei minus outside, of each image
+	Coverage       Summary     `json:"coverage"`         // share of pixels inside nuclei, of each image
+	NucleiPerImage Summary     `json:"nuclei_per_image"` // nuclei in an image
+	NucleiHist     Histogram   `json:"nuclei_hist"`      // nuclei in an image
+	Area           Summary     `json:"area"`             // area of nuclei, in pixels
+	AreaHist       Histogram   `json:"area_hist"`        // the same, in logarithmic bins
+	Diameter       Summary     `json:"diameter"`         // diameter of the circle of equal area, of each nucleus, in pixels
+	MedianDiameter Summary     `json:"median_diameter"`  // median diameter of the nuclei of each image, in pixels
 }
 
 // Stats are the statistics of a set: of all images first, then of each kind.
 type Stats struct {
-	All   KindStats   `json:"all"`
-	Kinds []KindStats `json:"kinds"`
+	All   KindStats   `json:"all"`   // statistics of all images
+	Kinds []KindStats `json:"kinds"` // statistics by kind of image
 }
 
 // Summarise makes statistics of the measures of samples; nil ones are skipped.

@@ -11,20 +11,17 @@ import (
 // Reliability compares the confidence of found nuclei with how many of them
 // are right, matched at IoU 0.5, by tenths of confidence.
 type Reliability struct {
-	Tenths [10]Tenth `json:"tenths"`
-	// ECE is the expected calibration error: the mean over nuclei of the
-	// difference, within their tenth, of mean confidence and share right.
-	ECE float64 `json:"ece"`
-	// Expected is the mean confidence, Right the share that is right.
-	Expected float64 `json:"expected"`
-	Right    float64 `json:"right"`
+	Tenths   [10]Tenth `json:"tenths"`   // nuclei whose confidence is 0 to 0.1, 0.1 to 0.2, ... 0.9 to 1
+	ECE      float64   `json:"ece"`      // expected calibration error: the mean over nuclei of the difference, within their tenth, of mean confidence and share right
+	Expected float64   `json:"expected"` // mean confidence, 0 to 1
+	Right    float64   `json:"right"`    // share of nuclei that are right, 0 to 1
 }
 
 // Tenth counts nuclei whose confidence is in one tenth of 0 to 1.
 type Tenth struct {
-	Nuclei     int     `json:"nuclei"`
-	Right      int     `json:"right"`
-	Confidence float64 `json:"confidence"` // sum
+	Nuclei     int     `json:"nuclei"`     // how many there are
+	Right      int     `json:"right"`      // how many of them match a true nucleus at IoU 0.5
+	Confidence float64 `json:"confidence"` // sum of their confidences
 }
 
 // reliability counts rated nuclei by tenths; o compares them with the truth.

@@ -17,22 +17,18 @@ const MostLost = 0.002
 
 // Quantization is a model with 8-bit products and what it was measured to be.
 type Quantization struct {
-	Model *unet.Model `json:"-"`
-	// Images of the training split that the ranges were measured on.
-	Calibration int      `json:"calibration_images"`
-	FloatLayers []string `json:"float_layers"`
-	Clip        float64  `json:"clip"` // of the ranges measured
-	// On the validation split.
-	KaggleScoreBefore float64 `json:"kaggle_score_before"`
-	KaggleScoreAfter  float64 `json:"kaggle_score_after"`
-	DiceBefore        float64 `json:"dice_before"`
-	DiceAfter         float64 `json:"dice_after"`
-	// Milliseconds per batch of 4 images.
-	MillisBefore float64 `json:"ms_before"`
-	MillisAfter  float64 `json:"ms_after"`
-	// Bytes of the model files.
-	BytesBefore int `json:"bytes_before"`
-	BytesAfter  int `json:"bytes_after"`
+	Model             *unet.Model `json:"-"`
+	Calibration       int         `json:"calibration_images"`  // images of the training split that ranges were measured on
+	FloatLayers       []string    `json:"float_layers"`        // layers that stay in float32
+	Clip              float64     `json:"clip"`                // factor that the ranges measured were cut to
+	KaggleScoreBefore float64     `json:"kaggle_score_before"` // KaggleScore on the validation split
+	KaggleScoreAfter  float64     `json:"kaggle_score_after"`  // of the quantised model
+	DiceBefore        float64     `json:"dice_before"`         // Dice of the mask, by pixels, on the validation split
+	DiceAfter         float64     `json:"dice_after"`          // of the quantised model
+	MillisBefore      float64     `json:"ms_before"`           // time of a batch of 4 images, in milliseconds
+	MillisAfter       float64     `json:"ms_after"`            // of the quantised model
+	BytesBefore       int         `json:"bytes_before"`        // size of the model file, in bytes
+	BytesAfter        int         `json:"bytes_after"`         // of the quantised model
 }
 
 // Speedup is how many times faster the quantised model is.

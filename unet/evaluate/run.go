@@ -72,32 +72,31 @@ const Schema = 2
 
 // Report is all that Run found; metrics.json holds it.
 type Report struct {
-	Schema  int            `json:"schema"`
-	Program string         `json:"program"`
-	Model   EvaluatedModel `json:"model"`
-	Set     EvaluatedSet   `json:"set"`
-	Tuning  *Tuning        `json:"tuning,omitempty"`
-	Notes   []string       `json:"notes,omitempty"`
-	Results Evaluation     `json:"results"`
+	Schema  int            `json:"schema"`           // version of the layout
+	Program string         `json:"program"`          // version of the program
+	Model   EvaluatedModel `json:"model"`            // the model that was scored
+	Set     EvaluatedSet   `json:"set"`              // the prepared set
+	Tuning  *Tuning        `json:"tuning,omitempty"` // how thresholds were chosen, where they were
+	Notes   []string       `json:"notes,omitempty"`  // what makes the scores differ from what a reader may expect
+	Results Evaluation     `json:"results"`          // the scores
 }
 
 // EvaluatedModel says which model was scored.
 type EvaluatedModel struct {
-	File   string `json:"file"`
-	Name   string `json:"name"`
-	Kind   string `json:"kind"`
-	SHA256 string `json:"sha256"` // of the file as read
-	// Precision of what the network multiplies.
-	Precision string `json:"precision"`
+	File      string `json:"file"`      // path of the model file
+	Name      string `json:"name"`      // name of the model
+	Kind      string `json:"kind"`      // nuclei or paper
+	SHA256    string `json:"sha256"`    // digest of the file as read, in hexadecimal
+	Precision string `json:"precision"` // what the network computed in: float32, bfloat16 or int8
 }
 
 // EvaluatedSet says which set it was scored on.
 type EvaluatedSet struct {
-	Dir    string `json:"dir"`
-	Source string `json:"source"`
-	SHA256 string `json:"sha256"`
-	Size   int    `json:"size"` // 0: native
-	Seed   uint64 `json:"seed"`
+	Dir    string `json:"dir"`    // its folder
+	Source string `json:"source"` // what it was prepared from
+	SHA256 string `json:"sha256"` // digest of that, in hexadecimal
+	Size   int    `json:"size"`   // width and height that images were resized to, in pixels; 0: native
+	Seed   uint64 `json:"seed"`   // seed of the split
 }
 
 // Run scores a model on a prepared set, tuned first if asked for, and writes

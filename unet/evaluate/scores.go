@@ -9,50 +9,43 @@ import (
 
 // Evaluation is how well a model does on a prepared set.
 type Evaluation struct {
-	// Threshold and Instance are the model's, as used.
-	Threshold float64         `json:"threshold"`
-	Instance  instance.Params `json:"instance"`
-	TTA       bool            `json:"tta"`
-	Splits    []SplitScores   `json:"splits"`
+	Threshold float64         `json:"threshold"` // threshold of the mask, as used
+	Instance  instance.Params `json:"instance"`  // parameters that turn maps into nuclei, as used
+	TTA       bool            `json:"tta"`       // maps were averaged over mirrored images
+	Splits    []SplitScores   `json:"splits"`    // scores of each split
 }
 
 // SplitScores are the scores of one split.
 type SplitScores struct {
-	Name string `json:"name"`
-	// Summary says in a sentence what became of the nuclei at IoU 0.5.
-	Summary string      `json:"summary"`
-	All     SetScores   `json:"all"`
-	Kinds   []SetScores `json:"kinds"`
-	// Sources are the scores by laboratory, where the set tells; SourceScore
-	// is the mean over them of KaggleScore: what to expect of images of
-	// a laboratory, whichever it is.
-	Sources     []SetScores `json:"sources,omitempty"`
-	SourceScore float64     `json:"source_score,omitempty"`
-	// Best is the threshold of the highest F1 on this split; Curve holds the
-	// thresholds k/64.
-	Best   ThresholdScores   `json:"best_threshold"`
-	Curve  []ThresholdScores `json:"thresholds"`
-	Images []ImageScores     `json:"images"`
+	Name        string            `json:"name"`                   // train, val or test
+	Summary     string            `json:"summary"`                // what became of the nuclei at IoU 0.5, in a sentence
+	All         SetScores         `json:"all"`                    // scores of all images of the split
+	Kinds       []SetScores       `json:"kinds"`                  // scores by kind of image
+	Sources     []SetScores       `json:"sources,omitempty"`      // scores by laboratory, where the set tells
+	SourceScore float64           `json:"source_score,omitempty"` // mean over sources of KaggleScore: what to expect of images of another laboratory
+	Best        ThresholdScores   `json:"best_threshold"`         // the threshold of the highest F1 on this split
+	Curve       []ThresholdScores `json:"thresholds"`             // scores of pixels at thresholds k/64
+	Images      []ImageScores     `json:"images"`                 // scores by image
 }
 
 // SetScores are the scores of several images together.
 type SetScores struct {
-	Name   string        `json:"name"`
-	Images int           `json:"images"`
-	Loss   float64       `json:"loss"` // mean binary cross-entropy of the foreground
-	Pixels PixelScores   `json:"pixels"`
-	Nuclei NucleusScores `json:"nuclei"`
+	Name   string        `json:"name"`   // the kind or source; empty for all images
+	Images int           `json:"images"` // number of images
+	Loss   float64       `json:"loss"`   // mean binary cross-entropy of the foreground
+	Pixels PixelScores   `json:"pixels"` // scores of the mask at the threshold, pixels of all images together
+	Nuclei NucleusScores `json:"nuclei"` // scores of nuclei
 }
 
 // PixelScores are counts of pixels and their ratios; Dice equals F1.
 type PixelScores struct {
 	metrics.Pixels
-	Accuracy  float64 `json:"accuracy"`
-	Precision float64 `json:"precision"`
-	Recall    float64 `json:"recall"`
-	F1        float64 `json:"f1"`
-	Dice      float64 `json:"dice"`
-	IoU       float64 `json:"iou"`
+	Accuracy  float64 `json:"accuracy"`  // share of pixels that are right, 0 to 1
+	Precision float64 `json:"precision"` // share of found pixels that are right, 0 to 1
+	Recall    float64 `json:"recall"`    // share of true pixels that are found, 0 to 1
+	F1        float64 `json:"f1"`        // harmonic mean of precision and recall, 0 to 1
+	Dice      float64 `json:"dice"`      // equals f1
+	IoU       float64 `json:"iou"`       // intersection over union, 0 to 1
 }
 
 func pixelScores(p metrics.Pixels) PixelScores {
@@ -61,7 +54,7 @@ func pixelScores(p metrics.Pixels) PixelScores {
 
 // ThresholdScores are the pixel scores at one threshold.
 type ThresholdScores struct {
-	Threshold float64 `json:"threshold"`
+	Threshold float64 `json:"threshold"` // foreground probability above which a pixel is in the mask, 0 to 1
 	PixelScores
 }
 
@@ -69,41 +62,32 @@ type ThresholdScores struct {
 // counts pooled over images, so that every nucleus weighs the same, and as the
 // mean over images.
 type NucleusScores struct {
-	Truth     int `json:"truth"`
-	Predicted int `json:"predicted"`
-	// PooledAP50 is the AP at IoU 0.5 of counts pooled over images, ImageAP50 the
-	// mean over images of theirs.
-	PooledAP50 float64 `json:"pooled_ap50"`
-	ImageAP50  float64 `json:"image_ap50"`
-	// MeanAP is the mean AP over IoU 0.50:0.05:0.95 of pooled counts,
-	// MeanAP90 over 0.50:0.05:0.90 only, as StarDist's paper has it.
-	MeanAP   float64 `json:"mean_ap"`
-	MeanAP90 float64 `json:"mean_ap_50_90"`
-	// KaggleScore is the Data Science Bowl's: the mean over images of their
-	// MeanAP.
-	KaggleScore float64 `json:"kaggle_score"`
-	// AJI is the aggregated Jaccard index, PQ the panoptic quality at IoU 0.5
-	// (pooled).
-	AJI         float64     `json:"aji"`
-	AJIPerImage float64     `json:"aji_per_image"`
-	PQ          float64     `json:"pq"`
-	PQPerImage  float64     `json:"pq_per_image"`
-	Errors      ErrorCounts `json:"errors"`
-	// Confidence is nil where the model rates no nuclei.
-	Confidence *Reliability     `json:"confidence,omitempty"`
-	Pooled     []metrics.Scores `json:"pooled"`
-	PerImage   []metrics.Scores `json:"per_image"`
+	Truth       int              `json:"truth"`                // number of true nuclei
+	Predicted   int              `json:"predicted"`            // number of nuclei found
+	PooledAP50  float64          `json:"pooled_ap50"`          // average precision at IoU 0.5, counts pooled over images, 0 to 1
+	ImageAP50   float64          `json:"image_ap50"`           // mean over images of the average precision at IoU 0.5, 0 to 1
+	MeanAP      float64          `json:"mean_ap"`              // mean over IoU thresholds 0.50, 0.55, ... 0.95 of the average precision, counts pooled over images, 0 to 1
+	MeanAP90    float64          `json:"mean_ap_50_90"`        // the same over 0.50 to 0.90 only, as StarDist's paper has it
+	KaggleScore float64          `json:"kaggle_score"`         // score of the Data Science Bowl: the mean over images of MeanAP, 0 to 1
+	AJI         float64          `json:"aji"`                  // aggregated Jaccard index, of sums over all images, 0 to 1
+	AJIPerImage float64          `json:"aji_per_image"`        // mean over images of the aggregated Jaccard index
+	PQ          float64          `json:"pq"`                   // panoptic quality at IoU 0.5, of counts pooled over images
+	PQPerImage  float64          `json:"pq_per_image"`         // mean over images of the panoptic quality
+	Errors      ErrorCounts      `json:"errors"`               // what became of nuclei at IoU 0.5
+	Confidence  *Reliability     `json:"confidence,omitempty"` // how well confidence agrees with the truth; absent where the model rates no nuclei
+	Pooled      []metrics.Scores `json:"pooled"`               // scores at each IoU threshold, of counts pooled over images
+	PerImage    []metrics.Scores `json:"per_image"`            // scores at each IoU threshold, mean over images
 }
 
 // ErrorCounts says what became of nuclei at IoU 0.5. Merged and Inexact count
 // true nuclei, Split those found in pieces.
 type ErrorCounts struct {
-	Matched  int `json:"matched"`
-	Missed   int `json:"missed"`
-	Invented int `json:"invented"`
-	Merged   int `json:"merged"`
-	Split    int `json:"split"`
-	Inexact  int `json:"inexact"`
+	Matched  int `json:"matched"`  // true nuclei found
+	Missed   int `json:"missed"`   // true nuclei of which nothing was found
+	Invented int `json:"invented"` // nuclei found where there is none
+	Merged   int `json:"merged"`   // true nuclei found as one with a neighbour
+	Split    int `json:"split"`    // true nuclei found in pieces
+	Inexact  int `json:"inexact"`  // true nuclei found with too little overlap
 }
 
 func countErrors(o *metrics.Overlap) ErrorCounts {
@@ -142,29 +126,25 @@ func (e *ErrorCounts) add(f ErrorCounts) {
 
 // ImageScores are the scores of one image.
 type ImageScores struct {
-	ID        string      `json:"id"`
-	Index     int         `json:"-"` // in the set
-	Kind      string      `json:"kind"`
-	Group     string      `json:"group"`
-	Source    string      `json:"source,omitempty"`
-	W         int         `json:"w"`
-	H         int         `json:"h"`
-	Loss      float64     `json:"loss"`
-	Pixels    PixelScores `json:"pixels"`
-	Truth     int         `json:"truth"`
-	Predicted int         `json:"predicted"`
-	// MeanAP is the mean AP over IoU 0.50:0.05:0.95, AP50 and AP75 are the AP at
-	// 0.5 and 0.75.
-	MeanAP float64     `json:"mean_ap"`
-	AP50   float64     `json:"ap50"`
-	AP75   float64     `json:"ap75"`
-	F1     float64     `json:"f1"` // of nuclei, at IoU 0.5
-	PQ     float64     `json:"pq"`
-	AJI    float64     `json:"aji"`
-	Errors ErrorCounts `json:"errors"`
-	// Confidence is the mean of the found nuclei's, and so how many of them
-	// should be right; 0 where the model rates none.
-	Confidence float64 `json:"confidence,omitempty"`
+	ID         string      `json:"id"`                   // name of the image
+	Index      int         `json:"-"`                    // in the set
+	Kind       string      `json:"kind"`                 // kind of image
+	Group      string      `json:"group"`                // group that shows the same field
+	Source     string      `json:"source,omitempty"`     // laboratory that it comes from
+	W          int         `json:"w"`                    // width, in pixels
+	H          int         `json:"h"`                    // height, in pixels
+	Loss       float64     `json:"loss"`                 // mean binary cross-entropy of the foreground
+	Pixels     PixelScores `json:"pixels"`               // scores of the mask at the threshold
+	Truth      int         `json:"truth"`                // number of true nuclei
+	Predicted  int         `json:"predicted"`            // number of nuclei found
+	MeanAP     float64     `json:"mean_ap"`              // mean over IoU thresholds 0.50, 0.55, ... 0.95 of the average precision, 0 to 1
+	AP50       float64     `json:"ap50"`                 // average precision at IoU 0.5
+	AP75       float64     `json:"ap75"`                 // average precision at IoU 0.75
+	F1         float64     `json:"f1"`                   // F1 of nuclei at IoU 0.5, 0 to 1
+	PQ         float64     `json:"pq"`                   // panoptic quality at IoU 0.5
+	AJI        float64     `json:"aji"`                  // aggregated Jaccard index
+	Errors     ErrorCounts `json:"errors"`               // what became of nuclei at IoU 0.5
+	Confidence float64     `json:"confidence,omitempty"` // mean confidence of the nuclei found, and so about the share of them that is right; 0 where the model rates none
 
 	rated  Reliability
 	result *metrics.Result

@@ -11,25 +11,21 @@ import (
 
 // SolutionScores are the scores of predictions against a table of true nuclei.
 type SolutionScores struct {
-	Images int `json:"images"`
-	// Missing lists images of the solution without prediction, which count as
-	// predictions of nothing. Extra lists predicted images that are not in the
-	// solution, Ignored counts those the solution says to ignore; neither is
-	// scored.
-	Missing []string        `json:"missing"`
-	Extra   []string        `json:"extra"`
-	Ignored int             `json:"ignored"`
-	Scores  NucleusScores   `json:"scores"`
-	List    []SolutionImage `json:"list"`
+	Images  int             `json:"images"`  // images that were scored
+	Missing []string        `json:"missing"` // images of the solution without a prediction; they count as predictions of nothing
+	Extra   []string        `json:"extra"`   // predicted images that are not in the solution; not scored
+	Ignored int             `json:"ignored"` // number of images that the solution says to ignore
+	Scores  NucleusScores   `json:"scores"`  // scores of all images together
+	List    []SolutionImage `json:"list"`    // scores by image
 }
 
 // SolutionImage is the outcome of one image.
 type SolutionImage struct {
-	ID        string  `json:"id"`
-	Truth     int     `json:"truth"`
-	Predicted int     `json:"predicted"`
-	MeanAP    float64 `json:"mean_ap"`
-	AP50      float64 `json:"ap50"`
+	ID        string  `json:"id"`        // name of the image
+	Truth     int     `json:"truth"`     // number of true nuclei
+	Predicted int     `json:"predicted"` // number of nuclei predicted
+	MeanAP    float64 `json:"mean_ap"`   // mean average precision over IoU 0.50:0.05:0.95
+	AP50      float64 `json:"ap50"`      // average precision at IoU 0.5
 }
 
 // ScoreSolution scores encoded predictions by the rules of the Data Science

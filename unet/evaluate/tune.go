@@ -18,29 +18,22 @@ import (
 
 // Tuning is what Tune found.
 type Tuning struct {
-	Split  string `json:"split"`
-	Images int    `json:"images"`
-	Trials int    `json:"trials"` // sets of parameters that were scored
-	// Threshold for masks, chosen by the F1 of pixels.
-	Threshold Change `json:"threshold"`
-	F1        Change `json:"f1"`
-	// Instance parameters, chosen by Objective, the mean of MeanAP and
-	// KaggleScore: both conventions of the field.
-	Before    instance.Params `json:"instance_before"`
-	After     instance.Params `json:"instance_after"`
-	Objective Change          `json:"objective"`
-	// Kept says that the parameters of nuclei stayed as they were: on so few images, what
-	// suits all but one was no better on that one.
-	Kept bool `json:"kept,omitempty"`
-	// Uncalibrated says that the images hold too few right or wrong nuclei to
-	// fit their confidence to; the model then keeps what it had.
-	Uncalibrated bool `json:"uncalibrated,omitempty"`
+	Split        string          `json:"split"`                  // the split that they were chosen on
+	Images       int             `json:"images"`                 // images of it that were used
+	Trials       int             `json:"trials"`                 // sets of parameters that were scored
+	Threshold    Change          `json:"threshold"`              // threshold of the mask, chosen by the F1 of pixels
+	F1           Change          `json:"f1"`                     // F1 of the mask, by pixels
+	Before       instance.Params `json:"instance_before"`        // parameters of nuclei before tuning
+	After        instance.Params `json:"instance_after"`         // parameters of nuclei after tuning
+	Objective    Change          `json:"objective"`              // what parameters of nuclei are chosen by: the mean of MeanAP and KaggleScore, both conventions of the field
+	Kept         bool            `json:"kept,omitempty"`         // the parameters of nuclei stayed as they were: on so few images, what suits all but one was no better on that one
+	Uncalibrated bool            `json:"uncalibrated,omitempty"` // the images hold too few right or too few wrong nuclei to fit confidence; the model keeps what it had
 }
 
 // Change is a value before and after tuning.
 type Change struct {
-	Before float64 `json:"before"`
-	After  float64 `json:"after"`
+	Before float64 `json:"before"` // before tuning
+	After  float64 `json:"after"`  // after tuning
 }
 
 // tuneTrials is about how many trials Tune needs.

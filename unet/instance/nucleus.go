@@ -16,30 +16,24 @@ type Run struct{ Y, X0, X1 int }
 // pixels are known not to be square, orientation, eccentricity and circularity
 // are those of the shape as it is, not as pixels draw it.
 type Nucleus struct {
-	// ID is the object's number in the label image.
-	ID uint32 `json:"id"`
+	ID uint32 `json:"id"` // number in the label image
 	// Runs are its pixels in raster order, as long as can be.
 	Runs []Run `json:"-"`
-	// X0, Y0, X1, Y1 bound it; X1 and Y1 are exclusive.
-	X0 int `json:"x0"`
-	Y0 int `json:"y0"`
-	X1 int `json:"x1"`
-	Y1 int `json:"y1"`
+	X0   int   `json:"x0"` // first column
+	Y0   int   `json:"y0"` // first row
+	X1   int   `json:"x1"` // column after the last
+	Y1   int   `json:"y1"` // row after the last
 	// Area is the number of pixels.
-	Area int `json:"area"`
-	// X, Y is the centroid; the centre of the first pixel is (0, 0).
-	X float64 `json:"x"`
-	Y float64 `json:"y"`
+	Area int     `json:"area"`
+	X    float64 `json:"x"` // column of the centroid; the centre of the first pixel is 0
+	Y    float64 `json:"y"` // row of the centroid
 	// Perimeter is the length of the 4-connected border through pixel
 	// centres (Benkrid and Crookes), 0 for a single pixel.
-	Perimeter float64 `json:"perimeter"`
-	// Major and Minor are the axes of the ellipse of equal second moments,
-	// Eccentricity its eccentricity, Orientation the angle in radians from
-	// the vertical (y) axis to the major axis, -π/2..π/2, counter-clockwise.
-	Major        float64 `json:"major_axis"`
-	Minor        float64 `json:"minor_axis"`
-	Orientation  float64 `json:"orientation"`
-	Eccentricity float64 `json:"eccentricity"`
+	Perimeter    float64 `json:"perimeter"`
+	Major        float64 `json:"major_axis"`   // long axis of the ellipse of equal second moments, in pixels
+	Minor        float64 `json:"minor_axis"`   // short axis of that ellipse, in pixels
+	Orientation  float64 `json:"orientation"`  // angle in radians from the vertical to the long axis, counter-clockwise, -π/2 to π/2
+	Eccentricity float64 `json:"eccentricity"` // of that ellipse: 0 a circle, 1 a line
 	// Solidity is the area over the number of pixels of the convex hull.
 	Solidity float64 `json:"solidity"`
 	// Circularity is 4π·area/perimeter², at most 1, and 0 when the
@@ -48,29 +42,20 @@ type Nucleus struct {
 	// EquivalentDiameter is that of the circle of equal area.
 	EquivalentDiameter float64 `json:"equivalent_diameter"`
 	// FeretMax is the largest distance across the convex hull.
-	FeretMax float64 `json:"feret_max"`
-	// Edge says that the nucleus touches the edge of the image and may
-	// continue beyond it.
-	Edge bool `json:"edge"`
-	// Confidence is the probability that the nucleus is right, see
-	// Calibration; 0 where the model does not say.
-	Confidence float64 `json:"confidence,omitempty"`
-	// Channels holds the intensities, one entry per channel of the image;
-	// nil when there was none.
-	Channels []Intensity `json:"channels,omitempty"`
-	// Ring is the surroundings, where they were measured; see MeasureRings.
-	Ring *Ring `json:"ring,omitempty"`
+	FeretMax   float64     `json:"feret_max"`
+	Edge       bool        `json:"edge"`                 // it touches the edge of the image, and may go on beyond
+	Confidence float64     `json:"confidence,omitempty"` // probability that a person would draw this nucleus, 0 to 1; 0 where the model does not say
+	Channels   []Intensity `json:"channels,omitempty"`   // intensities of each channel; none where only labels were measured
+	Ring       *Ring       `json:"ring,omitempty"`       // the ring around it, where one was measured
 }
 
 // Intensity summarises one channel within one nucleus, in the image's units.
 type Intensity struct {
-	Mean float64 `json:"mean"`
-	Min  float64 `json:"min"`
-	Max  float64 `json:"max"`
-	// Std is the population standard deviation.
-	Std float64 `json:"std"`
-	// Sum is the integrated intensity.
-	Sum float64 `json:"sum"`
+	Mean float64 `json:"mean"` // mean of the samples inside
+	Min  float64 `json:"min"`  // the least
+	Max  float64 `json:"max"`  // the greatest
+	Std  float64 `json:"std"`  // standard deviation, of the population
+	Sum  float64 `json:"sum"`  // sum of the samples inside
 }
 
 // Measure returns the nuclei of a label image in order of their numbers. The

@@ -8,10 +8,8 @@ import (
 
 // Ring is what was measured in the ring around a nucleus.
 type Ring struct {
-	// Area is its number of pixels.
-	Area int `json:"area"`
-	// Channels holds the intensities of each channel, of an empty ring none.
-	Channels []Intensity `json:"channels,omitempty"`
+	Area     int         `json:"area"`               // number of pixels
+	Channels []Intensity `json:"channels,omitempty"` // intensities of each channel; none of an empty ring
 }
 
 // MeasureRings measures the image around every nucleus: the pixels of no nucleus

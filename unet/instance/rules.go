@@ -68,8 +68,8 @@ func ParseRule(text string) (r Rule, err error) {
 
 // Dropped says how many nuclei were left out, and why.
 type Dropped struct {
-	Why    string `json:"why"`
-	Nuclei int    `json:"nuclei"`
+	Why    string `json:"why"`    // the rule that they do not fulfil, or that they lie outside the region
+	Nuclei int    `json:"nuclei"` // how many
 }
 
 // Keeper decides which nuclei of an image count.

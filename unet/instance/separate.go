@@ -41,9 +41,7 @@ func (m Maps) Plane(name string) []float32 {
 // Params are the thresholds of Separate. They are tuned on validation images
 // and stored in the model file; DefaultParams gives values that work untuned.
 type Params struct {
-	// Foreground: a pixel may belong to a nucleus when its foreground
-	// probability is above this.
-	Foreground float64 `json:"foreground"`
+	Foreground float64 `json:"foreground"` // foreground probability above which a pixel may belong to a nucleus, 0 to 1
 	// Seed is the height a peak of the landscape needs to start a nucleus.
 	Seed float64 `json:"seed"`
 	// Prominence is the depth of the saddle that keeps two peaks apart:
@@ -53,11 +51,9 @@ type Params struct {
 	// landscape: landscape = distance * (1 - Border*border).
 	Border float64 `json:"border"`
 	// MinArea is the smallest nucleus kept, in pixels, holes not counted.
-	MinArea int `json:"min_area"`
-	// FillHoles gives a hole that one nucleus encloses to that nucleus.
-	FillHoles bool `json:"fill_holes"`
-	// RemoveEdge drops nuclei that touch the edge of the image.
-	RemoveEdge bool `json:"remove_edge"`
+	MinArea    int  `json:"min_area"`
+	FillHoles  bool `json:"fill_holes"`  // a hole that one nucleus encloses is given to that nucleus
+	RemoveEdge bool `json:"remove_edge"` // nuclei that touch the edge of the image are dropped
 	// Confidence rates nuclei; zero in models before version 0.3.
 	Confidence Calibration `json:"confidence,omitzero"`
 }

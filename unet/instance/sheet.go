@@ -12,8 +12,8 @@ import (
 // Column describes a measurement: a column of tables, and what rules and
 // colours name.
 type Column struct {
-	Name    string `json:"name"`
-	Meaning string `json:"meaning"`
+	Name    string `json:"name"`    // name of the column
+	Meaning string `json:"meaning"` // what it holds
 	// Unit is "" of names, numbers without one and answers.
 	Unit string `json:"unit,omitempty"`
 	// Formula is the property of scikit-image's regionprops, or the function,

@@ -7,31 +7,25 @@ import (
 
 // Summary describes the nuclei of one image. Lengths are in pixels.
 type Summary struct {
-	Count int `json:"count"`
+	Count int `json:"count"` // number of nuclei
 	// EdgeCount is the number of nuclei that touch the edge of the image.
 	EdgeCount int `json:"edge_count"`
 	// LeftOut are nuclei that were found and do not count.
 	LeftOut []Dropped `json:"dropped,omitempty"`
 	// Coverage is the share of the image's pixels that lie in nuclei.
-	Coverage float64 `json:"coverage"`
-	// The area's mean, median and population standard deviation, 0 when
-	// there are no nuclei.
-	AreaMean   float64 `json:"area_mean"`
-	AreaMedian float64 `json:"area_median"`
-	AreaStd    float64 `json:"area_std"`
-	// DiameterMedian is the median equivalent diameter.
-	DiameterMedian float64 `json:"diameter_median"`
-	// Circularity, Solidity and Eccentricity are means over nuclei.
-	Circularity  float64 `json:"circularity"`
-	Solidity     float64 `json:"solidity"`
-	Eccentricity float64 `json:"eccentricity"`
+	Coverage       float64 `json:"coverage"`
+	AreaMean       float64 `json:"area_mean"`       // mean area, in pixels; 0 when there are no nuclei, as the following
+	AreaMedian     float64 `json:"area_median"`     // median area, in pixels
+	AreaStd        float64 `json:"area_std"`        // standard deviation of areas, of the population
+	DiameterMedian float64 `json:"diameter_median"` // median equivalent diameter, in pixels
+	Circularity    float64 `json:"circularity"`     // mean over nuclei
+	Solidity       float64 `json:"solidity"`        // mean over nuclei
+	Eccentricity   float64 `json:"eccentricity"`    // mean over nuclei
 	// Confidence is the mean over the nuclei that have one: about the share of
 	// them that is right; 0 where the model does not say.
-	Confidence float64 `json:"confidence,omitempty"`
-	// Intensity is the mean over nuclei of the mean of each channel.
-	Intensity []float64 `json:"intensity,omitempty"`
-	// RingIntensity is the mean, over nuclei that have a ring, of its mean.
-	RingIntensity []float64 `json:"ring_intensity,omitempty"`
+	Confidence    float64   `json:"confidence,omitempty"`
+	Intensity     []float64 `json:"intensity,omitempty"`      // mean over nuclei of the mean of each channel
+	RingIntensity []float64 `json:"ring_intensity,omitempty"` // mean over rings of the mean of each channel
 }
 
 // Dropped is the number of nuclei that were found and do not count.

@@ -9,10 +9,10 @@ import (
 
 // Pixels counts pixels by truth and prediction. Counts of images add up.
 type Pixels struct {
-	TP int64 `json:"tp"`
-	FP int64 `json:"fp"`
-	FN int64 `json:"fn"`
-	TN int64 `json:"tn"`
+	TP int64 `json:"tp"` // true positives
+	FP int64 `json:"fp"` // false positives
+	FN int64 `json:"fn"` // false negatives
+	TN int64 `json:"tn"` // true negatives
 }
 
 // ComparePixels counts over two label images of one size; every number but 0

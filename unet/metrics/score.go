@@ -23,19 +23,15 @@ type Counts struct {
 
 // Scores are the usual ratios of Counts.
 type Scores struct {
-	Tau       float64 `json:"tau"`
-	Precision float64 `json:"precision"`
-	Recall    float64 `json:"recall"`
-	F1        float64 `json:"f1"`
-	// AP is TP/(TP+FP+FN), the field's "average precision"; StarDist calls
-	// it accuracy.
-	AP float64 `json:"ap"`
-	// SQ is the mean IoU of the matched pairs, RQ is F1, PQ their product.
-	SQ float64 `json:"sq"`
-	RQ float64 `json:"rq"`
-	PQ float64 `json:"pq"`
-	// MeanTrue is the sum of the matched pairs' IoU over all true nuclei.
-	MeanTrue float64 `json:"mean_true_iou"`
+	Tau       float64 `json:"tau"`           // IoU threshold
+	Precision float64 `json:"precision"`     // share of found nuclei that match, 0 to 1
+	Recall    float64 `json:"recall"`        // share of true nuclei that match, 0 to 1
+	F1        float64 `json:"f1"`            // harmonic mean of precision and recall, 0 to 1
+	AP        float64 `json:"ap"`            // TP/(TP+FP+FN), the field's "average precision"; StarDist calls it accuracy
+	SQ        float64 `json:"sq"`            // segmentation quality, the mean IoU of matched pairs
+	RQ        float64 `json:"rq"`            // recognition quality, equals f1
+	PQ        float64 `json:"pq"`            // panoptic quality, sq times rq
+	MeanTrue  float64 `json:"mean_true_iou"` // sum of the IoU of matched pairs, over the number of true nuclei
 }
 
 // Scores computes the ratios at tau.

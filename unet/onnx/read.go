@@ -42,13 +42,10 @@ type Options struct {
 
 // Summary says what was read.
 type Summary struct {
-	Arch       unet.Arch `json:"arch"`
-	Parameters int       `json:"parameters"`
-	// Card: the file holds a model card of this program, which replaces the
-	// options.
-	Card bool `json:"card"`
-	// Notes say what differs from the original without changing its maps.
-	Notes []string `json:"notes,omitempty"`
+	Arch       unet.Arch `json:"arch"`            // the network
+	Parameters int       `json:"parameters"`      // number of its parameters
+	Card       bool      `json:"card"`            // the file holds a model card of this program, which replaces the options
+	Notes      []string  `json:"notes,omitempty"` // what differs from the original without changing its maps
 }
 
 const hintExport = "the network must be a U-Net of 3x3 convolutions with ReLU (residual blocks and attention gates, too), 2x2 max-pools, and 2x2 transposed convolutions or nearest upsampling, as `unet export` writes it"

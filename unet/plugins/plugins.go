@@ -19,7 +19,7 @@ var files embed.FS
 
 // Plugin is one integration.
 type Plugin struct {
-	Name string `json:"name"`
+	Name string `json:"name"` // name of the plugin, for install
 	For  string `json:"for"`  // the program or programs it works in
 	Does string `json:"does"` // what it adds there
 	Use  string `json:"use"`  // what to do with its files

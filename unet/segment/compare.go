@@ -32,13 +32,11 @@ func (r *results) compare() {
 // counting once, and so are their intervals: nuclei of one image are no
 // independent observations.
 type ConditionRecord struct {
-	Name   string `json:"name"`
-	Images int    `json:"images"`
-	Nuclei int    `json:"nuclei"`
-	// Positive is how many nuclei are positive, by marker.
-	Positive map[string]int `json:"positive,omitempty"`
-	// Means are of the images' numbers, by name.
-	Means map[string]Mean `json:"means"`
+	Name     string          `json:"name"`               // name of the condition
+	Images   int             `json:"images"`             // images of the condition
+	Nuclei   int             `json:"nuclei"`             // nuclei in them
+	Positive map[string]int  `json:"positive,omitempty"` // positive nuclei, by marker
+	Means    map[string]Mean `json:"means"`              // means over images, by the name of the number
 }
 
 // measure is a number of an image that conditions are compared by.

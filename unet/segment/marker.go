@@ -56,17 +56,14 @@ func ParseMarkers(text string) (list []Marker, err error) {
 
 // MarkerRecord says which nuclei are positive for a marker, and how many.
 type MarkerRecord struct {
-	Name string `json:"name"`
-	// Column is the measurement that tells.
-	Column    string `json:"column"`
-	Threshold Number `json:"threshold"`
-	// Otsu says that the threshold was found; Separability is the share of the
-	// variance that it explains, see instance.Otsu.
-	Otsu         bool    `json:"otsu"`
+	Name      string `json:"name"`      // name of the marker, as it was given
+	Column    string `json:"column"`    // the measurement that tells
+	Threshold Number `json:"threshold"` // value above which a nucleus is positive
+	Otsu      bool   `json:"otsu"`      // the threshold was found by Otsu's method, over the nuclei of the batch
+	// Separability is the share of the variance that the two groups explain, 0 to 1.
 	Separability float64 `json:"separability,omitempty"`
-	// Nuclei of which it is known, and how many are positive.
-	Nuclei   int `json:"nuclei"`
-	Positive int `json:"positive"`
+	Nuclei       int     `json:"nuclei"`   // nuclei whose value is known
+	Positive     int     `json:"positive"` // how many of them are positive
 }
 
 // leastSeparability is that of evenly spread values: below there are hardly two

@@ -10,10 +10,10 @@ import (
 // Mean is a mean with its 95 % confidence interval (Student's t); without one of
 // fewer than two images.
 type Mean struct {
-	Mean Number `json:"mean"`
-	Low  Number `json:"low"`
-	High Number `json:"high"`
-	N    int    `json:"images"`
+	Mean Number `json:"mean"`   // mean over images
+	Low  Number `json:"low"`    // lower end of its 95 % confidence interval (Student's t)
+	High Number `json:"high"`   // upper end
+	N    int    `json:"images"` // number of images that have the value
 }
 
 // meanOf is the mean of values with its interval.

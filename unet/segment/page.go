@@ -33,9 +33,9 @@ const thumbnailSide = 320
 // Thumbnail is a small picture, with the name of its file in the folder of the
 // results.
 type Thumbnail struct {
-	File   string `json:"file"`
-	Width  int    `json:"width"`
-	Height int    `json:"height"`
+	File   string `json:"file"`   // JPEG below the folder of the batch
+	Width  int    `json:"width"`  // in pixels
+	Height int    `json:"height"` // in pixels
 }
 
 // thumbnailScale is how much an image of w x h pixels is scaled for its thumbnail.

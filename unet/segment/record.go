@@ -19,32 +19,28 @@ import (
 // Summary records a run: what was done to which images with what. It is the
 // manifest, and what `unet predict --json` prints.
 type Summary struct {
-	Schema   int    `json:"schema"`
-	Program  string `json:"program"`
-	Version  string `json:"version"`
-	Started  string `json:"started"`
-	Finished string `json:"finished"`
+	Schema   int    `json:"schema"`   // version of the layout: a field that goes or changes its meaning raises it
+	Program  string `json:"program"`  // name of the program that ran
+	Version  string `json:"version"`  // its version
+	Started  string `json:"started"`  // date and time, RFC 3339
+	Finished string `json:"finished"` // date and time, RFC 3339
 	// Seconds is how long the run took.
 	Seconds     float64     `json:"seconds"`
-	Interrupted bool        `json:"interrupted"`
-	Model       ModelRecord `json:"model"`
-	Settings    Settings    `json:"settings"`
-	Done        int         `json:"done"`
-	Skipped     int         `json:"skipped"`
-	Failed      int         `json:"failed"`
-	Planes      int         `json:"planes"`
-	Nuclei      int         `json:"nuclei"`
+	Interrupted bool        `json:"interrupted"` // the run was ended before all images were done
+	Model       ModelRecord `json:"model"`       // the model that was used
+	Settings    Settings    `json:"settings"`    // the settings of the run
+	Done        int         `json:"done"`        // images segmented in this run
+	Skipped     int         `json:"skipped"`     // images whose results of an earlier run stand
+	Failed      int         `json:"failed"`      // images that could not be segmented
+	Planes      int         `json:"planes"`      // planes in images done or skipped
+	Nuclei      int         `json:"nuclei"`      // nuclei in all of them
 	// LeftOut are nuclei that were found and do not count.
-	LeftOut []instance.Dropped `json:"dropped,omitempty"`
-	// Columns describes those of the table of nuclei, ImageColumns those of the
-	// table of images.
-	Columns      []formats.Column `json:"columns"`
-	ImageColumns []formats.Column `json:"image_columns"`
-	// Markers tell positive nuclei from others.
-	Markers []MarkerRecord `json:"markers,omitempty"`
-	// Conditions compare the images, where the user tells them apart.
-	Conditions []ConditionRecord `json:"conditions,omitempty"`
-	Images     []*ImageRecord    `json:"images"`
+	LeftOut      []instance.Dropped `json:"dropped,omitempty"`
+	Columns      []formats.Column   `json:"columns"`              // the columns of the table of nuclei
+	ImageColumns []formats.Column   `json:"image_columns"`        // the columns of the table of images
+	Markers      []MarkerRecord     `json:"markers,omitempty"`    // markers that tell positive nuclei from negative ones
+	Conditions   []ConditionRecord  `json:"conditions,omitempty"` // comparison of the conditions, where the images have one
+	Images       []*ImageRecord     `json:"images"`               // what became of each image, in order
 }
 
 // schema is the version of Summary as JSON.
@@ -52,34 +48,34 @@ const schema = 3
 
 // ModelRecord says which model was used.
 type ModelRecord struct {
-	Name    string `json:"name"`
-	Kind    string `json:"kind"`
-	SHA256  string `json:"sha256"`
-	License string `json:"license,omitempty"`
+	Name    string `json:"name"`              // name of the model
+	Kind    string `json:"kind"`              // nuclei or paper
+	SHA256  string `json:"sha256"`            // digest of the model file, in hexadecimal
+	License string `json:"license,omitempty"` // licence of the weights
 }
 
 // Settings are what decides the results, as text that people read.
 type Settings struct {
-	Formats    []string          `json:"formats"`
-	Page       string            `json:"page"`
-	Channel    string            `json:"channel"`
-	Z          string            `json:"z"`
-	T          string            `json:"t"`
-	Well       string            `json:"well,omitempty"`
-	Field      string            `json:"field,omitempty"`
-	Level      int               `json:"level,omitempty"`
-	Diameter   string            `json:"diameter"`
-	PixelSize  imageio.PixelSize `json:"pixel_size,omitzero"`
-	TTA        bool              `json:"tta"`
-	Precision  string            `json:"precision"`
-	Threshold  float64           `json:"threshold"` // of masks of a paper model
-	Instance   instance.Params   `json:"instance"`
-	MinAreaSet bool              `json:"min_area_set"` // in pixels of the image, whatever the scale
-	Ring       string            `json:"ring,omitempty"`
-	Stains     string            `json:"stains,omitempty"`
-	Keep       string            `json:"keep,omitempty"`
-	Region     string            `json:"region,omitempty"`
-	ColourBy   string            `json:"colour_by,omitempty"`
+	Formats    []string          `json:"formats"`             // formats of the results, as --format names them
+	Page       string            `json:"page"`                // pages of each file, counted from 0, or all
+	Channel    string            `json:"channel"`             // channels that were segmented, by name or by number from 0
+	Z          string            `json:"z"`                   // slices, counted from 0, or all
+	T          string            `json:"t"`                   // time points, counted from 0, or all
+	Well       string            `json:"well,omitempty"`      // wells of a plate
+	Field      string            `json:"field,omitempty"`     // fields of wells, counted from 0
+	Level      int               `json:"level,omitempty"`     // level of a pyramid, 0 the largest
+	Diameter   string            `json:"diameter"`            // auto, native, or the diameter given, in pixels or µm
+	PixelSize  imageio.PixelSize `json:"pixel_size,omitzero"` // size of a pixel that was given, in µm; [width, height] where pixels are not square
+	TTA        bool              `json:"tta"`                 // maps were averaged over mirrored images
+	Precision  string            `json:"precision"`           // what the network computed in: float32, bfloat16 or int8
+	Threshold  float64           `json:"threshold"`           // foreground probability above which a pixel is in the mask of a paper model, 0 to 1
+	Instance   instance.Params   `json:"instance"`            // parameters that turn maps into nuclei
+	MinAreaSet bool              `json:"min_area_set"`        // the smallest area was given, in pixels of the image whatever the scale
+	Ring       string            `json:"ring,omitempty"`      // width of the rings that were measured, in pixels or µm
+	Stains     string            `json:"stains,omitempty"`    // stains that were separated: he, hdab or hed
+	Keep       string            `json:"keep,omitempty"`      // rules that nuclei had to fulfil
+	Region     string            `json:"region,omitempty"`    // file or folder of regions that nuclei had to lie in
+	ColourBy   string            `json:"colour_by,omitempty"` // column that nuclei are coloured by in pictures
 }
 
 // Status of an image.
@@ -91,17 +87,17 @@ const (
 
 // ImageRecord is what became of one input.
 type ImageRecord struct {
-	Input  string `json:"input"`
-	Name   string `json:"name"`
-	Format string `json:"format,omitempty"`
-	SHA256 string `json:"sha256,omitempty"`
+	Input  string `json:"input"`            // path of the file as it was given
+	Name   string `json:"name"`             // name of the image, by which results are named
+	Format string `json:"format,omitempty"` // file format, such as TIFF
+	SHA256 string `json:"sha256,omitempty"` // digest of the file, in hexadecimal
 	// RegionSHA256 is that of the file with the region.
 	RegionSHA256 string        `json:"region_sha256,omitempty"`
-	Status       string        `json:"status"`
-	Error        string        `json:"error,omitempty"`
-	Hint         string        `json:"hint,omitempty"`
-	Notes        []string      `json:"notes,omitempty"`
-	Planes       []PlaneRecord `json:"planes,omitempty"`
+	Status       string        `json:"status"`           // done, skipped or failed
+	Error        string        `json:"error,omitempty"`  // why it failed
+	Hint         string        `json:"hint,omitempty"`   // what to do about it
+	Notes        []string      `json:"notes,omitempty"`  // remarks on the file
+	Planes       []PlaneRecord `json:"planes,omitempty"` // what was found in each plane
 
 	// Err is the error whose text is Error.
 	Err error `json:"-"`
@@ -109,49 +105,39 @@ type ImageRecord struct {
 
 // PlaneRecord is what was found in one plane of an image.
 type PlaneRecord struct {
-	Plane     string            `json:"plane"`
-	Suffix    string            `json:"suffix,omitempty"`
-	ID        string            `json:"id"` // in Kaggle's tables
-	Width     int               `json:"width"`
-	Height    int               `json:"height"`
-	PixelSize imageio.PixelSize `json:"pixel_size_um,omitzero"`
-	// Scale is how much the plane was enlarged for the network, Estimate the
-	// usual diameter found before, in pixels of the plane; 0: not estimated.
-	Scale    float64 `json:"scale"`
-	Estimate float64 `json:"diameter_estimate,omitempty"`
-	// Corrected says that a person has corrected the nuclei.
-	Corrected bool `json:"corrected,omitempty"`
-	// Banded says that the plane was too large for memory.
-	Banded    bool       `json:"banded,omitempty"`
-	Nuclei    int        `json:"nuclei"`
-	Diameter  float64    `json:"diameter_median"`
-	Seconds   float64    `json:"seconds"`
-	Outputs   []string   `json:"outputs"`
-	Thumbnail *Thumbnail `json:"thumbnail,omitempty"`
-	// Condition and WellName are what the image's name tells.
-	Condition string   `json:"condition,omitempty"`
-	WellName  string   `json:"well,omitempty"`
-	OnPlate   bool     `json:"on_plate,omitempty"` // the file is one, and says the well
-	Warnings  []string `json:"warnings,omitempty"`
-	Notes     []string `json:"notes,omitempty"`
-	// Channels names the channels that were measured, Statistics are those of
-	// the nuclei.
-	Channels []string `json:"channels"`
-	// Rings says that they were measured around the nuclei, too; Region is the
-	// number of pixels in which nuclei were counted, 0 for all.
-	Rings  bool `json:"rings,omitempty"`
-	Region int  `json:"region_area,omitempty"`
-	// Positive is how many nuclei are positive, by marker.
-	Positive   map[string]int `json:"positive,omitempty"`
-	Statistics Statistics     `json:"statistics"`
+	Plane      string            `json:"plane"`                       // place of the plane in the file, such as page 0
+	Suffix     string            `json:"suffix,omitempty"`            // what the names of its results carry behind that of the image
+	ID         string            `json:"id"`                          // name in Kaggle's tables
+	Width      int               `json:"width"`                       // width of the plane, in pixels
+	Height     int               `json:"height"`                      // height of the plane, in pixels
+	PixelSize  imageio.PixelSize `json:"pixel_size_um,omitzero"`      // size of a pixel, in µm; [width, height] where pixels are not square
+	Scale      float64           `json:"scale"`                       // how much the plane was enlarged for the network
+	Estimate   float64           `json:"diameter_estimate,omitempty"` // usual diameter that was found before scaling, in pixels of the plane; absent: not estimated
+	Corrected  bool              `json:"corrected,omitempty"`         // a person has corrected the nuclei
+	Banded     bool              `json:"banded,omitempty"`            // the plane was too large for memory and was done in bands
+	Nuclei     int               `json:"nuclei"`                      // number of nuclei
+	Diameter   float64           `json:"diameter_median"`             // their median equivalent diameter, in pixels
+	Seconds    float64           `json:"seconds"`                     // computing time
+	Outputs    []string          `json:"outputs"`                     // files of the results, below the folder of the batch
+	Thumbnail  *Thumbnail        `json:"thumbnail,omitempty"`         // small picture with the outlines
+	Condition  string            `json:"condition,omitempty"`         // condition of the image, from its folder, name, well or a table
+	WellName   string            `json:"well,omitempty"`              // well of the image, from its plate or its name
+	OnPlate    bool              `json:"on_plate,omitempty"`          // the file is a plate, and says the well
+	Warnings   []string          `json:"warnings,omitempty"`          // what may be wrong with the result
+	Notes      []string          `json:"notes,omitempty"`             // what is good to know of it
+	Channels   []string          `json:"channels"`                    // names of the channels that were measured
+	Rings      bool              `json:"rings,omitempty"`             // rings around the nuclei were measured, too
+	Region     int               `json:"region_area,omitempty"`       // number of pixels in which nuclei were counted; absent: all
+	Positive   map[string]int    `json:"positive,omitempty"`          // positive nuclei, by marker
+	Statistics Statistics        `json:"statistics"`                  // numbers of all its nuclei together
 }
 
 // Statistics are an instance.Summary whose intensities may be no numbers, as
 // samples of float images may.
 type Statistics struct {
 	instance.Summary
-	Intensity     []Number `json:"intensity,omitempty"`
-	RingIntensity []Number `json:"ring_intensity,omitempty"`
+	Intensity     []Number `json:"intensity,omitempty"`      // mean over nuclei of the mean of each channel, null where it is no number
+	RingIntensity []Number `json:"ring_intensity,omitempty"` // mean over rings of the mean of each channel
 }
 
 // Number is null in JSON where it is not finite.

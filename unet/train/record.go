@@ -25,8 +25,8 @@ const HistorySchema = 2
 
 // History is history.json.
 type History struct {
-	Schema int     `json:"schema"`
-	Epochs []Epoch `json:"epochs"` // so far
+	Schema int     `json:"schema"` // version of the layout
+	Epochs []Epoch `json:"epochs"` // the epochs so far
 }
 
 // record is an observer that writes the files of a run for people to look at

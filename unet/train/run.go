@@ -68,16 +68,14 @@ const SummarySchema = 2
 
 // Summary of a run.
 type Summary struct {
-	Schema  int    `json:"schema"`
-	Model   string `json:"model"`  // file
-	Report  string `json:"report"` // file
-	Epochs  int    `json:"epochs"` // done
-	Stopped bool   `json:"stopped_early"`
-	// BestEpoch is the epoch whose weights are the result, 0 for the starting
-	// model; Best is nil then.
-	BestEpoch int     `json:"best_epoch"`
-	Best      *Epoch  `json:"best,omitempty"`
-	Start     *Scores `json:"start,omitempty"` // of the starting model
+	Schema    int     `json:"schema"`          // version of the layout
+	Model     string  `json:"model"`           // the model file
+	Report    string  `json:"report"`          // the report, an HTML page
+	Epochs    int     `json:"epochs"`          // epochs done
+	Stopped   bool    `json:"stopped_early"`   // training ended early, as no epoch was better for a while
+	BestEpoch int     `json:"best_epoch"`      // number of the epoch whose weights are the result; 0: the starting model
+	Best      *Epoch  `json:"best,omitempty"`  // the epoch whose weights are the result; absent for the starting model
+	Start     *Scores `json:"start,omitempty"` // scores of the starting model on the validation images
 	Unchanged bool    `json:"unchanged"`       // the result is the starting model
 
 	Parameters int     `json:"-"`

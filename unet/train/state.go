@@ -13,14 +13,12 @@ import (
 
 // Epoch is one line of the history of a run.
 type Epoch struct {
-	Epoch   int     `json:"epoch"` // from 1
-	Rate    float64 `json:"learning_rate"`
-	Train   Scores  `json:"train"` // over the epoch's batches, as they came
-	Val     *Scores `json:"val,omitempty"`
-	Seconds float64 `json:"seconds"`
-	// Foreground is the threshold of nuclei that Val is at where it was chosen
-	// on those images, as for fine-tuning; 0: the model's.
-	Foreground float64 `json:"foreground,omitempty"`
+	Epoch      int     `json:"epoch"`                // number of the epoch, from 1
+	Rate       float64 `json:"learning_rate"`        // learning rate
+	Train      Scores  `json:"train"`                // scores over the batches of the epoch, while the weights change
+	Val        *Scores `json:"val,omitempty"`        // scores on whole validation images, after the epoch
+	Seconds    float64 `json:"seconds"`              // time of the epoch
+	Foreground float64 `json:"foreground,omitempty"` // threshold of nuclei that the validation scores are at, where it was chosen on those images, as in fine-tuning; 0: the model's
 }
 
 // monitored are the scores that may decide which epoch is best.

@@ -46,17 +46,14 @@ type Axis struct {
 
 // Variant is one combination of the varied settings, and how it did.
 type Variant struct {
-	Settings map[string]string `json:"settings"`
-	// Scores are those of the model on the validation images at Threshold, which
-	// suits it best: of the foreground of nuclei, or of a paper model's mask.
-	Threshold float64 `json:"threshold"`
-	Scores    Scores  `json:"scores"`
-	Best      Epoch   `json:"best"` // the epoch that the model is of
-	Epochs    int     `json:"epochs"`
-	// Parameters of the network, and seconds of all epochs.
-	Parameters int     `json:"parameters"`
-	Seconds    float64 `json:"seconds"`
-	Folder     string  `json:"folder"`
+	Settings   map[string]string `json:"settings"`   // the settings that were varied, and their values
+	Threshold  float64           `json:"threshold"`  // the threshold that suits the model best: of the foreground of nuclei, or of a paper model's mask
+	Scores     Scores            `json:"scores"`     // scores on the validation images at that threshold
+	Best       Epoch             `json:"best"`       // the epoch whose weights the model has
+	Epochs     int               `json:"epochs"`     // epochs trained
+	Parameters int               `json:"parameters"` // parameters of the network
+	Seconds    float64           `json:"seconds"`    // time of all epochs
+	Folder     string            `json:"folder"`     // folder of the run
 
 	text    string // the varied settings
 	config  Config
@@ -68,13 +65,12 @@ const SweepSchema = 2
 
 // SweepSummary is what Sweep found; results.json holds it.
 type SweepSummary struct {
-	Schema int    `json:"schema"`
-	Kind   string `json:"kind"`
-	// RankedBy is the score in Scores that ranks the variants.
-	RankedBy string    `json:"ranked_by"`
-	Variants []Variant `json:"variants"` // the best first
-	Model    string    `json:"model"`    // file of the best
-	Report   string    `json:"report"`   // file
+	Schema   int       `json:"schema"`    // version of the layout
+	Kind     string    `json:"kind"`      // nuclei or paper
+	RankedBy string    `json:"ranked_by"` // the score that ranks the variants
+	Variants []Variant `json:"variants"`  // what was tried, the best first
+	Model    string    `json:"model"`     // file of the best model
+	Report   string    `json:"report"`    // the report, an HTML page
 
 	Table *report.Table `json:"-"`
 }

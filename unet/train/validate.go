@@ -11,18 +11,15 @@ import (
 
 // Scores are the figures of one pass over images.
 type Scores struct {
-	Loss      float64 `json:"loss"`
-	Accuracy  float64 `json:"accuracy"`
-	Precision float64 `json:"precision"`
-	Recall    float64 `json:"recall"`
-	F1        float64 `json:"f1"` // equals Dice
-	IoU       float64 `json:"iou"`
-	// MeanAP is the mean average precision of nuclei at IoU 0.50:0.05:0.95 of
-	// counts pooled over images, KaggleScore the mean over images of theirs,
-	// PooledAP50 the average precision at 0.5 of pooled counts.
-	MeanAP      float64 `json:"mean_ap"`
-	KaggleScore float64 `json:"kaggle_score"`
-	PooledAP50  float64 `json:"pooled_ap50"`
+	Loss        float64 `json:"loss"`         // value of the loss function
+	Accuracy    float64 `json:"accuracy"`     // share of pixels that are right, 0 to 1
+	Precision   float64 `json:"precision"`    // share of found pixels that are right, 0 to 1
+	Recall      float64 `json:"recall"`       // share of true pixels that are found, 0 to 1
+	F1          float64 `json:"f1"`           // harmonic mean of precision and recall, the same as Dice
+	IoU         float64 `json:"iou"`          // intersection over union of pixels, 0 to 1
+	MeanAP      float64 `json:"mean_ap"`      // mean over IoU thresholds 0.50, 0.55, ... 0.95 of the average precision of nuclei, counts pooled over images, 0 to 1
+	KaggleScore float64 `json:"kaggle_score"` // mean over images of the same of each, 0 to 1
+	PooledAP50  float64 `json:"pooled_ap50"`  // average precision of nuclei at IoU 0.5, counts pooled over images, 0 to 1
 }
 
 // UnmarshalJSON reads the names of older versions, too, ap and ap50.
