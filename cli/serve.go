@@ -160,6 +160,9 @@ func pageSettings() (list []serve.Setting) {
 		case *cli.BoolFlag:
 			s.Kind, s.Help, s.Group = "flag", f.Usage, f.Category
 		}
+		if name == "format" { // the page has more by itself
+			s.Default, s.Help = strings.Join(serve.ResultFormats, ","), strings.Split(s.Help, " (default:")[0]
+		}
 		s.Help = placeholder.ReplaceAllStringFunc(s.Help, func(word string) string { return strings.ToLower(strings.Trim(word, "`")) })
 		list = append(list, s)
 	}

@@ -7,6 +7,7 @@ import (
 	stdimage "image"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -354,7 +355,10 @@ func (s *Server) forgetEdits(im *image, suffix string) error {
 // shownNucleus is a row of the table of an image.
 type shownNucleus struct {
 	instance.Nucleus
-	Outline [][][2]float64 `json:"outline"`
+	// Positive says, for each marker, whether the nucleus is positive; null where
+	// that is not known.
+	Positive []*bool        `json:"positive,omitempty"`
+	Outline  [][][2]float64 `json:"outline"`
 }
 
 type shownNuclei struct {
@@ -368,7 +372,28 @@ type shownNuclei struct {
 	Count    int            `json:"count"`
 	TooMany  bool           `json:"too_many"`
 	Channels []string       `json:"channels"`
+	Rings    bool           `json:"rings"`
+	Markers  []shownMarker  `json:"markers"`
 	Nuclei   []shownNucleus `json:"nuclei"`
+}
+
+// shownMarker tells positive nuclei from others: by a measurement above a threshold.
+type shownMarker struct {
+	Name      string  `json:"name"`
+	Column    string  `json:"column"`
+	Threshold float64 `json:"threshold"`
+}
+
+// shownMarkers are those of the batch of which the plane has the measurement, with the
+// places of these in a sheet.
+func (d *document) shownMarkers(sheet *instance.Sheet) (list []shownMarker, at []int) {
+	list = []shownMarker{}
+	for _, m := range d.im.markers {
+		if k := sheet.Index(m.Column); k >= 0 {
+			list, at = append(list, shownMarker{m.Name, m.Column, float64(m.Threshold)}), append(at, k)
+		}
+	}
+	return list, at
 }
 
 // mostShown is how many nuclei of a part of a large image are listed at once.
@@ -379,7 +404,7 @@ const mostShown = 3000
 func (d *document) show(r stdimage.Rectangle) (shownNuclei, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	out := shownNuclei{Channels: d.source.Channels, Nuclei: []shownNucleus{}}
+	out := shownNuclei{Channels: d.source.Channels, Rings: d.source.Rings, Markers: []shownMarker{}, Nuclei: []shownNucleus{}}
 	if d.gone {
 		return out, errClosed
 	}
@@ -394,8 +419,21 @@ func (d *document) show(r stdimage.Rectangle) (shownNuclei, error) {
 		return out, err
 	}
 	out.TooMany = !few
+	sheet := d.source.Sheet()
+	var at []int
+	out.Markers, at = d.shownMarkers(sheet)
+	var row []float64
 	for i := range list {
 		n := shownNucleus{Nucleus: list[i]}
+		row = sheet.Append(row[:0], &n.Nucleus)
+		for k, m := range out.Markers {
+			var positive *bool
+			if v := row[at[k]]; !math.IsNaN(v) {
+				positive = new(bool)
+				*positive = v > m.Threshold
+			}
+			n.Positive = append(n.Positive, positive)
+		}
 		for _, polygon := range n.Nucleus.Outline() {
 			for _, ring := range append([][]instance.Point{polygon.Outer}, polygon.Holes...) {
 				var r [][2]float64

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -142,9 +143,6 @@ func (o watcher) Warn(text string) {
 	})
 }
 
-// Formats of results that the page asks for.
-var resultFormats = []string{segment.CSV, segment.GeoJSON, segment.Labels, segment.Overlay, segment.ROI}
-
 // segmentRequest says what to segment.
 type segmentRequest struct {
 	// Images are ids; empty: all that are new.
@@ -156,7 +154,7 @@ type segmentRequest struct {
 
 // segmentAll starts the segmentation of images.
 func (s *Server) segmentAll(r segmentRequest) error {
-	b := segment.Batch{Out: s.out, Formats: resultFormats, SkipExisting: !r.Again, Version: s.o.Version}
+	b := segment.Batch{Out: s.out, SkipExisting: !r.Again, Version: s.o.Version}
 	o, err := r.Settings.read(&b, s.root)
 	if err != nil {
 		return err
@@ -172,6 +170,15 @@ func (s *Server) segmentAll(r segmentRequest) error {
 		if im.Corrected {
 			corrected++
 			continue
+		}
+		if file, ok := b.Regions.Of(im.in.Name); ok && file != "" { // a link may lead elsewhere
+			rel, err := filepath.Rel(s.root.Name(), file)
+			if err != nil {
+				return err
+			}
+			if _, err := inside(s.root, "region", filepath.ToSlash(rel)); err != nil {
+				return err
+			}
 		}
 		b.Inputs, list = append(b.Inputs, im.in), append(list, im)
 	}

@@ -244,7 +244,7 @@ func TestSameNuclei(t *testing.T) {
 	w.segment()
 	m := w.images()[0]
 	for format, ext := range extensions {
-		if !slices.Contains(resultFormats, format) {
+		if !slices.Contains(ResultFormats, format) {
 			continue // not among the files of the run
 		}
 		want, err := os.ReadFile(filepath.Join(w.dir, "unet", "0"+ext))

@@ -135,7 +135,7 @@ func TestExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer seg.Close()
-	b := segment.Batch{Inputs: segment.Inputs([]string{w.dir}, filepath.Join(w.dir, "unet")), Out: out, Formats: resultFormats, Version: "test"}
+	b := segment.Batch{Inputs: segment.Inputs([]string{w.dir}, filepath.Join(w.dir, "unet")), Out: out, Formats: ResultFormats, Version: "test"}
 	if _, err := seg.Run(t.Context(), b, watcherOfNothing{}); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestExport(t *testing.T) {
 		}
 	}
 	pages, _ := filepath.Glob(filepath.Join(out, "pages", "*"))
-	if compared < 2*len(resultFormats)+2 || len(got) != compared+len(pages)+4 { // two thumbnails, the first page, and the manifest, which tells the time
+	if compared < 2*len(ResultFormats)+2 || len(got) != compared+len(pages)+4 { // two thumbnails, the first page, and the manifest, which tells the time
 		t.Errorf("%d files compared, %d in the zip", compared, len(got))
 	}
 
@@ -264,10 +264,28 @@ func (watcherOfNothing) Warn(string)               {}
 // TestSettings: every setting that the page offers is understood, and nonsense is
 // refused before anything is done.
 func TestSettings(t *testing.T) {
-	values := map[string]string{"diameter": `"20"`, "pixel-size": `"0.5"`, "threshold": "0.5", "min-area": "3", "remove-edge": "true", "tta": "true", "level": "0", "condition": `"folder"`}
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	os.WriteFile(filepath.Join(dir, "plan.csv"), []byte("image,condition\na.png,drug\n"), 0o644)
+	os.WriteFile(filepath.Join(dir, "all.geojson"), nil, 0o644)
+	values := map[string]string{"diameter": `"20"`, "pixel-size": `"0.5"`, "threshold": "0.5", "min-area": "3", "remove-edge": "true", "tta": "true", "level": "0", "condition": `"folder"`,
+		"keep": `"area>=3,circularity>0.5"`, "region": `"all.geojson"`, "ring": `"2um"`, "stains": `"he"`, "positive": `"Ki67,CD3>20"`, "colour-by": `"area:2-50"`, "format": `"mask,zarr"`}
 	fields := reflect.TypeFor[settings]().NumField()
 	if fields != len(SettingNames) {
 		t.Errorf("%d settings, %d offered", fields, len(SettingNames))
+	}
+	read := func(s settings) (segment.Batch, segment.Options, error) {
+		var b segment.Batch
+		o, err := s.read(&b, root)
+		return b, o, err
+	}
+	plainBatch, plainOptions, err := read(settings{})
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, name := range SettingNames {
 		value := values[name]
@@ -278,28 +296,88 @@ func TestSettings(t *testing.T) {
 		if err := json.Unmarshal([]byte(`{"`+name+`":`+value+`}`), &s); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := s.read(&segment.Batch{}, nil); err != nil {
+		b, o, err := read(s)
+		if err != nil {
 			t.Errorf("%s %s: %v", name, value, err)
 		}
-		if name != "tta" && name != "remove-edge" && name != "level" && reflect.ValueOf(s).IsZero() {
-			t.Errorf("%s is not read", name)
+		if reflect.DeepEqual(b, plainBatch) && reflect.DeepEqual(o, plainOptions) {
+			t.Errorf("%s %s changes nothing", name, value)
 		}
 	}
-	dir := t.TempDir()
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
+	if b, _, err := read(settings{Format: " density , coco"}); err != nil || strings.Join(b.Formats, ",") != "coco,csv,density,labels,overlay" {
+		t.Errorf("formats %v, %v", b.Formats, err)
 	}
-	defer root.Close()
-	os.WriteFile(filepath.Join(dir, "plan.csv"), []byte("image,condition\na.png,drug\n"), 0o644)
 	for name, ok := range map[string]bool{"plan.csv": true, "none.csv": false, "../plan.csv": false, filepath.Join(dir, "plan.csv"): false} {
-		if _, err := (settings{Condition: name}).read(&segment.Batch{}, root); (err == nil) != ok {
+		if _, _, err := read(settings{Condition: name}); (err == nil) != ok {
 			t.Errorf("condition %s: %v", name, err)
 		}
 	}
-	for _, bad := range []settings{{Diameter: "x"}, {PixelSize: "x"}, {Threshold: 2}, {Condition: "a.csv"}, {Condition: "("}, {Z: "x"}, {Level: -1}} {
-		if _, err := bad.read(&segment.Batch{}, nil); err == nil {
+	below := -1
+	for _, bad := range []settings{{Diameter: "x"}, {PixelSize: "x"}, {Threshold: 2}, {Condition: "a.csv"}, {Condition: "("}, {Z: "x"}, {Level: &below},
+		{Keep: "area"}, {Ring: "wide"}, {Stains: "x"}, {Positive: "a>b"}, {ColourBy: "area:5-1"}, {Format: "gif"}, {Region: "../a.geojson"}, {Region: "none"}, {Region: "/etc/passwd"}} {
+		if _, _, err := read(bad); err == nil {
 			t.Errorf("%+v is accepted", bad)
 		}
+	}
+}
+
+// TestMeasuring: rings, positive nuclei, rules, regions and colours are those of the
+// command, and corrections keep to them.
+func TestMeasuring(t *testing.T) {
+	w := newSite(t)
+	region := `{"type":"FeatureCollection","features":[{"type":"Feature","properties":{},"geometry":{"type":"Polygon","coordinates":[[[0,0],[96,0],[96,50],[0,50],[0,0]]]}}]}`
+	if err := os.WriteFile(filepath.Join(w.dir, "upper.geojson"), []byte(region), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	asked := `{"ring":"3","positive":"area>340","region":"upper.geojson","colour-by":"area","format":"csv,density,mask,zarr,coco,rle-csv","keep":"area>20"}`
+	if status, body := w.do("POST", "/api/v1/segment", `{"settings":`+asked+`}`); status != 202 {
+		t.Fatal(status, body)
+	}
+	w.s.work.Wait()
+	m := w.images()[0]
+	nuclei := func() (list shownNuclei) {
+		t.Helper()
+		_, body := w.do("GET", "/api/v1/images/"+m.ID+"/nuclei", "")
+		if err := json.Unmarshal([]byte(body), &list); err != nil {
+			t.Fatal(err, body)
+		}
+		return list
+	}
+	list := nuclei()
+	if !list.Rings || len(list.Markers) != 1 || list.Markers[0].Threshold != 340 || len(list.Nuclei) != 2 {
+		t.Fatalf("%+v, %+v, %+v", list, w.s.state(), w.find(m.ID))
+	}
+	for _, n := range list.Nuclei {
+		if n.Ring == nil || n.Ring.Area == 0 || n.Positive[0] == nil || *n.Positive[0] != (n.Area > 340) {
+			t.Errorf("nucleus %d: %+v, positive %v", n.ID, n.Ring, n.Positive)
+		}
+	}
+	out := filepath.Join(w.dir, "unet")
+	before := map[string]string{}
+	for _, name := range []string{"0.nuclei.csv", "0.density.png", "0.mask.png", "0.overlay.png", "coco.json", "submission.csv", "0.labels.zarr/0/0/0"} {
+		b, err := os.ReadFile(filepath.Join(out, filepath.FromSlash(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before[name] = string(b)
+	}
+	for i, edit := range []string{`{"tool":"split","ids":[2],"points":[[60,0],[60,96]],"revision":0}`, `{"tool":"join","ids":[2,3],"revision":1}`} {
+		if status, body := w.do("POST", "/api/v1/images/"+m.ID+"/edits", edit); status != 200 {
+			t.Fatal(status, body)
+		}
+		if err := w.s.settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for name, was := range before {
+			b, err := os.ReadFile(filepath.Join(out, filepath.FromSlash(name)))
+			if same := string(b) == was; err != nil || same != (i == 1) && name != "0.mask.png" {
+				t.Errorf("%s after edit %d: %v, as before: %v", name, i+1, err, same)
+			}
+		}
+	}
+	var again segment.Summary
+	b, _ := os.ReadFile(filepath.Join(out, segment.ManifestFile))
+	if err := json.Unmarshal(b, &again); err != nil || len(again.Markers) != 1 || again.Markers[0].Nuclei != 4 || again.Images[0].Planes[0].Region != 96*50 {
+		t.Errorf("%v %+v", err, again.Markers)
 	}
 }

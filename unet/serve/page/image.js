@@ -1,7 +1,7 @@
 // An image with its nuclei: look, choose, correct.
-import { call, h, attempt, say, number } from "./api.js";
+import { call, h, attempt, say } from "./api.js";
 import { makeCanvas } from "./canvas.js";
-import { columns, measurements, value } from "./measurements.js";
+import { columns, measurements, text as textOf, value } from "./measurements.js";
 import { channelControls, planeControls } from "./planes.js";
 import { actions, keyHelp, tools, useTools } from "./tools.js";
 
@@ -65,14 +65,14 @@ export async function showImage(main, id, plane) {
     head.replaceChildren(...all.map(([name, text]) => h("th", { scope: "col", "aria-sort": by === name ? (way > 0 ? "ascending" : "descending") : "none" }, h("button", { type: "button", onclick: () => { sort = [name, by === name ? -way : 1]; rows(); } }, text))));
     const list = [...v.data.nuclei].sort((a, b) => ((value(a, by) ?? 0) - (value(b, by) ?? 0)) * way).slice(0, 1000);
     body.replaceChildren(...list.map((n) => h("tr", { "data-id": n.id, "aria-selected": String(v.selected.has(n.id)), onclick: (e) => pick(n.id, e.shiftKey, true), onmouseenter: () => hover(n.id), onmouseleave: () => hover(0) },
-      all.map(([name, , digits]) => h("td", {}, name === "confidence" && !n[name] ? "–" : number(value(n, name), digits))))));
+      all.map((c) => h("td", {}, textOf(n, c))))));
     tableNote.textContent = v.data.too_many ? "Zoom in to see the nuclei." : v.data.nuclei.length > 1000 ? `The first 1000 of ${v.data.nuclei.length}` : v.view.large && v.data.segmented ? `${v.data.nuclei.length} of ${v.data.count} nuclei are in sight` : "";
     const chosen = v.colourBy;
     colours.replaceChildren(h("option", { value: "id" }, "nucleus"), ...measurements(v.data).slice(1).map(([name, text]) => h("option", { value: name, selected: name === chosen }, text)));
   }
 
   function describe(n) {
-    return `Nucleus ${n.id}: ` + columns(v.data).slice(1).filter(([name]) => value(n, name) != null).map(([name, text, digits]) => `${text} ${number(value(n, name), digits)}`).join(", ");
+    return `Nucleus ${n.id}: ` + columns(v.data).slice(1).filter(([name]) => value(n, name) != null).map((c) => `${c[1]} ${textOf(n, c)}`).join(", ");
   }
 
   function hover(nucleus) {

@@ -7,10 +7,14 @@ const more = [
   ["orientation", "orientation", 2], ["feret_max", "Feret diameter", 1],
 ];
 
-// value is a measurement of a nucleus; "mean 2" is the intensity of channel 2.
+// value is a measurement of a nucleus; "mean 2" is the intensity of channel 2, "ring 2"
+// that around the nucleus, "positive 0" whether it is positive for the first marker.
 export function value(n, name) {
-  const [what, channel] = name.split(" ");
-  return what === "mean" ? n.channels?.[channel]?.mean : n[name];
+  const [what, k] = name.split(" ");
+  if (what === "mean") return n.channels?.[k]?.mean;
+  if (what === "ring") return n.ring?.channels?.[k]?.mean;
+  if (what === "positive") return n.positive?.[k] == null ? null : Number(n.positive[k]);
+  return n[name];
 }
 
 // columns are those of the table of nuclei, measurements all there are to colour by.
@@ -19,6 +23,15 @@ export function columns(data) {
   if (data.nuclei.some((n) => n.confidence)) list.push(["confidence", "confidence", 2]);
   const channels = data.channels || [];
   channels.forEach((name, i) => list.push([`mean ${i}`, channels.length > 1 ? `mean ${name}` : "intensity", 1]));
+  if (data.rings) channels.forEach((name, i) => list.push([`ring ${i}`, channels.length > 1 ? `ring ${name}` : "ring", 1]));
+  (data.markers || []).forEach((m, i) => list.push([`positive ${i}`, `${m.name} positive`, "yes"]));
   return list;
+}
+
+// text is a measurement as people read it.
+export function text(n, [name, , digits]) {
+  const v = value(n, name);
+  if (v == null || (name === "confidence" && !v)) return "–";
+  return digits === "yes" ? (v ? "yes" : "no") : v.toFixed(digits);
 }
 export const measurements = (data) => [...columns(data).slice(0, 5), ...more, ...columns(data).slice(5)];
