@@ -12,8 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#ifdef _WIN32
+#include <windows.h>
+#undef near /* a word of 16-bit Windows */
+#else
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
 
 static uint64_t rng_state;
 static uint32_t rnd(uint32_t n) /* 0..n-1, splitmix64 */
@@ -32,21 +38,46 @@ static int failures;
 
 #define FAIL(...) (failures++, printf("%s %s: ", isa_name, op_name), printf(__VA_ARGS__), printf("\n"))
 
+/* Whole pages: of their size, new ones or NULL, some that fault from now on, and back
+ * to the system. */
+#ifdef _WIN32
+static size_t page_size(void)
+{
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    return info.dwPageSize;
+}
+static void *pages(size_t size) { return VirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE); }
+static int forbid(void *p, size_t size)
+{
+    DWORD before;
+    return VirtualProtect(p, size, PAGE_NOACCESS, &before) != 0;
+}
+static void give_back(void *p, size_t size) { (void)size, VirtualFree(p, 0, MEM_RELEASE); }
+#else
+static size_t page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+static void *pages(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+static int forbid(void *p, size_t size) { return mprotect(p, size, PROT_NONE) == 0; }
+static void give_back(void *p, size_t size) { munmap(p, size); }
+#endif
+
 /* Memory between two pages that fault; released by release_all. */
 static struct { void *map; size_t size; } maps[256];
 static int n_maps;
 
 static void *guarded(size_t bytes, int align)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t page = page_size();
     const size_t body = (bytes + page - 1) / page * page;
-    char *p = mmap(NULL, body + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED || n_maps == 256) {
-        perror("mmap");
+    char *p = n_maps < 256 ? pages(body + 2 * page) : NULL;
+    if (!p || !forbid(p, page) || !forbid(p + page + body, page)) {
+        fprintf(stderr, "no memory for a buffer of %zu bytes between guard pages\n", bytes);
         exit(2);
     }
-    mprotect(p, page, PROT_NONE);
-    mprotect(p + page + body, page, PROT_NONE);
     maps[n_maps].map = p;
     maps[n_maps++].size = body + 2 * page;
     if (rnd(4) == 0)
@@ -58,7 +89,7 @@ static void release_all(void)
 {
     while (n_maps > 0) {
         n_maps--;
-        munmap(maps[n_maps].map, maps[n_maps].size);
+        give_back(maps[n_maps].map, maps[n_maps].size);
     }
 }
 
@@ -968,7 +999,7 @@ int main(int argc, char **argv)
 {
     static const char *names[UN_ISAS] = { "c", "avx2", "avx512", "neon", "avx512vnni", "neondot", "avx512bf16" };
     const int cases = argc > 1 ? atoi(argv[1]) : 3;
-    const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)getpid() * 2654435761u;
+    const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL) * 2654435761u;
     printf("seed %llu, %d cases\n", (unsigned long long)seed, cases);
     for (enum un_isa isa = 0; isa < UN_ISAS; isa++) {
         if (!supported(isa)) {
