@@ -297,7 +297,7 @@ func findingText(f dataset.Finding, full bool) string {
 		}
 	}
 	if f.ID != "" {
-		s = cut(f.ID) + "  " + s
+		s = cut(f.ID) + " " + s
 	}
 	return oneLine(s)
 }

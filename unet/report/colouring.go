@@ -109,6 +109,22 @@ func legendNumber(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
+// barLength is a round length in µm, 1, 2 or 5 times a power of ten, of at most most,
+// and how it reads.
+func barLength(most float64) (length float64, text string) {
+	length = math.Pow(10, math.Floor(math.Log10(most)))
+	for _, k := range []float64{5, 2} {
+		if k*length <= most {
+			length *= k
+			break
+		}
+	}
+	if length >= 1000 {
+		return length, fmt.Sprintf("%g mm", length/1000)
+	}
+	return length, fmt.Sprintf("%g µm", length)
+}
+
 // ScaleBar draws a bar of a round length, about a fifth of the width of the
 // picture, whose pixels are um micrometres wide.
 func ScaleBar(m *image.RGBA, um float64) {
@@ -116,18 +132,7 @@ func ScaleBar(m *image.RGBA, um float64) {
 	if !(um > 0) || w < 64 || h < 48 {
 		return
 	}
-	most := float64(w) * um / 4
-	length := math.Pow(10, math.Floor(math.Log10(most)))
-	for _, k := range []float64{5, 2} {
-		if k*length <= most {
-			length *= k
-			break
-		}
-	}
-	text := fmt.Sprintf("%g µm", length)
-	if length >= 1000 {
-		text = fmt.Sprintf("%g mm", length/1000)
-	}
+	length, text := barLength(float64(w) * um / 4)
 	size := textSizeOn(m)
 	margin, thick := int(0.9*size), max(2, int(size/4))
 	pixels := int(length/um + 0.5)

@@ -37,6 +37,14 @@ func TestColourBy(t *testing.T) {
 }
 
 // TestScaleBar: the bar has a round length that fits the picture, in its pixels.
+func TestBarLength(t *testing.T) {
+	for most, want := range map[float64]string{0.7: "0.5 µm", 1: "1 µm", 49: "20 µm", 999: "500 µm", 1000: "1 mm", 2600: "2 mm"} {
+		if length, text := barLength(most); text != want || length > most {
+			t.Errorf("at most %v µm: %v, %q, want %q", most, length, text, want)
+		}
+	}
+}
+
 func TestScaleBar(t *testing.T) {
 	for _, um := range []float64{0.1, 0.25, 0.5, 3, 100} {
 		m := image.NewRGBA(image.Rect(0, 0, 400, 300))

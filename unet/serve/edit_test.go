@@ -2,6 +2,7 @@ package serve
 
 import (
 	stdimage "image"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -211,6 +212,23 @@ func same(t *rapid.T, c *catalogue, l *imageio.Labels) {
 		n := &want[i]
 		if p := c.at[n.ID]; p.rect() != stdimage.Rect(n.X0, n.Y0, n.X1, n.Y1) || int(p.area) != n.Area {
 			t.Fatalf("nucleus %d is %+v in the catalogue, %+v in the labels", n.ID, p, n)
+		}
+	}
+}
+
+// TestMedianDiameter: of an even number the mean of the two in the middle.
+func TestMedianDiameter(t *testing.T) {
+	unit := 2 / math.Sqrt(math.Pi) // the diameter of a disc of one pixel
+	for _, v := range []struct {
+		areas []int32
+		want  float64
+	}{{nil, 0}, {[]int32{9}, 3 * unit}, {[]int32{4, 1}, 1.5 * unit}, {[]int32{16, 1, 9}, 3 * unit}, {[]int32{16, 1, 9, 4}, 2.5 * unit}} {
+		c := &catalogue{at: map[uint32]place{}}
+		for i, a := range v.areas {
+			c.at[uint32(i+1)] = place{area: a}
+		}
+		if n, d := c.numbers(); n != len(v.areas) || math.Abs(d-v.want) > 1e-12 {
+			t.Errorf("areas %v: %d nuclei, diameter %v, want %v", v.areas, n, d, v.want)
 		}
 	}
 }

@@ -127,6 +127,20 @@ func checkHostile(t *testing.T, err error, name string) {
 	}
 }
 
+// TestLZ4SaysItsSize: before the block stands how many bytes it unpacks to.
+func TestLZ4SaysItsSize(t *testing.T) {
+	lz4, err := newCodec("lz4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size, ok := range map[string]bool{"\x05\x00\x00\x00": true, "\x06\x00\x00\x00": false, "\x04\x00\x00\x00": false} {
+		out := make([]byte, 5)
+		if err := lz4.decode(out, []byte(size+"\x50hello")); (err == nil) != ok {
+			t.Errorf("size %q: %v", size, err)
+		}
+	}
+}
+
 func TestUnLZ4(t *testing.T) {
 	for src, want := range map[string]string{
 		"\x50hello":                               "hello",
