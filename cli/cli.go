@@ -138,7 +138,7 @@ func commonFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors and results only", DisableDefaultText: true, Category: "General"},
 		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON", DisableDefaultText: true, Category: "General"},
-		&cli.IntFlag{Name: "threads", Usage: "`NUMBER` of threads", DefaultText: "one on every core", Category: "General", EnvVars: []string{"UNET_THREADS"}},
+		&cli.IntFlag{Name: "threads", Usage: "`NUMBER` of threads", DefaultText: "one per core", Category: "General", EnvVars: []string{"UNET_THREADS"}},
 	}
 }
 

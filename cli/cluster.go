@@ -44,11 +44,11 @@ func clusterCommand() *cli.Command {
 		UsageText: "unet cluster ENGINE IMAGE... --out DIR [options] > JOB",
 		Description: "ENGINE is slurm (an array job and a dependent one that joins its results),\n" +
 			"kubernetes (an Indexed Job), nextflow or snakemake (a workflow). The job is printed;\n" +
-			"its first lines say how to submit it. Read it, and edit what it asks of the cluster.\n" +
-			"Options of unet predict go into the job. All machines must see the images, DIR and\n" +
-			"the program under the same names.",
+			"its first lines say how to submit it. Read it first, and adjust what it asks of the\n" +
+			"cluster. Options of unet predict go into the job. All machines must see the images,\n" +
+			"DIR and the program under the same names.",
 		Flags: append([]cli.Flag{
-			&cli.IntFlag{Name: "parts", Usage: "divide the work into `NUMBER` parts", DefaultText: "by what the images hold, a GiB each", Category: job},
+			&cli.IntFlag{Name: "parts", Usage: "divide the work into `NUMBER` parts", DefaultText: "one for each GiB of images", Category: job},
 			&cli.IntFlag{Name: "cpus", Value: 4, Usage: "`NUMBER` of processors for each part", Category: job},
 			&cli.IntFlag{Name: "memory", Value: 8, Usage: "`GIB` of memory for each part", Category: job},
 		}, flagsOfJobs()...),

@@ -18,16 +18,16 @@ var shells = map[string]func(w io.Writer, all []*cli.Command){
 func completionCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "completion",
-		Usage:     "print what completes command lines in a shell",
+		Usage:     "print the completion script for a shell",
 		UsageText: "unet completion bash|zsh|fish|powershell",
-		Description: `Completes commands and options; files where a command takes them.
+		Description: `Completes commands and options, and the names of files where a command takes them.
 
    bash:        source <(unet completion bash)
    zsh:         unet completion zsh > "${fpath[1]}/_unet"
    fish:        unet completion fish > ~/.config/fish/completions/unet.fish
    PowerShell:  unet completion powershell | Out-String | Invoke-Expression
 
-Put such a line into the file that your shell reads when it starts.`,
+Put the line into your shell's startup file.`,
 		Action: func(c *cli.Context) error {
 			shell := shells[c.Args().First()]
 			if shell == nil || c.NArg() > 1 {

@@ -20,16 +20,17 @@ func convertCommand() *cli.Command {
 		Name:      "convert",
 		Usage:     "convert nuclei between label images, ROIs, GeoJSON, COCO and run lengths",
 		UsageText: "unet convert IN... OUT, or unet convert IN... --to FORMAT FOLDER",
-		Description: "Formats go by extension: .tif and .png label images, .zip ImageJ regions (.roi is\n" +
-			"read only), .geojson GeoJSON (QuPath), .json COCO (GeoJSON is recognised on\n" +
-			"reading), .csv run lengths (Kaggle). Regions and run lengths do not say how large\n" +
-			"the image is: give --size or --image. Of QuPath's cells the nucleus counts, and\n" +
-			"regions that hold detections are no nuclei. Several INs become one COCO file or\n" +
-			"run-length table; a COCO file or table of several images becomes label images in\n" +
-			"OUT if that is a folder, or --name chooses one. Where nuclei overlap, the earlier\n" +
-			"keeps the pixel.\n\n" +
+		Description: "The extension gives the format: .tif and .png label images, .zip ImageJ regions\n" +
+			"(.roi can be read only), .geojson GeoJSON (QuPath), .json COCO (GeoJSON is\n" +
+			"recognised on reading), .csv run lengths (Kaggle). Regions and run lengths do not\n" +
+			"say how large the image is: give --size or --image. Of QuPath's cells the nuclei are\n" +
+			"taken; regions that contain detections are not nuclei. Several INs become one COCO\n" +
+			"file or run-length table; a COCO file or table of several images becomes label\n" +
+			"images in OUT if that is a folder, or --name chooses one image. Where nuclei\n" +
+			"overlap, the earlier one keeps the pixel.\n\n" +
 			"With --to every image becomes a file of its own in FOLDER, and a folder IN, such as\n" +
-			"RESULTS of unet predict, stands for the label images (*.labels.tif) below it.",
+			"RESULTS of unet predict, stands for the label images (*.labels.tif) in it, at any\n" +
+			"depth.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "to", Usage: "`FORMAT` of a file for each image: labels, roi or geojson"},
 			&cli.StringFlag{Name: "size", Usage: "`WxH` of the image in pixels"},

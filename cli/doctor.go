@@ -29,9 +29,9 @@ func doctorCommand() *cli.Command {
 		Usage:     "check this machine and print a page for a bug report",
 		UsageText: "unet doctor [FOLDER]",
 		Description: `Prints version, processor, memory and kernels, checks every kernel of every
-instruction set against the reference, measures how fast they are, and tries files
+instruction set against the reference, measures how fast they are, and tests files
 and locks in the folder for temporary files and in FOLDER (default: the current one;
-give the one your results go to). It takes some seconds. Exit status 1: something
+give the one your results go to). It takes a few seconds. Exit status 1: something
 is wrong.`,
 		Action: doctor,
 	}

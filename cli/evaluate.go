@@ -20,17 +20,18 @@ func evaluateCommand() *cli.Command {
 		Name:  "evaluate",
 		Usage: "score a model on a prepared set, or a Kaggle submission",
 		UsageText: "unet evaluate DIR [--model MODEL] [--out DIR] [options]\n" +
-			"   unet evaluate --solution SOLUTION.csv PREDICTIONS.csv",
+			"unet evaluate --solution SOLUTION.csv PREDICTIONS.csv",
 		Description: "Scores pixels (accuracy, precision, recall, F1 = Dice, IoU) and nuclei (AP,\n" +
-			"precision, recall, F1 and PQ at IoU 0.50 to 0.95, with counts pooled over images\n" +
-			"and as means over images; AJI; KaggleScore; kinds of errors) on each split\n" +
-			"and for each kind of image and each source (laboratory). --out writes index.html\n" +
-			"with pictures of random, the best and the worst images of val and of random ones of\n" +
-			"train, the same sheets as PNG, curves.png, metrics.json and images.csv.\n\n" +
-			"--tune chooses the model's thresholds on the validation split, fits the confidence of\n" +
-			"nuclei there, and stores both in the model file. --split-by source scores a model of\n" +
-			"`unet train --split-by source` on the sources it has not seen, as test, where --tune\n" +
-			"works then, too. --solution scores a table of run lengths by Kaggle's rules.",
+			"precision, recall, F1 and PQ at IoU 0.50 to 0.95, with counts pooled over images and\n" +
+			"as means over images; AJI; KaggleScore; kinds of errors) on each split, and for each\n" +
+			"kind of image and each source (laboratory). --out writes index.html with pictures of\n" +
+			"random, the best and the worst images of val and of random ones of train, the same\n" +
+			"sheets as PNG, curves.png, metrics.json and images.csv.\n\n" +
+			"--tune chooses the model's thresholds on the validation split, fits the confidence\n" +
+			"of nuclei there, and stores both in the model file. --split-by source scores a model\n" +
+			"of `unet train --split-by source` on the sources it has not seen, which then are the\n" +
+			"split test; --tune works on them, too. --solution scores a table of run lengths by\n" +
+			"Kaggle's rules.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "`MODEL` file, or embedded:NAME (default: the built-in model)"},
 			&cli.StringFlag{Name: "split", Usage: "`SPLITS` to score, such as val or train,val (default: all)"},

@@ -16,10 +16,10 @@ func gatherCommand() *cli.Command {
 		Usage:     "join the parts of unet predict --shard",
 		UsageText: "unet gather DIR [--wait]",
 		Description: "DIR is the --out of the parts. Every part must be done; those that are not are\n" +
-			"named (exit status 4). Then the files of all images together are written: the\n" +
-			"manifest, tables, page, COCO and run lengths, as one process would have, to the\n" +
-			"byte but for times. The exit status is 3 if some images were bad. No image is read\n" +
-			"again.",
+			"listed (exit status 4). Then the files for all images together are written:\n" +
+			"manifest, tables, page, COCO and run lengths, byte for byte as one process would\n" +
+			"have written them, except for times. The exit status is 3 if some images were bad.\n" +
+			"No image is read again.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "wait", Usage: "wait until all parts are done"},
 		},

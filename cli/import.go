@@ -19,27 +19,27 @@ func importCommand() *cli.Command {
 		Usage: "import a U-Net trained elsewhere, from ONNX",
 		UsageText: "unet import FILE.onnx|PACKAGE.zip --out MODEL [options]\n" +
 			"unet import --like MODEL --concat ORDER FILE.safetensors --out MODEL",
-		Description: "Reads a U-Net as PyTorch (torch.onnx) or Keras (tf2onnx) export it: 3x3 convolutions\n" +
-			"with ReLU, with batch-norm, group norm (16 channels a group) or none, 2x2 max-pools,\n" +
-			"2x2 transposed convolutions or nearest upsampling, residual blocks, attention gates, a\n" +
-			"1x1 convolution and sigmoid.\n" +
-			"The model predicts the same maps and can be trained further; a network that cannot\n" +
-			"be taken over exactly is refused. Say how its images were normalised: that is not in\n" +
-			"a graph (but in a bioimage.io package).\n" +
+		Description: "Reads a U-Net as PyTorch (torch.onnx) or Keras (tf2onnx) exports it: 3x3\n" +
+			"convolutions with ReLU, with batch-norm, group norm (16 channels a group) or none,\n" +
+			"2x2 max-pools, 2x2 transposed convolutions or nearest upsampling, residual blocks,\n" +
+			"attention gates, a 1x1 convolution and sigmoid. The model predicts the same maps and\n" +
+			"can be trained further; a network that cannot be reproduced exactly is refused. Say\n" +
+			"how its images were normalised: a graph does not record that (a bioimage.io package\n" +
+			"does).\n\n" +
 			"With --like, FILE holds the bare weights of a network of the same shapes, a PyTorch\n" +
-			"state dict or the weights of a Keras model by path; thresholds and normalisation\n" +
-			"are those of the model named. Look through the list of what was matched.",
+			"state dict or the weights of a Keras model by path; thresholds and normalisation are\n" +
+			"those of MODEL. Check the list of what was matched.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "model `FILE` to write (.safetensors)"},
-			&cli.StringFlag{Name: "heads", Usage: "`NAMES` of the maps in order: foreground, border, distance", DefaultText: "by the names of the outputs; of one map, foreground"},
+			&cli.StringFlag{Name: "heads", Usage: "`NAMES` of the maps in order: foreground, border, distance", DefaultText: "from the names of the outputs; a single map is foreground"},
 			&cli.BoolFlag{Name: "logits", Usage: "the outputs are logits: the sigmoid is not part of the graph"},
-			&cli.StringFlag{Name: "normalise", Value: "range", Usage: "how samples become the input: range (divided by the largest of their type) or percentile"},
-			&cli.Float64Flag{Name: "low", Value: 1, Usage: "the percentile that becomes 0"},
-			&cli.Float64Flag{Name: "high", Value: 99.8, Usage: "the percentile that becomes 1"},
-			&cli.Float64Flag{Name: "scale", Value: 1, Usage: "input value of a normalised sample of 1 (255: the network was trained on 0 to 255)"},
+			&cli.StringFlag{Name: "normalise", Value: "range", Usage: "`HOW` samples were normalised: range (divided by the largest value of their type) or percentile"},
+			&cli.Float64Flag{Name: "low", Value: 1, Usage: "`PERCENTILE` that becomes 0"},
+			&cli.Float64Flag{Name: "high", Value: 99.8, Usage: "`PERCENTILE` that becomes 1"},
+			&cli.Float64Flag{Name: "scale", Value: 1, Usage: "`VALUE` that the network takes for a normalised sample of 1; 255 if it was trained on 0 to 255"},
 			&cli.IntFlag{Name: "size", Usage: "`SIDE` in pixels of the square to which images were resized in training", DefaultText: "native scale"},
 			&cli.StringFlag{Name: "like", Usage: "FILE holds bare weights for the network of `MODEL`: a file, paper or nuclei"},
-			&cli.StringFlag{Name: "concat", Usage: "what a decoder's input begins with, which bare weights do not tell: `ORDER` is skip,up or up,skip"},
+			&cli.StringFlag{Name: "concat", Usage: "`ORDER` in which the inputs of a decoder are joined, which bare weights do not show: skip,up or up,skip"},
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the model", DefaultText: "the file's"},
 			forceFlag(""),
 		},

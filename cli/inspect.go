@@ -33,7 +33,7 @@ func inspectCommand() *cli.Command {
 			"their outlines, the same sheets and histograms.png, and inspection.json.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` for the report"},
-			&cli.IntFlag{Name: "samples", Value: 10, Usage: "images of each kind on the contact sheets, 1 to 100"},
+			&cli.IntFlag{Name: "samples", Value: 10, Usage: "`NUMBER` of images of each kind on the contact sheets, 1 to 100"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print every finding"},
 			forceFlag(""),
 		},

@@ -17,8 +17,8 @@ func manualCommand() *cli.Command {
 		Name:      "manual",
 		Usage:     "write the manual pages of all commands",
 		UsageText: "unet manual FOLDER",
-		Description: `Writes unet.1 and one page for each command, unet-predict.1 and so on, to be read
-with man or put where man looks.`,
+		Description: `Writes unet.1 and one page for each command, unet-predict.1 and so on, to read
+with man, or to put where man looks for pages.`,
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
 				return usagef("give the folder to write to")

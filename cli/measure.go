@@ -20,12 +20,12 @@ func measureCommand() *cli.Command {
 		Name:      "measure",
 		Usage:     "measure the nuclei of a label image",
 		UsageText: "unet measure LABELS [IMAGE...] [--out FILE.csv]",
-		Description: "LABELS is a label image of any program: one whole number per pixel, 0 for\n" +
-			"background. Every nucleus gets a row: area, perimeter, centroid, axes,\n" +
-			"eccentricity, solidity, circularity, Feret diameter, whether the image's edge cuts\n" +
-			"it, and the intensities in every channel of every IMAGE. Definitions are those of\n" +
-			"scikit-image's regionprops; lengths also in micrometres where the pixel size is\n" +
-			"known. The columns are described in README.md.",
+		Description: "LABELS is a label image from any program: one whole number per pixel, 0 for\n" +
+			"background. Every nucleus gets a row: area, perimeter, centroid, axes, eccentricity,\n" +
+			"solidity, circularity, Feret diameter, whether the image's edge cuts it, and the\n" +
+			"intensities in every channel of every IMAGE. Definitions are those of scikit-image's\n" +
+			"regionprops; lengths are also given in micrometres where the pixel size is known.\n" +
+			"The columns are described in README.md.",
 		Flags: append(append(pageFlags(), measuringFlags("Nuclei", "Measurements")...),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the table to `FILE` instead of standard output"},
 			pixelSizeFlag(""),
@@ -41,11 +41,11 @@ func pageFlags() []cli.Flag {
 	const category = "Planes of a file"
 	return []cli.Flag{
 		&cli.StringFlag{Name: "page", Value: "all", Usage: "`PAGE` of the label file and the images, from 0", Category: category},
-		&cli.StringFlag{Name: "channel", Value: "all", Usage: "`CHANNELS` of the images by number from 0 or name", Category: category},
-		&cli.StringFlag{Name: "z", Value: "all", Usage: "`SLICE` from 0", Category: category},
-		&cli.StringFlag{Name: "t", Value: "all", Usage: "`TIME` from 0", Category: category},
+		&cli.StringFlag{Name: "channel", Value: "all", Usage: "`CHANNELS` of the images, by name or by number from 0", Category: category},
+		&cli.StringFlag{Name: "z", Value: "all", Usage: "`SLICE` counted from 0", Category: category},
+		&cli.StringFlag{Name: "t", Value: "all", Usage: "time `POINT` counted from 0", Category: category},
 		&cli.StringFlag{Name: "well", Value: "all", Usage: "`WELL` of a plate, such as B03", Category: category},
-		&cli.StringFlag{Name: "field", Value: "all", Usage: "`FIELD` of a well from 0", Category: category},
+		&cli.StringFlag{Name: "field", Value: "all", Usage: "`FIELD` of a well, counted from 0", Category: category},
 		levelFlag(category),
 	}
 }
@@ -189,9 +189,9 @@ func measureImage(c *cli.Context, labels *imageio.Labels, img *imageio.Image) (*
 // count.
 func measuringFlags(nuclei, measurements string) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "keep", Usage: "count only nuclei that fulfil all `RULES`, such as 'area>=30,circularity>0.6,mean_DAPI>200'; how many are left out is reported", Category: nuclei},
-		&cli.StringFlag{Name: "region", Usage: "count only nuclei whose centroid lies in this region, polygons (GeoJSON, ImageJ) or a mask; `PATH` is a file, or a folder with one for each image, named like it", Category: nuclei},
-		&cli.StringFlag{Name: "ring", Usage: "measure rings of this `WIDTH` around nuclei, in pixels or as 2um, without other nuclei", Category: measurements},
+		&cli.StringFlag{Name: "keep", Usage: "count only nuclei that meet all `RULES`, such as 'area>=30,circularity>0.6,mean_DAPI>200'; the number left out is reported", Category: nuclei},
+		&cli.StringFlag{Name: "region", Usage: "count only nuclei whose centroid lies in a region: `PATH` is a file of polygons (GeoJSON, ImageJ) or a mask, or a folder with one for each image, of the same name", Category: nuclei},
+		&cli.StringFlag{Name: "ring", Usage: "also measure rings of this `WIDTH` around the nuclei, in pixels or as 2um, without the pixels of other nuclei", Category: measurements},
 		&cli.StringFlag{Name: "stains", Usage: "separate the stains of colour images and measure their optical densities: `SET` is he (hematoxylin, eosin), hdab (hematoxylin, DAB) or hed (all three)", Category: measurements},
 	}
 }

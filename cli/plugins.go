@@ -19,7 +19,7 @@ func pluginsCommand() *cli.Command {
 			"unet plugins install NAME [--into DIR]",
 		Description: "Small macros, scripts and modules for Fiji and ImageJ, QuPath, napari, CellProfiler,\n" +
 			"Nextflow, Snakemake, Galaxy, BILAYERS, Docker and Apptainer. They call this program\n" +
-			"and need no network.",
+			"and work offline.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "into", Usage: "`DIR` to write to", DefaultText: "unet-NAME"},
 		},

@@ -16,7 +16,7 @@ const (
 
 func precisionFlag(category string) cli.Flag {
 	return &cli.StringFlag{Name: "precision", Value: precisionAuto, Category: category,
-		Usage: "arithmetic of `TYPE` auto (float32, or int8 if the model is quantised), float32, or bfloat16 (faster on a CPU with AVX-512 BF16)"}
+		Usage: "`TYPE` of arithmetic: auto (float32, or int8 if the model is quantised), float32, or bfloat16 (faster on a CPU with AVX-512 BF16)"}
 }
 
 // precision returns what --precision chooses for a model.

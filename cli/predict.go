@@ -25,50 +25,50 @@ func predictCommand() *cli.Command {
 		Name:      "predict",
 		Usage:     "segment images",
 		UsageText: "unet predict IMAGE... --out DIR [options]",
-		Description: "IMAGE is a file (PNG, JPEG, BMP, GIF, WebP, TIFF, OME-TIFF, ImageJ stack), an\n" +
-			"OME-Zarr folder or plate, a slide, a folder of them (with all below it) or a quoted\n" +
-			"pattern. For a/b.tif of a folder the results are DIR/a/b.labels.tif and so on.\n" +
-			"DIR/index.html shows them all, DIR/summary.csv has a line per image, DIR/nuclei.csv\n" +
-			"one per nucleus (with csv among the formats) and DIR/manifest.json all facts about\n" +
+		Description: "IMAGE is a file (PNG, JPEG, BMP, GIF, WebP, TIFF, OME-TIFF, ImageJ stack), a slide,\n" +
+			"an OME-Zarr folder or plate, a folder that holds any of these at any depth, or a\n" +
+			"quoted pattern. The results of a/b.tif in a folder are DIR/a/b.labels.tif and so on.\n" +
+			"DIR/index.html shows all images, DIR/summary.csv has a line for each, DIR/nuclei.csv\n" +
+			"one for each nucleus (if csv is among the formats), and DIR/manifest.json records\n" +
 			"the run.\n\n" +
 			"Formats: labels (label image, TIFF), zarr (label image, OME-Zarr with a pyramid; in\n" +
 			"IMAGE.zarr/labels/nuclei where DIR is the folder of an OME-Zarr image), overlay\n" +
 			"(picture with outlines), csv (measurements), mask (PNG), prob (probability maps,\n" +
 			"float TIFF), density (map of the density of nuclei, PNG), roi (ImageJ), geojson\n" +
-			"(QuPath); and of all images together coco (COCO JSON) and rle-csv (Kaggle\n" +
+			"(QuPath); and, for all images together, coco (COCO JSON) and rle-csv (Kaggle\n" +
 			"submission).\n\n" +
 			"An image that cannot be read does not stop the others (exit status 3, or 4 if none\n" +
-			"can be read). A run that was cut off goes on with --skip-existing.\n\n" +
-			"With --shard many processes, on as many machines as share the folder, do a part\n" +
-			"each. A part that is run again goes on where it ended; its exit status is 0 once\n" +
-			"each of its images is done or found to be bad. unet gather DIR then leaves in DIR\n" +
-			"what one process would have.",
+			"can be read). A run that was cut off continues with --skip-existing.\n\n" +
+			"With --shard, processes on any number of machines that share the folder do a part\n" +
+			"each. A part that is run again continues where it stopped; its exit status is 0 once\n" +
+			"each of its images is done or known to be bad. Then unet gather DIR joins the parts\n" +
+			"to what one process would have written.",
 		Flags: append(measuringFlags(nuclei, measurements),
 			&cli.StringFlag{Name: "positive", Usage: "tell positive nuclei from negative ones by the mean of a channel or another measurement: `MARKERS` such as Ki67 (threshold by Otsu over all nuclei) or 'Ki67>200,ring_mean_CD3>50'", Category: measurements},
 			colourFlag(measurements),
-			&cli.StringFlag{Name: "condition", Usage: "compare conditions on DIR/index.html: `HOW` to tell them is folder, well, a regular expression with groups such as '(control|drug)', or a CSV file with the columns image (or well) and condition", Category: measurements},
+			&cli.StringFlag{Name: "condition", Usage: "compare conditions on DIR/index.html; `HOW` they are told apart: folder, well, a regular expression with groups such as '(control|drug)', or a CSV file with the columns image (or well) and condition", Category: measurements},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the results", Category: run},
 			&cli.StringFlag{Name: "model", Usage: "model `FILE` (default: the built-in model)", Category: run},
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "comma-separated `LIST` of " + strings.Join(segment.Formats, ", ") + " (default: labels,overlay,csv; mask,prob,overlay for a paper model)", Category: run},
-			&cli.StringFlag{Name: "from-file", Usage: "read more image names from `LIST`, one per line, or from standard input if it is -", Category: run},
-			shardFlag("do the `PART` I/N of the images, such as 3/20, or auto: as the array job says of Slurm, Kubernetes, LSF, Grid Engine or PBS; unet gather joins the parts", run),
-			&cli.BoolFlag{Name: "skip-existing", Usage: "skip images that an earlier run with the same settings has done", Category: run},
+			&cli.StringFlag{Name: "from-file", Usage: "also read image names from the file `LIST`, one per line; - is standard input", Category: run},
+			shardFlag("do only `PART` I/N of the images, such as 3/20, or auto: the part that an array job of Slurm, Kubernetes, LSF, Grid Engine or PBS says; unet gather joins the parts", run),
+			&cli.BoolFlag{Name: "skip-existing", Usage: "skip images already done by an earlier run with the same settings", Category: run},
 			forceFlag(run),
-			&cli.IntFlag{Name: "jobs", Usage: "`NUMBER` of images read, computed and written at the same time", DefaultText: "one for each thread, as memory allows", Category: run},
+			&cli.IntFlag{Name: "jobs", Usage: "`NUMBER` of images processed at the same time", DefaultText: "one per thread, as memory allows", Category: run},
 			memoryFlag("use at most `SIZE`, such as 2GiB; images that need more are segmented in bands", run),
 			&cli.BoolFlag{Name: "tta", Usage: "test-time augmentation: average over mirrored images; more accurate, 4 times slower", Category: run},
 			precisionFlag(run),
 			&cli.StringFlag{Name: "page", Value: "all", Usage: "`PAGES` counted from 0, such as 2 or 0,3-5", Category: planes},
-			&cli.StringFlag{Name: "channel", Usage: "`CHANNELS` by name, by number from 0, or red, green or blue of a colour image (default: the one named like a nuclear stain, else each by itself)", Category: planes},
+			&cli.StringFlag{Name: "channel", Usage: "`CHANNELS` by name, by number from 0, or red, green or blue of a colour image (default: the one named like a nuclear stain, or else each by itself)", Category: planes},
 			&cli.StringFlag{Name: "z", Value: "all", Usage: "`SLICES` counted from 0", Category: planes},
 			&cli.StringFlag{Name: "t", Value: "all", Usage: "time `POINTS` counted from 0", Category: planes},
 			&cli.StringFlag{Name: "well", Value: "all", Usage: "`WELLS` of a plate, such as B03", Category: planes},
 			&cli.StringFlag{Name: "field", Value: "all", Usage: "`FIELDS` of wells, counted from 0", Category: planes},
 			levelFlag(planes),
-			&cli.StringFlag{Name: "diameter", Value: "auto", Usage: "`SIZE` of the nuclei in pixels, or as 12um; auto: measured, and images whose nuclei are much larger or smaller than the training data are rescaled; native: no scaling", Category: scale},
+			&cli.StringFlag{Name: "diameter", Value: "auto", Usage: "`SIZE` of the nuclei in pixels, or as 12um; auto: measured, and an image is rescaled if its nuclei are much larger or smaller than those the model was trained on; native: no scaling", Category: scale},
 			pixelSizeFlag(scale),
 			&cli.Float64Flag{Name: "threshold", Usage: "foreground `PROBABILITY` above which a pixel belongs to a nucleus", DefaultText: "the model's", Category: nuclei},
-			&cli.IntFlag{Name: "min-area", Usage: "drop nuclei of fewer `PIXELS` of the image", DefaultText: "the model's", Category: nuclei},
+			&cli.IntFlag{Name: "min-area", Usage: "drop nuclei smaller than this many `PIXELS` of the image", DefaultText: "the model's", Category: nuclei},
 			&cli.BoolFlag{Name: "remove-edge", Usage: "drop nuclei cut by the edge of the image", Category: nuclei},
 		),
 		Action: listening(predict),
@@ -245,7 +245,7 @@ func planesFlags(c *cli.Context) (ch segment.Choice, err error) {
 
 // levelFlag is the option that chooses a level of a pyramid.
 func levelFlag(category string) cli.Flag {
-	return &cli.IntFlag{Name: "level", Usage: "`LEVEL` of a slide or pyramid; each further one is smaller", DefaultText: "0, the full resolution", Category: category}
+	return &cli.IntFlag{Name: "level", Usage: "`LEVEL` of a slide or pyramid; higher levels are smaller", DefaultText: "0, the full resolution", Category: category}
 }
 
 // parseSize reads a number of bytes such as 2GiB or 500MB.

@@ -25,19 +25,19 @@ func prepareCommand() *cli.Command {
 			"beside one of label images (images/X.png, labels/X.png), nnU-Net's imagesTr/ and\n" +
 			"labelsTr/, and annotations beside their images: X.labels.tif, X_mask.*, X_masks.*,\n" +
 			"X_cp_masks.* and X_seg.npy (Cellpose), X.rois.zip and X_RoiSet.zip (ImageJ),\n" +
-			"X.geojson (QuPath). What is left out is named with the reason.\n\n" +
+			"X.geojson (QuPath). Whatever is left out is named, with the reason.\n\n" +
 			"The nuclei model needs images at their own scale (--size native, the default), a\n" +
-			"paper model squares (--size 128). Images that show one field are never split\n" +
-			"up. Findings are printed, a few of each check, and all are in metadata.json.\n" +
-			"Preparing the same set again changes nothing.\n\n" +
-			"Every image gets a source, the laboratory it comes from: by its size and look, or\n" +
-			"by the table --sources. `unet train --split-by source` leaves whole sources out.",
+			"paper model squares (--size 128). Images of one field always go to the same split. A\n" +
+			"few findings of each check are printed; metadata.json has all of them. Preparing the\n" +
+			"same set again changes nothing.\n\n" +
+			"Every image gets a source, the laboratory it comes from: by its size and look, or as\n" +
+			"the table --sources says. `unet train --split-by source` leaves whole sources out.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` for the prepared set"},
-			&cli.StringFlag{Name: "size", Value: "native", Usage: "width and height in pixels (the paper: 128), or native"},
+			&cli.StringFlag{Name: "size", Value: "native", Usage: "width and height in `PIXELS` (the paper: 128), or native"},
 			&cli.StringFlag{Name: "split", Value: "0.8,0.1,0.1", Usage: "`FRACTIONS` of images for train, val and test"},
-			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "seed of the split"},
-			&cli.BoolFlag{Name: "strict", Usage: "refuse a source with any warning or error"},
+			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "`NUMBER` that fixes the split"},
+			&cli.BoolFlag{Name: "strict", Usage: "fail on any warning or error"},
 			&cli.BoolFlag{Name: "fix", Usage: "repair labels: fill holes, remove slivers and stray pixels"},
 			&cli.StringFlag{Name: "corrections", Usage: "`ZIP` or folder of masks, ID/masks/*.png, that replace an image's own, and removed.txt with images to leave out"},
 			&cli.StringFlag{Name: "sources", Usage: "CSV `FILE` with the columns id and source: the laboratory each image comes from"},

@@ -18,15 +18,15 @@ func sampleCommand() *cli.Command {
 		Usage:     "make synthetic annotated images for tests and first steps",
 		UsageText: "unet sample --out FILE.zip [options]",
 		Description: "Writes a zip in Kaggle's layout with images of all kinds: fluorescence, stained\n" +
-			"tissue and gray tissue, with touching nuclei, noise and uneven light. The same\n" +
-			"seed gives the same bytes. --crowded makes tissue of crowded nuclei instead, side by\n" +
-			"side and over each other. Use it with unet prepare and unet inspect.",
+			"tissue and gray tissue, with touching nuclei, noise and uneven light. The same seed\n" +
+			"gives the same bytes. --crowded makes crowded tissue instead, with nuclei side by\n" +
+			"side and on top of each other. Use the zip with unet prepare and unet inspect.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the zip `FILE` to write"},
-			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 40, Usage: "number of images, 1 to 100000"},
-			&cli.BoolFlag{Name: "crowded", Usage: "crowded tissue instead of all kinds in turn"},
-			&cli.IntFlag{Name: "size", Value: 256, Usage: "width and height in pixels, 64 to 2048"},
-			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "seed of everything random"},
+			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 40, Usage: "`NUMBER` of images, 1 to 100000"},
+			&cli.BoolFlag{Name: "crowded", Usage: "crowded tissue instead of all kinds of images in turn"},
+			&cli.IntFlag{Name: "size", Value: 256, Usage: "width and height in `PIXELS`, 64 to 2048"},
+			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "`NUMBER` that fixes everything random"},
 			forceFlag(""),
 		},
 		Action: sample,

@@ -21,21 +21,22 @@ func serveCommand() *cli.Command {
 		Name:      "serve",
 		Usage:     "open a page to segment, correct and teach",
 		UsageText: "unet serve [FOLDER] [options]",
-		Description: "Prints the address of a page on this computer that shows the images of FOLDER (default:\n" +
-			"the current one): segment them, correct nuclei, teach the model with the corrections.\n" +
-			"Results lie in FOLDER/unet, corrections in FOLDER/unet/corrections. Nothing leaves this\n" +
-			"computer. The address holds a token: who has it can do all this. Programs use the same\n" +
-			"interface, which ADDRESS/api/v1/openapi.json describes.\n\n" +
+		Description: "Prints the address of a page on this computer that shows the images of FOLDER\n" +
+			"(default: the current one): segment them, correct nuclei, teach the model with the\n" +
+			"corrections. Results are written to FOLDER/unet, corrections to\n" +
+			"FOLDER/unet/corrections. Nothing leaves this computer. The address contains a token:\n" +
+			"whoever has it can do all this. Programs use the same interface, which\n" +
+			"ADDRESS/api/v1/openapi.json describes.\n\n" +
 			"--listen lets other computers in, with a certificate (--cert, --key).",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:0", Usage: "`ADDRESS` and port, such as 0.0.0.0:8443; port 0 is any that is free"},
-			&cli.StringFlag{Name: "host", Usage: "further comma-separated `NAMES` that this computer is called by"},
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:0", Usage: "`ADDRESS` and port, such as 0.0.0.0:8443; port 0 takes any free one"},
+			&cli.StringFlag{Name: "host", Usage: "comma-separated `NAMES` by which other computers know this one"},
 			&cli.StringFlag{Name: "cert", Usage: "certificate `FILE` (PEM)"},
 			&cli.StringFlag{Name: "key", Usage: "`FILE` of the certificate's key (PEM)"},
-			&cli.BoolFlag{Name: "insecure", Usage: "let other computers in without a certificate: token and images can be read on the way"},
+			&cli.BoolFlag{Name: "insecure", Usage: "let other computers in without a certificate: token and images can be read in transit"},
 			&cli.StringFlag{Name: "model", Usage: "model `FILE` (default: the built-in model)"},
 			&cli.StringFlag{Name: "max-memory", Usage: "use at most `SIZE`, such as 2GiB (default: half of the free memory)"},
-			&cli.StringFlag{Name: "max-upload", Value: "1GiB", Usage: "largest `SIZE` of a file that is added"},
+			&cli.StringFlag{Name: "max-upload", Value: "1GiB", Usage: "largest `SIZE` of an uploaded file"},
 		},
 		Action: listening(runServe),
 	}

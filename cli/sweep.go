@@ -18,19 +18,20 @@ func sweepCommand() *cli.Command {
 		Usage:     "train many variants of a model and keep the best",
 		UsageText: "unet sweep DIR --out FOLDER --vary lr=0.0003,0.001 --vary width=16,32",
 		Description: "Trains every combination of the varied settings (or --random N of them) on the\n" +
-			"prepared set DIR, one run per folder, and ranks them on the validation images: nuclei\n" +
-			"models by MeanAP, paper models by the F1 of pixels, each at the threshold that suits\n" +
-			"it best. An interrupted sweep continues where it stopped. FOLDER gets index.html,\n" +
-			"results.csv, results.json and best.safetensors.\n\n" +
-			"With --shard many processes train a part of the variants each, as tasks of an array\n" +
-			"do; the same command without it then ranks them, and trains what is missing.\n\n" +
-			"Every setting of `unet train` and of its config.yaml can be varied. As values, loss\n" +
-			"takes bce, dice and bce+dice, augment takes none, flips and strong.",
+			"prepared set DIR, one run per folder, and ranks them on the validation images:\n" +
+			"nuclei models by MeanAP, paper models by the F1 of pixels, each at the threshold\n" +
+			"that suits it best. An interrupted sweep continues where it stopped. FOLDER gets\n" +
+			"index.html, results.csv, results.json and best.safetensors.\n\n" +
+			"With --shard many processes, such as the tasks of an array job, each train a part of\n" +
+			"the variants; the same command without it then trains what is missing and ranks them\n" +
+			"all.\n\n" +
+			"Every setting of `unet train` and of its config.yaml can be varied. The values of\n" +
+			"loss are bce, dice and bce+dice, those of augment are none, flips and strong.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the sweep"},
-			&cli.StringSliceFlag{Name: "vary", Usage: "`SETTING=VALUE,VALUE,...`, may be repeated"},
+			&cli.StringSliceFlag{Name: "vary", Usage: "`SETTING=VALUES` to try, separated by commas; may be repeated"},
 			&cli.IntFlag{Name: "random", Usage: "try only `N` combinations, drawn at random", DefaultText: "all"},
-			shardFlag("train the `PART` I/N of the variants, such as 3/20, or auto: as the array job says", ""),
+			shardFlag("train the `PART` I/N of the variants, such as 3/20, or auto: the part that an array job says", ""),
 			kindFlag(unet.Nuclei),
 			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of the settings that are not varied"},
 			settingFlag("epochs", "4; paper: 30"),

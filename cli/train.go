@@ -27,28 +27,28 @@ func trainCommand() *cli.Command {
 		Description: "Trains on the set that `unet prepare` wrote to DIR. The run's folder holds\n" +
 			"model.safetensors (the result), best.safetensors, checkpoint.safetensors,\n" +
 			"config.yaml (all settings), history.csv, history.json, curves.png, curves.svg and\n" +
-			"report.html. Ctrl-C saves and ends; --resume continues it, bit for bit.\n\n" +
+			"report.html. Ctrl-C saves and stops; --resume continues the run, bit for bit.\n\n" +
 			"Settings come from --kind and --preset, then from --config, then from options. A\n" +
-			"file names the settings that differ, such as `batch: 16`, as options do;\n" +
-			"config.yaml shows them all.\n\n" +
+			"file lists the settings to change, such as `batch: 16`, under the names of the\n" +
+			"options; config.yaml lists all of them.\n\n" +
 			"--from starts from the weights and thresholds of a model, with a fifth of the\n" +
-			"learning rate. That model is scored on the validation images, too, and stays the\n" +
-			"result if no epoch is better by --min-delta. Expect better results on images like\n" +
-			"those of the set, and perhaps worse ones on others.\n\n" +
+			"learning rate. That model is scored on the validation images as well, and remains\n" +
+			"the result unless an epoch is better by --min-delta. Expect better results on images\n" +
+			"like those of the set, and perhaps worse ones on others.\n\n" +
 			"--split-by source --fold 2/5 shows what a model is worth on laboratories it has not\n" +
-			"seen: the sources of the set are spread over five folds, and those of the second\n" +
-			"are left out. `unet evaluate --split-by source` scores the model on them.",
+			"seen: the sources of the set are spread over five folds, and those of the second are\n" +
+			"left out. `unet evaluate --split-by source` scores the model on them.",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the run"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --out with its settings", DisableDefaultText: true},
 			forceFlag(""),
 			&cli.StringFlag{Name: "split-by", Usage: "leave out one --fold of the set's `PARTS`: source (the laboratories)"},
-			&cli.StringFlag{Name: "fold", Value: "1/5", Usage: "`K/N`: the fold of N that --split-by source leaves out"},
+			&cli.StringFlag{Name: "fold", Value: "1/5", Usage: "fold `K/N` of the sources that --split-by source leaves out"},
 			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of settings"},
 			kindFlag(unet.Nuclei),
 			&cli.StringFlag{Name: "preset", Value: "standard", Usage: "`LENGTH` of training of a nuclei model: quick (5 minutes on two cores), standard (30) or best (90)"},
-			&cli.StringFlag{Name: "from", Usage: "start from `MODEL`, a file or \"embedded\": its network and normalisation hold"},
-			&cli.BoolFlag{Name: "recompute", Usage: "use a quarter less memory and a fifth more time; the result is the same, bit for bit", DisableDefaultText: true},
+			&cli.StringFlag{Name: "from", Usage: "start from `MODEL`, a file or \"embedded\": its network and normalisation are kept"},
+			&cli.BoolFlag{Name: "recompute", Usage: "take a quarter less memory and a fifth more time; the result is the same, bit for bit", DisableDefaultText: true},
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the model, for its card"},
 			&cli.StringFlag{Name: "license", Usage: "`LICENCE` of the images, for the model's card"},
 		}, settingFlags()...),

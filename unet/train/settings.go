@@ -42,13 +42,13 @@ var Settings = []Setting{
 		field: func(c *Config) any { return &c.Arch.Depth }},
 	{Name: "width", Category: ofNetwork, Usage: "`CHANNELS` of the first level",
 		field: func(c *Config) any { return &c.Arch.Width }},
-	{Name: "block", Category: ofNetwork, Usage: "`KIND` of the convolutions of a level: " + strings.Join(unet.Blocks(), " or "),
+	{Name: "block", Category: ofNetwork, Usage: "`KIND` of the convolutions of a level: " + oneOf(unet.Blocks()),
 		field: func(c *Config) any { return &c.Arch.Block }},
 	{Name: "attention", Category: ofNetwork, Usage: "put an attention gate on every skip connection",
 		field: func(c *Config) any { return &c.Arch.Attention }},
-	{Name: "up", Category: ofNetwork, Usage: "`WAY` the decoder upsamples: " + strings.Join(unet.Ups(), " or "),
+	{Name: "up", Category: ofNetwork, Usage: "`WAY` the decoder upsamples: " + oneOf(unet.Ups()),
 		field: func(c *Config) any { return &c.Arch.Up }},
-	{Name: "norm", Category: ofNetwork, Usage: "`KIND` of normalisation: " + strings.Join(unet.Norms, " or "),
+	{Name: "norm", Category: ofNetwork, Usage: "`KIND` of normalisation: " + oneOf(unet.Norms),
 		field: func(c *Config) any { return &c.Arch.Norm }},
 	{Name: "dropout", Category: ofNetwork, Usage: "`RATE` of dropout after every pooling",
 		field: func(c *Config) any { return &c.Arch.Dropout }},
@@ -94,7 +94,7 @@ var Settings = []Setting{
 		func(c *Config) *int { return &c.PlateauPatience })),
 	choice("monitor", "`SCORE` that decides which epoch is best: "+strings.Join(Monitors(), ", "), func(c *Config) *string { return &c.Monitor },
 		Monitors()...),
-	whole("patience", "stop after `EPOCHS` without a better one, 0 for never", 0, maxCount, func(c *Config) *int { return &c.Patience }),
+	whole("patience", "stop after `EPOCHS` without improvement; 0: never", 0, maxCount, func(c *Config) *int { return &c.Patience }),
 	notNegative("min-delta", "smallest `CHANGE` of the monitored score that counts as better", func(c *Config) *float64 { return &c.MinDelta }),
 	rare(whole("validate-every", "`EPOCHS` between validations", 1, maxCount, func(c *Config) *int { return &c.ValidateEvery })),
 }
@@ -125,6 +125,12 @@ func real(name, category, usage, want string, ok func(float64) bool, at func(*Co
 
 func notNegative(name, usage string, at func(*Config) *float64) Setting {
 	return real(name, ofTraining, usage, "0 or more", func(v float64) bool { return v >= 0 }, at)
+}
+
+// oneOf lists values for people, such as "a, b or c".
+func oneOf(list []string) string {
+	last := len(list) - 1
+	return strings.Join(list[:last], ", ") + " or " + list[last]
 }
 
 func choice(name, usage string, at func(*Config) *string, values ...string) Setting {
