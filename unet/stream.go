@@ -15,6 +15,8 @@ import (
 // large to be held at once.
 type Rows struct {
 	W, H int
+	// From is the first row of which the maps are wanted.
+	From int
 	// Read returns rows y to y+h-1.
 	Read func(y, h int) (*imageio.Image, error)
 }
@@ -137,8 +139,8 @@ func (p *Predictor) MaxRows(w, seen, channels int, budget int64) (rows int, netw
 	return min(rows, 8192, math.MaxInt32/(w+2)-2*streamRows), network, nil
 }
 
-// Bands computes the maps of a large image from top to bottom. emit gets
-// consecutive rows with the image's own samples, one channel when levels.Gray.
+// Bands computes the maps of a large image from row src.From to its bottom. emit
+// gets consecutive rows with the image's own samples, one channel when levels.Gray.
 // The maps have the same bits as those of Maps.
 func (p *Predictor) Bands(ctx context.Context, src Rows, levels Levels, emit func(y int, m instance.Maps, img *imageio.Image) error) error {
 	card := p.model.Card
@@ -152,6 +154,9 @@ func (p *Predictor) Bands(ctx context.Context, src Rows, levels Levels, emit fun
 	band := band{src: src, gray: levels.Gray}
 	var out []float32
 	for _, y := range ys {
+		if y.to <= src.From {
+			continue
+		}
 		if err := band.move(y.start, min(y.start+y.size, src.H)); err != nil {
 			return err
 		}
@@ -174,7 +179,7 @@ func (p *Predictor) Bands(ctx context.Context, src Rows, levels Levels, emit fun
 				}
 			}
 		}
-		for r := 0; r < rows; r += streamRows {
+		for r := max(0, src.From-y.from); r < rows; r += streamRows {
 			n := min(streamRows, rows-r)
 			slice := make([]float32, 0, heads*n*src.W)
 			for k := range heads {

@@ -14,8 +14,11 @@ func (p *Predictor) BandsAt(ctx context.Context, src Rows, levels Levels, w, h i
 	if w == src.W && h == src.H {
 		return p.Bands(ctx, src, levels, emit)
 	}
-	back := scaledMaps{down: imageio.NewResampling(w, h, src.W, src.H), h: src.H}
-	return p.Bands(ctx, src.scaled(levels, w, h), Levels{Low: 0, High: 1, Gray: levels.Gray}, func(y int, m instance.Maps, _ *imageio.Image) error {
+	back := scaledMaps{down: imageio.NewResampling(w, h, src.W, src.H), h: src.H, next: src.From}
+	scaled := src.scaled(levels, w, h)
+	scaled.From, _ = back.down.Source(src.From, 1)
+	back.first = scaled.From
+	return p.Bands(ctx, scaled, Levels{Low: 0, High: 1, Gray: levels.Gray}, func(y int, m instance.Maps, _ *imageio.Image) error {
 		back.add(m)
 		for {
 			n := back.ready(y + m.H)

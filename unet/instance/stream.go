@@ -1,8 +1,10 @@
 package instance
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"unet/unet/imageio"
 )
@@ -28,11 +30,16 @@ type Stream struct {
 	// Keep decides whether a nucleus counts; nil: all do. The others are neither
 	// in labels nor in lists.
 	Keep func(*Nucleus) (bool, error)
+	// From is the row of the image that the first band begins with. Above 0, nuclei
+	// whose first row is Owned or below are those of the whole image, if Add does not
+	// fail with ErrAbove; others need not be.
+	From, Owned int
 
 	p    Params
 	emit func(Block) error
 
-	f *field
+	f     *field
+	begun bool
 	// y0 is the image row of the field's first row.
 	y0 int
 	// planes holds the image's samples of the field's rows, per channel.
@@ -49,6 +56,10 @@ type Stream struct {
 	emitted uint32
 	cuts    int
 }
+
+// ErrAbove says that a piece of foreground reaches from above the first row of a
+// Stream down to the nuclei that it is for: it has to begin further up.
+var ErrAbove = errors.New("a piece of foreground begins above the rows that are known")
 
 // Block is what leaves a Stream at once.
 type Block struct {
@@ -74,12 +85,15 @@ func (s *Stream) Cuts() int { return s.cuts }
 // Add appends the next band of rows. img holds the same rows of the image for
 // the intensities; it is nil for every band or for none.
 func (s *Stream) Add(m Maps, img *imageio.Image) error {
-	f := s.f
+	f, first := s.f, !s.begun
+	if first {
+		s.y0 = s.From
+	}
 	end := s.y0 + f.h
 	if m.W != f.w || img != nil && (img.W != m.W || img.H != m.H) {
 		return fmt.Errorf("band of %d x %d at row %d does not fit an image of width %d", m.W, m.H, end, f.w)
 	}
-	if img != nil && end == 0 {
+	if img != nil && first {
 		s.planes = make([][]float32, img.C)
 	}
 	if c := len(s.planes); img == nil && c > 0 || img != nil && img.C != c {
@@ -88,6 +102,7 @@ func (s *Stream) Add(m Maps, img *imageio.Image) error {
 	if f.stride*(f.h+m.H+2) > math.MaxInt32 {
 		return fmt.Errorf("%d rows of %d pixels are too many at once; use lower bands or fewer MaxRows", f.h+m.H, f.w)
 	}
+	s.begun = true
 	y := f.h
 	f.grow(m.H)
 	f.setLevels(y, m, s.p)
@@ -98,6 +113,10 @@ func (s *Stream) Add(m Maps, img *imageio.Image) error {
 		for i, name := range [...]string{Foreground, Distance} {
 			s.maps[i] = append(s.maps[i], m.Plane(name)...)
 		}
+	}
+	// Where rows have left, all that touched the first of them is complete.
+	if within := s.From > 0 && s.y0 == s.From; within && end <= s.Owned && s.Owned < end+m.H && s.reaches(s.Owned-s.y0) {
+		return ErrAbove
 	}
 	if err := s.advance(edges{top: s.y0 == 0}, true, 0); err != nil {
 		return err
@@ -124,8 +143,25 @@ func (s *Stream) Close() error {
 	return s.advance(edges{top: s.y0 == 0, bottom: true}, false, s.f.h)
 }
 
+// reaches reports whether a piece of foreground has pixels in the field's first row
+// and in row row.
+func (s *Stream) reaches(row int) bool {
+	f := s.f
+	s.mark(0, 1)
+	found := slices.Contains(f.lab[f.at(0, row):][:f.w], open)
+	for i, v := range f.lab {
+		if v == open {
+			f.lab[i] = 0
+		}
+	}
+	return found
+}
+
 // hold marks as open the undecided pixels 8-connected to the rows from row on.
-func (s *Stream) hold(row int) {
+func (s *Stream) hold(row int) { s.mark(row, s.f.h) }
+
+// mark marks as open the undecided pixels 8-connected to rows from to to-1.
+func (s *Stream) mark(from, to int) {
 	f := s.f
 	var stack []int
 	push := func(i int) {
@@ -134,7 +170,7 @@ func (s *Stream) hold(row int) {
 			stack = append(stack, i)
 		}
 	}
-	for y := row; y < f.h; y++ {
+	for y := from; y < to; y++ {
 		for x := range f.w {
 			push(f.at(x, y))
 		}

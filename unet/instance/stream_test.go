@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -83,6 +84,62 @@ func TestStreamEqualsWholeImage(t *testing.T) {
 		if s.Cuts() != 0 || len(s.waiting) != 0 {
 			t.Fatalf("%d cuts, %d nuclei left over", s.Cuts(), len(s.waiting))
 		}
+	}
+}
+
+// TestStreamFrom: a stream that begins within the image knows the nuclei from a row
+// on, or says that it has to begin further up.
+func TestStreamFrom(t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 16))
+	above, exact := 0, 0
+	for range 400 {
+		m, p := randomMaps(rng, 1+rng.IntN(60), 20+rng.IntN(90)), randomParams(rng)
+		img := randomImage(rng, m.W, m.H, 1)
+		owned := 1 + rng.IntN(m.H-1)
+		var want, got []Nucleus
+		for _, n := range Measure(Separate(m, p), img) {
+			if n.ID = 0; n.Y0 >= owned {
+				want = append(want, n)
+			}
+		}
+		for from := owned - 1 - rng.IntN(owned); ; from /= 2 {
+			got = nil
+			s := NewStream(m.W, p, func(b Block) error {
+				for _, n := range b.Nuclei {
+					if n.ID = 0; n.Y0 >= owned {
+						got = append(got, n)
+					}
+				}
+				return nil
+			})
+			s.From, s.Owned = from, owned
+			var err error
+			for y := from; y < m.H && err == nil; {
+				end := min(m.H, y+1+rng.IntN(20))
+				err = s.Add(m.rows(y, end), imageRows(img, y, end))
+				y = end
+			}
+			if err == nil {
+				err = s.Close()
+			}
+			if errors.Is(err, ErrAbove) && from > 0 {
+				above++
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if from > 0 && len(got) > 0 {
+				exact++
+			}
+			break
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("%dx%d from row %d, %+v: (-whole +stream)\n%s", m.W, m.H, owned, p, diff)
+		}
+	}
+	if above < 20 || exact < 20 {
+		t.Errorf("%d times from further up, %d times from within: the test tests little", above, exact)
 	}
 }
 
