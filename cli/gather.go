@@ -18,8 +18,8 @@ func gatherCommand() *cli.Command {
 		Description: "DIR is the --out of the parts. Every part must be done; those that are not are\n" +
 			"listed (exit status 4). Then the files for all images together are written:\n" +
 			"manifest, tables, page, COCO and run lengths, byte for byte as one process would\n" +
-			"have written them, except for times. The exit status is 3 if some images were bad.\n" +
-			"No image is read again.",
+			"have written them, except for times, and those of images that parts divided. The\n" +
+			"exit status is 3 if some images were bad. No image is read again.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "wait", Usage: "wait until all parts are done"},
 		},

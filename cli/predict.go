@@ -40,9 +40,10 @@ func predictCommand() *cli.Command {
 			"An image that cannot be read does not stop the others (exit status 3, or 4 if none\n" +
 			"can be read). A run that was cut off continues with --skip-existing.\n\n" +
 			"With --shard, processes on any number of machines that share the folder do a part\n" +
-			"each. A part that is run again continues where it stopped; its exit status is 0 once\n" +
-			"each of its images is done or known to be bad. Then unet gather DIR joins the parts\n" +
-			"to what one process would have written.",
+			"each: some of the images, or some rows of one too large for memory. A part that is\n" +
+			"run again continues where it stopped; its exit status is 0 once each of its images\n" +
+			"is done or known to be bad. Then unet gather DIR joins the parts to what one process\n" +
+			"would have written.",
 		Flags: append(measuringFlags(nuclei, measurements),
 			&cli.StringFlag{Name: "positive", Usage: "tell positive nuclei from negative ones by the mean of a channel or another measurement: `MARKERS` such as Ki67 (threshold by Otsu over all nuclei) or 'Ki67>200,ring_mean_CD3>50'", Category: measurements},
 			colourFlag(measurements),

@@ -132,6 +132,47 @@ func TestShards(t *testing.T) {
 	}
 }
 
+// startProgram starts the program by itself; ended tells how it did.
+func startProgram(t *testing.T, args []string) (c *exec.Cmd, ended <-chan error) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = exec.CommandContext(t.Context(), self, args...)
+	c.Env = append(os.Environ(), "UNET_TEST_MAIN=1")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := make(chan error, 1)
+	go func() { end <- c.Wait() }()
+	return c, end
+}
+
+// killed runs the program and kills it when so many files have come to a folder,
+// unless it is faster.
+func killed(t *testing.T, out string, files int, args []string) {
+	t.Helper()
+	count := func() (n int) {
+		filepath.WalkDir(out, func(string, fs.DirEntry, error) error { n++; return nil })
+		return n
+	}
+	until := count() + files
+	c, ended := startProgram(t, args)
+	for count() <= until {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+	c.Process.Kill()
+	<-ended
+}
+
 // TestShardsKilled kills parts again and again as they write, with two processes
 // at each part.
 func TestShardsKilled(t *testing.T) {
@@ -139,48 +180,118 @@ func TestShardsKilled(t *testing.T) {
 	args := shardSet(t, filepath.Join(dir, "in"), 24)
 	once, out := filepath.Join(dir, "once"), filepath.Join(dir, "out")
 	mustRun(t, exitPartial, append(args, once)...)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	start := func(part int) (*exec.Cmd, <-chan error) {
-		c := exec.CommandContext(t.Context(), self, append(args[:len(args):len(args)], out, "--shard", fmt.Sprintf("%d/3", part), "--jobs", "1")...)
-		c.Env = append(os.Environ(), "UNET_TEST_MAIN=1")
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- c.Wait() }()
-		return c, ended
-	}
 	rng := rand.New(rand.NewPCG(3, 4))
 	for part := 1; part <= 3; part++ {
-		for kills := 0; kills < 4; kills++ {
-			until := len(everything(t, out)) + rng.IntN(30)
-			c, ended := start(part)
-			for running := true; running && len(everything(t, out)) <= until; {
-				select {
-				case err := <-ended: // it was faster
-					ended, running = nil, false
-					if err != nil {
-						t.Fatal(err)
-					}
-				case <-time.After(time.Millisecond):
-				}
-			}
-			if ended != nil {
-				c.Process.Kill()
-				<-ended
-			}
+		c := append(args[:len(args):len(args)], out, "--shard", fmt.Sprintf("%d/3", part), "--jobs", "1")
+		for range 4 {
+			killed(t, out, rng.IntN(30), c)
 		}
-		_, one := start(part)
-		_, two := start(part)
+		_, one := startProgram(t, c)
+		_, two := startProgram(t, c)
 		if err := errors.Join(<-one, <-two); err != nil {
 			t.Fatalf("part %d: %v", part, err)
 		}
 	}
 	mustRun(t, exitPartial, "gather", out, "--quiet")
 	sameFiles(t, "the gathered parts and one run", everything(t, once), everything(t, out))
+}
+
+// TestShardsDivided: parts of one large image, killed, repeated and of any number,
+// leave what one process does.
+func TestShardsDivided(t *testing.T) {
+	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
+	in := filepath.Join(dir, "in")
+	var list []disc
+	for i := range 120 {
+		list = append(list, disc{(i * 1237) % 400, (i*977 + 3*i) % 2100, 9 + i%20})
+	}
+	for y := range 130 { // a clump across several parts
+		list = append(list, disc{200 + y%7, 300 + 6*y, 5})
+	}
+	big, then := filepath.Join(in, "big.tif"), time.Unix(1e9, 0)
+	writeImage(t, big, discs(400, 2100, list...))
+	if err := os.Chtimes(big, then, then); err != nil {
+		t.Fatal(err)
+	}
+	writeImage(t, filepath.Join(in, "small.png"), discs(60, 50, disc{20, 20, 7}))
+	for _, diameter := range []string{"native", "20"} {
+		args := []string{"predict", in, "--model", model, "--diameter", diameter, "--max-memory", "360MiB", "--jobs", "16", "--keep", "area>=60,circularity>0.5", "--quiet",
+			"--format", "labels,csv,geojson,overlay,density,mask,prob,rle-csv,coco,roi,zarr", "--out"}
+		once := filepath.Join(dir, "once-"+diameter)
+		mustRun(t, exitOK, append(args, once)...)
+		want := everything(t, once)
+		for _, n := range []int{1, 2, 3, 7} {
+			if testing.Short() && n != 3 || diameter != "native" && n != 2 {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s, %d parts", diameter, n), func(t *testing.T) {
+				out := filepath.Join(dir, fmt.Sprint(diameter, n))
+				order := rand.New(rand.NewPCG(uint64(n), 5)).Perm(n)
+				command := func(i int) []string {
+					return append(args[:len(args):len(args)], out, "--shard", fmt.Sprintf("%d/%d", i+1, n))
+				}
+				part := func(i int) { mustRun(t, exitOK, command(i)...) }
+				for k, i := range order {
+					for files := range 3 {
+						if n == 3 {
+							killed(t, out, files, command(i))
+						}
+					}
+					if k == 1 { // another image by now
+						now := time.Now()
+						if err := os.Chtimes(big, now, now); err != nil {
+							t.Fatal(err)
+						}
+						if _, stderr := mustRun(t, exitOK, command(i)...); !strings.Contains(stderr, "has changed since another part read it") {
+							t.Error(stderr)
+						}
+						if err := os.Chtimes(big, then, then); err != nil {
+							t.Fatal(err)
+						}
+					}
+					part(i)
+				}
+				pieces, err := filepath.Glob(filepath.Join(out, segment.PartsDir, "pieces", "big.*-*-*"))
+				if err != nil || len(pieces) != n && n > 1 {
+					t.Errorf("%d pieces of %d parts: %v", len(pieces), n, err)
+				}
+				part(order[0]) // repeated
+				if n > 1 {     // killed after some of its files
+					if err := os.Remove(filepath.Join(pieces[0], "piece")); err != nil {
+						t.Fatal(err)
+					}
+					mustRun(t, exitInput, "gather", out)
+					for _, i := range order {
+						part(i)
+					}
+				}
+				mustRun(t, exitOK, "gather", out, "--quiet")
+				sameFiles(t, "the gathered parts and one run", want, everything(t, out))
+			})
+		}
+	}
+}
+
+// TestShardsTooTall: a clump of nuclei that no part can hold fails its image, which
+// one process would cut.
+func TestShardsTooTall(t *testing.T) {
+	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
+	file, out := filepath.Join(dir, "big.tif"), filepath.Join(dir, "out")
+	var list []disc
+	for y := range 100 {
+		list = append(list, disc{200, 300 + 7*y, 5})
+	}
+	writeImage(t, file, discs(400, 1200, list...))
+	args := []string{"predict", file, "--model", model, "--max-memory", "322MiB", "--jobs", "16", "--format", "csv", "--diameter", "native", "--out"}
+	if _, stderr := mustRun(t, exitOK, append(args, filepath.Join(dir, "once"))...); !strings.Contains(stderr, "was cut") {
+		t.Fatal(stderr)
+	}
+	for _, part := range []string{"1/2", "2/2"} {
+		mustRun(t, exitOK, append(args, out, "--shard", part)...)
+	}
+	if _, stderr := mustRun(t, exitInput, "gather", out); !strings.Contains(stderr, "taller than") || !strings.Contains(stderr, "as one part") {
+		t.Error(stderr)
+	}
 }
 
 // TestShardsRefused: nobody joins a plan with other work.

@@ -1,6 +1,9 @@
 package segment
 
 import (
+	"os"
+	"path/filepath"
+
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/imageio/tiff"
@@ -9,13 +12,22 @@ import (
 	"unet/unet/report"
 )
 
+// banded describes a large plane to those who write its files.
+type banded struct {
+	Base, File  string // of the results; the image's
+	Source      formats.Source
+	Description string   // of the files that hold one
+	Heads       []string // the maps
+	Sizes       sizes
+	Tiles       string // what tileWarning says
+}
+
 // bandFiles writes the files of a large plane as its rows come. After an error
 // none appears.
 type bandFiles struct {
-	r   *run
-	p   *plane
-	rec PlaneRecord
-	src formats.Source
+	r *results
+	banded
+	rec *PlaneRecord
 
 	labels, mask *tiff.Writer
 	zarr         *zarr.LabelWriter
@@ -24,7 +36,6 @@ type bandFiles struct {
 	tables       []*nucleiFile
 	spool        *spool // for the files of the batch
 	tally        instance.Tally
-	dropped      []instance.Dropped
 	centroids    [][2]float64 // for the map of densities
 
 	// The overlay shows every step-th row and column.
@@ -36,20 +47,28 @@ type bandFiles struct {
 // overlaySide is the largest side of the overlay of a large image.
 const overlaySide = 2048
 
+// overlayStep is how far apart the rows and columns are that an overlay shows.
+func overlayStep(src formats.Source) int {
+	return (max(src.W, src.H) + overlaySide - 1) / overlaySide
+}
+
 // create starts all files.
 func (o *bandFiles) create() (err error) {
 	r := o.r
-	o.src = r.source(o.p, o.p.channels)
+	if err := os.MkdirAll(filepath.Dir(under(r.batch.Out, o.Base)), 0o755); err != nil {
+		return err
+	}
 	if r.has(Labels) {
 		if o.labels, err = o.picture(extensions[Labels], tiff.Options{Bits: 32}); err != nil {
 			return err
 		}
 	}
 	if r.has(Zarr) {
-		if o.zarr, err = r.createZarr(o.p, o.rec.Scale); err != nil {
+		name := r.zarrName(o.Base, o.File)
+		if o.zarr, err = r.createZarr(name, o.Source, o.Description); err != nil {
 			return err
 		}
-		o.rec.Outputs = append(o.rec.Outputs, r.zarrName(o.p))
+		o.rec.Outputs = append(o.rec.Outputs, name)
 	}
 	if r.has(Mask) {
 		if o.mask, err = o.picture(bandMaskExt, tiff.Options{Bits: 8}); err != nil {
@@ -58,14 +77,14 @@ func (o *bandFiles) create() (err error) {
 	}
 	if r.has(Prob) {
 		o.maps = map[string]*tiff.Writer{}
-		for _, head := range r.model.Card.Arch.Heads {
+		for _, head := range o.Heads {
 			if o.maps[head], err = o.picture(".prob-"+head+".tif", tiff.Options{Bits: 32, Float: true}); err != nil {
 				return err
 			}
 		}
 	}
-	o.step = (max(o.src.W, o.src.H) + overlaySide - 1) / overlaySide
-	o.shown = imageio.NewLabels((o.src.W+o.step-1)/o.step, (o.src.H+o.step-1)/o.step)
+	o.step = overlayStep(o.Source)
+	o.shown = imageio.NewLabels((o.Source.W+o.step-1)/o.step, (o.Source.H+o.step-1)/o.step)
 	if len(r.files.files) > 0 || r.keepsNuclei() {
 		if o.spool, err = newSpool(r.batch.Out); err != nil {
 			return err
@@ -82,30 +101,30 @@ func (o *bandFiles) create() (err error) {
 }
 
 func (o *bandFiles) picture(ext string, options tiff.Options) (*tiff.Writer, error) {
-	options.W, options.H, options.PixelSize, options.Description = o.src.W, o.src.H, o.src.PixelSize, o.r.description(o.p, o.rec.Scale)
-	if err := o.r.folder.Claim(o.p.base() + ext); err != nil {
+	options.W, options.H, options.PixelSize, options.Description = o.Source.W, o.Source.H, o.Source.PixelSize, o.Description
+	if err := o.r.folder.Claim(o.Base + ext); err != nil {
 		return nil, err
 	}
-	f, err := tiff.Create(under(o.r.batch.Out, o.p.base()+ext), options)
+	f, err := tiff.Create(under(o.r.batch.Out, o.Base+ext), options)
 	if err != nil {
 		return nil, err
 	}
 	o.pictures = append(o.pictures, f)
-	o.rec.Outputs = append(o.rec.Outputs, o.p.base()+ext)
+	o.rec.Outputs = append(o.rec.Outputs, o.Base+ext)
 	return f, nil
 }
 
 func (o *bandFiles) table(format string) error {
-	if err := o.r.folder.Claim(o.p.base() + extensions[format]); err != nil {
+	if err := o.r.folder.Claim(o.Base + extensions[format]); err != nil {
 		return err
 	}
-	f, err := createNuclei(o.r.batch.Out, o.p.base()+extensions[format], format)
+	f, err := createNuclei(o.r.batch.Out, o.Base+extensions[format], format)
 	if err != nil {
 		return err
 	}
 	o.tables = append(o.tables, f)
 	o.rec.Outputs = append(o.rec.Outputs, f.name)
-	return f.Begin(o.src)
+	return f.Begin(o.Source)
 }
 
 // band takes rows of maps and image.
@@ -200,7 +219,7 @@ func (o *bandFiles) commit() error {
 			return err
 		}
 	}
-	m, err := Picture(o.small, o.shown, o.src.PixelSize.X*float64(o.step), report.OverlayOptions{})
+	m, err := Picture(o.small, o.shown, o.Source.PixelSize.X*float64(o.step), report.OverlayOptions{})
 	if err != nil {
 		return err
 	}
@@ -208,11 +227,11 @@ func (o *bandFiles) commit() error {
 	if err != nil {
 		return err
 	}
-	if o.rec.Thumbnail, err = o.r.writeThumbnail(o.p.base(), small); err != nil {
+	if o.rec.Thumbnail, err = o.r.writeThumbnail(o.Base, small); err != nil {
 		return err
 	}
 	if o.r.has(Overlay) {
-		name := o.p.base() + extensions[Overlay]
+		name := o.Base + extensions[Overlay]
 		o.rec.Outputs = append(o.rec.Outputs, name)
 		if err := o.r.folder.Claim(name); err != nil {
 			return err
@@ -222,13 +241,13 @@ func (o *bandFiles) commit() error {
 		}
 	}
 	if o.r.has(Density) {
-		name := o.p.base() + extensions[Density]
+		name := o.Base + extensions[Density]
 		o.rec.Outputs = append(o.rec.Outputs, name)
 		if err := o.r.folder.Claim(name); err != nil {
 			return err
 		}
-		diameter := o.tally.Summary(o.src.W, o.src.H).DiameterMedian
-		if err := imageio.WritePNG(under(o.r.batch.Out, name), DensityPicture(o.centroids, diameter, o.src.W, o.src.H, o.src.PixelSize)); err != nil {
+		diameter := o.tally.Summary(o.Source.W, o.Source.H).DiameterMedian
+		if err := imageio.WritePNG(under(o.r.batch.Out, name), DensityPicture(o.centroids, diameter, o.Source.W, o.Source.H, o.Source.PixelSize)); err != nil {
 			return err
 		}
 	}
@@ -238,9 +257,21 @@ func (o *bandFiles) commit() error {
 		}
 	}
 	if o.r.keepsNuclei() {
-		return keepNuclei(keptFile(o.r.batch.Out, o.p.base()), o.spool.all())
+		return keepNuclei(keptFile(o.r.batch.Out, o.Base), o.spool.all())
 	}
 	return nil
+}
+
+// count enters what was found in the record.
+func (o *bandFiles) count(dropped []instance.Dropped) {
+	sum := o.tally.Summary(o.Source.W, o.Source.H)
+	sum.LeftOut = dropped
+	o.rec.count(sum)
+	for _, w := range []string{o.Sizes.warning(sum, o.rec.Scale), o.Tiles, doubt(sum)} {
+		if w != "" {
+			o.rec.Warnings = append(o.rec.Warnings, w)
+		}
+	}
 }
 
 // abort removes the files that are not complete.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -22,72 +20,82 @@ import (
 // is a smaller picture.
 func (r *run) bands(ctx context.Context, p *plane, res *result) {
 	start := time.Now()
-	out := &bandFiles{r: r, p: p, rec: r.planeRecord(p)}
-	out.rec.Banded = true
-	res.err = r.bandsTo(ctx, p, out)
-	res.record, res.source, res.spool = out.rec, out.src, out.spool
+	res.record = r.planeRecord(p)
+	res.record.Banded = true
+	res.err = r.bandsOf(ctx, p, res)
 	slices.Sort(res.record.Outputs)
 	res.record.Seconds = time.Since(start).Seconds()
 }
 
-func (r *run) bandsTo(ctx context.Context, p *plane, out *bandFiles) error {
+func (r *run) bandsOf(ctx context.Context, p *plane, res *result) (err error) {
 	if err := r.fits(p); err != nil {
 		return err
 	}
-	read := p.rows(p.ref.Index)
-	levels, err := r.model.Card.Input.Levels(ctx, read)
+	rec := &res.record
+	w := &bandWork{read: p.rows(p.ref.Index)}
+	w.from, w.to = p.in.span.rows(p.info.H)
+	w.levels, err = shared(ctx, r, p.in, p.base()+".levels", func() (unet.Levels, error) {
+		return r.model.Card.Input.Levels(ctx, w.read)
+	})
 	if err != nil {
 		return err
 	}
-	if len(p.ref.Measured) < 2 && (levels.Gray || p.info.C == 1) {
-		p.channels = []string{ChannelName(p.info)}
-		out.rec.Channels = p.channels
-	}
-	if r.options.Stains != nil && (levels.Gray || p.info.C < 3) {
-		out.rec.Warnings = append(out.rec.Warnings, noStains)
-	} else if r.options.Stains != nil {
-		p.stains = r.options.Stains
-		p.channels = append(slices.Clone(p.channels), p.stains.Names()...)
-		out.rec.Channels = p.channels
-	}
-	if r.batch.ColourBy != (ColourBy{}) {
-		out.rec.Warnings = append(out.rec.Warnings, "nuclei of an image that is segmented in bands are not coloured by a measurement")
-	}
-	if r.options.Rings() {
-		out.rec.Warnings = append(out.rec.Warnings, "rings are not measured in an image that is segmented in bands; allow more memory to have them")
-	}
-	rows, network, err := r.bandScale(ctx, p, levels, &out.rec)
-	if err != nil {
+	r.measuredInBands(p, w.levels, rec)
+	var network int64
+	if w.rows, network, err = r.bandScale(ctx, p, w.levels, rec); err != nil {
 		return err
 	}
+	w.scale = rec.Scale
 	// What was used before must not count against this image.
 	r.predictor.Close()
 	r.pool.forget()
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(r.memory-network-(32<<20), 256<<20)))
 	debug.FreeOSMemory()
 
-	if err := os.MkdirAll(filepath.Dir(under(r.batch.Out, p.base())), 0o755); err != nil {
-		return err
+	about := banded{Base: p.base(), File: p.in.Path, Source: r.source(p, p.channels), Description: r.description(p, w.scale),
+		Heads: r.model.Card.Arch.Heads, Sizes: r.sizes(), Tiles: r.tileWarning(p.info, w.scale)}
+	res.source = about.Source
+	if !p.in.span.whole() {
+		return r.piece(ctx, p, w, about, rec)
 	}
+	out := &bandFiles{r: &r.results, banded: about, rec: rec}
+	defer func() { res.spool = out.spool }()
 	defer out.abort() // nothing after commit
 	if err := out.create(); err != nil {
 		return err
 	}
-	if err := r.stream(ctx, p, read, levels, rows, out); err != nil {
+	dropped, cuts, err := r.stream(ctx, p, w, about.Source, out)
+	if err != nil {
 		return err
+	}
+	if warning := cutWarning(cuts, w.rows); warning != "" {
+		rec.Warnings = append(rec.Warnings, warning)
 	}
 	if err := out.commit(); err != nil {
 		return err
 	}
-	sum := out.tally.Summary(p.info.W, p.info.H)
-	sum.LeftOut = out.dropped
-	out.rec.count(sum)
-	for _, w := range []string{r.sizeWarning(sum, out.rec.Scale), r.tileWarning(p.info, out.rec.Scale), doubt(sum)} {
-		if w != "" {
-			out.rec.Warnings = append(out.rec.Warnings, w)
-		}
-	}
+	out.count(dropped)
 	return nil
+}
+
+// measuredInBands finds what is measured of a large plane, and tells what is not.
+func (r *run) measuredInBands(p *plane, levels unet.Levels, rec *PlaneRecord) {
+	if len(p.ref.Measured) < 2 && (levels.Gray || p.info.C == 1) {
+		p.channels = []string{ChannelName(p.info)}
+	}
+	if r.options.Stains != nil && (levels.Gray || p.info.C < 3) {
+		rec.Warnings = append(rec.Warnings, noStains)
+	} else if r.options.Stains != nil {
+		p.stains = r.options.Stains
+		p.channels = append(slices.Clone(p.channels), p.stains.Names()...)
+	}
+	rec.Channels = p.channels
+	if r.batch.ColourBy != (ColourBy{}) {
+		rec.Warnings = append(rec.Warnings, "nuclei of an image that is segmented in bands are not coloured by a measurement")
+	}
+	if r.options.Rings() {
+		rec.Warnings = append(rec.Warnings, "rings are not measured in an image that is segmented in bands; allow more memory to have them")
+	}
 }
 
 // fits fails where a large plane is too wide for bands at any scale, before it is
@@ -150,10 +158,15 @@ func (r *run) bandScale(ctx context.Context, p *plane, levels unet.Levels, rec *
 		return 0, 0, err
 	}
 	if r.diameter.auto() {
-		if rec.Estimate, rec.Scale, err = r.estimateLarge(ctx, p, levels); err != nil {
+		type found struct{ Diameter, Scale float64 }
+		f, err := shared(ctx, r, p.in, p.base()+".scale", func() (found, error) {
+			d, scale, err := r.estimateLarge(ctx, p, levels)
+			return found{d, scale}, err
+		})
+		if err != nil {
 			return 0, 0, err
 		}
-		if rec.Scale != 1 {
+		if rec.Estimate, rec.Scale = f.Diameter, f.Scale; rec.Scale != 1 {
 			rec.Notes = append(rec.Notes, r.scaleNote(rec.Estimate, rec.Scale))
 		}
 	}
@@ -166,54 +179,6 @@ func (r *run) bandScale(ctx context.Context, p *plane, levels unet.Levels, rec *
 		rows, network, err = r.predictor.MaxRows(p.info.W, p.info.W, len(p.channels), memory)
 	}
 	return rows, network, p.named(err)
-}
-
-// stream computes the plane band by band and writes what is finished.
-func (r *run) stream(ctx context.Context, p *plane, read unet.Rows, levels unet.Levels, rows int, out *bandFiles) error {
-	stream := instance.NewStream(p.info.W, r.paramsAt(out.rec.Scale), out.block)
-	stream.MaxRows, stream.PixelSize = rows, r.pixelSize(p.info)
-	if len(r.options.Keep) > 0 {
-		keeper, sheet := instance.Keeper{Rules: r.options.Keep}, out.src.Sheet()
-		stream.Keep = func(n *instance.Nucleus) (bool, error) {
-			why, err := keeper.Drop(n, sheet)
-			if why != "" {
-				out.dropped = instance.Count(out.dropped, why, 1)
-			}
-			return why == "", err
-		}
-	}
-	all := p.rows(p.ref.Measured...)
-	w, h := r.scaled(p.info, out.rec.Scale)
-	err := r.predictor.BandsAt(ctx, read, levels, w, h, func(y int, m instance.Maps, img *imageio.Image) error {
-		measured := img
-		if len(p.ref.Measured) > 1 {
-			var err error
-			if measured, err = all.Read(y, m.H); err != nil {
-				return err
-			}
-		}
-		if p.stains != nil {
-			measured, _ = p.stains.Append(measured)
-		}
-		if err := out.band(y, m, img); err != nil {
-			return err
-		}
-		if err := stream.Add(m, measured); err != nil {
-			return err
-		}
-		r.observer.Progress(Progress{Image: p.in.Name, Done: y + m.H, Total: p.info.H, Nuclei: out.rec.Nuclei})
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := stream.Close(); err != nil {
-		return err
-	}
-	if w := cutWarning(stream.Cuts(), rows); w != "" {
-		out.rec.Warnings = append(out.rec.Warnings, w)
-	}
-	return nil
 }
 
 // sampleSide is the side in pixels of the four windows of a large plane from

@@ -74,7 +74,7 @@ func (r *run) collectJob(ctx context.Context, j *job) error {
 // tell lets the observer know of an image's error, warnings and notes.
 func (r *run) tell(j *job) {
 	rec := j.record
-	if rec.Status == Failed && len(r.batch.Inputs) > 1 { // else it is what the run ends with
+	if rec.Status == Failed && (len(r.all) > 1 || r.plan != nil) { // else it is what the run ends with
 		r.observer.Warn(rec.failure())
 	}
 	for _, p := range rec.Planes {

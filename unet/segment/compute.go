@@ -38,7 +38,7 @@ func (s *Segmenter) compute(ctx context.Context, p *plane, scale float64, maps m
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
 	sum := r.Summarise(p.info.W, p.info.H)
-	for _, w := range []string{s.sizeWarning(sum, r.Scale), s.tileWarning(p.info, r.Scale), doubt(sum)} {
+	for _, w := range []string{s.sizes().warning(sum, r.Scale), s.tileWarning(p.info, r.Scale), doubt(sum)} {
 		if w != "" {
 			r.Warnings = append(r.Warnings, w)
 		}

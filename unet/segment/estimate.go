@@ -159,22 +159,33 @@ func (s *Segmenter) scaleNote(diameter, scale float64) string {
 	return fmt.Sprintf("nuclei are about %.1f pixels across, the model knows %.0f to %.0f: scaled by %.3g", diameter, low, high, scale)
 }
 
-// sizeWarning says when nuclei that are not to be scaled are far from what the
-// model was trained on; "" if not.
-func (s *Segmenter) sizeWarning(sum instance.Summary, scale float64) string {
+// sizes are the diameters that a model knows, the smallest, the usual and the
+// largest one, and the one that was given.
+type sizes struct {
+	Low, Usual, High float64
+	Given            Diameter
+}
+
+func (s *Segmenter) sizes() sizes {
 	low, high := s.model.Card.KnownDiameters()
-	if d := s.diameter; d.Pixels > 0 || d.Micrometres > 0 {
-		given, found := s.model.Card.Diameter[1]/scale, sum.DiameterMedian
+	return sizes{low, s.model.Card.Diameter[1], high, s.diameter}
+}
+
+// warning says when nuclei that are not to be scaled are far from what the model
+// was trained on; "" if not.
+func (z sizes) warning(sum instance.Summary, scale float64) string {
+	if d := z.Given; d.Pixels > 0 || d.Micrometres > 0 {
+		given, found := z.Usual/scale, sum.DiameterMedian
 		switch {
 		case sum.Count > 0 && (found > farOff*given || found < given/farOff):
 			return fmt.Sprintf("the nuclei found are %.1f pixels across, not %.1f as given; a diameter of \"auto\" is estimated from the image", found, given)
-		case sum.Count == 0 && high > 0 && (given > farOff*high || given < low/farOff):
+		case sum.Count == 0 && z.High > 0 && (given > farOff*z.High || given < z.Low/farOff):
 			return fmt.Sprintf("no nuclei of the given diameter, %.1f pixels, were found; a diameter of \"auto\" is estimated from the image", given)
 		}
 		return ""
 	}
-	if s.diameter.Native && high > 0 && sum.Count >= fewest && (sum.DiameterMedian > high || sum.DiameterMedian < low) {
-		return fmt.Sprintf("median diameter %.1f pixels, the model knows %.0f to %.0f; with a diameter of \"auto\" the image is scaled", sum.DiameterMedian, low, high)
+	if z.Given.Native && z.High > 0 && sum.Count >= fewest && (sum.DiameterMedian > z.High || sum.DiameterMedian < z.Low) {
+		return fmt.Sprintf("median diameter %.1f pixels, the model knows %.0f to %.0f; with a diameter of \"auto\" the image is scaled", sum.DiameterMedian, z.Low, z.High)
 	}
 	return ""
 }

@@ -57,17 +57,13 @@ var ErrNoParts = errors.New("there are no parts to gather")
 // Gather checks that every part of a batch is done and whole, and writes what
 // belongs to all of them: the files of one run that had done all inputs, to the
 // byte but for times. Then it removes what the parts left for it. It computes
-// nothing, and opens no image.
+// nothing, and reads no image: the nuclei of one that parts divided are drawn.
 func Gather(ctx context.Context, dir string, o Observer) (*Summary, error) {
 	start := time.Now()
 	p, err := readPlan(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return gathered(dir)
 	}
-	if err != nil {
-		return nil, err
-	}
-	images, seconds, err := p.images(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +74,12 @@ func Gather(ctx context.Context, dir string, o Observer) (*Summary, error) {
 	for _, in := range p.Inputs {
 		r.batch.Inputs = append(r.batch.Inputs, Input{Path: in.Path, Name: in.Name, ID: in.ID, Base: in.Base})
 	}
+	images, seconds, err := p.images(dir, r.batch.Inputs)
+	if err != nil {
+		return nil, err
+	}
 	r.summary = p.summary(start)
-	if err := r.begin(ctx); err != nil {
+	if err := r.begin(ctx, nil); err != nil {
 		return nil, err
 	}
 	defer r.folder.Close()
@@ -109,21 +109,28 @@ func (p *plan) summary(start time.Time) Summary {
 
 // images returns the records of all images, in order, if all parts are done, and
 // the time that they took together.
-func (p *plan) images(dir string) (list []*ImageRecord, seconds float64, err error) {
+func (p *plan) images(dir string, all []Input) (list []imageParts, seconds float64, err error) {
 	var missing []int
 	for part := 1; part <= p.Parts; part++ {
 		rec, err := readPart(dir, p, part)
 		if err != nil {
 			return nil, 0, err
 		}
-		from, to := p.inputs(part)
-		if rec == nil || rec.Interrupted || !slices.EqualFunc(rec.Images, p.Inputs[from:to], func(im *ImageRecord, in planned) bool {
+		mine := p.share(part, all)
+		if rec == nil || rec.Interrupted || !slices.EqualFunc(rec.Images, mine, func(im *ImageRecord, in Input) bool {
 			return im.Input == in.Path && im.Status != ""
 		}) {
 			missing = append(missing, part)
 			continue
 		}
-		list, seconds = append(list, rec.Images...), seconds+rec.Seconds
+		seconds += rec.Seconds
+		for i, im := range rec.Images {
+			if mine[i].span.from == 0 {
+				list = append(list, imageParts{})
+			}
+			g := &list[len(list)-1]
+			g.records, g.spans = append(g.records, im), append(g.spans, mine[i].span)
+		}
 	}
 	if len(missing) > 0 {
 		return nil, 0, &PartsError{dir, missing, p.Parts}
@@ -132,20 +139,17 @@ func (p *plan) images(dir string) (list []*ImageRecord, seconds float64, err err
 }
 
 // gather takes the images of all parts in, as collect does with those of a run.
-func (r *results) gather(ctx context.Context, images []*ImageRecord) (err error) {
+func (r *results) gather(ctx context.Context, images []imageParts) (err error) {
 	if r.files, err = createBatch(r.batch); err != nil {
 		return err
 	}
 	defer r.files.abort()
 	owner := map[string]string{} // inputs by the base of their results
-	for i, im := range images {
+	for i, g := range images {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		in := &r.batch.Inputs[i]
-		if im.Status == Skipped { // by a part that was begun again
-			im.Status = Done
-		}
+		in, im := &r.batch.Inputs[i], g.record()
 		if im.Status == Failed {
 			r.observer.Warn(im.failure())
 		}
@@ -156,7 +160,12 @@ func (r *results) gather(ctx context.Context, images []*ImageRecord) (err error)
 				return &InputError{Name: in.Path, Problem: "its results are in the place of those of " + other, Advice: "rename one of them, or write them to different folders"}
 			}
 			owner[key] = in.Path
-			if err := r.gatherPlane(in, p); err != nil {
+			if g.spans[0].whole() {
+				err = r.gatherPlane(in, p)
+			} else {
+				err = r.joinPlane(ctx, in, p, g)
+			}
+			if err != nil {
 				return err
 			}
 		}

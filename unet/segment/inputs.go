@@ -26,6 +26,8 @@ type Input struct {
 	// Members are other files of the same data set.
 	Members []string
 	Err     error // what makes it unusable already
+
+	span span // of the rows, in a part
 }
 
 // imageExtensions are looked for in folders. Files named one by one may have

@@ -77,17 +77,17 @@ func (r *results) writeTable() error {
 const maxManifest = 1 << 30
 
 // begin takes the folder of the results for this run, before anything is
-// computed, and of a part only the inputs that are its own.
-func (r *results) begin(ctx context.Context) (err error) {
+// computed, and of a part only the inputs that are its own. Planes that are large,
+// with the bytes of memory that their file takes, may be divided.
+func (r *results) begin(ctx context.Context, large func(PlaneRef, int64) bool) (err error) {
 	r.all = r.batch.Inputs
 	if r.batch.Part.Of == 0 {
 		return r.takeFolder()
 	}
-	if r.plan, err = r.follow(ctx); err != nil {
+	if r.plan, err = r.follow(ctx, large); err != nil {
 		return err
 	}
-	from, to := r.plan.inputs(r.batch.Part.Index)
-	r.batch.Inputs = r.all[from:to]
+	r.batch.Inputs = r.plan.share(r.batch.Part.Index, r.all)
 	return r.takePart(ctx)
 }
 
@@ -268,6 +268,9 @@ func (r *results) withOthers(s Summary) Summary {
 
 // stands reports whether the results of an earlier run are all there.
 func (r *results) stands(in *Input, e *ImageRecord) bool {
+	if !in.span.whole() {
+		return r.pieceStands(in, e)
+	}
 	if r.keepsNuclei() {
 		return r.nucleiStand(in, e) && r.outputsStand(in, e)
 	}

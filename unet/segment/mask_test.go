@@ -103,7 +103,7 @@ func TestDiameterThatCannotBeMeant(t *testing.T) {
 		if c.given > 0 {
 			scale = known / c.given
 		}
-		if w := s.sizeWarning(instance.Summary{Count: c.count, DiameterMedian: c.found}, scale); (w != "") != c.warns {
+		if w := s.sizes().warning(instance.Summary{Count: c.count, DiameterMedian: c.found}, scale); (w != "") != c.warns {
 			t.Errorf("given %v, found %v: %q", c.given, c.found, w)
 		}
 	}

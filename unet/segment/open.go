@@ -49,7 +49,7 @@ func (r *run) open(ctx context.Context, j *job) error {
 	if err := imageio.CheckSize(j.in.Path); err != nil {
 		return err // rather than after reading all of it
 	}
-	sum, err := hashInput(ctx, j.in.Path, j.in.Members...)
+	sum, err := r.hash(ctx, j.in)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (r *run) open(ctx context.Context, j *job) error {
 			return r.tooMuch(j.in.Path, "a model that resizes images sees them as wholes, which takes", bytes)
 		}
 		p := &plane{in: j.in, ref: ref, name: j.in.Path, info: ref.Info, channels: ref.Channels, sha256: sum, decoded: decoded, last: lastInput && i == len(refs)-1}
-		if r.tooLarge(ref, decoded) {
+		if r.tooLarge(ref, decoded) || !j.in.span.whole() {
 			p.file, p.release = f, make(chan struct{})
 			if r.batch.Regions.path != "" {
 				return &imageio.LimitError{Name: j.in.Path, What: "it is too large for memory, and regions are counted in images that are not", Advice: "allow more memory", Option: "max-memory"}

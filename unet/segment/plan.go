@@ -13,9 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
-	"unet/unet/imageio"
 	"unet/unet/imageio/atomicfile"
 	"unet/unet/imageio/input"
 )
@@ -47,13 +44,13 @@ type plan struct {
 	Condition string      `json:"condition,omitempty"`
 	Markers   []Marker    `json:"markers,omitempty"`
 	Inputs    []planned   `json:"inputs"`
-	// Starts are the first inputs of the parts. What a part has to do goes on
-	// up to the start of the next one.
-	Starts []int `json:"starts"`
+	// Starts are where the parts begin. What a part has to do goes on up to the
+	// start of the next one.
+	Starts []start `json:"starts"`
 }
 
 // planSchema is the version of plan as JSON.
-const planSchema = 1
+const planSchema = 2
 
 // planned is an Input of a plan.
 type planned struct {
@@ -96,11 +93,11 @@ func (r *results) newPlan() *plan {
 
 // follow returns the plan of the batch: the one that is there, if it divides the
 // same work in the same way, or else a new one.
-func (r *results) follow(ctx context.Context) (*plan, error) {
+func (r *results) follow(ctx context.Context, large func(PlaneRef, int64) bool) (*plan, error) {
 	mine := r.newPlan()
 	there, err := readPlan(r.batch.Out)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := mine.divide(ctx, r.batch); err != nil {
+		if err := mine.divide(ctx, r.batch, large); err != nil {
 			return nil, err
 		}
 		if err := mine.publish(r.batch.Out); err != nil {
@@ -133,97 +130,13 @@ func (p *plan) same(q *plan, out string) error {
 }
 
 // divide gives every part about the same work, by what the images hold.
-func (p *plan) divide(ctx context.Context, b Batch) error {
-	list, err := costs(ctx, b)
+func (p *plan) divide(ctx context.Context, b Batch, large func(PlaneRef, int64) bool) error {
+	list, err := costs(ctx, b, large)
 	if err != nil {
 		return err
 	}
 	p.Starts = starts(list, p.Parts)
 	return nil
-}
-
-// Parts is a number of parts for a batch in which each has about a GiB of images,
-// minutes of work, and at least one image.
-func Parts(ctx context.Context, b Batch) (int, error) {
-	list, err := costs(ctx, b)
-	var total int64
-	for _, c := range list {
-		total += c
-	}
-	return int(max(1, min(total>>30, int64(len(list)), mostParts))), err
-}
-
-// mostParts is what Slurm lets an array have unless it is told otherwise.
-const mostParts = 1000
-
-func costs(ctx context.Context, b Batch) ([]int64, error) {
-	list := make([]int64, len(b.Inputs))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(16) // they wait for the disk
-	for i := range b.Inputs {
-		group.Go(func() error {
-			list[i] = cost(&b.Inputs[i], b.Choice)
-			return context.Cause(ctx)
-		})
-	}
-	return list, group.Wait()
-}
-
-// cost is the work that an input makes, in bytes that are read and samples that
-// are computed. What cannot be read costs little: it fails soon.
-func cost(in *Input, c Choice) int64 {
-	var bytes int64 = 1
-	if st, err := os.Stat(in.Path); err == nil && st.Mode().IsRegular() {
-		bytes += st.Size()
-	}
-	if decoded := imageio.RasterBytes(in.Path); decoded > 0 {
-		return bytes + decoded
-	}
-	if in.Err != nil || imageio.CheckSize(in.Path) != nil {
-		return bytes
-	}
-	f, err := imageio.Open(in.Path)
-	if err != nil {
-		return bytes
-	}
-	defer f.Close()
-	refs, _, err := c.Planes(f)
-	if err != nil {
-		return bytes
-	}
-	for _, ref := range refs {
-		bytes += ref.samples() * int64(max(8, ref.Info.Bits)) / 8
-	}
-	return bytes
-}
-
-// starts cuts a row of costs, all above 0, into n parts of about the same sum: each part begins
-// at the place nearest to its share.
-func starts(costs []int64, n int) []int {
-	var total int64
-	for _, c := range costs {
-		total += c
-	}
-	list := make([]int, n)
-	at, sum := 0, int64(0)
-	for k := range list {
-		share := float64(total) * float64(k) / float64(n)
-		for at < len(costs) && float64(sum)+float64(costs[at])/2 <= share {
-			sum += costs[at]
-			at++
-		}
-		list[k] = at
-	}
-	return list
-}
-
-// inputs are the first and the end of the inputs of a part, from 1.
-func (p *plan) inputs(part int) (from, to int) {
-	from, to = p.Starts[part-1], len(p.Inputs)
-	if part < p.Parts {
-		to = p.Starts[part]
-	}
-	return from, to
 }
 
 // publish writes the plan unless there is one.
@@ -265,7 +178,7 @@ func readPlan(out string) (*plan, error) {
 	if err := readJSON(planFile(out), p); err != nil {
 		return nil, err
 	}
-	if p.Schema != planSchema || p.Parts < 1 || len(p.Starts) != p.Parts || !slices.IsSorted(p.Starts) || p.Starts[0] != 0 || p.Starts[p.Parts-1] > len(p.Inputs) {
+	if !p.valid() {
 		return nil, &InputError{Name: planFile(out), Problem: "is no plan of this version of unet", Advice: "remove " + filepath.Join(out, PartsDir) + ", and run all parts again"}
 	}
 	return p, nil

@@ -127,7 +127,7 @@ func (s *Segmenter) Run(ctx context.Context, b Batch, o Observer) (*Summary, err
 	r.decoded = semaphore.NewWeighted(s.memory / 2)
 	r.pool = newPool(s, r.jobs)
 	defer r.pool.close()
-	if err := r.begin(ctx); err != nil {
+	if err := r.begin(ctx, r.tooLarge); err != nil {
 		return nil, err
 	}
 	defer r.folder.Close() // the list is complete, if not in order

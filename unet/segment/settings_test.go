@@ -45,12 +45,12 @@ func TestSizeWarning(t *testing.T) {
 	}{
 		{"usual", 9, 20, false}, {"just known", 9, 8, false}, {"small", 9, 7.9, true}, {"large", 9, 101, true}, {"small but few", 4, 7, false},
 	} {
-		if got := s.sizeWarning(instance.Summary{Count: c.nuclei, DiameterMedian: c.diameter}, 1); (got != "") != c.warns {
+		if got := s.sizes().warning(instance.Summary{Count: c.nuclei, DiameterMedian: c.diameter}, 1); (got != "") != c.warns {
 			t.Errorf("%s: warning %q", c.name, got)
 		}
 	}
 	s.diameter = Diameter{Pixels: 7}
-	if got := s.sizeWarning(instance.Summary{Count: 9, DiameterMedian: 7}, 20.0/7); got != "" {
+	if got := s.sizes().warning(instance.Summary{Count: 9, DiameterMedian: 7}, 20.0/7); got != "" {
 		t.Errorf("a diameter was given, and yet %q", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"unet/unet"
+	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/imageio/tiff"
 	"unet/unet/imageio/zarr"
@@ -44,7 +45,7 @@ func (r *run) write(p *plane, found *Result, rec *PlaneRecord) error {
 		}
 		name := p.base() + ext
 		if format == Zarr {
-			name = r.zarrName(p)
+			name = r.zarrName(p.base(), p.in.Path)
 		} else if err := r.folder.Claim(name); err != nil {
 			return err
 		}
@@ -60,7 +61,7 @@ func (r *run) writeFormat(p *plane, found *Result, c *Content, format, name stri
 	file := under(r.batch.Out, name)
 	switch format {
 	case Zarr:
-		w, err := r.createZarr(p, found.Scale)
+		w, err := r.createZarr(name, c.Source, c.Description)
 		if err != nil {
 			return err
 		}
@@ -79,23 +80,22 @@ func (r *run) writeFormat(p *plane, found *Result, c *Content, format, name stri
 	return c.WriteFile(file, format)
 }
 
-// zarrName is where the OME-Zarr label image of a plane goes: into the image
-// itself where results go beside an OME-Zarr image of one plane, else into a
-// store of its own.
-func (r *run) zarrName(p *plane) string {
-	store := p.base() + ".zarr"
+// zarrName is where the OME-Zarr label image of a plane of a file goes, of which the
+// base of the results is known: into the image itself where results go beside an
+// OME-Zarr image of one plane, else into a store of its own.
+func (r *results) zarrName(base, file string) string {
+	store := base + ".zarr"
 	if a, err := os.Stat(under(r.batch.Out, store)); err == nil && a.IsDir() {
-		if b, err := os.Stat(p.in.Path); err == nil && os.SameFile(a, b) {
+		if b, err := os.Stat(file); err == nil && os.SameFile(a, b) {
 			return store + "/labels/nuclei"
 		}
 	}
-	return p.base() + extensions[Zarr]
+	return base + extensions[Zarr]
 }
 
 // createZarr starts the OME-Zarr label image of a plane.
-func (r *run) createZarr(p *plane, scale float64) (*zarr.LabelWriter, error) {
-	o := zarr.LabelOptions{W: p.info.W, H: p.info.H, PixelSize: r.pixelSize(p.info), Attributes: json.RawMessage(r.description(p, scale))}
-	name := r.zarrName(p)
+func (r *results) createZarr(name string, src formats.Source, description string) (*zarr.LabelWriter, error) {
+	o := zarr.LabelOptions{W: src.W, H: src.H, PixelSize: src.PixelSize, Attributes: json.RawMessage(description)}
 	if err := r.folder.ClaimFolder(name); err != nil {
 		return nil, err
 	}
