@@ -61,7 +61,7 @@ func openHistory(name string, l *labels) (*history, error) {
 func readHistory(name string, l *labels) (*history, int64, error) {
 	h := &history{labels: l, name: name}
 	b, err := os.ReadFile(name)
-	if err != nil {
+	if err != nil && !os.IsNotExist(err) {
 		return nil, 0, err
 	}
 	whole := bytes.LastIndexByte(b, '\n') + 1

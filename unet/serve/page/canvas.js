@@ -10,7 +10,8 @@ export function makeCanvas(v, label, moved) {
   const canvas = h("canvas", { tabindex: 0, role: "application", "aria-label": label, "aria-describedby": "say" });
   const stage = h("div", { class: "stage" }, canvas);
   const g = canvas.getContext("2d");
-  let tiles = new Map(), frame = 0, fitted = true;
+  const tiles = new Map(), outlines = new Map();
+  let frame = 0, fitted = true;
   const c = { canvas, stage, scale: 1, ox: 0, oy: 0 };
 
   c.size = () => [stage.clientWidth, stage.clientHeight];
@@ -49,20 +50,23 @@ export function makeCanvas(v, label, moved) {
   // forget drops the tiles from a level on: they are drawn anew.
   c.forget = (level = 0) => { for (const [key, t] of tiles) if (t.level >= level) tiles.delete(key); c.draw(); };
 
-  function tile(level, x, y, wanted) {
-    const key = `${level}/${x}/${y}?plane=${v.plane}${v.channels ? "&channels=" + v.channels : ""}`;
-    let t = tiles.get(key);
+  // tile is one of a kind of tiles, which is asked for if it is wanted.
+  function tile(kept, kind, level, x, y, query, wanted) {
+    const key = `${level}/${x}/${y}?plane=${v.plane}${query}`;
+    let t = kept.get(key);
     if (!t && wanted) {
       t = new Image();
       t.level = level;
       t.onload = c.draw;
-      t.onerror = () => setTimeout(() => { tiles.delete(key); c.draw(); }, 2000);
-      t.src = `/api/v1/images/${v.id}/tiles/${key}`;
-      if (tiles.size > most) tiles.delete(tiles.keys().next().value);
-    } else if (t) tiles.delete(key);
-    if (t) tiles.set(key, t); // at the end: used last
+      t.onerror = () => setTimeout(() => { kept.delete(key); c.draw(); }, 2000);
+      t.src = `/api/v1/images/${v.id}/${kind}/${key}`;
+      if (kept.size > most) kept.delete(kept.keys().next().value);
+    } else if (t) kept.delete(key);
+    if (t) kept.set(key, t); // at the end: used last
     return t;
   }
+  const picture = (level, x, y, wanted) => tile(tiles, "tiles", level, x, y, v.channels ? "&channels=" + v.channels : "", wanted);
+  const ready = (t) => t?.complete && t.naturalWidth;
 
   c.draw = () => { frame ||= requestAnimationFrame(() => { frame = 0; paint(); }); };
 
@@ -72,35 +76,67 @@ export function makeCanvas(v, label, moved) {
     g.setTransform(dpr, 0, 0, dpr, 0, 0);
     g.clearRect(0, 0, w, H);
     paintTiles(w, H, dpr);
+    if (v.outlines && v.data.too_many) paintOutlines(w, H, dpr);
     if (v.outlines) paintNuclei(w, H);
     paintTrail();
     paintScale(H);
     if (v.outlines && v.colourBy !== "id" && v.data.nuclei.length) paintLegend(w, H);
   }
 
-  function paintTiles(w, H, dpr) {
-    g.imageSmoothingEnabled = c.scale < 2;
+  // level is that of the tiles which are just fine enough, deepest the coarsest there is.
+  function levels(dpr) {
     const deepest = Math.max(0, Math.ceil(Math.log2(Math.max(v.view.width, v.view.height) / v.view.tile_side)));
-    const level = Math.max(0, Math.min(deepest, Math.floor(Math.log2(1 / (c.scale * dpr)) + 0.01)));
-    const side = v.view.tile_side, step = side * 2 ** level, seen = new Set();
+    return [Math.max(0, Math.min(deepest, Math.floor(Math.log2(1 / (c.scale * dpr)) + 0.01))), deepest];
+  }
+
+  // inSight calls f for the tiles of a level that are in sight, with place and size on
+  // the screen.
+  function inSight(level, w, H, f) {
+    const side = v.view.tile_side, step = side * 2 ** level, k = 2 ** level * c.scale;
     const lw = Math.ceil(v.view.width / 2 ** level), lh = Math.ceil(v.view.height / 2 ** level);
     for (let y = Math.max(0, Math.floor(-c.oy / c.scale / step)); y * side < lh && y * step * c.scale + c.oy < H; y++) {
       for (let x = Math.max(0, Math.floor(-c.ox / c.scale / step)); x * side < lw && x * step * c.scale + c.ox < w; x++) {
-        const t = tile(level, x, y, true);
-        seen.add(t);
-        const k = 2 ** level * c.scale, at = [x * step * c.scale + c.ox, y * step * c.scale + c.oy];
-        if (t.complete && t.naturalWidth) g.drawImage(t, ...at, t.naturalWidth * k, t.naturalHeight * k);
-        else paintCoarse(level, x, y, at, Math.min(side, lw - x * side) * k, Math.min(side, lh - y * side) * k, deepest);
+        f(x, y, [x * step * c.scale + c.ox, y * step * c.scale + c.oy], [Math.min(side, lw - x * side) * k, Math.min(side, lh - y * side) * k]);
       }
     }
-    for (const [key, t] of tiles) if (!t.complete && !seen.has(t)) { t.onerror = null; t.src = ""; tiles.delete(key); } // out of sight before it came
+  }
+
+  // dropUnseen gives up tiles that went out of sight before they came.
+  function dropUnseen(kept, seen) {
+    for (const [key, t] of kept) if (!t.complete && !seen.has(t)) { t.onerror = null; t.src = ""; kept.delete(key); }
+  }
+
+  function paintTiles(w, H, dpr) {
+    g.imageSmoothingEnabled = c.scale < 2;
+    const [level, deepest] = levels(dpr), seen = new Set();
+    inSight(level, w, H, (x, y, at, size) => {
+      const t = picture(level, x, y, true);
+      seen.add(t);
+      if (ready(t)) g.drawImage(t, ...at, ...size);
+      else paintCoarse(level, x, y, at, ...size, deepest);
+    });
+    dropUnseen(tiles, seen);
+  }
+
+  // paintOutlines draws the outlines of more nuclei than are listed. Until those of the
+  // last edit come, the ones before stay.
+  function paintOutlines(w, H, dpr) {
+    g.imageSmoothingEnabled = c.scale * dpr < 1;
+    const [level] = levels(dpr), seen = new Set();
+    inSight(level, w, H, (x, y, at, size) => {
+      const t = tile(outlines, "outlines", level, x, y, `&revision=${v.data.revision}`, true);
+      seen.add(t);
+      const shown = ready(t) ? t : tile(outlines, "outlines", level, x, y, `&revision=${v.data.revision - 1}`, false);
+      if (ready(shown)) g.drawImage(shown, ...at, ...size);
+    });
+    dropUnseen(outlines, seen);
   }
 
   // paintCoarse draws what a tile covers from a smaller version that is there.
   function paintCoarse(level, x, y, at, width, height, deepest) {
     for (let up = 1; level + up <= deepest; up++) {
-      const n = 2 ** up, t = tile(level + up, Math.floor(x / n), Math.floor(y / n), false);
-      if (!t?.complete || !t.naturalWidth) continue;
+      const n = 2 ** up, t = picture(level + up, Math.floor(x / n), Math.floor(y / n), false);
+      if (!ready(t)) continue;
       const side = v.view.tile_side / n, k = 2 ** level * c.scale;
       g.drawImage(t, (x % n) * side, (y % n) * side, width / k / n, height / k / n, ...at, width, height);
       return;

@@ -15,7 +15,7 @@ export async function showImage(main, id, plane) {
   v.data = none;
   v.view = await call("GET", `/images/${id}/view?plane=${v.plane}`);
   v.usual = structuredClone(v.view.channels);
-  let sort = ["id", 1], busy = Promise.resolve(), asked = 0, timer = 0;
+  let sort = ["id", 1], busy = Promise.resolve(), picking = Promise.resolve(), asked = 0, timer = 0;
 
   const c = makeCanvas(v, `${image.name} with its nuclei. Press ? for the keys.`, () => { if (v.view.large) { clearTimeout(timer); timer = setTimeout(() => attempt(load), 200); } });
   const title = h("h2", {});
@@ -66,7 +66,7 @@ export async function showImage(main, id, plane) {
     const list = [...v.data.nuclei].sort((a, b) => ((value(a, by) ?? 0) - (value(b, by) ?? 0)) * way).slice(0, 1000);
     body.replaceChildren(...list.map((n) => h("tr", { "data-id": n.id, "aria-selected": String(v.selected.has(n.id)), onclick: (e) => pick(n.id, e.shiftKey, true), onmouseenter: () => hover(n.id), onmouseleave: () => hover(0) },
       all.map((c) => h("td", {}, textOf(n, c))))));
-    tableNote.textContent = v.data.too_many ? "Zoom in to see the nuclei." : v.data.nuclei.length > 1000 ? `The first 1000 of ${v.data.nuclei.length}` : v.view.large && v.data.segmented ? `${v.data.nuclei.length} of ${v.data.count} nuclei are in sight` : "";
+    tableNote.textContent = v.data.too_many ? "More nuclei are in sight than are listed here: zoom in, or click one." : v.data.nuclei.length > 1000 ? `The first 1000 of ${v.data.nuclei.length}` : v.view.large && v.data.segmented ? `${v.data.nuclei.length} of ${v.data.count} nuclei are in sight` : "";
     const chosen = v.colourBy;
     colours.replaceChildren(h("option", { value: "id" }, "nucleus"), ...measurements(v.data).slice(1).map(([name, text]) => h("option", { value: name, selected: name === chosen }, text)));
   }
@@ -84,6 +84,20 @@ export async function showImage(main, id, plane) {
     c.draw();
   }
 
+  // find is the nucleus at a point, which is asked for where not all in sight are listed.
+  async function find(point) {
+    const listed = c.under(point);
+    if (listed || !v.data.too_many) return listed;
+    const [x, y] = point.map(Math.floor), asking = v.data;
+    if (x < 0 || y < 0 || x >= v.view.width || y >= v.view.height) return 0;
+    const found = await attempt(() => call("GET", `/images/${id}/nuclei?plane=${v.plane}&window=${x},${y},1,1`));
+    if (!found || v.data !== asking || found.revision !== asking.revision) return 0;
+    for (const n of found.nuclei) if (!asking.nuclei.some((m) => m.id === n.id)) asking.nuclei.push(n);
+    asking.rings = found.rings; asking.markers = found.markers;
+    rows();
+    return c.under(point);
+  }
+
   function pick(nucleus, more, show) {
     if (!more) v.selected.clear();
     if (nucleus) v.selected.has(nucleus) && more ? v.selected.delete(nucleus) : v.selected.add(nucleus);
@@ -98,6 +112,9 @@ export async function showImage(main, id, plane) {
     titles(); c.draw();
   }
 
+  // pickAt picks what is at a point; each waits for the one before.
+  function pickAt(point, more) { picking = picking.then(async () => pick(await find(point), more, false)); }
+
   // edit sends a command; each waits for the one before.
   function edit(command) {
     busy = busy.then(() => attempt(async () => {
@@ -111,10 +128,19 @@ export async function showImage(main, id, plane) {
     return busy;
   }
 
+  // chosenAgain are the nuclei chosen where not all in sight are listed.
+  async function chosenAgain(revision) {
+    const chosen = v.data.nuclei.filter((m) => v.selected.has(m.id)).slice(0, 20);
+    if (revision === v.data.revision) return chosen;
+    const found = await Promise.all(chosen.map((m) => call("GET", `/images/${id}/nuclei?plane=${v.plane}&window=${m.x0},${m.y0},${m.x1 - m.x0},${m.y1 - m.y0}`)));
+    return found.flatMap((d, i) => d.nuclei.filter((m) => m.id === chosen[i].id));
+  }
+
   // load reads the nuclei, of a large image those in sight.
   async function load() {
     const n = ++asked;
     const data = await call("GET", `/images/${id}/nuclei?plane=${v.plane}${v.view.large ? "&window=" + c.window().join(",") : ""}`);
+    if (data.too_many) data.nuclei = await chosenAgain(data.revision);
     if (n !== asked) return; // another part has been asked for
     const had = new Set(v.data.nuclei.map((m) => m.id)), have = new Set(data.nuclei.map((m) => m.id));
     for (const m of [...v.selected]) if (had.has(m) && !have.has(m)) v.selected.delete(m);
@@ -151,7 +177,7 @@ export async function showImage(main, id, plane) {
     c.forget(3);
   }
 
-  const hands = useTools(v, c, { edit, pick, use, hover, tell, toggle, radius, help: () => dialog.showModal(), slice: (by) => planes.step("z", by), time: (by) => planes.step("t", by) });
+  const hands = useTools(v, c, { edit, find, pick, pickAt, use, hover, tell, toggle, radius, help: () => dialog.showModal(), slice: (by) => planes.step("z", by), time: (by) => planes.step("t", by) });
   use("select"); planes.show(); channels.show(); c.fit();
   if (v.view.ready < 1) tell("preparing an overview of this large image, once");
   await load();

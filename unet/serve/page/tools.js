@@ -43,13 +43,13 @@ export function keyHelp() {
   return dialog;
 }
 
-// useTools lets the canvas c of the view v be worked on. does has edit, pick, use,
-// tell, toggle, help, radius, slice and time.
+// useTools lets the canvas c of the view v be worked on. does has edit, find, pick,
+// pickAt, use, tell, toggle, help, radius, slice and time.
 export function useTools(v, c, does) {
   let grab = null;
 
   // finish does what a stroke of the tool means.
-  function finish() {
+  async function finish() {
     const points = v.trail, ids = [...v.selected];
     v.trail = [];
     if (v.tool === "draw") {
@@ -58,7 +58,8 @@ export function useTools(v, c, does) {
     }
     if (v.tool === "split") {
       const [a, b] = [points[0], points[points.length - 1]];
-      const id = ids[0] || [0.5, 0.25, 0.75].map((t) => c.under([a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t])).find((n) => n);
+      let id = ids[0];
+      for (const t of [0.5, 0.25, 0.75]) id ||= await does.find([a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t]);
       if (!id) return does.tell("the line crosses no nucleus");
       return does.edit({ tool: "split", ids: [id], points: [a, b] });
     }
@@ -86,7 +87,7 @@ export function useTools(v, c, does) {
   c.canvas.addEventListener("pointerup", (e) => {
     const p = c.toImage(c.place(e));
     if (grab) {
-      if (!grab.moved) does.pick(c.under(p), e.shiftKey, false);
+      if (!grab.moved) does.pickAt(p, e.shiftKey);
       grab = null;
     } else if (v.trail.length) { v.trail.push(p); finish(); }
     c.draw();
@@ -118,7 +119,7 @@ export function useTools(v, c, does) {
 
   function press(more) {
     const p = cursor();
-    if (v.tool === "select" || !v.data.segmented) does.pick(c.under(p), more, false);
+    if (v.tool === "select" || !v.data.segmented) does.pickAt(p, more);
     else if (v.trail.length) { v.trail.push(p); finish(); }
     else { v.trail = [p]; does.tell(`${v.tool} begun at ${Math.round(p[0])}, ${Math.round(p[1])}: arrows go on, Enter ends, Escape gives up`); }
     c.draw();

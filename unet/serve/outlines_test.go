@@ -1,0 +1,92 @@
+package serve
+
+import (
+	"bytes"
+	"fmt"
+	stdimage "image"
+	"image/png"
+	"testing"
+)
+
+// TestOutlines: tiles of outlines lie on the borders of labels, at every size of the
+// picture, and follow edits.
+func TestOutlines(t *testing.T) {
+	w := newSite(t)
+	w.segment()
+	m := w.images()[0]
+	path := "/api/v1/images/" + m.ID
+	tile := func(at string, revision int) *stdimage.Paletted {
+		t.Helper()
+		status, body := w.do("GET", fmt.Sprintf("%s/outlines/%s?revision=%d", path, at, revision), "")
+		p, err := png.Decode(bytes.NewReader([]byte(body)))
+		if status != 200 || err != nil {
+			t.Fatalf("%s: %d %v", at, status, err)
+		}
+		return p.(*stdimage.Paletted)
+	}
+	d, _, err := w.s.copyOf(w.find(m.ID), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.history.close()
+	l := all(t, d.history)
+	whole := tile("0/0/0", 0)
+	if whole.Rect.Dx() != l.W || whole.Rect.Dy() != l.H {
+		t.Fatalf("a tile of %v", whole.Rect)
+	}
+	for y := 1; y < l.H-1; y++ {
+		for x := 1; x < l.W-1; x++ {
+			i := y*l.W + x
+			id, inner := l.ID[i], true
+			for _, k := range []int{i - 1, i + 1, i - l.W, i + l.W} {
+				inner = inner && l.ID[k] == id
+			}
+			want := uint8(0)
+			switch {
+			case !inner && id == 0:
+				want = casing
+			case !inner:
+				want = outlineColour(id)
+			}
+			if got := whole.ColorIndexAt(x, y); got != want {
+				t.Fatalf("pixel (%d, %d) of nucleus %d has colour %d, want %d", x, y, id, got, want)
+			}
+		}
+	}
+	// Smaller, from the labels and from the boxes: each nucleus has its colour near its
+	// edges, and nothing lies far from all.
+	for level := 1; level <= labelLevel+1; level++ {
+		small, scale := tile(fmt.Sprintf("%d/0/0", level), 0), 1<<level
+		seen := map[uint8]bool{}
+		for y := range small.Rect.Dy() {
+			for x := range small.Rect.Dx() {
+				c := small.ColorIndexAt(x, y)
+				if c < firstColour {
+					continue
+				}
+				seen[c] = true
+				near := false
+				for id, p := range d.nuclei.at {
+					near = near || outlineColour(id) == c && stdimage.Rect(x*scale, y*scale, x*scale+scale, y*scale+scale).Overlaps(p.rect().Inset(-scale))
+				}
+				if !near {
+					t.Errorf("level %d: (%d, %d) has the colour of a nucleus far away", level, x, y)
+				}
+			}
+		}
+		if len(seen) != m.Count {
+			t.Errorf("level %d: %d nuclei of %d", level, len(seen), m.Count)
+		}
+	}
+	if status, body := w.do("POST", path+"/edits", `{"tool":"delete","ids":[1],"revision":0}`); status != 200 {
+		t.Fatal(status, body)
+	}
+	if after := tile("0/0/0", 1); bytes.IndexByte(after.Pix, outlineColour(1)) >= 0 {
+		t.Error("a deleted nucleus is outlined")
+	}
+	for _, at := range []string{"0/1/0", "40/9/9"} {
+		if status, _ := w.do("GET", path+"/outlines/"+at, ""); status != 404 {
+			t.Errorf("tile %s, which is not there: %d", at, status)
+		}
+	}
+}
