@@ -8,7 +8,10 @@
 #               libij-java or IJ_JAR
 # qupath        syntax only, by Groovy's compiler: java, GROOVY_JAR or Maven
 # napari        napari offscreen and npe2: PYTHON or a new environment from PyPI
-# cellprofiler  cellprofiler_core in PYTHON, or else a stub, which is said
+# cellprofiler  cellprofiler_core in PYTHON, or else a stub, which is said. It needs
+#               Python 3.9, a JDK and, in this order, "numpy<2" "cython<3.1"
+#               "setuptools<70" wheel; --no-build-isolation --no-deps python-javabridge;
+#               cellprofiler-core "numpy<2"
 # nextflow      Nextflow, offline: NEXTFLOW_CP (a class path) or Maven
 # snakemake     Snakemake: PYTHON or a new environment from PyPI
 # galaxy        planemo lint: PYTHON or a new environment from PyPI
