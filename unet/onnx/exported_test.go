@@ -107,7 +107,7 @@ var refusals = map[string]string{
 	"logits":   "no sigmoid or softmax follows",
 	"three":    "a softmax of 3 classes",
 	"valid":    "padding",
-	"stride":   "strides",
+	"stride":   "kernels of 2 x 2",
 	"leaky":    "LeakyRelu",
 	"bnlast":   "it follows a ReLU",
 	"group8":   "group norm in groups of 8 channels",

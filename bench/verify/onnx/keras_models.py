@@ -2,8 +2,10 @@
 
     python bench/verify/onnx/keras_models.py DIR [small]
 
-needs tensorflow-cpu and tf2onnx. For each network: keras_NAME.tf2onnx.onnx (any
-size of image), keras_NAME.fixed.onnx (one size), keras_NAME.x.npy and .y.npy.
+needs tensorflow-cpu, tf2onnx and safetensors. For each network:
+keras_NAME.tf2onnx.onnx (any size of image), keras_NAME.fixed.onnx (one size),
+keras_NAME.x.npy and .y.npy; of the paper's network keras_paper.safetensors (the
+weights by path), too.
 The weights are random: it is the same network that matters, not a good one.
 `small` writes the tiny ones that are kept in unet/onnx/testdata/exported.
 """
@@ -14,6 +16,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 import tf2onnx
+from safetensors.numpy import save_file
 from tensorflow import keras
 from tensorflow.keras import layers as L
 
@@ -52,6 +55,7 @@ cases = {
     "rgb": dict(channels=3),
     "nearest": dict(up="nearest"),
     "softmax": dict(classes=2),
+    "paper": dict(channels=3, widths=(16, 32, 64, 128, 256)),
     "bilinear": dict(up="bilinear"),
     "three": dict(classes=3),
     "bnlast": dict(last=True),
@@ -66,6 +70,8 @@ for name, options in cases.items():
             w.assign(rng.normal(0, 0.2, w.shape))
         elif "gamma" in w.path or "variance" in w.path:
             w.assign(rng.uniform(0.5, 1.5, w.shape))
+    if name == "paper":
+        save_file({w.path: w.numpy() for w in net.weights}, f"{out}/keras_{name}.safetensors")
     x = rng.random((1, 32, 48, net.input_shape[-1]), np.float32)
     y = net(x).numpy()
     np.save(f"{out}/keras_{name}.x.npy", x)

@@ -9,7 +9,8 @@
 // the maps of images of several sizes with ONNX Runtime's and OpenVINO's. With
 // -torch and -keras, networks are made in PyTorch (both of its exporters) and
 // Keras (tf2onnx), imported, and their maps compared; those that cannot be
-// taken over must be refused; one of each is trained further. Needed are the
+// taken over must be refused; bare weights of one of each are matched to the paper's
+// network; one of each is trained further. Needed are the
 // packages named in compare.py, torch_models.py and keras_models.py.
 package main
 
@@ -19,6 +20,7 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -76,14 +78,17 @@ func run(python string, torch bool, keras string) error {
 		return err
 	}
 	var made []string
+	var states []state
 	if torch {
 		made = append(made, "bn.train")
+		states = append(states, state{"paper", "script", "skip,up"})
 		if err := show(python, "bench/verify/onnx/torch_models.py", imports); err != nil {
 			return err
 		}
 	}
 	if keras != "" {
 		made = append(made, "keras_bn.tf2onnx")
+		states = append(states, state{"keras_paper", "tf2onnx", "up,skip"})
 		if err := show(keras, "bench/verify/onnx/keras_models.py", imports); err != nil {
 			return err
 		}
@@ -94,7 +99,72 @@ func run(python string, torch bool, keras string) error {
 	if err := show("go", "test", "./unet/onnx", "-count=1", "-run", "TestExported", "-v", "-args", "-exported", imports); err != nil {
 		return err
 	}
+	for _, s := range states {
+		if err := s.check(prog, imports); err != nil {
+			return err
+		}
+	}
 	return tuned(prog, imports, made)
+}
+
+// state is a network whose bare weights lie beside its graph: the exporter of that,
+// and what its decoders' input begins with.
+type state struct{ name, exporter, concat string }
+
+// check imports the bare weights and compares their maps with those of the graph, which
+// TestExported compares with the program's that made both.
+func (s state) check(prog, dir string) error {
+	weights, graph := filepath.Join(dir, s.name+".bare.model"), filepath.Join(dir, s.name+".graph.model")
+	if err := show(prog, "import", "--like", "paper", "--concat", s.concat, filepath.Join(dir, s.name+".safetensors"), "--out", weights, "--quiet"); err != nil {
+		return err
+	}
+	if err := show(prog, "import", filepath.Join(dir, s.name+"."+s.exporter+".onnx"), "--out", graph, "--quiet"); err != nil {
+		return err
+	}
+	a, err := foregroundOf(weights)
+	if err != nil {
+		return err
+	}
+	b, err := foregroundOf(graph)
+	if err != nil {
+		return err
+	}
+	furthest := 0.0
+	for i := range a {
+		furthest = max(furthest, math.Abs(float64(a[i])-float64(b[i])))
+	}
+	if !(furthest <= 1e-5) {
+		return fmt.Errorf("%s: maps of bare weights are %g from those of the graph", s.name, furthest)
+	}
+	fmt.Printf("%s: bare weights, maps within %.1e of those of the graph\n", s.name, furthest)
+	return nil
+}
+
+// foregroundOf is the map of a model file for some image.
+func foregroundOf(file string) ([]float32, error) {
+	m, err := unet.LoadModel(file)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Params.Free()
+	m.Card.Input = unet.Input{Normalise: "range"}
+	e, err := core.NewEngine("", 0)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	p := unet.NewPredictor(e, m)
+	defer p.Close()
+	img := &imageio.Image{H: 96, W: 128, C: 3, Float: true, Bits: 32}
+	rng := rand.New(rand.NewPCG(5, 6))
+	for range 3 * img.H * img.W {
+		img.Pix = append(img.Pix, rng.Float32())
+	}
+	maps, err := p.Maps(context.Background(), img)
+	if err != nil {
+		return nil, err
+	}
+	return maps.Plane(unet.HeadForeground), nil
 }
 
 // show runs a command whose output is part of the result.

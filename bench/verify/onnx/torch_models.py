@@ -2,9 +2,10 @@
 
     python bench/verify/onnx/torch_models.py DIR [small] [NAME...]
 
-needs torch, onnx and onnxscript. For each network: NAME.script.onnx (the
-TorchScript exporter), NAME.train.onnx (the same, batch-norm kept),
-NAME.dynamo.onnx (torch.export), NAME.x.npy and NAME.y.npy. The weights are
+needs torch, onnx, onnxscript and safetensors. For each network: NAME.script.onnx
+(the TorchScript exporter), NAME.train.onnx (the same, batch-norm kept),
+NAME.dynamo.onnx (torch.export), NAME.x.npy and NAME.y.npy; of the paper's network
+paper.safetensors (the state dict), too. The weights are
 random: it is the same network that matters, not a good one. `small` writes the
 few tiny ones that are kept in unet/onnx/testdata/exported; with names, only these.
 """
@@ -15,6 +16,7 @@ import warnings
 import numpy as np
 import onnx
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -122,6 +124,7 @@ cases = {
     "residual": dict(residual=True),
     "attention": dict(up="conv", gates=True),
     "group": dict(group=16, widths=(16, 32, 64)),
+    "paper": dict(channels=3, widths=(16, 32, 64, 128, 256)),
     # To be refused:
     "logits": dict(final="logits"),
     "bilinear": dict(up="bilinear"),
@@ -148,6 +151,8 @@ for name, options in cases.items():
     torch.onnx.export(net, (x,), f"{out}/{name}.script.onnx", opset_version=17, dynamic_axes={"x": {0: "n", 2: "h", 3: "w"}}, **old)
     if name == "bilinear":
         continue
+    if name == "paper":
+        save_file(net.state_dict(), f"{out}/{name}.safetensors")
     if name == "bn":
         torch.onnx.export(net, (x,), f"{out}/{name}.train.onnx", opset_version=17, training=torch.onnx.TrainingMode.PRESERVE,
                           do_constant_folding=False, **old)
