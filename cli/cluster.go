@@ -33,8 +33,8 @@ func shard(c *cli.Context) (index, of int, err error) {
 // notInJobs are options of predict that a job chooses by itself.
 var notInJobs = []string{"shard", "skip-existing", "force"}
 
-// filesOfPredict are those of its options that name files.
-var filesOfPredict = []string{"out", "model", "from-file", "condition"}
+// filesInJobs are the options that name files.
+var filesInJobs = []string{"out", "model", "from-file", "condition", "config", "from"}
 
 func clusterCommand() *cli.Command {
 	const job = "Job"
@@ -94,7 +94,7 @@ func writeJob(c *cli.Context) error {
 		j.Program = program
 	}
 	j.What = fmt.Sprintf("Segments %s into %s", plural(len(b.Inputs), "image", "images"), b.Out)
-	j.Part = append(append([]string{"predict"}, args...), optionsOfJob(c)...)
+	j.Part = append(append([]string{"predict"}, args...), optionsOfJob(c, flagsOfJobs())...)
 	j.Out, j.Gather = b.Out, []string{"gather", b.Out}
 	if engine == "nextflow" { // whose tasks run in folders of their own
 		at := absolutePaths(j.Part[1:])
@@ -104,16 +104,68 @@ func writeJob(c *cli.Context) error {
 	return j.Write(c.App.Writer, engine)
 }
 
-// optionsOfJob are the options of predict that the user gave.
-func optionsOfJob(c *cli.Context) (list []string) {
-	for _, f := range flagsOfJobs() {
+// jobFlag is the option of commands that train, which writes a job with a task for
+// each of what they train.
+func jobFlag(each string) cli.Flag {
+	return &cli.StringFlag{Name: "job", Usage: "print a job for a cluster instead, with a task for each " + each + ": `ENGINE` is " + strings.Join(cluster.Engines, ", ")}
+}
+
+// writeSweepJob prints the job of a sweep.
+func writeSweepJob(c *cli.Context, dir string) error {
+	axes, err := parseVary(c.StringSlice("vary"))
+	if err != nil {
+		return err
+	}
+	variants := 1
+	for _, a := range axes {
+		variants *= len(a.Values)
+	}
+	if n := c.Int("random"); n > 0 {
+		variants = min(variants, n)
+	}
+	return writeTrainJob(c, "sweep", fmt.Sprintf("Trains %d variants on %s", variants, dir), variants)
+}
+
+// writeTrainJob prints the job that does what the command line says in parts, and
+// then the same command, which joins them.
+func writeTrainJob(c *cli.Context, command, what string, parts int) error {
+	engine := c.String("job")
+	if !slices.Contains(cluster.Engines, engine) {
+		return usagef("--job %s: choose from %s", engine, strings.Join(cluster.Engines, ", "))
+	}
+	if c.IsSet("shard") {
+		return usagef("--shard does not go with --job, whose tasks have it")
+	}
+	if c.String("out") == "" {
+		return usagef("--out is missing: the folder of the results")
+	}
+	flags := slices.DeleteFunc(slices.Clone(c.Command.Flags), func(f cli.Flag) bool { return f.Names()[0] == "job" })
+	args := append(slices.Clone(c.Args().Slice()), optionsOfJob(c, flags)...)
+	j := cluster.Job{Program: "unet", Version: version(), CPUs: 4, MemoryGiB: 8, What: what, Parts: parts, Trains: true, Out: c.String("out")}
+	if program, err := os.Executable(); err == nil && engine != "kubernetes" {
+		j.Program = program
+	}
+	if engine == "nextflow" {
+		args, j.Out = absolutePaths(args), absolutePath(j.Out)
+	}
+	j.Part = append([]string{command}, args...)
+	j.Gather = j.Part
+	return j.Write(c.App.Writer, engine)
+}
+
+// optionsOfJob are those of some options that the user gave.
+func optionsOfJob(c *cli.Context, flags []cli.Flag) (list []string) {
+	for _, f := range flags {
 		name := f.Names()[0]
 		if !c.IsSet(name) {
 			continue
 		}
-		if _, ok := f.(*cli.BoolFlag); ok {
+		switch f.(type) {
+		case *cli.BoolFlag:
 			list = append(list, fmt.Sprintf("--%s=%v", name, c.Bool(name)))
-		} else {
+		case *cli.StringSliceFlag:
+			list = append(list, fmt.Sprintf("--%s=%s", name, strings.Join(c.StringSlice(name), ",")))
+		default:
 			list = append(list, fmt.Sprintf("--%s=%v", name, c.Value(name)))
 		}
 	}
@@ -127,7 +179,7 @@ func absolutePaths(args []string) (list []string) {
 		switch {
 		case !strings.HasPrefix(a, "--"):
 			a = absolutePath(a)
-		case isOption && slices.Contains(filesOfPredict, name[2:]) && (name != "--condition" || strings.EqualFold(filepath.Ext(value), ".csv")):
+		case isOption && slices.Contains(filesInJobs, name[2:]) && !strings.HasPrefix(value, "embedded") && (name != "--condition" || strings.EqualFold(filepath.Ext(value), ".csv")):
 			a = name + "=" + absolutePath(value)
 		}
 		list = append(list, a)

@@ -86,11 +86,13 @@ func allowed(from, to string) bool {
 		return to != "unet/unet" && to != "unet/unet/segment" && to != "unet/unet/weights" && to != "unet/unet/train" && to != "unet/unet/evaluate" && below(to, "unet/unet")
 	case from == "unet/unet":
 		return to == "unet/core" || below(to, "unet/unet/imageio") || to == "unet/unet/instance"
-	case from == "unet/unet/train", from == "unet/unet/evaluate":
+	case from == "unet/unet/crossval" && (to == "unet/unet/train" || to == "unet/unet/evaluate"):
+		return true
+	case from == "unet/unet/train", from == "unet/unet/evaluate", from == "unet/unet/crossval":
 		return to == "unet/core" || to == "unet/unet" || to == "unet/unet/report" || to == "unet/unet/metrics" ||
 			to == "unet/unet/formats" || below(to, "unet/unet/imageio") || to == "unet/unet/instance" || below(to, "unet/unet/dataset")
 	case from == "unet/unet/segment":
-		return to == "unet/core" || to == "unet/unet" || to == "unet/unet/instance" || to == "unet/unet/formats" ||
+		return to == "unet/core" || to == "unet/unet/metrics" || to == "unet/unet" || to == "unet/unet/instance" || to == "unet/unet/formats" ||
 			to == "unet/unet/report" || below(to, "unet/unet/imageio")
 	case from == "unet/unet/serve":
 		return to == "unet/core" || to == "unet/unet" || to == "unet/unet/segment" || to == "unet/unet/train" || to == "unet/unet/instance" ||

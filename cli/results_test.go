@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"unet/unet/crossval"
 	"unet/unet/evaluate"
 	"unet/unet/segment"
 	"unet/unet/train"
@@ -28,6 +29,7 @@ var documents = []struct {
 }{
 	{"`predict --json`, `manifest.json`", segment.Summary{}},
 	{"`train --json`", train.Summary{}},
+	{"`train --folds --json`, `folds.json`", crossval.Summary{}},
 	{"`history.json` of a training", train.History{}},
 	{"`sweep --json`, `results.json`", train.SweepSummary{}},
 	{"`evaluate --json`, `metrics.json`", evaluate.Report{}},

@@ -32,6 +32,7 @@ func sweepCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "vary", Usage: "`SETTING=VALUES` to try, separated by commas; may be repeated"},
 			&cli.IntFlag{Name: "random", Usage: "try only `N` combinations, drawn at random", DefaultText: "all"},
 			shardFlag("train the `PART` I/N of the variants, such as 3/20, or auto: the part that an array job says", ""),
+			jobFlag("variant"),
 			kindFlag(unet.Nuclei),
 			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of the settings that are not varied"},
 			settingFlag("epochs", "4; paper: 30"),
@@ -47,6 +48,9 @@ func runSweep(c *cli.Context) error {
 	dir, err := oneArgument(c, "the folder of a prepared set")
 	if err != nil {
 		return err
+	}
+	if c.IsSet("job") {
+		return writeSweepJob(c, dir)
 	}
 	o := train.SweepOptions{Out: c.String("out"), Random: c.Int("random"), Force: c.Bool("force"), Program: version()}
 	if o.Out == "" {

@@ -21,9 +21,10 @@ import (
 
 func trainCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "train",
-		Usage:     "train a model on a prepared set",
-		UsageText: "unet train DIR --out RUN [options]",
+		Name:  "train",
+		Usage: "train a model on a prepared set",
+		UsageText: "unet train DIR --out RUN [options]\n" +
+			"unet train DIR --out RUN --split-by source --folds 5 [--shard I/N | --job ENGINE] [options]",
 		Description: "Trains on the set that `unet prepare` wrote to DIR. The run's folder holds\n" +
 			"model.safetensors (the result), best.safetensors, checkpoint.safetensors,\n" +
 			"config.yaml (all settings), history.csv, history.json, curves.png, curves.svg and\n" +
@@ -37,13 +38,21 @@ func trainCommand() *cli.Command {
 			"like those of the set, and perhaps worse ones on others.\n\n" +
 			"--split-by source --fold 2/5 shows what a model is worth on laboratories it has not\n" +
 			"seen: the sources of the set are spread over five folds, and those of the second are\n" +
-			"left out. `unet evaluate --split-by source` scores the model on them.",
+			"left out. `unet evaluate --split-by source` scores the model on them. --folds 5 trains\n" +
+			"all five and scores each on what it left out: the means over folds with their\n" +
+			"intervals, and a table of the sources, are in index.html, folds.csv and folds.json of\n" +
+			"--out. The same command goes on where it was cut off. With --shard many processes\n" +
+			"train a part of the folds each; the same command without it then scores them.\n" +
+			"--job slurm prints such a job.",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the run"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --out with its settings", DisableDefaultText: true},
 			forceFlag(""),
 			&cli.StringFlag{Name: "split-by", Usage: "leave out one --fold of the set's `PARTS`: source (the laboratories)"},
 			&cli.StringFlag{Name: "fold", Value: "1/5", Usage: "fold `K/N` of the sources that --split-by source leaves out"},
+			&cli.IntFlag{Name: "folds", Usage: "train all `K` folds of --split-by source, in folders of --out, and score each on what it left out", DefaultText: "one run"},
+			shardFlag("train the `PART` I/N of the folds, such as 3/5, or auto: as the array job says", ""),
+			jobFlag("fold"),
 			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of settings"},
 			kindFlag(unet.Nuclei),
 			&cli.StringFlag{Name: "preset", Value: "standard", Usage: "`LENGTH` of training of a nuclei model: quick (5 minutes on two cores), standard (30) or best (90)"},
@@ -90,15 +99,24 @@ func runTrain(c *cli.Context) error {
 	if o.Out == "" {
 		return usagef("--out is missing: the folder of the run")
 	}
+	folds, err := foldsOf(c)
+	if err != nil {
+		return err
+	}
+	if c.IsSet("job") {
+		return writeTrainJob(c, "train", fmt.Sprintf("Trains %d folds of %s", folds, dir), folds)
+	}
 	w, err := openWork(c, dir)
 	if err != nil {
 		return err
 	}
 	defer w.close()
-	o.Engine = w.engine
+	o.Engine, o.Set = w.engine, w.set
 	o.Memory, o.Free = segment.SystemMemory()
-	if o.Set, o.LeftOut, err = leaveOut(c, w.set); err != nil {
-		return err
+	if folds == 0 {
+		if o.Set, o.LeftOut, err = leaveOut(c, w.set); err != nil {
+			return err
+		}
 	}
 	if from := c.String("from"); from != "" {
 		if o.From, err = modelFor(from); err != nil {
@@ -108,6 +126,9 @@ func runTrain(c *cli.Context) error {
 	}
 	if o.Config, err = trainConfig(c, o.Set, o.From); err != nil {
 		return err
+	}
+	if folds > 0 {
+		return crossValidate(c, o, folds)
 	}
 	o.Next = func(done bool) []report.Step { return afterTraining(dir, o.Out, done) }
 	t := term(c)

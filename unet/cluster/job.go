@@ -23,6 +23,8 @@ type Job struct {
 	Parts int
 	// What says what the job does, in one line.
 	What string
+	// Trains says that parts are trainings, and take long.
+	Trains bool
 	// Version of unet.
 	Version string
 	// CPUs and MemoryGiB are for each part.

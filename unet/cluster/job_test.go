@@ -34,6 +34,12 @@ func TestWrite(t *testing.T) {
 		if strings.Contains(text, "%!") || strings.Contains(text, "<no value>") || !strings.Contains(text, "Segments all, in 30 parts.") || !strings.Contains(text, "THIS_FILE") {
 			t.Errorf("%s:\n%s", engine, text)
 		}
+		b.Reset()
+		j.Trains = true
+		if err := j.Write(&b, engine); err != nil || strings.Contains(b.String(), "some images fail") || strings.Contains(b.String(), "--wait") {
+			t.Errorf("%s: %v\n%s", engine, err, &b)
+		}
+		j.Trains = false
 		if engine == "slurm" {
 			if out, err := exec.Command("sh", "-n", "-c", text).CombinedOutput(); err != nil {
 				t.Errorf("%v: %s", err, out)

@@ -1,0 +1,221 @@
+// Package crossval tells what a recipe of training is worth on laboratories it has
+// not seen: it trains a model for each fold of a set's sources, without them, and
+// scores it on them alone.
+package crossval
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"unet/unet"
+	"unet/unet/dataset"
+	"unet/unet/evaluate"
+	"unet/unet/imageio/owned"
+	"unet/unet/metrics"
+	"unet/unet/report"
+	"unet/unet/train"
+)
+
+// Options of Run.
+type Options struct {
+	// Options are those of every training: Set is the whole set, Out the folder of
+	// all of them, with a folder for each fold. Resume and LeftOut are the folds' own.
+	train.Options
+	// Folds is the number of folds that the sources are spread over.
+	Folds int
+	// Part and Of, if Of is above 0, train every Of-th fold from the Part-th on, from
+	// 1, and leave the scores to a run of all.
+	Part, Of int
+}
+
+// Fold is a training without some sources, and how its model does on them.
+type Fold struct {
+	Number  int                `json:"fold"`    // from 1
+	Sources []string           `json:"sources"` // the sources left out, on which the model is scored
+	Folder  string             `json:"folder"`  // folder of the training
+	Epochs  int                `json:"epochs"`  // epochs done
+	Scores  evaluate.SetScores `json:"scores"`  // scores on the images of these sources
+
+	sources []evaluate.SetScores
+}
+
+// Mean is the mean of a score over folds.
+type Mean struct {
+	Score string  `json:"score"` // name of the score in scores
+	Mean  float64 `json:"mean"`  // mean over folds
+	Low   float64 `json:"low"`   // lower end of its 95 % confidence interval (Student's t)
+	High  float64 `json:"high"`  // upper end
+}
+
+// SummarySchema is the version of the layout of Summary in JSON.
+const SummarySchema = 1
+
+// Summary is what Run found; folds.json holds it.
+type Summary struct {
+	Schema  int                  `json:"schema"`  // version of the layout
+	Kind    string               `json:"kind"`    // nuclei or paper
+	Folds   []Fold               `json:"folds"`   // the folds
+	Means   []Mean               `json:"means"`   // means over folds, each fold counting once
+	Sources []evaluate.SetScores `json:"sources"` // scores by source, each by the model that has not seen it
+	Report  string               `json:"report"`  // the page
+}
+
+// Files of a cross-validation, beside the folders of its folds.
+const (
+	pageFile  = "index.html"
+	tableFile = "folds.csv"
+	jsonFile  = "folds.json"
+)
+
+// Run trains and scores all folds, or trains a part of them. Folds that are trained
+// are not trained again, so that a run that was interrupted goes on where it stopped,
+// and one whose parts other processes have trained only scores them. o.Out gets
+// index.html, folds.csv and folds.json. A part has no summary.
+func Run(ctx context.Context, o Options, observer train.Observer) (*Summary, error) {
+	sources, err := o.Set.Folds(o.Folds)
+	if err != nil {
+		return nil, err
+	}
+	if o.Of == 0 {
+		if err := owned.Reserve(o.Out, owned.Options{Force: o.Force}, pageFile, tableFile, jsonFile); err != nil {
+			return nil, err
+		}
+	}
+	folds := make([]Fold, len(sources))
+	for k := range folds {
+		f := &folds[k]
+		*f = Fold{Number: k + 1, Sources: slices.Sorted(slices.Values(sources[k])), Folder: filepath.Join(o.Out, fmt.Sprintf("fold-%d", k+1))}
+		if o.Of > 0 && k%o.Of != o.Part-1 {
+			continue
+		}
+		observer.Note(fmt.Sprintf("fold %d of %d: without %s", f.Number, len(folds), strings.Join(f.Sources, ", ")))
+		if err := f.train(ctx, o, observer); err != nil {
+			if ctx.Err() != nil {
+				return nil, err
+			}
+			return nil, fmt.Errorf("fold %d: %w", f.Number, err)
+		}
+	}
+	if o.Of > 0 {
+		return nil, nil
+	}
+	s := &Summary{Schema: SummarySchema, Kind: o.Config.Kind, Folds: folds, Report: filepath.Join(o.Out, pageFile)}
+	for k := range folds {
+		observer.Note(fmt.Sprintf("fold %d of %d is scored", k+1, len(folds)))
+		if err := folds[k].score(ctx, o); err != nil {
+			return nil, fmt.Errorf("fold %d: %w", k+1, err)
+		}
+		s.Sources = append(s.Sources, folds[k].sources...)
+	}
+	slices.SortFunc(s.Sources, func(a, b evaluate.SetScores) int { return strings.Compare(a.Name, b.Name) })
+	for _, m := range measures {
+		var v []float64
+		for k := range folds {
+			v = append(v, m.of(&folds[k].Scores))
+		}
+		mean, low, high := metrics.Mean(v)
+		s.Means = append(s.Means, Mean{m.key, mean, low, high})
+	}
+	return s, s.write(o)
+}
+
+// train trains a fold, or goes on with it.
+func (f *Fold) train(ctx context.Context, o Options, observer train.Observer) (err error) {
+	t := o.Options
+	t.LeftOut, t.Out, t.Resume = f.Sources, f.Folder, train.HoldsRun(f.Folder)
+	if t.Set, err = o.Set.LeaveOut(f.Sources); err != nil {
+		return err
+	}
+	t.Next = nil // the page of all folds says it
+	s, err := train.Run(ctx, t, observer)
+	if err == nil {
+		f.Epochs = s.Epochs
+	}
+	return err
+}
+
+// score scores the model of a fold on the sources that it has not seen.
+func (f *Fold) score(ctx context.Context, o Options) error {
+	set, err := o.Set.LeaveOut(f.Sources)
+	if err != nil {
+		return err
+	}
+	m, err := unet.LoadModel(filepath.Join(f.Folder, train.ModelFile))
+	if err != nil {
+		return err
+	}
+	defer m.Params.Free()
+	p := unet.NewPredictor(o.Engine, m)
+	defer p.Close()
+	ev, err := evaluate.Score(ctx, p, set, evaluate.ScoreOptions{Splits: []string{dataset.Test}})
+	if err != nil {
+		return err
+	}
+	f.Scores, f.sources = ev.Splits[0].All, ev.Splits[0].Sources
+	return nil
+}
+
+// measures are the scores that tables show: the name in JSON, the name on pages.
+var measures = []struct {
+	key, name string
+	of        func(*evaluate.SetScores) float64
+}{
+	{"mean_ap", "MeanAP", func(s *evaluate.SetScores) float64 { return s.Nuclei.MeanAP }},
+	{"kaggle_score", "KaggleScore", func(s *evaluate.SetScores) float64 { return s.Nuclei.KaggleScore }},
+	{"pooled_ap50", "PooledAP50", func(s *evaluate.SetScores) float64 { return s.Nuclei.PooledAP50 }},
+	{"pq", "PQ", func(s *evaluate.SetScores) float64 { return s.Nuclei.PQ }},
+	{"f1", "F1", func(s *evaluate.SetScores) float64 { return s.Pixels.F1 }},
+}
+
+// columns are those of a table whose first says what its rows are.
+func columns(first string) []report.Column {
+	list := []report.Column{{Name: first}, {Name: "images", Numeric: true}, {Name: "nuclei", Numeric: true}}
+	for _, m := range measures {
+		list = append(list, report.Column{Name: m.name, Numeric: true})
+	}
+	return list
+}
+
+// row is a line of such a table.
+func row(name string, s *evaluate.SetScores) []string {
+	list := []string{name, fmt.Sprint(s.Images), fmt.Sprint(s.Nuclei.Truth)}
+	for _, m := range measures {
+		list = append(list, report.Number(m.of(s), 4))
+	}
+	return list
+}
+
+// FoldTable lists the folds, with the means over them and their intervals.
+func (s *Summary) FoldTable() *report.Table {
+	t := &report.Table{Title: "On the sources left out", Columns: columns("fold")}
+	for k := range s.Folds {
+		t.Add(row(fmt.Sprint(s.Folds[k].Number), &s.Folds[k].Scores)...)
+	}
+	for _, line := range []struct {
+		name string
+		of   func(Mean) float64
+	}{
+		{"mean", func(m Mean) float64 { return m.Mean }},
+		{"95 % from", func(m Mean) float64 { return m.Low }},
+		{"to", func(m Mean) float64 { return m.High }},
+	} {
+		cells := []string{line.name, "", ""}
+		for _, m := range s.Means {
+			cells = append(cells, report.Number(line.of(m), 4))
+		}
+		t.Add(cells...)
+	}
+	return t
+}
+
+// SourceTable lists the sources.
+func (s *Summary) SourceTable() *report.Table {
+	t := &report.Table{Title: "By source", Columns: columns("source")}
+	for i := range s.Sources {
+		t.Add(row(s.Sources[i].Name, &s.Sources[i])...)
+	}
+	return t
+}
