@@ -155,3 +155,16 @@ func TestScaleWithoutUnit(t *testing.T) {
 		}
 	}
 }
+
+// TestPlanesOfAPlate: the limit of planes is that of all images together.
+func TestPlanesOfAPlate(t *testing.T) {
+	for n, ok := range map[int64]bool{1: true, 2: false} {
+		s := &zarrSource{out: plane.NewFile("plate.zarr", "", nil), planes: make([]zarrPlane, plane.MaxPlanes-1)}
+		a := &zarrArray{shape: []int64{n, 4, 4}, t: plane.Type{Size: 1, Kind: 'u'}}
+		err := s.add(a, []zarrAxis{{Name: "c"}, {Name: "y"}, {Name: "x"}}, plane.PixelSize{}, zarrAttributes{})
+		var limit *plane.LimitError
+		if (err == nil) != ok || err != nil && !errors.As(err, &limit) {
+			t.Errorf("%d planes beside %d: %v", n, plane.MaxPlanes-1, err)
+		}
+	}
+}
