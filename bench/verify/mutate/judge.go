@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -130,7 +132,8 @@ func (m *mutation) key(text []byte) (string, error) {
 
 // overlay writes the file that tells the compiler where to read the fault. The C
 // files of a package include headers that lie beside them, so all of these are
-// read from elsewhere where a header is faulty.
+// read from elsewhere where a header is faulty, and compiled without optimisation:
+// kernels take a minute with it, and seconds without.
 func (b *bench) overlay(m *mutation, faulty string) (string, error) {
 	replace := map[string]string{}
 	put := func(name, text string) error {
@@ -139,16 +142,19 @@ func (b *bench) overlay(m *mutation, faulty string) (string, error) {
 		return os.WriteFile(to, []byte(text), 0o644)
 	}
 	if filepath.Ext(m.file) == ".h" {
-		files, err := filepath.Glob(filepath.Join(m.pkg(), "*.[ch]"))
+		files, err := filepath.Glob(filepath.Join(m.pkg(), "*"))
 		if err != nil {
 			return "", err
 		}
 		for _, f := range files {
+			if !slices.Contains([]string{".c", ".h", ".go"}, filepath.Ext(f)) {
+				continue
+			}
 			text, err := os.ReadFile(f)
 			if err != nil {
 				return "", err
 			}
-			if err := put(f, string(text)); err != nil {
+			if err := put(f, optimised.ReplaceAllString(string(text), "${1}-O0")); err != nil {
 				return "", err
 			}
 		}
@@ -163,6 +169,9 @@ func (b *bench) overlay(m *mutation, faulty string) (string, error) {
 	name := filepath.Join(b.work, "overlay.json")
 	return name, os.WriteFile(name, data, 0o644)
 }
+
+// optimised is how cgo is told to optimise.
+var optimised = regexp.MustCompile(`(?m)^(#cgo CFLAGS: .*)-O3`)
 
 var errBuild = errors.New("does not compile")
 
