@@ -44,7 +44,7 @@ func checkOps(t *testing.T, f func(c *check), ops ...csrc.Op) {
 			}
 			for i := range *checkCases {
 				ok := t.Run(fmt.Sprint(i), func(t *testing.T) {
-					c := &check{T: t, backend: b, Rand: rand.New(rand.NewPCG(seed, uint64(i)))}
+					c := &check{T: t, backend: b, Rand: rand.New(rand.NewPCG(seed, uint64(i))), number: i}
 					defer func() {
 						c.free()
 						if t.Failed() {
@@ -67,6 +67,7 @@ type check struct {
 	*rand.Rand
 	backend backend
 	mem     []*guarded
+	number  int // of the case, from 0
 }
 
 const (
