@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"unet/unet/formats"
 	"unet/unet/imageio"
@@ -27,6 +28,7 @@ func measureCommand() *cli.Command {
 			"regionprops; lengths are also given in micrometres where the pixel size is known.\n" +
 			"The columns are described in README.md.",
 		Flags: append(append(pageFlags(), measuringFlags("Nuclei", "Measurements")...),
+			positiveFlag("Measurements"),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "write the table to `FILE` instead of standard output"},
 			pixelSizeFlag(""),
 			forceFlag(""),
@@ -87,6 +89,14 @@ func measure(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	markers, err := positive(c)
+	if err != nil {
+		return err
+	}
+	marked, warnings := segment.Mark(markers, &src, found.Nuclei)
+	for _, w := range warnings {
+		t.warnf("%s", w)
+	}
 	write := func(w io.Writer) error { return formats.WriteAll(formats.NewTable(w), src, found.Nuclei) }
 	if out != "" && out != "-" {
 		if err := atomicfile.WriteFile(out, write); err != nil {
@@ -95,13 +105,47 @@ func measure(c *cli.Context) error {
 	}
 	switch {
 	case t.json:
-		return t.writeJSON(measureResult{firstLayout, src.Name, src.W, src.H, src.PixelSize, append([]string{}, src.Channels...), found.Summarise(src.W, src.H), src.Sheet().Columns, append([]instance.Nucleus{}, found.Nuclei...)})
+		return t.writeJSON(measureResult{firstLayout, src.Name, src.W, src.H, src.PixelSize, append([]string{}, src.Channels...), found.Summarise(src.W, src.H), src.Sheet().Columns, marked, positiveNuclei(&src, found.Nuclei), append([]instance.Nucleus{}, found.Nuclei...)})
 	case out == "" || out == "-":
 		t.clear()
 		return write(t.out)
 	}
-	t.printf("%s in %s\n", plural(len(found.Nuclei), "nucleus", "nuclei"), out)
+	t.printf("%s\n", strings.Join(append([]string{plural(len(found.Nuclei), "nucleus", "nuclei") + " in " + out}, positiveTexts(marked)...), ", "))
 	return nil
+}
+
+// positiveFlag is the option that tells positive nuclei from negative ones.
+func positiveFlag(category string) cli.Flag {
+	return &cli.StringFlag{Name: "positive", Usage: "tell positive nuclei from negative ones by the mean of a channel or another measurement: `MARKERS` such as Ki67 (threshold by Otsu over all nuclei) or 'Ki67>200,ring_mean_CD3>50'", Category: category}
+}
+
+// positive reads that option.
+func positive(c *cli.Context) ([]segment.Marker, error) {
+	text := c.String("positive")
+	list, err := segment.ParseMarkers(text)
+	if err != nil {
+		return nil, usagef("--positive %s: %v", text, err)
+	}
+	return list, nil
+}
+
+// positiveNuclei are the numbers of those that are positive, by marker.
+func positiveNuclei(src *formats.Source, nuclei []instance.Nucleus) map[string][]uint32 {
+	if len(src.Markers) == 0 {
+		return nil
+	}
+	sheet, by := src.Sheet(), map[string][]uint32{}
+	var row []float64
+	for i := range nuclei {
+		row = sheet.Append(row[:0], &nuclei[i])
+		for k := range src.Markers {
+			m := &src.Markers[k]
+			if ok, _ := m.Positive(sheet, row); ok {
+				by[m.Name] = append(by[m.Name], nuclei[i].ID)
+			}
+		}
+	}
+	return by
 }
 
 // readMeasured reads the label image and, as the channels of one image, all that

@@ -133,6 +133,31 @@ func TestPredictMeasures(t *testing.T) {
 	if got := cells(t, table, "nucleus"); !slices.Equal(got, []string{"2", "3"}) {
 		t.Errorf("measure --keep: nuclei %v", got)
 	}
+	// Markers, and Otsu's threshold, are those of a batch of this image alone.
+	alone := filepath.Join(dir, "alone")
+	one := []string{filepath.Join(in, "p_B2_1.png"), "--pixel-size", "0.5", "--positive", "green,area>100"}
+	mustRun(t, 0, append([]string{"predict", "--model", model, "--diameter", "native", "--out", alone}, one...)...)
+	stdout, stderr := mustRun(t, 0, append(append([]string{"measure", filepath.Join(alone, "p_B2_1.labels.tif")}, one...), "--force", "--out", table)...)
+	if !strings.Contains(stdout, "1 of 4 green positive (above ") || !strings.Contains(stdout, "3 of 4 area positive (above 100)") || stderr != "" {
+		t.Errorf("measure --positive: %s %s", stdout, stderr)
+	}
+	for _, column := range []string{"positive_green", "positive_area"} {
+		if got, want := cells(t, table, column), cells(t, filepath.Join(alone, segment.NucleiFile), column); !slices.Equal(got, want) {
+			t.Errorf("measure: %s is %v, predict has %v", column, got, want)
+		}
+	}
+	stdout, _ = mustRun(t, 0, append(append([]string{"measure", filepath.Join(alone, "p_B2_1.labels.tif")}, one...), "--json")...)
+	var measured struct {
+		Markers  []segment.MarkerRecord
+		Positive map[string][]uint32
+	}
+	if err := json.Unmarshal([]byte(stdout), &measured); err != nil || len(measured.Markers) != 2 || measured.Markers[0].Positive != 1 || len(measured.Positive["green"]) != 1 || len(measured.Positive["area"]) != 3 {
+		t.Errorf("measure --json: %v %+v", err, measured)
+	}
+	if _, stderr := mustRun(t, 0, "measure", filepath.Join(alone, "p_B2_1.labels.tif"), "--positive", "green"); !strings.Contains(stderr, "no channel or measurement green") {
+		t.Errorf("a marker of nothing: %s", stderr)
+	}
+	mustRun(t, 2, "measure", filepath.Join(alone, "p_B2_1.labels.tif"), "--positive", "a>b")
 	mustRun(t, 2, "predict", in, "--model", model, "--out", out, "--format", "labels", "--positive", "green")
 	for _, flag := range []string{"--ring=x", "--stains=pas", "--keep=area", "--positive=a>b", "--colour-by=area:9-2"} {
 		mustRun(t, 2, "predict", in, "--model", model, "--out", out, flag)

@@ -45,7 +45,7 @@ func predictCommand() *cli.Command {
 			"is done or known to be bad. Then unet gather DIR joins the parts to what one process\n" +
 			"would have written.",
 		Flags: append(measuringFlags(nuclei, measurements),
-			&cli.StringFlag{Name: "positive", Usage: "tell positive nuclei from negative ones by the mean of a channel or another measurement: `MARKERS` such as Ki67 (threshold by Otsu over all nuclei) or 'Ki67>200,ring_mean_CD3>50'", Category: measurements},
+			positiveFlag(measurements),
 			colourFlag(measurements),
 			&cli.StringFlag{Name: "condition", Usage: "compare conditions on DIR/index.html; `HOW` they are told apart: folder, well, a regular expression with groups such as '(control|drug)', or a CSV file with the columns image (or well) and condition", Category: measurements},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "`FOLDER` of the results", Category: run},
@@ -156,8 +156,8 @@ func predictBatch(c *cli.Context) (b segment.Batch, args []string, err error) {
 	if b.ColourBy, err = colourBy(c); err != nil {
 		return b, nil, err
 	}
-	if b.Markers, err = segment.ParseMarkers(c.String("positive")); err != nil {
-		return b, nil, usagef("--positive %s: %v", c.String("positive"), err)
+	if b.Markers, err = positive(c); err != nil {
+		return b, nil, err
 	}
 	if b.Part.Index, b.Part.Of, err = shard(c); err != nil {
 		return b, nil, err

@@ -100,9 +100,7 @@ func totals(s *segment.Summary, out string) []string {
 	for _, d := range s.LeftOut {
 		list = append(list, fmt.Sprintf("%d left out (%s)", d.Nuclei, d.Why))
 	}
-	for _, m := range s.Markers {
-		list = append(list, fmt.Sprintf("%d of %d %s positive (above %s)", m.Positive, m.Nuclei, m.Name, formats.Number(float64(m.Threshold))))
-	}
+	list = append(list, positiveTexts(s.Markers)...)
 	if s.Skipped > 0 {
 		list = append(list, fmt.Sprintf("%d kept from before", s.Skipped))
 	}
@@ -110,4 +108,12 @@ func totals(s *segment.Summary, out string) []string {
 		list = append(list, fmt.Sprintf("%d failed", s.Failed))
 	}
 	return append(list, fmt.Sprintf("%.1f s", s.Seconds), "results in "+out)
+}
+
+// positiveTexts say how many nuclei are positive.
+func positiveTexts(markers []segment.MarkerRecord) (list []string) {
+	for _, m := range markers {
+		list = append(list, fmt.Sprintf("%d of %d %s positive (above %s)", m.Positive, m.Nuclei, m.Name, formats.Number(float64(m.Threshold))))
+	}
+	return list
 }

@@ -8,6 +8,7 @@ import (
 	"unet/unet/instance"
 	"unet/unet/onnx"
 	"unet/unet/plugins"
+	"unet/unet/segment"
 )
 
 // Results of commands as --json prints them. Those of predict, train, sweep and
@@ -105,14 +106,16 @@ type quantizeResult struct {
 
 type measureResult struct {
 	header
-	Labels    string             `json:"labels"`                 // name of the label image
-	Width     int                `json:"width"`                  // width of the label image, in pixels
-	Height    int                `json:"height"`                 // its height
-	PixelSize imageio.PixelSize  `json:"pixel_size_um,omitzero"` // size of a pixel, in µm; [width, height] where pixels are not square
-	Channels  []string           `json:"channels"`               // names of the channels that were measured
-	Summary   instance.Summary   `json:"summary"`                // numbers of all nuclei together
-	Columns   []instance.Column  `json:"columns"`                // the columns of the table of nuclei
-	Nuclei    []instance.Nucleus `json:"nuclei"`                 // each nucleus
+	Labels    string                 `json:"labels"`                 // name of the label image
+	Width     int                    `json:"width"`                  // width of the label image, in pixels
+	Height    int                    `json:"height"`                 // its height
+	PixelSize imageio.PixelSize      `json:"pixel_size_um,omitzero"` // size of a pixel, in µm; [width, height] where pixels are not square
+	Channels  []string               `json:"channels"`               // names of the channels that were measured
+	Summary   instance.Summary       `json:"summary"`                // numbers of all nuclei together
+	Columns   []instance.Column      `json:"columns"`                // the columns of the table of nuclei
+	Markers   []segment.MarkerRecord `json:"markers,omitempty"`      // thresholds of --positive
+	Positive  map[string][]uint32    `json:"positive,omitempty"`     // numbers of the nuclei that are positive, by marker
+	Nuclei    []instance.Nucleus     `json:"nuclei"`                 // each nucleus
 }
 
 type viewResult struct {

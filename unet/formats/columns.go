@@ -68,3 +68,12 @@ func Number(v float64) string {
 		return strings.TrimRight(strings.TrimRight(strconv.FormatFloat(v, 'f', decimals, 64), "0"), ".")
 	}
 }
+
+// Rounded is the number that a table tells.
+func Rounded(v float64) float64 {
+	r, err := strconv.ParseFloat(Number(v), 64)
+	if err != nil {
+		return math.NaN()
+	}
+	return r
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 
 	"unet/unet/imageio"
@@ -35,6 +36,25 @@ type Source struct {
 	Rings bool
 	// Region is the number of pixels in which nuclei were counted; 0: all.
 	Region int
+	// Markers tell which nuclei are positive, in further columns of tables.
+	Markers []Marker
+}
+
+// Marker is a column that tells which nuclei are positive: those of which a
+// measurement, as tables tell it, is above a threshold.
+type Marker struct {
+	Name, Column string
+	Threshold    float64
+}
+
+// Positive reports whether a nucleus with those values of a sheet is positive; known
+// is false where the measurement is not.
+func (m *Marker) Positive(sheet *instance.Sheet, values []float64) (positive, known bool) {
+	at := sheet.Index(m.Column)
+	if at < 0 || math.IsNaN(values[at]) {
+		return false, false
+	}
+	return Rounded(values[at]) > m.Threshold, true
 }
 
 // Sheet holds the measurements of the image's nuclei.
@@ -93,10 +113,13 @@ func (t *table) Begin(src Source) error {
 		for _, c := range t.sheet.Columns {
 			t.row = append(t.row, c.Name)
 		}
+		for _, m := range src.Markers {
+			t.row = append(t.row, PositiveColumn+m.Name)
+		}
 		t.columns = len(t.row)
 		return t.w.Write(t.row)
 	}
-	if 1+len(t.sheet.Columns) > t.columns {
+	if 1+len(t.sheet.Columns)+len(src.Markers) > t.columns {
 		return fmt.Errorf("%s has %d channels, more than the table's first image; measure it into a table of its own", src.Name, len(src.Channels))
 	}
 	return nil
@@ -113,6 +136,14 @@ func (t *table) Write(n *instance.Nucleus) error {
 			t.row = append(t.row, strconv.FormatBool(v != 0))
 		} else {
 			t.row = append(t.row, Number(v))
+		}
+	}
+	for i := range t.src.Markers {
+		positive, known := t.src.Markers[i].Positive(t.sheet, t.values)
+		if known {
+			t.row = append(t.row, strconv.FormatBool(positive))
+		} else {
+			t.row = append(t.row, "")
 		}
 	}
 	for len(t.row) < t.columns {

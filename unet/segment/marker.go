@@ -173,23 +173,74 @@ func (r *results) mark(tables []nucleiTable) error {
 		case without > 0:
 			r.observer.Warn(fmt.Sprintf("%s have no channel or measurement %s", amount(without, "image", "images"), m.Name))
 		}
-		if m.Threshold != nil {
-			rec.Threshold = Number(*m.Threshold)
-		} else {
-			threshold, separability, ok := instance.Otsu(values)
-			if !ok {
-				r.observer.Warn(fmt.Sprintf("%s: too few different values for a threshold; give one, such as %s>200", m.Name, m.Name))
-				continue
-			}
-			rec.Threshold, rec.Separability = Number(threshold), separability
-			if separability < leastSeparability {
-				r.observer.Warn(fmt.Sprintf("%s: the values hardly fall into two groups (separability %.2f), and Otsu's threshold %s parts them anyway; a threshold from controls is surer (%s>NUMBER)",
-					m.Name, separability, formats.Number(threshold), m.Name))
-			}
+		warning, ok := rec.choose(m, values)
+		if warning != "" {
+			r.observer.Warn(warning)
+		}
+		if !ok {
+			continue
 		}
 		r.summary.Markers = append(r.summary.Markers, rec)
 	}
 	return nil
+}
+
+// choose enters the threshold of a marker, which is given or Otsu's of the values; ok
+// is false where these have none.
+func (m *MarkerRecord) choose(of Marker, values []float64) (warning string, ok bool) {
+	if of.Threshold != nil {
+		m.Threshold = Number(*of.Threshold)
+		return "", true
+	}
+	threshold, separability, ok := instance.Otsu(values)
+	if !ok {
+		return fmt.Sprintf("%s: too few different values for a threshold; give one, such as %s>200", m.Name, m.Name), false
+	}
+	m.Threshold, m.Separability = Number(threshold), separability
+	if separability < leastSeparability {
+		warning = fmt.Sprintf("%s: the values hardly fall into two groups (separability %.2f), and Otsu's threshold %s parts them anyway; a threshold from controls is surer (%s>NUMBER)",
+			m.Name, separability, formats.Number(threshold), m.Name)
+	}
+	return warning, true
+}
+
+// Mark tells which nuclei of one image are positive, as a run does of a batch that
+// holds nothing else: by the measurements as its table tells them. Markers of which
+// the image has no measurement are left out, with a warning.
+func Mark(markers []Marker, src *formats.Source, nuclei []instance.Nucleus) (list []MarkerRecord, warnings []string) {
+	sheet := src.Sheet()
+	var row []float64
+	for _, m := range markers {
+		at := sheet.Index(m.Name)
+		if at < 0 {
+			warnings = append(warnings, fmt.Sprintf("there is no channel or measurement %s: which nuclei are positive is not told", m.Name))
+			continue
+		}
+		rec := MarkerRecord{Name: m.Name, Column: sheet.Columns[at].Name, Otsu: m.Threshold == nil}
+		values := make([]float64, 0, len(nuclei))
+		for i := range nuclei {
+			row = sheet.Append(row[:0], &nuclei[i])
+			if v := formats.Rounded(row[at]); v-v == 0 {
+				values = append(values, v)
+			}
+		}
+		warning, ok := rec.choose(m, values)
+		if warning != "" {
+			warnings = append(warnings, warning)
+		}
+		if !ok {
+			continue
+		}
+		for _, v := range values {
+			rec.Nuclei++
+			if v > float64(rec.Threshold) {
+				rec.Positive++
+			}
+		}
+		list = append(list, rec)
+		src.Markers = append(src.Markers, formats.Marker{Name: m.Name, Column: rec.Column, Threshold: float64(rec.Threshold)})
+	}
+	return list, warnings
 }
 
 // writeNuclei joins the tables of all planes in one, with a column for each that
