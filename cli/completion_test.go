@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -67,5 +69,37 @@ func TestManual(t *testing.T) {
 				t.Errorf("%s: %v %s", page, err, out)
 			}
 		}
+	}
+}
+
+// TestOptionsExist: whatever a command asks for by name is an option of one, since
+// the library answers a name that it does not know with nothing.
+func TestOptionsExist(t *testing.T) {
+	known := map[string]bool{}
+	for _, cmd := range newApp(newTerminal(nil, io.Discard, io.Discard)).Commands {
+		for _, f := range cmd.Flags {
+			for _, name := range f.Names() {
+				known[name] = true
+			}
+		}
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\bc\.(?:String|StringSlice|Int|Uint64|Float64|Bool|IsSet)\("([^"]*)"\)`).FindAllSubmatch(b, -1) {
+			if asked++; !known[string(m[1])] {
+				t.Errorf("%s asks for the option %q, which no command has", name, m[1])
+			}
+		}
+	}
+	if asked < 100 {
+		t.Errorf("only %d options are asked for: how is that written now?", asked)
 	}
 }

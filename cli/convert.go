@@ -164,7 +164,7 @@ func nucleiFormat(name string) (string, error) {
 	case ".csv":
 		return segment.RLE, nil
 	}
-	return "", withHint(usagef("%s: no format of nuclei has this extension", name), "use .tif, .png, .zip, .geojson, .json or .csv")
+	return "", withHint(usagef("%s: no format for nuclei has this extension", name), "use .tif, .png, .zip, .geojson, .json or .csv")
 }
 
 // imageSize is the size that --size or --image give; 0 x 0 without them.

@@ -91,7 +91,7 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		}
 		l, lost, err := e.Labels(w, h)
 		if err != nil {
-			return inputf("is it the file you meant, and whole?", "%s: %w", in, err)
+			return inputf("is it the right file, and complete?", "%s: %w", in, err)
 		}
 		r.tell(in, &e, lost)
 		if err := put(labelled{e.Name, l, r.pixelSize}); err != nil {
@@ -110,7 +110,7 @@ func (r *reader) encoded(in, format string) ([]formats.Encoded, error) {
 	defer f.Close()
 	list, err := readEncoded(f, format)
 	if err != nil {
-		return nil, inputf("is it the file you meant, and whole?", "%s: %w", in, err)
+		return nil, inputf("is it the right file, and complete?", "%s: %w", in, err)
 	}
 	for i := range list {
 		if err := list[i].Slice(r.z); err != nil {
@@ -134,7 +134,7 @@ func (r *reader) tell(in string, e *formats.Encoded, lost formats.Lost) {
 		r.t.notef("%s: %s", in, n)
 	}
 	if lost.Overlap > 0 {
-		r.t.warnf("%s, image %s: nuclei overlap in %s; the earlier keeps each", in, e.Name, plural(lost.Overlap, "pixel", "pixels"))
+		r.t.warnf("%s, image %s: nuclei overlap in %s; the earlier nucleus keeps them", in, e.Name, plural(lost.Overlap, "pixel", "pixels"))
 	}
 	if lost.Outside > 0 {
 		r.t.warnf("%s, image %s: %s left out; is it the right image?", in, e.Name, plural(lost.Outside, "nucleus lies outside the image and is", "nuclei lie outside the image and are"))

@@ -290,7 +290,7 @@ func tryFolder(dir string, f *finding) error {
 	}
 	f.Text += ": writes, renames"
 	if _, err := os.Stat(filepath.Join(work, "GRÖßE 核.TXT")); err == nil {
-		f.Text += ", does not tell capitals from small letters"
+		f.Text += ", does not tell upper from lower case"
 	}
 	return tryLocks(path, f)
 }
@@ -310,7 +310,7 @@ func tryLocks(path string, f *finding) error {
 	case first != nil:
 		f.Text += ", has no locks (" + first.Error() + "): do not train twice in one folder"
 	case !errors.Is(second, atomicfile.ErrLocked):
-		return fmt.Errorf("its locks keep nobody out: %v", second)
+		return fmt.Errorf("its locks do not keep others out: %v", second)
 	default:
 		f.Text += ", locks"
 	}

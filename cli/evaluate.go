@@ -66,7 +66,7 @@ func runEvaluate(c *cli.Context) error {
 		}
 	}
 	if o.Tune != "" && builtIn {
-		return withHint(usagef("--tune changes a model file, and the built-in model is none"), "give the file with --model")
+		return withHint(usagef("--tune changes a model file, and the built-in model is not one"), "give the file with --model")
 	}
 	if o.Samples < 1 || o.Samples > 50 {
 		return usagef("--samples %d: 1 to 50", o.Samples)

@@ -240,7 +240,7 @@ func TestEvaluateErrors(t *testing.T) {
 	set, model := preparedSet(t), brightnessModel(t, unet.Paper)
 	empty := t.TempDir()
 	noModel := filepath.Join(empty, "no.safetensors")
-	if err := os.WriteFile(noModel, []byte("this is no model"), 0o666); err != nil {
+	if err := os.WriteFile(noModel, []byte("this is not a model"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	noFolder := filepath.Join(noModel, "x")

@@ -135,9 +135,9 @@ var systemHints = []struct {
 	hint string
 }{
 	{diskFull, "the disk is full: make room and run the same command again"},
-	{tooLong, "files may not become that long here: allow more (`ulimit -f`), or write to another file system"},
+	{tooLong, "files may not be that large here: allow more (`ulimit -f`), or write to another file system"},
 	{noMemory, "close other programs, or use smaller images"},
-	{noFiles, "too many files are open: allow more (`ulimit -n`), or take fewer --jobs"},
+	{noFiles, "too many files are open: allow more (`ulimit -n`), or use fewer --jobs"},
 	{readOnly, "nothing can be written there: choose another place"},
 	{[]error{fs.ErrNotExist}, "check the name; quote patterns so that the shell leaves them alone"},
 	{[]error{fs.ErrPermission}, permissionHint},

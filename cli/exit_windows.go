@@ -11,4 +11,4 @@ var (
 	badPaths = []error{windows.ERROR_FILENAME_EXCED_RANGE, windows.ERROR_INVALID_NAME, windows.ERROR_DIRECTORY}
 )
 
-const permissionHint = "close the file where other programs show it; else check who may write to the folder"
+const permissionHint = "close the file in other programs, or check who may write to the folder"

@@ -57,7 +57,7 @@ func export(c *cli.Context) error {
 	if packed != "" {
 		out = packed
 	} else if c.Bool("watershed") {
-		return usagef("--watershed is a part of packages: --bioimageio FILE")
+		return usagef("--watershed goes with --bioimageio FILE")
 	}
 	if err := owned.File(out, c.Bool("force"), name); err != nil {
 		return err
@@ -68,7 +68,7 @@ func export(c *cli.Context) error {
 	}
 	defer m.Params.Free()
 	if m.Card.Precision != "" {
-		t.warnf("the model is quantised: exported are its float weights, whose maps differ slightly from its own")
+		t.warnf("the model is quantised: its float weights are exported, whose maps differ slightly from its own")
 	}
 	write := func(w io.Writer) error { return onnx.Write(w, m) }
 	if packed != "" {
@@ -97,9 +97,9 @@ func describePackage(c *cli.Context, m *unet.Model) (*onnx.Package, error) {
 	}
 	switch {
 	case len(p.Authors) == 0:
-		return nil, usagef("a package names its authors: --author NAME")
+		return nil, usagef("a package needs an author: --author NAME")
 	case p.Licence == "":
-		return nil, usagef("a package states its licence: --licence SPDX")
+		return nil, usagef("a package needs a licence: --licence SPDX")
 	}
 	e, err := newEngine(c)
 	if err != nil {

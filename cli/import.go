@@ -56,7 +56,7 @@ func importModel(c *cli.Context) error {
 	}
 	out := c.String("out")
 	if out == "" {
-		return usagef("give the model a file: --out MODEL.safetensors")
+		return usagef("--out is missing: the model file to write")
 	}
 	if err := owned.File(out, c.Bool("force"), file); err != nil {
 		return err

@@ -1,18 +1,12 @@
 package cli
 
 import (
-	"bufio"
-	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"unet/unet"
-	"unet/unet/imageio/input"
 	"unet/unet/imageio/owned"
 	"unet/unet/segment"
 
@@ -124,10 +118,10 @@ func predict(c *cli.Context) error {
 		return err // nothing was begun
 	}
 	if err != nil && batch.Part.Of > 0 {
-		return withHint(err, "the same command goes on from here")
+		return withHint(err, "the same command continues from here")
 	}
 	if err != nil {
-		return withHint(err, "the same command with --skip-existing goes on from here")
+		return withHint(err, "the same command with --skip-existing continues from here")
 	}
 	if batch.Part.Of > 0 {
 		return printPart(t, summary, batch)
@@ -193,7 +187,7 @@ func predictOptions(c *cli.Context, m *unet.Model) (o segment.Options, err error
 	if c.IsSet("min-area") {
 		area := c.Int("min-area")
 		if area < 0 {
-			return o, usagef("--min-area %d: not below 0", area)
+			return o, usagef("--min-area %d: 0 or more", area)
 		}
 		o.MinArea = &area
 	}
@@ -239,7 +233,7 @@ func planesFlags(c *cli.Context) (ch segment.Choice, err error) {
 	}
 	ch.LevelGiven = c.IsSet("level")
 	if ch.Level = c.Int("level"); ch.Level < 0 {
-		return ch, usagef("--level %d: not below 0", ch.Level)
+		return ch, usagef("--level %d: 0 or more", ch.Level)
 	}
 	return ch, nil
 }
@@ -247,86 +241,4 @@ func planesFlags(c *cli.Context) (ch segment.Choice, err error) {
 // levelFlag is the option that chooses a level of a pyramid.
 func levelFlag(category string) cli.Flag {
 	return &cli.IntFlag{Name: "level", Usage: "`LEVEL` of a slide or pyramid; higher levels are smaller", DefaultText: "0, the full resolution", Category: category}
-}
-
-// parseSize reads a number of bytes such as 2GiB or 500MB.
-func parseSize(s string) (int64, error) {
-	units := []struct {
-		name string
-		size float64
-	}{{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"tib", 1 << 40}, {"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9},
-		{"tb", 1e12}, {"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}, {"t", 1 << 40}, {"b", 1}}
-	text, unit := strings.ToLower(strings.TrimSpace(s)), 1.0
-	for _, u := range units {
-		if n, ok := strings.CutSuffix(text, u.name); ok {
-			text, unit = n, u.size
-			break
-		}
-	}
-	v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-	if err != nil || !(v > 0) || v*unit > 1<<50 {
-		return 0, fmt.Errorf("give a size such as 2GiB")
-	}
-	return int64(v * unit), nil
-}
-
-// interruptible is a reader that may wait for long, as that of a terminal or a
-// pipe does: where its context ends, it is left waiting.
-type interruptible struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r interruptible) Read(p []byte) (int, error) {
-	type result struct {
-		b   []byte
-		err error
-	}
-	read := make(chan result, 1)
-	go func() {
-		b := make([]byte, len(p))
-		n, err := r.r.Read(b)
-		read <- result{b[:n], err}
-	}()
-	select {
-	case got := <-read:
-		return copy(p, got.b), got.err
-	case <-r.ctx.Done():
-		return 0, context.Cause(r.ctx)
-	}
-}
-
-// readList reads names of images, one per line, from a file or "-".
-func readList(ctx context.Context, t *terminal, name string) ([]string, error) {
-	var r io.Reader = interruptible{ctx, t.in}
-	if name != "-" {
-		f, err := input.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		r = f
-	}
-	var list []string
-	sc := bufio.NewScanner(r)
-	sc.Buffer(nil, 1<<16)
-	for sc.Scan() {
-		line := strings.TrimSpace(strings.TrimPrefix(sc.Text(), "\ufeff"))
-		if strings.ContainsRune(line, 0) {
-			return nil, inputf("it names one image in each line", "list %s: line %d holds a zero byte, as no name does", name, len(list)+1)
-		}
-		if line != "" {
-			list = append(list, line)
-		}
-	}
-	if err := sc.Err(); err != nil {
-		if errors.Is(err, bufio.ErrTooLong) {
-			err = errors.New("a line is longer than any file name")
-		}
-		if ctx.Err() != nil {
-			return nil, err
-		}
-		return nil, inputf("it names one image in each line", "list %s: %w", name, err)
-	}
-	return list, nil
 }

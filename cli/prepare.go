@@ -89,7 +89,7 @@ func prepare(c *cli.Context) error {
 		return err
 	}
 	if unchanged {
-		t.printf("nothing changed: %s holds this very set already\n", out)
+		t.printf("nothing changed: %s already holds this set\n", out)
 		return nil
 	}
 	t.printf("set written to %s\n", out)

@@ -45,7 +45,7 @@ func runQuantize(c *cli.Context) error {
 	switch {
 	case out != "":
 	case strings.HasPrefix(file, "embedded"):
-		return withHint(usagef("the built-in model is no file to name the result after"), "give --out FILE")
+		return withHint(usagef("the built-in model has no file to name the result after"), "give --out FILE")
 	default:
 		out = segment.Stem(file) + "-int8.safetensors"
 	}
@@ -63,8 +63,8 @@ func runQuantize(c *cli.Context) error {
 	}
 	defer q.Model.Params.Free()
 	if q.Lost() {
-		return withHint(fmt.Errorf("not written: KaggleScore would go from %.4f to %.4f and Dice from %.4f to %.4f, more than %g lost",
-			q.KaggleScoreBefore, q.KaggleScoreAfter, q.DiceBefore, q.DiceAfter, evaluate.MostLost), "stay with the float model")
+		return withHint(fmt.Errorf("not written: KaggleScore would go from %.4f to %.4f and Dice from %.4f to %.4f, a loss of more than %g",
+			q.KaggleScoreBefore, q.KaggleScoreAfter, q.DiceBefore, q.DiceAfter, evaluate.MostLost), "keep the float model")
 	}
 	if err := q.Model.Save(out, true); err != nil {
 		return err

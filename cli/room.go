@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"runtime/debug"
+	"strconv"
+	"strings"
 
 	"unet/unet/imageio"
 	"unet/unet/segment"
@@ -44,7 +46,7 @@ func (r *room) file() *room { return &room{r.all, r.all} }
 // take takes memory, or says of which file there is too much.
 func (r *room) take(name string, bytes int64) error {
 	if bytes > r.left {
-		return &imageio.LimitError{Name: name, What: fmt.Sprintf("it would take %s, and %s are allowed", bytesText(uint64(r.all-r.left+bytes)), bytesText(uint64(r.all))),
+		return &imageio.LimitError{Name: name, What: fmt.Sprintf("it would take %s of memory, and %s is allowed", bytesText(uint64(r.all-r.left+bytes)), bytesText(uint64(r.all))),
 			Advice: "allow more with --max-memory, or cut the image"}
 	}
 	r.left -= bytes
@@ -68,4 +70,25 @@ func (r *room) open(name string) (f *imageio.File, close func(), err error) {
 		f.Close()
 		r.give(decoded)
 	}, nil
+}
+
+// parseSize reads a number of bytes such as 2GiB or 500MB.
+func parseSize(s string) (int64, error) {
+	units := []struct {
+		name string
+		size float64
+	}{{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"tib", 1 << 40}, {"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9},
+		{"tb", 1e12}, {"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}, {"t", 1 << 40}, {"b", 1}}
+	text, unit := strings.ToLower(strings.TrimSpace(s)), 1.0
+	for _, u := range units {
+		if n, ok := strings.CutSuffix(text, u.name); ok {
+			text, unit = n, u.size
+			break
+		}
+	}
+	v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err != nil || !(v > 0) || v*unit > 1<<50 {
+		return 0, fmt.Errorf("give a size such as 2GiB")
+	}
+	return int64(v * unit), nil
 }

@@ -78,7 +78,7 @@ func runServe(c *cli.Context) error {
 		scheme = "https"
 	}
 	t.printf("%s://%s/?token=%s\n", scheme, net.JoinHostPort(shownHost(host, o.Hosts), port), o.Token)
-	t.notef("open this address in a browser; Ctrl-C ends")
+	t.notef("open this address in a browser; Ctrl-C stops the server")
 	return serveUntil(c, s, l, secure)
 }
 
@@ -183,7 +183,7 @@ func listenFlags(c *cli.Context) (secure bool, err error) {
 	}
 	ip := net.ParseIP(host)
 	if local := host == "localhost" || ip != nil && ip.IsLoopback(); !local && !secure && !c.Bool("insecure") {
-		return false, withHint(usagef("--listen %s lets other computers in, and without a certificate they can read along", c.String("listen")),
+		return false, withHint(usagef("--listen %s lets other computers in, and without a certificate others can read along", c.String("listen")),
 			"add --cert and --key, or reach this computer through an SSH tunnel")
 	}
 	return secure, nil

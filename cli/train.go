@@ -138,7 +138,7 @@ func runTrain(c *cli.Context) error {
 	}
 	full := slices.ContainsFunc(diskFull, func(e error) bool { return errors.Is(err, e) })
 	if full && train.HoldsRun(o.Out) {
-		return withHint(err, "the disk is full: make room, and go on with the same command and --resume")
+		return withHint(err, "the disk is full: make room, and continue with the same command and --resume")
 	}
 	if err != nil {
 		return err
@@ -217,7 +217,7 @@ func resumedConfig(c *cli.Context) (train.Config, error) {
 		return cfg, err
 	}
 	if !reflect.DeepEqual(asked, cfg) {
-		return cfg, withHint(usagef("--resume continues with the run's own settings, and the options given are others"),
+		return cfg, withHint(usagef("--resume continues with the run's own settings, and the options given differ"),
 			"leave them out, or begin another run")
 	}
 	return cfg, nil
@@ -249,7 +249,7 @@ func leaveOut(c *cli.Context, set *dataset.Set) (*dataset.Set, []string, error) 
 	}
 	var k, n int
 	if _, err := fmt.Sscanf(c.String("fold"), "%d/%d", &k, &n); err != nil || k < 1 || k > n {
-		return nil, nil, usagef("--fold %q: a fold and their number, such as 2/5", c.String("fold"))
+		return nil, nil, usagef("--fold %q: give a fold and the number of folds, such as 2/5", c.String("fold"))
 	}
 	folds, err := set.Folds(n)
 	if err != nil {

@@ -74,7 +74,7 @@ func TestUnknownSetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, stderr := mustRun(t, exitUsage, "train", set, "--config", file, "--out", filepath.Join(t.TempDir(), "run"))
-	if !strings.Contains(stderr, "line 1: bacth is no setting") {
+	if !strings.Contains(stderr, "line 1: bacth is not a setting") {
 		t.Error(stderr)
 	}
 }

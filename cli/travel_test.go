@@ -43,7 +43,7 @@ func TestExportImport(t *testing.T) {
 		{exitUsage, "--onnx FILE", []string{"export", "embedded", "--bioimageio", pack, "--onnx", onnx}},
 		{exitUsage, "--watershed", []string{"export", "embedded", "--onnx", onnx, "--watershed", "--force"}},
 		{exitFailure, "cannot be a package", []string{"export", "embedded:paper", "--bioimageio", pack, "--author", "A", "--force"}},
-		{exitUsage, "--out MODEL", []string{"import", onnx}},
+		{exitUsage, "--out is missing", []string{"import", onnx}},
 		{exitUsage, "would be overwritten", []string{"import", onnx, "--out", onnx}},
 		{exitUsage, "would be overwritten", []string{"export", model, "--onnx", model}},
 		{exitUsage, "range or percentile", []string{"import", onnx, "--out", model, "--force", "--normalise", "mean"}},

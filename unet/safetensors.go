@@ -118,7 +118,7 @@ func readHeaderOf(r io.Reader, size int64, widths map[string]int64) (*tensorFile
 	}
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(text, &raw); err != nil {
-		return nil, fmt.Errorf("not a safetensors file (its header is no JSON: %w)", err)
+		return nil, fmt.Errorf("not a safetensors file (its header is not JSON: %w)", err)
 	}
 	f := new(tensorFile)
 	for name, msg := range raw {

@@ -1,4 +1,4 @@
-// Release builds what users download:
+// Command release builds what users download:
 //
 //	go run ./bench/release -out FOLDER [-only linux-amd64,windows-amd64] [-twice all|none|PLATFORMS]
 //

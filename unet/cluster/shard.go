@@ -84,7 +84,7 @@ func auto(of int, getenv func(string) string) (int, int, error) {
 		}
 		number, err := strconv.Atoi(value)
 		if err != nil {
-			return 0, 0, &ShardError{Problem: fmt.Sprintf("auto: %s=%q is no number", s.index, value), Advice: "say which part it is", Option: "shard I/N"}
+			return 0, 0, &ShardError{Problem: fmt.Sprintf("auto: %s=%q is not a number", s.index, value), Advice: "say which part it is", Option: "shard I/N"}
 		}
 		if of > 0 {
 			return number - s.base + 1, of, nil
@@ -110,7 +110,7 @@ func (s scheduler) place(number int, getenv func(string) string) (index, of int,
 	}
 	of = (last-first)/step + 1
 	if count > 0 && count != of {
-		return 0, 0, &ShardError{Problem: fmt.Sprintf("auto: the array has %d tasks out of %d to %d: a part of another array", count, first, last), Advice: "to run some parts again say how many there are in all, and number the array from 1 to N", Option: "shard auto/N"}
+		return 0, 0, &ShardError{Problem: fmt.Sprintf("auto: the array has %d tasks out of %d to %d: a part of another array", count, first, last), Advice: "to run some parts again, say how many there are in all, and number the array from 1 to N", Option: "shard auto/N"}
 	}
 	return (number-first)/step + 1, of, nil
 }

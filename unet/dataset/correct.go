@@ -47,7 +47,7 @@ func (s *Source) Correct(name string) error {
 		case path.Base(f.name) == "removed.txt":
 			b, err := f.read()
 			if err != nil {
-				return &InputError{Name: name, Problem: f.name + ": " + oneLine(err), Advice: "pack it anew"}
+				return &InputError{Name: name, Problem: f.name + ": " + oneLine(err), Advice: "pack it again"}
 			}
 			for l := bufio.NewScanner(bytes.NewReader(b)); l.Scan(); {
 				if id := strings.TrimSpace(l.Text()); id != "" {

@@ -49,46 +49,46 @@ type inspected struct {
 }
 
 // inspect reads and checks image i.
-func (src *Source) inspect(ctx context.Context, i int, fix bool, visit func(i int, s *Sample) error) (out inspected, err error) {
-	r := src.read(ctx, i)
+func (s *Source) inspect(ctx context.Context, i int, fix bool, visit func(i int, sm *Sample) error) (out inspected, err error) {
+	r := s.read(ctx, i)
 	if err := ctx.Err(); err != nil {
 		return out, err
 	}
-	s := r.sample
-	if s == nil {
+	sm := r.sample
+	if sm == nil {
 		// Reading stopped early; the sum is of all files nevertheless.
-		return inspected{findings: r.findings, digests: src.items[i].digest()}, nil
+		return inspected{findings: r.findings, digests: s.items[i].digest()}, nil
 	}
 	if fix {
-		r.findings = append(r.findings, Fix(s.ID, s.Labels)...)
+		r.findings = append(r.findings, Fix(sm.ID, sm.Labels)...)
 	}
-	r.findings = append(r.findings, checkLabels(s.ID, s.Labels)...)
-	s.Kind = KindOf(s.Image, s.Labels)
-	m := Measure(s)
+	r.findings = append(r.findings, checkLabels(sm.ID, sm.Labels)...)
+	sm.Kind = KindOf(sm.Image, sm.Labels)
+	m := Measure(sm)
 	if wrong := doubtful(m); wrong != "" {
-		r.note(Warning, s.ID, "", "contrast", "%s: do these masks belong to it?", wrong)
+		r.note(Warning, sm.ID, "", "contrast", "%s: do these masks belong to it?", wrong)
 	}
 	out = inspected{r.findings, r.digests, &Entry{
-		ID: s.ID, Kind: s.Kind, Source: sourceLook(s), W: s.Image.W, H: s.Image.H, C: s.Image.C,
-		SourceW: s.Image.W, SourceH: s.Image.H,
+		ID: sm.ID, Kind: sm.Kind, Source: sourceLook(sm), W: sm.Image.W, H: sm.Image.H, C: sm.Image.C,
+		SourceW: sm.Image.W, SourceH: sm.Image.H,
 		Nuclei: len(m.Areas), SourceNuclei: len(m.Areas),
-		Diameter: medianDiameter(s.Labels), Mean: m.Mean, Std: m.Std,
+		Diameter: medianDiameter(sm.Labels), Mean: m.Mean, Std: m.Std,
 		Inputs: r.digests,
-	}, lookOf(s.Image, r.digests.Image), m}
+	}, lookOf(sm.Image, r.digests.Image), m}
 	if visit != nil {
-		err = visit(i, s)
+		err = visit(i, sm)
 	}
 	return out, err
 }
 
 // metadata joins what was found out about all images.
-func (src *Source) metadata(results []inspected) *Metadata {
-	m := &Metadata{Format: FormatVersion, Source: Origin{Name: src.Name(), Images: len(results)}, Links: []Link{}, Findings: slices.Clone(src.findings)}
+func (s *Source) metadata(results []inspected) *Metadata {
+	m := &Metadata{Format: FormatVersion, Source: Origin{Name: s.Name(), Images: len(results)}, Links: []Link{}, Findings: slices.Clone(s.findings)}
 	sum := sha256.New()
 	var looks []*look
 	var measures []*Measures
 	for i, r := range results {
-		addPart(sum, []byte(src.items[i].id))
+		addPart(sum, []byte(s.items[i].id))
 		addPart(sum, []byte(r.digests.Image))
 		addPart(sum, []byte(r.digests.Masks))
 		m.Findings = append(m.Findings, r.findings...)

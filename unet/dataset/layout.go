@@ -147,7 +147,7 @@ func (s *Source) addPairs(name, prefix string, d *folder) error {
 		st := stem(f.name)
 		if m := nnunetChannel.FindStringSubmatch(st); d.nnunet && m != nil {
 			if m[1] != "0000" {
-				s.leaveOut(f, "is a further channel; nuclei are sought in the first, _0000")
+				s.leaveOut(f, "is a further channel; only the first, _0000, is searched for nuclei")
 				continue
 			}
 			st = strings.TrimSuffix(st, m[0])

@@ -63,10 +63,10 @@ func (s *Set) Verify(ctx context.Context) error {
 		e := &s.Entries[i]
 		d, err := digestFiles(filepath.Join(s.Dir, e.imageFile()), filepath.Join(s.Dir, e.labelFile()))
 		if err != nil {
-			return &InputError{Name: s.Dir, Problem: "is incomplete: " + oneLine(err), Advice: "prepare it anew", Option: "force"}
+			return &InputError{Name: s.Dir, Problem: "is incomplete: " + oneLine(err), Advice: "prepare it again", Option: "force"}
 		}
 		if d != e.Outputs {
-			return &InputError{Name: s.Dir, Problem: fmt.Sprintf("was changed since it was prepared: %s differs", e.ID), Advice: "prepare it anew", Option: "force"}
+			return &InputError{Name: s.Dir, Problem: fmt.Sprintf("was changed since it was prepared: %s differs", e.ID), Advice: "prepare it again", Option: "force"}
 		}
 		return nil
 	})

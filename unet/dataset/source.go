@@ -189,16 +189,16 @@ func listZip(name string, r io.ReaderAt, size int64) (files []file, inner []*zip
 			return nil, nil, &InputError{Name: name, Problem: fmt.Sprintf("entry %q is a symbolic link", f.Name), Advice: "pack the files themselves"}
 		}
 		if bad := badPath(f.Name); bad != "" {
-			return nil, nil, &InputError{Name: name, Problem: fmt.Sprintf("entry %q %s", f.Name, bad), Advice: "the archive is damaged or hostile; pack it anew"}
+			return nil, nil, &InputError{Name: name, Problem: fmt.Sprintf("entry %q %s", f.Name, bad), Advice: "the archive is damaged or hostile; pack it again"}
 		}
 		if seen[f.Name] {
-			return nil, nil, &InputError{Name: name, Problem: fmt.Sprintf("entry %q occurs twice", f.Name), Advice: "the archive is damaged or hostile; pack it anew"}
+			return nil, nil, &InputError{Name: name, Problem: fmt.Sprintf("entry %q occurs twice", f.Name), Advice: "the archive is damaged or hostile; pack it again"}
 		}
 		seen[f.Name] = true
 		// Entries that share compressed bytes are the trick of the zip bombs
 		// that unpack to terabytes.
 		if packed += f.CompressedSize64; packed > uint64(size) {
-			return nil, nil, &InputError{Name: name, Problem: "has overlapping entries, as zip bombs have", Advice: "pack it anew"}
+			return nil, nil, &InputError{Name: name, Problem: "has overlapping entries, as zip bombs have", Advice: "pack it again"}
 		}
 		if f.FileInfo().IsDir() || ignored(f.Name) {
 			continue

@@ -209,7 +209,7 @@ func nucleiOf(features []feature) (*Encoded, error) {
 	if len(e.objects) == 0 && first != nil {
 		return nil, first
 	}
-	e.note(regions, "region (annotation or tile) holds nuclei and is none", "regions (annotations or tiles) hold nuclei and are none")
+	e.note(regions, "region (annotation or tile) holds nuclei and is not one", "regions (annotations or tiles) hold nuclei and are not nuclei")
 	e.note(empty, "cell has no outline of its nucleus and is left out", "cells have no outlines of their nuclei and are left out")
 	e.note(around, "cell has no outline of its nucleus: the cell's is taken", "cells have no outlines of their nuclei: the cells' are taken")
 	e.note(pointless, "feature encloses no area and is left out", "features enclose no area and are left out")

@@ -55,7 +55,7 @@ func decodeNPY(data []byte) (*imageio.Labels, error) {
 	header, body := string(data[at:at+size]), data[at+size:]
 	descr, fortran, shape := npyDescr.FindStringSubmatch(header), npyFortran.FindStringSubmatch(header), npyShape.FindStringSubmatch(header)
 	if descr == nil || fortran == nil || shape == nil {
-		return nil, errors.New("its header does not tell what it holds")
+		return nil, errors.New("its header does not say what it holds")
 	}
 	if strings.HasSuffix(descr[1], "O") {
 		return cellposeMasks(body)
@@ -80,7 +80,7 @@ func (a *numpyArray) labels() (*imageio.Labels, error) {
 	}
 	h, w := a.shape[0], a.shape[1]
 	if w < 1 || h < 1 || w > imageio.MaxSide || h > imageio.MaxSide || w > maxPixels/h {
-		return nil, fmt.Errorf("%d x %d pixels are none, or more than the limit of %d", w, h, maxPixels)
+		return nil, fmt.Errorf("%d x %d pixels: none, or more than the limit of %d", w, h, maxPixels)
 	}
 	var order binary.ByteOrder = binary.LittleEndian
 	kind := strings.TrimLeft(a.descr, "<|=>")
@@ -114,7 +114,7 @@ func (a *numpyArray) labels() (*imageio.Labels, error) {
 			v = order.Uint64(p)
 		}
 		if kind[0] == 'i' && v>>(8*width-1) != 0 || v > 1<<32-1 {
-			return nil, fmt.Errorf("pixel (%d, %d) holds a number that is no label", i%w, i/w)
+			return nil, fmt.Errorf("pixel (%d, %d) holds a number that cannot be a label", i%w, i/w)
 		}
 		l.ID[i] = uint32(v)
 	}
@@ -151,11 +151,11 @@ func cellposeMasks(data []byte) (*imageio.Labels, error) {
 func arrayOf(v any) (*numpyArray, error) {
 	o, _ := v.(*pickled)
 	if o == nil {
-		return nil, errors.New("they are no array")
+		return nil, errors.New("they are not an array")
 	}
 	state, _ := o.state.([]any)
 	if len(state) != 5 {
-		return nil, errors.New("they are no array")
+		return nil, errors.New("they are not an array")
 	}
 	shape, _ := state[1].([]any)
 	kind, _ := state[2].(*pickled)
@@ -168,7 +168,7 @@ func arrayOf(v any) (*numpyArray, error) {
 	for _, n := range shape {
 		i, ok := n.(int64)
 		if !ok || i < 0 || i > maxPixels {
-			return nil, errors.New("their shape is none")
+			return nil, errors.New("their shape is not valid")
 		}
 		a.shape = append(a.shape, int(i))
 	}

@@ -15,7 +15,7 @@ func TestReadNPY(t *testing.T) {
 	want := []uint32{0, 0, 0, 0, 0, 7, 7, 0, 0, 0, 0, 300}
 	for name, problem := range map[string]string{
 		"cellpose_seg.npy": "", "protocol3_seg.npy": "", "fortran.npy": "", "bytes.npy": "",
-		"float.npy": "whole numbers", "stack.npy": "3 dimensions", "negative.npy": "no label",
+		"float.npy": "whole numbers", "stack.npy": "3 dimensions", "negative.npy": "cannot be a label",
 	} {
 		data, err := os.ReadFile(filepath.Join("testdata", "numpy", name))
 		if err != nil {

@@ -291,7 +291,7 @@ func TestDoubts(t *testing.T) {
 				return 255
 			}
 			return 0
-		}), "no number but 255, as masks do: its 4 separate pieces"},
+		}), "its only number is 255, as in a mask: its 4 separate pieces"},
 		"one nucleus": {make64(func(x, y int) uint32 {
 			if square(x, y) && x < 32 && y < 32 {
 				return 1

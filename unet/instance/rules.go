@@ -53,7 +53,7 @@ func ParseRule(text string) (r Rule, err error) {
 	text = strings.TrimSpace(text)
 	at := strings.IndexAny(text, "<>")
 	if at < 1 {
-		return r, fmt.Errorf("%q is no rule such as area>=30", text)
+		return r, fmt.Errorf("%q is not a rule such as area>=30", text)
 	}
 	r = Rule{Column: strings.TrimSpace(text[:at]), Op: text[at : at+1]}
 	rest := text[at+1:]

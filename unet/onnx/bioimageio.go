@@ -340,7 +340,7 @@ func ReadPackage(file string, o Options, normalised bool) (*unet.Model, *Summary
 	source := d.Weights["onnx"].Source
 	switch {
 	case d.Type != "model" || len(d.Inputs) != 1:
-		return nil, nil, fail(errors.New("it is no package of a model with one input"))
+		return nil, nil, fail(errors.New("it is not a package of a model with one input"))
 	case source == "":
 		return nil, nil, fail(fmt.Errorf("it has no ONNX weights, but %s", strings.Join(slices.Sorted(maps.Keys(d.Weights)), ", ")))
 	}

@@ -99,7 +99,7 @@ func TestPackage(t *testing.T) {
 		"each channel":      {[]string{"- channel\n", "\n"}, "as a whole"},
 		"other weights":     {[]string{"onnx:", "pytorch_state_dict:"}, "no ONNX weights, but pytorch_state_dict"},
 		"no file":           {[]string{"source: model.onnx", "source: other.onnx"}, "no other.onnx"},
-		"no model":          {[]string{"type: model", "type: dataset"}, "no package of a model"},
+		"no model":          {[]string{"type: model", "type: dataset"}, "not a package of a model"},
 		"no YAML":           {[]string{"type: model", "type: ["}, "yaml"},
 	} {
 		got, _, err := ReadPackage(packaged(t, m, c.replace...), Options{}, false)

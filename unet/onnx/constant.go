@@ -177,7 +177,7 @@ func (t *tensorProto) readExternal(folder *os.Root, size int) ([]byte, error) {
 		return nil, fmt.Errorf("external data: %w", err)
 	}
 	if !st.Mode().IsRegular() || st.Size()-offset < length {
-		return nil, fmt.Errorf("external data: %s is no file of at least %d bytes", name, offset+length)
+		return nil, fmt.Errorf("external data: %s is not a file of at least %d bytes", name, offset+length)
 	}
 	f, err := input.OpenIn(folder, filepath.FromSlash(name))
 	if err != nil {

@@ -62,7 +62,7 @@ func groupNormOf(n *nodeProto, in []value, groups int) (value, error) {
 	for i := range p {
 		c := weightOf(in, i+1)
 		if c == nil || c.len() != groups && c.len() != x.c {
-			return value{}, fmt.Errorf("its parameters are no constants of %d or %d values", groups, x.c)
+			return value{}, fmt.Errorf("its parameters are not constants of %d or %d values", groups, x.c)
 		}
 		for o := range x.c {
 			p[i] = append(p[i], c.at(o*c.len()/x.c))

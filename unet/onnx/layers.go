@@ -89,7 +89,7 @@ func conv(n *nodeProto, in []value) (value, error) {
 	c := &convolution{}
 	w := weightOf(in, 1)
 	if w == nil || w.weight == nil || len(w.dims) != 4 {
-		return value{}, errors.New("its weights are no constant of four dimensions")
+		return value{}, errors.New("its weights are not a constant of four dimensions")
 	}
 	c.oc, c.ic, c.k = w.dims[0], w.dims[1], w.dims[2]
 	if c.k != w.dims[3] || c.k != 1 && c.k != 3 {
@@ -117,7 +117,7 @@ func biasOf(in []value, oc int) ([]float64, error) {
 	b := weightOf(in, 2)
 	if b == nil {
 		if len(in) > 2 && in[2].layer != nil {
-			return nil, errors.New("its bias is no constant")
+			return nil, errors.New("its bias is not a constant")
 		}
 		return bias, nil
 	}
@@ -137,7 +137,7 @@ func transposed(n *nodeProto, in []value) (value, error) {
 	}
 	w := weightOf(in, 1)
 	if w == nil || w.weight == nil || len(w.dims) != 4 {
-		return value{}, errors.New("its weights are no constant of four dimensions")
+		return value{}, errors.New("its weights are not a constant of four dimensions")
 	}
 	c := &convolution{ic: w.dims[0], oc: w.dims[1], k: 2, weight: w.weight}
 	if w.dims[2] != 2 || w.dims[3] != 2 {
@@ -193,7 +193,7 @@ func batchNorm(n *nodeProto, in []value) (value, error) {
 	for i := range p {
 		c := weightOf(in, i+1)
 		if c == nil || c.len() != x.c {
-			return value{}, fmt.Errorf("its parameters are no constants of %d values", x.c)
+			return value{}, fmt.Errorf("its parameters are not constants of %d values", x.c)
 		}
 		for j := range x.c {
 			p[i] = append(p[i], c.at(j))
@@ -312,7 +312,7 @@ func withConstant(n *nodeProto, in []value, f func(v float64) (scale, shift floa
 	for i, v := range list {
 		scale[i], shift[i] = f(v)
 		if d := scale[i] - scale[i] + shift[i] - shift[i]; d != 0 { // infinite or NaN
-			return value{}, errors.New("a constant that is no number")
+			return value{}, errors.New("a constant that is not a number")
 		}
 	}
 	return linear(n, in[0], scale, shift)
@@ -440,7 +440,7 @@ func resize(n *nodeProto, in []value) (value, error) {
 		}
 	}
 	if !ok {
-		return value{}, errors.New("upsampling by a factor that is no constant")
+		return value{}, errors.New("upsampling by a factor that is not a constant")
 	}
 	return value{layer: up, view: v.view}, nil
 }
@@ -463,7 +463,7 @@ func concat(n *nodeProto, in []value) (value, error) {
 		}
 		last = isLast
 		if i > 0 && (x.h != e.h || x.w != e.w) {
-			return value{}, fmt.Errorf("it joins maps of %d x %d and %d x %d (an image of sides that are no multiple of 2 to the depth?)", e.h, e.w, x.h, x.w)
+			return value{}, fmt.Errorf("it joins maps of %d x %d and %d x %d (an image of sides that are not a multiple of 2 to the depth?)", e.h, e.w, x.h, x.w)
 		}
 		e.in = append(e.in, x)
 		e.c, e.h, e.w = e.c+x.c, x.h, x.w
@@ -513,7 +513,7 @@ func sliceLayer(n *nodeProto, in []value) (value, error) {
 		c := weightOf(in, i+1)
 		if c == nil {
 			if i < 2 {
-				return value{}, errors.New("a slice whose ends are no constants")
+				return value{}, errors.New("a slice whose ends are not constants")
 			}
 			continue
 		}

@@ -225,7 +225,7 @@ func residual(sum *expr) (b level, in *expr, err error) {
 		}
 		return b, in, nil
 	}
-	return b, nil, misfit(sum, "a sum that is no residual block: expected two 3x3 convolutions, ReLU between them, and a 1x1 convolution of the same input")
+	return b, nil, misfit(sum, "a sum that is not a residual block: expected two 3x3 convolutions, ReLU between them, and a 1x1 convolution of the same input")
 }
 
 // attention takes apart a skip connection times its gate, up being what comes
@@ -235,7 +235,7 @@ func attention(product, up *expr) (*gate, *expr, error) {
 	if skip.op == opSigmoid {
 		skip, weight = weight, skip
 	}
-	wrong := misfit(product, "a product that is no attention gate: expected the sigmoid of a 1x1 convolution of a ReLU of 1x1 convolutions of the skip connection and of what comes from below")
+	wrong := misfit(product, "a product that is not an attention gate: expected the sigmoid of a 1x1 convolution of a ReLU of 1x1 convolutions of the skip connection and of what comes from below")
 	if weight.op != opSigmoid || weight.c != 1 || weight.in[0].op != opConv || weight.in[0].in[0].op != opReLU {
 		return nil, nil, wrong
 	}

@@ -173,7 +173,7 @@ func TestMisfits(t *testing.T) {
 		"a product": {func(p *modelProto) {
 			n := node(p, "enc0.relu2")
 			n.op, n.inputs = "Mul", []string{"enc0.relu1", "enc0.conv2"}
-		}, "no attention gate"},
+		}, "not an attention gate"},
 		"joined for ever": {func(p *modelProto) {
 			x := "enc0.relu2"
 			for i := range 40 {
@@ -200,8 +200,8 @@ func TestMisfits(t *testing.T) {
 		"five channels":   {func(p *modelProto) { p.graph.inputs[0].kind.tensor.shape.dims[1].value = 5 }, "5 channels"},
 		"two inputs":      {func(p *modelProto) { p.graph.inputs = append(p.graph.inputs, planes("other", 1)) }, "two inputs"},
 		"no output":       {func(p *modelProto) { p.graph.outputs = nil }, "no output"},
-		"output missing":  {func(p *modelProto) { p.graph.outputs[0].name = "none" }, "is no map"},
-		"constant output": {func(p *modelProto) { p.graph.outputs[0].name = "head.foreground.bias" }, "is no map"},
+		"output missing":  {func(p *modelProto) { p.graph.outputs[0].name = "none" }, "is not a map"},
+		"constant output": {func(p *modelProto) { p.graph.outputs[0].name = "head.foreground.bias" }, "is not a map"},
 		"functions":       {func(p *modelProto) { p.functions = [][]byte{{}} }, "functions"},
 		"no graph":        {func(p *modelProto) { p.graph = nil }, "no graph"},
 		"own shape":       {func(p *modelProto) { node(p, "size").op = "NonZero" }, "(NonZero)"},
@@ -471,7 +471,7 @@ func TestHostile(t *testing.T) {
 	graph := bytes.Repeat(nodes, maxParts+1)
 	for name, b := range map[string][]byte{
 		"nothing":         nil,
-		"text":            []byte("this is no model"),
+		"text":            []byte("this is not a model"),
 		"many nodes":      protowire.AppendBytes(protowire.AppendTag(nil, 7, protowire.BytesType), graph),
 		"length too long": {0x3a, 0xff, 0xff, 0xff, 0xff, 0x0f},
 		"wrong type":      {0x38, 0x01},

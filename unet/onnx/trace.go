@@ -118,7 +118,7 @@ func (t *tracer) trace(h, w int) ([]value, error) {
 	for _, o := range t.graph.outputs {
 		v, ok := t.values[o.name]
 		if !ok || v.layer == nil {
-			return nil, fmt.Errorf("output %.80q is no map", o.name)
+			return nil, fmt.Errorf("output %.80q is not a map", o.name)
 		}
 		outs = append(outs, v)
 	}
@@ -276,7 +276,7 @@ func (t *tracer) constantNode(n *nodeProto) (*constant, error) {
 		}
 		return vector(list, false), nil
 	}
-	return nil, errors.New("a constant that is no tensor of numbers")
+	return nil, errors.New("a constant that is not a tensor of numbers")
 }
 
 func shape(n *nodeProto, v value) (value, error) {

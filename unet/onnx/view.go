@@ -143,7 +143,7 @@ func (v value) reshaped(shape []int) (value, error) {
 func reshapeLayer(n *nodeProto, in []value) (value, error) {
 	c := weightOf(in, 1)
 	if c == nil {
-		return value{}, errors.New("a change of shape to one that is no constant")
+		return value{}, errors.New("a change of shape to one that is not a constant")
 	}
 	shape, err := c.ints()
 	if err != nil {
@@ -188,7 +188,7 @@ func tileLayer(n *nodeProto, in []value) (value, error) {
 	v := in[0]
 	c := weightOf(in, 1)
 	if c == nil {
-		return value{}, errors.New("copies whose number is no constant")
+		return value{}, errors.New("copies whose number is not a constant")
 	}
 	repeats, err := c.ints()
 	if err != nil {

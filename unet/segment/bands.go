@@ -94,7 +94,7 @@ func (r *run) measuredInBands(p *plane, levels unet.Levels, rec *PlaneRecord) {
 		rec.Warnings = append(rec.Warnings, "nuclei of an image that is segmented in bands are not coloured by a measurement")
 	}
 	if r.options.Rings() {
-		rec.Warnings = append(rec.Warnings, "rings are not measured in an image that is segmented in bands; allow more memory to have them")
+		rec.Warnings = append(rec.Warnings, "rings are not measured in an image that is segmented in bands; allow more memory for them")
 	}
 }
 

@@ -110,7 +110,7 @@ func (b *batchFiles) repeat(out string, rec *ImageRecord) error {
 			continue
 		}
 		if err := b.repeatPlane(out, labels, p, rec.Name+p.Suffix); err != nil {
-			return &InputError{Name: labels, Problem: fmt.Sprintf("written by an earlier run: %v", err), Advice: "remove it, and its image is done again", Err: err}
+			return &InputError{Name: labels, Problem: fmt.Sprintf("written by an earlier run: %v", err), Advice: "remove it, and its image will be segmented again", Err: err}
 		}
 	}
 	return nil

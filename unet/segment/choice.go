@@ -132,7 +132,7 @@ func (c Choice) leftOpen(at *places, list []PlaneRef) (notes []string) {
 		notes = append(notes, fmt.Sprintf("more than %d channels: intensities are measured in the segmented one only", maxMeasured))
 	}
 	if len(stained) > 0 {
-		notes = append(notes, fmt.Sprintf("nuclei are sought in channel %s; choose another channel, or all to take each", strings.Join(stained, ", ")))
+		notes = append(notes, fmt.Sprintf("channel %s is searched for nuclei; choose another, or all to search each", strings.Join(stained, ", ")))
 	}
 	if unnamed > 1 {
 		notes = append(notes, fmt.Sprintf("%d channels, none named like a nuclear stain: each is segmented by itself; choose the channel that shows nuclei", unnamed))

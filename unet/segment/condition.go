@@ -67,7 +67,7 @@ func readConditions(name string) (map[string]string, error) {
 		key := row[of]
 		if wells {
 			if key = wellText(key); key == "" {
-				return nil, fmt.Errorf("%s, line %d: %q is no well such as B03", name, i+2, row[of])
+				return nil, fmt.Errorf("%s, line %d: %q is not a well such as B03", name, i+2, row[of])
 			}
 		}
 		if old, ok := table[key]; ok && old != row[condition] {

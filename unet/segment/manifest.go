@@ -155,7 +155,7 @@ func (r *results) readManifest() *Summary {
 	name := filepath.Join(r.batch.Out, ManifestFile)
 	b, err := input.ReadFile(name, maxManifest)
 	if errors.Is(err, input.ErrTooLong) {
-		r.observer.Warn(fmt.Sprintf("%v, which is more than any run writes: everything is done again", err))
+		r.observer.Warn(fmt.Sprintf("%v, which is more than any run writes: all images are segmented again", err))
 	}
 	if err != nil {
 		return nil
@@ -163,7 +163,7 @@ func (r *results) readManifest() *Summary {
 	var s Summary
 	if err := json.Unmarshal(b, &s); err != nil {
 		if r.batch.SkipExisting && (s.Schema == 0 || s.Schema == schema) {
-			r.observer.Warn(fmt.Sprintf("%s cannot be read, everything is done again: %v", name, err))
+			r.observer.Warn(fmt.Sprintf("%s cannot be read, all images are segmented again: %v", name, err))
 		}
 		if s.Model.SHA256 == "" {
 			return nil
@@ -188,7 +188,7 @@ func (r *results) goOn(old *Summary) {
 	}
 	if old.Model.SHA256 != r.summary.Model.SHA256 || !reflect.DeepEqual(old.Settings, r.summary.Settings) || old.Schema != schema {
 		if r.batch.SkipExisting {
-			r.observer.Note(fmt.Sprintf("the results in %s come from another model, other settings or another version: everything is done again", r.batch.Out))
+			r.observer.Note(fmt.Sprintf("the results in %s come from another model, other settings or another version: all images are segmented again", r.batch.Out))
 		} else if slices.ContainsFunc(old.Images, func(im *ImageRecord) bool { return !mine[im.Input] }) {
 			r.observer.Note(fmt.Sprintf("%s also holds results of other images, from another model, other settings or another version: %s and %s are of this run alone", r.batch.Out, SummaryFile, ManifestFile))
 		}

@@ -114,7 +114,7 @@ func (t *nucleiTable) read(each func(row []string) error) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return &InputError{Name: t.file, Problem: fmt.Sprintf("is no table of nuclei any more: %v", err), Advice: "remove it, and its image is done again", Err: err}
+			return &InputError{Name: t.file, Problem: fmt.Sprintf("is no longer a table of nuclei: %v", err), Advice: "remove it, and its image will be segmented again", Err: err}
 		case first:
 			t.columns = slices.Clone(row)
 			if each == nil {
@@ -168,7 +168,7 @@ func (r *results) mark(tables []nucleiTable) error {
 		}
 		switch {
 		case rec.Column == "":
-			r.observer.Warn(fmt.Sprintf("no image has a channel or measurement %s: which nuclei are positive is not told", m.Name))
+			r.observer.Warn(fmt.Sprintf("no image has a channel or measurement %s: positive nuclei are not counted", m.Name))
 			continue
 		case without > 0:
 			r.observer.Warn(fmt.Sprintf("%s have no channel or measurement %s", amount(without, "image", "images"), m.Name))
@@ -198,7 +198,7 @@ func (m *MarkerRecord) choose(of Marker, values []float64) (warning string, ok b
 	}
 	m.Threshold, m.Separability = Number(threshold), separability
 	if separability < leastSeparability {
-		warning = fmt.Sprintf("%s: the values hardly fall into two groups (separability %.2f), and Otsu's threshold %s parts them anyway; a threshold from controls is surer (%s>NUMBER)",
+		warning = fmt.Sprintf("%s: the values hardly form two groups (separability %.2f), so that Otsu's threshold, %s, is uncertain; one from controls is safer (%s>NUMBER)",
 			m.Name, separability, formats.Number(threshold), m.Name)
 	}
 	return warning, true
@@ -213,7 +213,7 @@ func Mark(markers []Marker, src *formats.Source, nuclei []instance.Nucleus) (lis
 	for _, m := range markers {
 		at := sheet.Index(m.Name)
 		if at < 0 {
-			warnings = append(warnings, fmt.Sprintf("there is no channel or measurement %s: which nuclei are positive is not told", m.Name))
+			warnings = append(warnings, fmt.Sprintf("there is no channel or measurement %s: positive nuclei are not counted", m.Name))
 			continue
 		}
 		rec := MarkerRecord{Name: m.Name, Column: sheet.Columns[at].Name, Otsu: m.Threshold == nil}

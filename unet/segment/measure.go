@@ -101,7 +101,7 @@ func (m Measuring) stained(out *Measured, img *imageio.Image, channels []string,
 	return stained
 }
 
-const noStains = "stains are told apart in colour images only"
+const noStains = "stains can be separated in colour images only"
 
 // count measures the rings of nuclei, and leaves out those that do not count.
 func (m Measuring) count(out *Measured, l *imageio.Labels, img *imageio.Image, keeper instance.Keeper) (err error) {

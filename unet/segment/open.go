@@ -84,7 +84,7 @@ func (r *run) open(ctx context.Context, j *job) error {
 		case decoded > r.memory/2:
 			return r.tooMuch(j.in.Path, "its tiles or chunks are decoded as wholes, which takes", decoded)
 		case r.model.Card.Input.Size > 0 && bytes > r.memory:
-			return r.tooMuch(j.in.Path, "a model that resizes images sees them as wholes, which takes", bytes)
+			return r.tooMuch(j.in.Path, "a model that resizes images sees them as a whole, which takes", bytes)
 		}
 		p := &plane{in: j.in, ref: ref, name: j.in.Path, info: ref.Info, channels: ref.Channels, sha256: sum, decoded: decoded, last: lastInput && i == len(refs)-1}
 		if r.tooLarge(ref, decoded) || !j.in.span.whole() {
@@ -118,7 +118,7 @@ func (r *run) open(ctx context.Context, j *job) error {
 
 // tooMuch says that a file would take more memory than may be used.
 func (r *run) tooMuch(name, what string, bytes int64) error {
-	return &imageio.LimitError{Name: name, What: fmt.Sprintf("%s %s of memory, and %s are allowed", what, sizeText(bytes), sizeText(r.memory)),
+	return &imageio.LimitError{Name: name, What: fmt.Sprintf("%s %s of memory, and %s is allowed", what, sizeText(bytes), sizeText(r.memory)),
 		Advice: "store it as a TIFF of small tiles, which is read in pieces, or allow more memory", Option: "max-memory"}
 }
 

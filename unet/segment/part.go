@@ -69,7 +69,7 @@ func (r *results) takePart(ctx context.Context) error {
 	}
 	rec, err := readPart(r.batch.Out, r.plan, r.batch.Part.Index)
 	if err != nil {
-		r.observer.Warn(fmt.Sprintf("the part is done again: %v", err))
+		r.observer.Warn(fmt.Sprintf("the part is segmented again: %v", err))
 	}
 	if rec == nil {
 		return nil

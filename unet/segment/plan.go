@@ -179,7 +179,7 @@ func readPlan(out string) (*plan, error) {
 		return nil, err
 	}
 	if !p.valid() {
-		return nil, &InputError{Name: planFile(out), Problem: "is no plan of this version of unet", Advice: "remove " + filepath.Join(out, PartsDir) + ", and run all parts again"}
+		return nil, &InputError{Name: planFile(out), Problem: "is not a plan of this version of unet", Advice: "remove " + filepath.Join(out, PartsDir) + ", and run all parts again"}
 	}
 	return p, nil
 }

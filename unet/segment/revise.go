@@ -27,7 +27,7 @@ type Revision struct {
 }
 
 // ErrNoRun says that a folder holds no results.
-var ErrNoRun = errors.New("no run has left its record here")
+var ErrNoRun = errors.New("there is no record of a run here")
 
 // Revise enters revisions in the record of a run and writes anew what tells of all
 // of its images: the tables, the pages and the files of the batch, as the run would
@@ -137,7 +137,7 @@ func readConfidence(file string, ok bool) (map[uint32]float64, error) {
 	}
 	nucleus, confidence := slices.Index(row, "nucleus"), slices.Index(row, "confidence")
 	if nucleus < 0 || confidence < 0 {
-		return nil, errors.New("it is no table of nuclei")
+		return nil, errors.New("it is not a table of nuclei")
 	}
 	list := map[uint32]float64{}
 	for {

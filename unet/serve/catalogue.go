@@ -47,7 +47,7 @@ func (c *catalogue) add(id uint32, p place) {
 }
 
 // errTable says that a table is not one of ours.
-var errTable = errors.New("it is no table of nuclei")
+var errTable = errors.New("it is not a table of nuclei")
 
 // readCatalogue reads a table of nuclei.
 func readCatalogue(name string) (*catalogue, error) {

@@ -56,7 +56,7 @@ func (s *Server) loadModel(file string) (*unet.Model, error) {
 		return m, nil
 	}
 	if !filepath.IsLocal(filepath.FromSlash(file)) {
-		return nil, &apiError{http.StatusBadRequest, "that is no name of a model"}
+		return nil, &apiError{http.StatusBadRequest, "that is not a name of a model"}
 	}
 	m, err := unet.LoadModel(filepath.Join(s.out, filepath.FromSlash(file)))
 	if err != nil {

@@ -362,7 +362,7 @@ func (s *Server) output(im *image, suffix, format string) string {
 func (s *Server) add(name string, copyTo func(*os.File) error) (string, error) {
 	name = filepath.Base(filepath.FromSlash(strings.ReplaceAll(name, "\\", "/")))
 	if name == "" || strings.HasPrefix(name, ".") || !filepath.IsLocal(name) || len(name) > 150 || !segment.IsImage(name) {
-		return "", &apiError{http.StatusUnsupportedMediaType, fmt.Sprintf("%.60q is no name of an image", name)}
+		return "", &apiError{http.StatusUnsupportedMediaType, fmt.Sprintf("%.60q is not a name of an image", name)}
 	}
 	ext := filepath.Ext(name)
 	tmp := ".upload-" + rand.Text() + ext

@@ -397,7 +397,7 @@ func (s *Server) taught(action, name string) error {
 		st.InUse = true
 	case "keep":
 		if name == "" || !filepath.IsLocal(name) || strings.ContainsAny(name, `/\:*?"<>|`) || strings.HasPrefix(name, ".") || len(name) > 100 {
-			return &apiError{http.StatusBadRequest, "that is no name for a file"}
+			return &apiError{http.StatusBadRequest, "that is not a name for a file"}
 		}
 		if err := os.MkdirAll(s.modelsFolder(), 0o755); err != nil {
 			return err

@@ -165,7 +165,7 @@ func (c Config) Check() error {
 	case c.Batch > 0 && c.Augment.Size > maxStep/c.Augment.Size/c.Batch:
 		return fmt.Errorf("%d patches of %d x %d pixels are more than a step can hold (%d pixels)", c.Batch, c.Augment.Size, c.Augment.Size, maxStep)
 	case c.Augment.Size%c.Arch.Multiple() != 0:
-		return fmt.Errorf("patch size %d is no multiple of %d, which depth %d needs", c.Augment.Size, c.Arch.Multiple(), c.Arch.Depth)
+		return fmt.Errorf("patch size %d is not a multiple of %d, which depth %d needs", c.Augment.Size, c.Arch.Multiple(), c.Arch.Depth)
 	}
 	for _, s := range Settings {
 		if s.check != nil {

@@ -68,7 +68,7 @@ func (s *Images) add(sm *dataset.Sample) error {
 	}
 	if in.Size > 0 && (img.W != in.Size || img.H != in.Size) {
 		return &dataset.InputError{Name: sm.ID, Problem: fmt.Sprintf("is %dx%d, not %dx%d", img.W, img.H, in.Size, in.Size),
-			Advice: "prepare the set anew", Option: fmt.Sprintf("size %d", in.Size)}
+			Advice: "prepare the set again", Option: fmt.Sprintf("size %d", in.Size)}
 	}
 	l, err := augment.NewLabelled(img, sm.Labels)
 	if err != nil {

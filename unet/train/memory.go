@@ -56,9 +56,9 @@ func (o *Options) fits(observer Observer) (need int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	what := fmt.Sprintf("training takes about %s of memory, and %s are", sizeText(need), sizeText(there))
+	what := fmt.Sprintf("training takes about %s of memory, and %s is", sizeText(need), sizeText(there))
 	if there == o.Memory {
-		return 0, &core.MemoryError{Problem: what + " there", Advice: advice}
+		return 0, &core.MemoryError{Problem: what + " available", Advice: advice}
 	}
 	observer.Warn(what + " free: " + advice)
 	return need, nil

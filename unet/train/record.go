@@ -139,8 +139,8 @@ func (r *record) training(epochs []report.Epoch, status string) *report.Training
 // next says what to do with the result.
 func (r *record) next() (list []report.Step) {
 	if r.done && r.best == 0 && r.plan.Start != nil {
-		list = append(list, report.Step{What: "The images taught the starting model nothing that shows on the validation images. " +
-			"More annotated images, of other fields, are what helps most; look at what it gets wrong first."})
+		list = append(list, report.Step{What: "Training did not improve the starting model on the validation images. " +
+			"More annotated images, of other fields, help most; look first at what the model gets wrong."})
 	}
 	if r.o.Next != nil {
 		list = append(list, r.o.Next(r.done)...)

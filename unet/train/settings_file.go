@@ -57,7 +57,7 @@ func (d Defaults) Config() (c Config, err error) {
 	switch d.Kind {
 	case unet.Paper:
 		if d.Size == 0 {
-			return c, &SettingError{Problem: "a paper model needs images resized to squares, and these have their native size", Advice: "prepare the set anew", Option: "size 128"}
+			return c, &SettingError{Problem: "a paper model needs images resized to squares, and these have their native size", Advice: "prepare the set again", Option: "size 128"}
 
 		}
 		c = PaperConfig(d.Size)
@@ -72,7 +72,7 @@ func (d Defaults) Config() (c Config, err error) {
 		return c, nil
 	}
 	if d.Kind == unet.Paper && d.From.Input.Size != d.Size {
-		return c, &SettingError{Problem: fmt.Sprintf("the model takes images of %[1]d x %[1]d pixels, and those of the set have %[2]d x %[2]d", d.From.Input.Size, d.Size), Advice: "prepare the set anew", Option: fmt.Sprintf("size %d", d.From.Input.Size)}
+		return c, &SettingError{Problem: fmt.Sprintf("the model takes images of %[1]d x %[1]d pixels, and those of the set have %[2]d x %[2]d", d.From.Input.Size, d.Size), Advice: "prepare the set again", Option: fmt.Sprintf("size %d", d.From.Input.Size)}
 
 	}
 	c = c.FineTuning()
@@ -145,8 +145,8 @@ func parseConfig(path string, text []byte, d Defaults) (Config, error) {
 
 // formerKeys are keys of older versions and what became of them.
 var formerKeys = map[string]string{
-	"arch":             "its settings stand by themselves: depth, width, norm, dropout, channels and heads",
-	"input":            "its settings stand by themselves: normalise, low, high and size",
+	"arch":             "its settings are given one by one now: depth, width, norm, dropout, channels and heads",
+	"input":            "its settings are given one by one now: normalise, low, high and size",
 	"learning_rate":    "it is lr now",
 	"pixel_weights":    "it is pixel-weights now",
 	"weight_decay":     "it is weight-decay now",
@@ -174,9 +174,9 @@ func (c *Config) UnmarshalYAML(n *yaml.Node) error {
 		case name == "kind":
 			c.Kind = value.Value
 		case s == nil && formerKeys[name] != "":
-			return fmt.Errorf("line %d: %s is a setting no more: %s", key.Line, name, formerKeys[name])
+			return fmt.Errorf("line %d: %s is no longer a setting: %s", key.Line, name, formerKeys[name])
 		case s == nil:
-			return fmt.Errorf("line %d: %s is no setting", key.Line, name)
+			return fmt.Errorf("line %d: %s is not a setting", key.Line, name)
 		default:
 			if err := s.read(c, value); err != nil {
 				return fmt.Errorf("line %d: %w", key.Line, err)

@@ -73,14 +73,14 @@ func TestPartialConfig(t *testing.T) {
 	for file, says := range map[string]string{
 		"":                            "it is empty",
 		"kind: resnet\n":              `c.yaml: unknown kind "resnet"`,
-		"batch: 3\nlearning_rat: 1\n": "line 2: learning_rat is no setting",
+		"batch: 3\nlearning_rat: 1\n": "line 2: learning_rat is not a setting",
 		"augment: {blurr: 1}\n":       "line 1: augment: field blurr is not understood",
 		"kind: paper\nbatch: 16\n":    "native size",
 		"batch: 16\nbatch: 17\n":      "line 2: batch is given twice",
 		"batch: [16]\n":               "batch has one value",
 		"batch: many\n":               `batch "many": give a whole number`,
 		"augment: wild\n":             `augment "wild": give none, flips or strong`,
-		"learning_rate: 0.01\n":       "learning_rate is a setting no more: it is lr now",
+		"learning_rate: 0.01\n":       "learning_rate is no longer a setting: it is lr now",
 		"mode: max\n":                 "it follows from monitor now",
 		"- batch\n":                   "name: value",
 	} {
@@ -98,7 +98,7 @@ func TestFormerKeys(t *testing.T) {
 		}
 		if now, ok := strings.CutPrefix(says, "it is "); ok && strings.HasSuffix(now, " now") && !strings.Contains(now, "always") {
 			if name := strings.TrimSuffix(now, " now"); FindSetting(name) == nil {
-				t.Errorf("%s is said to be %s, which is no setting", key, name)
+				t.Errorf("%s is said to be %s, which is not a setting", key, name)
 			}
 		}
 	}

@@ -158,7 +158,7 @@ func (o *SweepOptions) variants() ([]Variant, error) {
 	list := []Variant{{Settings: map[string]string{}}}
 	for i, a := range o.Vary {
 		if FindSetting(a.Setting) == nil {
-			return nil, wrongSetting("%s is no setting: choose from %s", a.Setting, strings.Join(SettingNames(), ", "))
+			return nil, wrongSetting("%s is not a setting: choose from %s", a.Setting, strings.Join(SettingNames(), ", "))
 		}
 		if slices.Contains(o.names()[:i], a.Setting) {
 			return nil, wrongSetting("%s is varied twice", a.Setting)

@@ -254,7 +254,7 @@ func (t *Trainer) restore() (err error) {
 	case !reflect.DeepEqual(began, t.Config):
 		err = errors.New("the settings differ from those the run began with")
 	case t.state.Epoch > t.Config.Epochs || t.state.Epoch == t.Config.Epochs && !t.state.Finished || t.state.Step > t.feed.steps:
-		err = fmt.Errorf("it stands at epoch %d, step %d, behind the end of the run", t.state.Epoch, t.state.Step)
+		err = fmt.Errorf("it stands at epoch %d, step %d, beyond the end of the run", t.state.Epoch, t.state.Step)
 	case t.state.Data != t.DataHash:
 		err = errors.New("the training images differ from those the run began with")
 	case t.state.ISA != t.Engine.ISA():

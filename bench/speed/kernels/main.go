@@ -1,4 +1,4 @@
-// Kernels checks and times the compute kernels, in the spirit of checkasm: for
+// Command kernels checks and times the compute kernels, in the spirit of checkasm: for
 // every instruction set, kernel and layer it holds the kernel against package
 // ref and prints time, rate and share of the peak, which it measures at the
 // start on the same core: multiply-adds, or memory bandwidth (copying, bytes

@@ -1,4 +1,4 @@
-// Peers times our U-Net against the same network in PyTorch, ONNX Runtime,
+// Command peers times our U-Net against the same network in PyTorch, ONNX Runtime,
 // OpenVINO and TensorFlow, in one run: the same weights and input, outputs
 // compared, steps interleaved so that noise of the machine hits all alike.
 //

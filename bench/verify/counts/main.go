@@ -1,4 +1,4 @@
-// Counts checks on real images that a program which calls package segment finds
+// Command counts checks on real images that a program which calls package segment finds
 // what `unet predict` finds: the same labels, to the pixel, of every image.
 //
 //	go run ./bench/verify/counts IMAGE...

@@ -1,6 +1,6 @@
 //go:build unix
 
-// Command mutate tells whether the tests notice. It puts faults into the
+// Command mutate tells whether the tests notice faults. It puts them into the
 // program one at a time, each a line of a list (mutations.txt) changed, builds the tests
 // that ought to notice, runs them, and prints which faults survived.
 //

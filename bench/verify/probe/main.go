@@ -1,6 +1,6 @@
 //go:build unix
 
-// Probe gives the program hostile inputs and command lines, one after the other
+// Command probe gives the program hostile inputs and command lines, one after the other
 // as its tables list them, and checks of each run: exit status, one line of error
 // with what it must say, peak memory, that it ended, that no file that was there
 // before has changed, and that nothing half written is left.

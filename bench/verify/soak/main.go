@@ -1,6 +1,6 @@
 //go:build unix
 
-// Soak breaks trainings and predictions at random moments and checks that
+// Command soak breaks trainings and predictions at random moments and checks that
 // nothing is lost: it kills `unet train` again and again, also in the middle of
 // writing a checkpoint, until the run is complete, and compares the model with
 // that of an uninterrupted run, byte by byte; it kills `unet predict` and

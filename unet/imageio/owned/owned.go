@@ -1,7 +1,7 @@
 // Package owned keeps the rule of what a command may replace: a file that an
-// earlier run of ours made or, where the user says so, any; never an input. What
-// was made in a folder stands in a list there, which is written before the files
-// are, so that it also holds those of a run that was killed.
+// earlier run made or, where the user says so, any file; never an input. A list in
+// the folder says what was made there. It is written before the files are, so that
+// it also holds those of a run that was killed.
 package owned
 
 import (

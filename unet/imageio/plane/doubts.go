@@ -9,7 +9,7 @@ func (l *Labels) Doubts() []string {
 	var doubts []string
 	numbers, pieces, area, only := l.pieces()
 	if numbers == 1 && pieces > 1 {
-		doubts = append(doubts, fmt.Sprintf("it holds no number but %d, as masks do: its %d separate pieces count as one nucleus", only, pieces))
+		doubts = append(doubts, fmt.Sprintf("its only number is %d, as in a mask: its %d separate pieces count as one nucleus", only, pieces))
 	}
 	if id, share := l.frame(); id != 0 && share > 0.5 && l.Share(id) > 0.25 {
 		doubts = append(doubts, fmt.Sprintf("the number %d covers %.0f %% of it and most of its edge: it looks like the background, which has to be 0", id, 100*l.Share(id)))

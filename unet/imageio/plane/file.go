@@ -224,12 +224,12 @@ func IsPicture(name string) bool {
 func (f *File) Resolution(x, y float64) PixelSize {
 	size := SizeOf(x, y, 0)
 	if dpi := PrintResolution(size.X); dpi > 0 {
-		f.Note("its resolution of %g dots per inch is one for print or screen, not taken for a pixel size", dpi)
+		f.Note("its resolution of %g dots per inch is one for print or screen, and is not taken for a pixel size", dpi)
 		return PixelSize{}
 	}
 	if !(size.X > 1e-4 && size.X < 100 && size.Y > 1e-4 && size.Y < 100) {
 		if size.Known() && size.X < 1e4 { // 1 per inch or cm is what programs write that know nothing
-			f.Note("its resolution, pixels of %v, is none of a microscope and is not used", size)
+			f.Note("its resolution, pixels of %v, is not a microscope's and is not used", size)
 		}
 		return PixelSize{}
 	}

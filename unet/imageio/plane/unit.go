@@ -44,7 +44,7 @@ func ParsePixelSize(s string) (PixelSize, error) {
 		y, err = strconv.ParseFloat(strings.TrimSpace(ys), 64)
 	}
 	if err != nil || !(x > 0 && x < 1e4 && y > 0 && y < 1e4) {
-		return PixelSize{}, fmt.Errorf("%q is no size of a pixel in µm, such as 0.5 or, width x height, 0.5x1", s)
+		return PixelSize{}, fmt.Errorf("%q is not a pixel size in µm, such as 0.5 or, width x height, 0.5x1", s)
 	}
 	return PixelSize{X: x, Y: y}, nil
 }

@@ -132,7 +132,7 @@ func (f *tiffFile) directRows(p *tiffPage, chunk, x0, x1, y0, y1, pixel int, put
 	stride := p.cw * pixel
 	pos, n := int64(p.chunkPos[chunk]), int64(p.chunkLen[chunk])
 	if n < int64(y1)*int64(stride) {
-		return f.bad("page %d: strip or tile %d has %d bytes, %d are due", p.index, chunk, n, int64(y1)*int64(stride))
+		return f.bad("page %d: strip or tile %d has %d bytes, %d are expected", p.index, chunk, n, int64(y1)*int64(stride))
 	}
 	first, width, step := 0, stride, max(1, directBytes/stride) // whole rows
 	if (x1-x0)*2 < p.cw {
@@ -182,7 +182,7 @@ func (f *tiffFile) loadChunks(p *tiffPage) error {
 		return err
 	}
 	if uint64(len(pos)) < n {
-		return f.bad("page %d lists %d strips or tiles, %d are due", p.index, len(pos), n)
+		return f.bad("page %d lists %d strips or tiles, %d are expected", p.index, len(pos), n)
 	}
 	raw := int64(p.cw) * int64(inChunk) * int64(p.t.Size)
 	if raw > maxRowBytes {
@@ -204,7 +204,7 @@ func (f *tiffFile) loadChunks(p *tiffPage) error {
 		length = nil
 	}
 	if length != nil && uint64(len(length)) < n {
-		return f.bad("page %d lists %d byte counts, %d are due", p.index, len(length), n)
+		return f.bad("page %d lists %d byte counts, %d are expected", p.index, len(length), n)
 	}
 	if length == nil {
 		length = make([]uint64, n)

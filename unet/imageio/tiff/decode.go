@@ -206,7 +206,7 @@ func (f *tiffFile) decodeJPEG(p *tiffPage, out, src []byte, rows, inChunk int) e
 		return err
 	}
 	if cfg.Width != p.cw || cfg.Height < rows || cfg.Height > max(p.ch, rows) {
-		return fmt.Errorf("JPEG of %d x %d pixels where %d x %d are due", cfg.Width, cfg.Height, p.cw, p.ch)
+		return fmt.Errorf("JPEG of %d x %d pixels where %d x %d are expected", cfg.Width, cfg.Height, p.cw, p.ch)
 	}
 	m, err := jpeg.Decode(bytes.NewReader(src))
 	if err != nil {
@@ -259,5 +259,5 @@ func (f *tiffFile) decodeJPEG(p *tiffPage, out, src []byte, rows, inChunk int) e
 		}
 		return nil
 	}
-	return fmt.Errorf("JPEG of type %T where %d samples per pixel are due", m, inChunk)
+	return fmt.Errorf("JPEG of type %T where %d samples per pixel are expected", m, inChunk)
 }

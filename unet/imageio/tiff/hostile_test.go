@@ -292,15 +292,15 @@ func TestOMELies(t *testing.T) {
 		{"one in another file", wrap(2, fmt.Sprintf(other, 0, "a.ome.tif", "urn:uuid:1")+fmt.Sprintf(other, 1, "b.ome.tif", "urn:uuid:2")), 1, "1 plane of the image is in files that are not here: b.ome.tif"},
 		{"renamed", wrap(1, fmt.Sprintf(other, 0, "before.ome.tif", "")), 1, "not mention"},
 		{"pages left over", wrap(1, ""), 1, "1 page that the OME description does not mention"},
-		{"cut", wrap(2, "")[:90], 2, "of no use"},
+		{"cut", wrap(2, "")[:90], 2, "cannot be used"},
 		{"too many planes", wrap(7, ""), 2, "5 planes that the OME description lists are not in the file"},
-		{"absurd", wrap(2147483647, ""), 2, "of no use"},
-		{"overflow", strings.NewReplacer(`SizeC="1"`, `SizeC="2147483648"`, `SizeT="1"`, `SizeT="4294967296"`).Replace(wrap(2147483647, "")), 2, "of no use"},
-		{"page beyond", wrap(2, `<TiffData IFD="99"/>`), 2, "of no use"},
-		{"negative page", wrap(2, `<TiffData IFD="-1"/>`), 2, "of no use"},
-		{"plane beyond", wrap(2, `<TiffData IFD="0" FirstZ="5"/>`), 2, "of no use"},
-		{"order", strings.Replace(wrap(2, ""), "XYCZT", "XYCCT", 1), 2, "of no use"},
-		{"size", strings.Replace(wrap(2, ""), `SizeX="4"`, `SizeX="5"`, 1), 2, "of no use"},
+		{"absurd", wrap(2147483647, ""), 2, "cannot be used"},
+		{"overflow", strings.NewReplacer(`SizeC="1"`, `SizeC="2147483648"`, `SizeT="1"`, `SizeT="4294967296"`).Replace(wrap(2147483647, "")), 2, "cannot be used"},
+		{"page beyond", wrap(2, `<TiffData IFD="99"/>`), 2, "cannot be used"},
+		{"negative page", wrap(2, `<TiffData IFD="-1"/>`), 2, "cannot be used"},
+		{"plane beyond", wrap(2, `<TiffData IFD="0" FirstZ="5"/>`), 2, "cannot be used"},
+		{"order", strings.Replace(wrap(2, ""), "XYCZT", "XYCCT", 1), 2, "cannot be used"},
+		{"size", strings.Replace(wrap(2, ""), `SizeX="4"`, `SizeX="5"`, 1), 2, "cannot be used"},
 	} {
 		f := file(c.xml)
 		if len(f.Planes) != c.planes {

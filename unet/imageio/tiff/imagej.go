@@ -88,7 +88,7 @@ func (s *tiffSource) imageJSize(kv map[string]string) plane.PixelSize {
 	spacing, _ := strconv.ParseFloat(strings.Replace(kv["spacing"], ",", ".", 1), 64)
 	size := plane.SizeOf(x/first.resX, y/resY, math.Abs(spacing)*z)
 	if dpi := plane.PrintResolution(size.X); dpi > 0 && x >= plane.Micrometres("mm") {
-		s.out.Note("its resolution of %g dots per inch is one for print or screen, not taken for a pixel size", dpi)
+		s.out.Note("its resolution of %g dots per inch is one for print or screen, and is not taken for a pixel size", dpi)
 		return plane.PixelSize{}
 	}
 	return size

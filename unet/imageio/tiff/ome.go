@@ -44,7 +44,7 @@ func (s *tiffSource) ome(text string) error {
 		if n := len(s.pages); n != 1 {
 			count = fmt.Sprintf("its %d pages are", n)
 		}
-		s.out.Note("the OME description is of no use (%s); %s read without it", strings.ReplaceAll(err.Error(), "\n", " "), count)
+		s.out.Note("the OME description cannot be used (%s); %s read without it", strings.ReplaceAll(err.Error(), "\n", " "), count)
 		s.planes, s.out.Planes, s.out.Members = nil, nil, nil
 		return s.plain(plane.PixelSize{})
 	}

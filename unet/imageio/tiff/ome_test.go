@@ -201,7 +201,7 @@ func TestOMESetsThatLie(t *testing.T) {
 			page8(description(`<OME UUID="urn:0"><BinaryOnly MetadataFile="gone.companion.ome" UUID="urn:set"/></OME>`)))}, 1, "gone.companion.ome", ""},
 		"companion of a companion": {map[string][]byte{"c0.ome.tif": rawTIFF(binary.LittleEndian, samplesFrom(10),
 			page8(description(`<OME UUID="urn:0"><BinaryOnly MetadataFile="a.companion.ome"/></OME>`))),
-			"a.companion.ome": []byte(`<OME><BinaryOnly MetadataFile="a.companion.ome"/></OME>`)}, 1, "of no use", ""},
+			"a.companion.ome": []byte(`<OME><BinaryOnly MetadataFile="a.companion.ome"/></OME>`)}, 1, "cannot be used", ""},
 		"member of another size": {map[string][]byte{"c0.ome.tif": rawTIFF(binary.LittleEndian, samplesFrom(10), page8(description(omeSet("urn:0")))),
 			"c1.ome.tif": rawTIFF(binary.LittleEndian, samplesFrom(20), page8(longTag(tagImageWidth, 2)))}, 2, "", "is not the plane"},
 		"member that is no TIFF": {map[string][]byte{"c0.ome.tif": rawTIFF(binary.LittleEndian, samplesFrom(10), page8(description(omeSet("urn:0")))),

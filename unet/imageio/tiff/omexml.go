@@ -346,7 +346,7 @@ func (px *omePixels) pixelSize(note func(format string, args ...any)) plane.Pixe
 			return 0
 		case !(n.v > 0) || math.IsInf(n.v, 0):
 			if n.text != "0" && n.text != "0.0" {
-				note("PhysicalSize%s %q is no size and is not used", name, n.text)
+				note("PhysicalSize%s %q is not a size and is not used", name, n.text)
 			}
 			return 0
 		case um == 0 && !strings.EqualFold(strings.TrimSpace(*unit), "pixel") && !strings.EqualFold(strings.TrimSpace(*unit), "reference frame"):

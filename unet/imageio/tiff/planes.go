@@ -335,7 +335,7 @@ func (f *tiffFile) paletted(pl tiffPlane, r image.Rectangle) (*plane.Image, erro
 		return nil, err
 	}
 	if len(table) < 3*n {
-		return nil, f.bad("page %d has a palette of %d numbers, %d are due", p.index, len(table), 3*n)
+		return nil, f.bad("page %d has a palette of %d numbers, %d are expected", p.index, len(table), 3*n)
 	}
 	idx := plane.NewLabels(r.Dx(), r.Dy())
 	if err := f.read(pl, r, pl.samples, plane.LabelSink{Labels: idx}); err != nil {

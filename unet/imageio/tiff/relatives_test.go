@@ -17,7 +17,7 @@ func TestOMEThatIsSlightlyWrong(t *testing.T) {
 	for name, c := range map[string]struct{ xml, first string }{
 		"less-than sign in a name":           {two(`<Channel Name="R&D <raw>"/><Channel Name='DAPI'/>`, "<TiffData/>"), "R&D <raw>"},
 		"less-than sign between apostrophes": {two(`<Channel Name='R&D <raw>'/><Channel Name="DAPI"/>`, "<TiffData/>"), "R&D <raw>"},
-		"a page that is no number":           {two(named, `<TiffData IFD="x" PlaneCount="?" FirstC="0"/>`), "Ph"},
+		"a page that is not a number":        {two(named, `<TiffData IFD="x" PlaneCount="?" FirstC="0"/>`), "Ph"},
 		"samples that are apart":             {two(`<Channel Name="Ph" SamplesPerPixel="2"/><Channel Name="DAPI"/>`, "<TiffData/>"), "Ph"},
 	} {
 		f, err := openData(name, rawTIFF(binary.LittleEndian, sixteen, page8(description(c.xml)), page8()))

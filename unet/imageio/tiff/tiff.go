@@ -147,7 +147,7 @@ func openTIFF(name string, r io.ReaderAt, size int64) (*tiffFile, error) {
 			return nil, err
 		}
 		if f.order.Uint16(h[4:]) != 8 || f.order.Uint16(h[6:]) != 0 {
-			return nil, f.bad("the BigTIFF header is not one")
+			return nil, f.bad("the BigTIFF header is damaged")
 		}
 		next = f.order.Uint64(h[8:])
 	default:
@@ -156,7 +156,7 @@ func openTIFF(name string, r io.ReaderAt, size int64) (*tiffFile, error) {
 	seen, tags := map[uint64]bool{}, 0
 	for next != 0 {
 		if seen[next] {
-			return nil, f.bad("its page directories form a circle at offset %d", next)
+			return nil, f.bad("its page directories form a loop at offset %d", next)
 		}
 		if len(f.pages) == maxPages {
 			return nil, &plane.LimitError{Name: f.name, What: fmt.Sprintf("more than %d pages", maxPages), Advice: "split the file"}
@@ -275,7 +275,7 @@ func (f *tiffFile) ints(e tiffEntry, limit uint64) ([]uint64, error) {
 	case 1, 3, 4, 13, 16, 18:
 		size = typeSize[e.typ]
 	default:
-		return nil, f.bad("a tag has field type %d where a whole number is due", e.typ)
+		return nil, f.bad("a tag has field type %d where a whole number is expected", e.typ)
 	}
 	b, err := f.bytes(e.pos, int64(e.count)*size)
 	if err != nil {

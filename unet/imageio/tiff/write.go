@@ -168,7 +168,7 @@ func (w *Writer) rows(n int, put func(dst []byte, i int) error) error {
 		return w.fail(fmt.Errorf("the file is closed"))
 	}
 	if n%w.o.W != 0 {
-		return w.fail(fmt.Errorf("%d samples are no whole rows of %d", n, w.o.W))
+		return w.fail(fmt.Errorf("%d samples are not whole rows of %d", n, w.o.W))
 	}
 	stride := w.o.W * w.size
 	for i := 0; i < n; {

@@ -21,7 +21,7 @@ func unblosc(out, src []byte) error {
 	flags, typeSize := src[2], int(src[3])
 	total, blockSize := int64(binary.LittleEndian.Uint32(src[4:])), int64(binary.LittleEndian.Uint32(src[8:]))
 	if total != int64(len(out)) {
-		return fmt.Errorf("a Blosc frame of %d bytes where %d are due", total, len(out))
+		return fmt.Errorf("a Blosc frame of %d bytes where %d are expected", total, len(out))
 	}
 	if total == 0 {
 		return nil

@@ -85,7 +85,7 @@ func (a *zarrArray) chunkAt(at []int64) ([]byte, error) {
 		ratio = max(ratio, c.ratio)
 	}
 	if int64(due)/ratio > int64(len(raw))+4096 {
-		return nil, a.bad("chunk %s has %d bytes, %d samples are due", where, len(raw), samples)
+		return nil, a.bad("chunk %s has %d bytes, %d samples are expected", where, len(raw), samples)
 	}
 	out := a.cache.Make(due)
 	if err := decodeChain(a.codecs, out, raw); err != nil {

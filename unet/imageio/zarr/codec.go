@@ -100,7 +100,7 @@ func decodeChain(codecs []codec, out, src []byte) error {
 		src = mid
 	}
 	if len(src) != len(out) {
-		return fmt.Errorf("%d bytes where %d are due", len(src), len(out))
+		return fmt.Errorf("%d bytes where %d are expected", len(src), len(out))
 	}
 	copy(out, src)
 	return nil

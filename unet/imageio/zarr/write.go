@@ -82,7 +82,7 @@ func CreateLabelsIn(image, name string, o LabelOptions) (*LabelWriter, error) {
 		return nil, err
 	}
 	if array || len(attrs.Multiscales) == 0 {
-		return nil, s.bad("labels belong to an image, and it is none (no \"multiscales\")")
+		return nil, s.bad("labels belong to an image, and this is not one (no \"multiscales\")")
 	}
 	st := store{path: filepath.Join(image, "labels", name), v3: version == 3, in: image}
 	axes, err := s.axes(attrs.Multiscales[0].Axes)

@@ -196,7 +196,7 @@ func (s *zarrSource) pictures(dir string) map[int]bool {
 func (s *zarrSource) collection(dir string) error {
 	pictures := s.pictures(dir)
 	if n := len(pictures); n > 0 {
-		s.out.Note("left out: %d of its images, of the label or the whole glass", n)
+		s.out.Note("left out: %d of its images, which show the label or the whole slide", n)
 	}
 	for i := 0; ; i++ {
 		sub := path.Join(dir, strconv.Itoa(i))
