@@ -27,5 +27,5 @@ go build -overlay "$work/overlay.json" -o "$work/unet.exe" ./cli/unet
 go test -overlay "$work/overlay.json" -exec "$wine" "$@"
 # What users do, by the program itself.
 go test -overlay "$work/overlay.json" -exec "$wine" ./bench/release/endtoend \
-  -run "TestPredict|TestNames|TestReplace|TestStart|TestWindowsPaths" -program "$work/unet.exe"
+  -run "TestPredict|TestNames|TestReplace|TestStart|TestWindowsPaths|TestServe" -program "$work/unet.exe"
 python3 bench/release/wine/ctrlc.py "$work" "$wine" "$work/unet.exe"
