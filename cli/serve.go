@@ -143,6 +143,9 @@ func everyAddress(listen string) bool {
 // placeholder is the word for the value in a flag's help.
 var placeholder = regexp.MustCompile("`[^`]*`")
 
+// shellQuoted is what a shell needs quotes for.
+var shellQuoted = regexp.MustCompile(`'([^' ]+)'`)
+
 // pageSettings describes the settings of the page in the words of `unet predict`.
 func pageSettings() (list []serve.Setting) {
 	flags := map[string]cli.Flag{}
@@ -165,6 +168,7 @@ func pageSettings() (list []serve.Setting) {
 			s.Default, s.Help = strings.Join(serve.ResultFormats, ","), strings.Split(s.Help, " (default:")[0]
 		}
 		s.Help = placeholder.ReplaceAllStringFunc(s.Help, func(word string) string { return strings.ToLower(strings.Trim(word, "`")) })
+		s.Help = shellQuoted.ReplaceAllString(s.Help, "$1")
 		list = append(list, s)
 	}
 	return list

@@ -161,6 +161,9 @@ func TestRevise(t *testing.T) {
 			t.Errorf("the page does not say %q", text)
 		}
 	}
+	if strings.Contains(after[PageFile], "about –") {
+		t.Error("the page tells of a number of doubtful nuclei that is not known")
+	}
 	if a, b := strings.Count(after[COCOFile], `"image_id"`), strings.Count(before[COCOFile], `"image_id"`); a != b-1 {
 		t.Errorf("COCO holds %d nuclei, %d before", a, b)
 	}

@@ -172,6 +172,20 @@ func TestPage(t *testing.T) {
 	v.becomes("paint", func(l []nucleus) bool { return areaAt(l, big.X-5, big.Y-5) > erased })
 	after := s.nuclei(im.ID)
 
+	// The results follow: their page and tables say what is corrected.
+	base, _, _ := strings.Cut(s.url, "?")
+	run(t, ctx, chromedp.Navigate(base+"results/index.html"))
+	var tags int
+	run(t, ctx, chromedp.Evaluate(`document.querySelectorAll(".gallery .tag").length`, &tags))
+	if tags != 1 {
+		t.Errorf("the page of results says of %d images that they are corrected", tags)
+	}
+	shoot(t, ctx, "corrected")
+	table, err := os.ReadFile(filepath.Join(dir, "unet", "summary.csv"))
+	if text := string(table); err != nil || !strings.Contains(text, "corrected\n") || strings.Count(text, ",true\n") != 1 {
+		t.Errorf("the table of images does not say which is corrected: %v\n%s", err, text)
+	}
+
 	// Killed and started again, everything is as it was.
 	s.stop()
 	s = start(t, dir)
@@ -200,7 +214,7 @@ func TestPage(t *testing.T) {
 		chromedp.WaitVisible(".curve"))
 	s.stop() // killed while it learns
 	s = start(t, dir)
-	base, _, _ := strings.Cut(s.url, "?")
+	base, _, _ = strings.Cut(s.url, "?")
 	run(t, ctx, chromedp.Navigate(s.url), chromedp.WaitVisible(`.grid li`), chromedp.Navigate(base+"#/teach"), chromedp.WaitVisible("#resume"), chromedp.Click("#resume"), chromedp.WaitVisible("#use"))
 	wait(t, "pictures to compare", func() bool {
 		var shown int
@@ -273,6 +287,14 @@ func TestKeyboard(t *testing.T) {
 	ctx := browser(t)
 	run(t, ctx, screen(800, 900, true), chromedp.Navigate(s.url), chromedp.WaitVisible(`.grid li`))
 	v := &view{t: t, ctx: ctx, s: s}
+	v.tabTo("details summary")
+	v.press("\r")
+	v.tabTo("#set-ring")
+	run(t, ctx, chromedp.KeyEvent("3"))
+	v.tabTo("#set-positive")
+	run(t, ctx, chromedp.KeyEvent("area>100"))
+	shoot(t, ctx, "settings")
+	run(t, ctx, screen(800, 900, true))
 	v.tabTo("#segment")
 	v.press("\r")
 	s.segmented()
@@ -284,6 +306,13 @@ func TestKeyboard(t *testing.T) {
 	run(t, ctx, chromedp.WaitVisible(`.side tbody tr`), chromedp.Sleep(300*time.Millisecond))
 	before := s.nuclei(im.ID)
 	n := len(before)
+	var columns string
+	run(t, ctx, chromedp.Evaluate(`document.querySelector(".side thead").textContent`, &columns))
+	if !strings.Contains(columns, "ring") || !strings.Contains(columns, "area positive") {
+		t.Errorf("the table has the columns %s", columns)
+	}
+	shoot(t, ctx, "measured")
+	run(t, ctx, screen(800, 900, true), chromedp.Sleep(300*time.Millisecond))
 
 	v.press("?")
 	v.run(chromedp.WaitVisible("dialog"))
