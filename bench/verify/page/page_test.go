@@ -182,7 +182,7 @@ func TestPage(t *testing.T) {
 	}
 	shoot(t, ctx, "corrected")
 	table, err := os.ReadFile(filepath.Join(dir, "unet", "summary.csv"))
-	if text := string(table); err != nil || !strings.Contains(text, "corrected\n") || strings.Count(text, ",true\n") != 1 {
+	if text := string(table); err != nil || !strings.Contains(text, ",corrected,") || strings.Count(text, ",true,") != 1 {
 		t.Errorf("the table of images does not say which is corrected: %v\n%s", err, text)
 	}
 
@@ -222,7 +222,13 @@ func TestPage(t *testing.T) {
 		return shown >= 3
 	})
 	shoot(t, ctx, "teach")
-	run(t, ctx, chromedp.SendKeys("#modelname", "mine"), chromedp.Click("#keep"), chromedp.WaitEnabled("#use"), chromedp.Click("#use"))
+	wait(t, "the end of teaching", func() bool {
+		var j struct{ Running bool }
+		s.get("/job", &j)
+		return !j.Running
+	})
+	settled := chromedp.Sleep(500 * time.Millisecond) // what the job has told, and each step
+	run(t, ctx, settled, chromedp.SendKeys("#modelname", "mine"), chromedp.Click("#keep"), settled, chromedp.WaitEnabled("#use"), chromedp.Click("#use"))
 	wait(t, "use", func() bool {
 		var j struct {
 			InUse bool `json:"in_use"`
