@@ -138,7 +138,7 @@ func TestPredictMeasures(t *testing.T) {
 	one := []string{filepath.Join(in, "p_B2_1.png"), "--pixel-size", "0.5", "--positive", "green,area>100"}
 	mustRun(t, 0, append([]string{"predict", "--model", model, "--diameter", "native", "--out", alone}, one...)...)
 	stdout, stderr := mustRun(t, 0, append(append([]string{"measure", filepath.Join(alone, "p_B2_1.labels.tif")}, one...), "--force", "--out", table)...)
-	if !strings.Contains(stdout, "1 of 4 green positive (above ") || !strings.Contains(stdout, "3 of 4 area positive (above 100)") || stderr != "" {
+	if !strings.Contains(stdout, "1 of 4 positive for green (above ") || !strings.Contains(stdout, "3 of 4 positive for area (above 100)") || stderr != "" {
 		t.Errorf("measure --positive: %s %s", stdout, stderr)
 	}
 	for _, column := range []string{"positive_green", "positive_area"} {

@@ -113,7 +113,7 @@ func totals(s *segment.Summary, out string) []string {
 // positiveTexts say how many nuclei are positive.
 func positiveTexts(markers []segment.MarkerRecord) (list []string) {
 	for _, m := range markers {
-		list = append(list, fmt.Sprintf("%d of %d %s positive (above %s)", m.Positive, m.Nuclei, m.Name, formats.Number(float64(m.Threshold))))
+		list = append(list, fmt.Sprintf("%d of %d positive for %s (above %s)", m.Positive, m.Nuclei, m.Name, formats.Number(float64(m.Threshold))))
 	}
 	return list
 }

@@ -329,13 +329,13 @@ func TestErrorCountsSayWhatBecameOfNuclei(t *testing.T) {
 		want   string
 	}{
 		{ErrorCounts{Matched: 72, Merged: 16, Missed: 16, Inexact: 2, Invented: 5},
-			"Of 106 nuclei 72 are found, 16 merged with a neighbour, 16 missed, 2 found in part; 5 finds are none."},
-		{ErrorCounts{Matched: 1, Split: 3, Invented: 1}, "Of 4 nuclei 1 is found, 3 found in pieces; 1 find is none."},
-		{ErrorCounts{Missed: 2}, "Of 2 nuclei none is found, 2 missed."},
+			"Of 106 nuclei, 72 are found, 16 merged with a neighbour, 16 missed, 2 found in part; 5 false detections."},
+		{ErrorCounts{Matched: 1, Split: 3, Invented: 1}, "Of 4 nuclei, 1 is found, 3 found in pieces; 1 false detection."},
+		{ErrorCounts{Missed: 2}, "Of 2 nuclei, none is found, 2 missed."},
 		{ErrorCounts{Matched: 22}, "All 22 nuclei are found."},
-		{ErrorCounts{Matched: 1, Invented: 2}, "The only nucleus is found; 2 finds are none."},
-		{ErrorCounts{Merged: 1}, "Of 1 nucleus none is found, 1 merged with a neighbour."},
-		{ErrorCounts{Invented: 1}, "There are no nuclei; 1 find is none."},
+		{ErrorCounts{Matched: 1, Invented: 2}, "The only nucleus is found; 2 false detections."},
+		{ErrorCounts{Merged: 1}, "Of 1 nucleus, none is found, 1 merged with a neighbour."},
+		{ErrorCounts{Invented: 1}, "There are no nuclei; 1 false detection."},
 		{ErrorCounts{}, "There are no nuclei."},
 	} {
 		if got := v.counts.String(); got != v.want {

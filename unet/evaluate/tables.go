@@ -59,11 +59,11 @@ func (r *Report) Summary() []string {
 	return list
 }
 
-// String says what became of the nuclei, for people: "Of 106 nuclei 72 are found, 16
-// merged with a neighbour, 16 missed, 2 found in part; 5 finds are none."
+// String says what became of the nuclei, for people: "Of 106 nuclei, 72 are found, 16
+// merged with a neighbour, 16 missed, 2 found in part; 5 false detections."
 func (e ErrorCounts) String() string {
 	truth := e.Matched + e.Missed + e.Merged + e.Split + e.Inexact
-	parts := []string{fmt.Sprintf("Of %s %s found", nuclei(truth), are(e.Matched))}
+	parts := []string{fmt.Sprintf("Of %s, %s found", nuclei(truth), are(e.Matched))}
 	switch {
 	case truth == 0:
 		parts = []string{"There are no nuclei"}
@@ -83,9 +83,9 @@ func (e ErrorCounts) String() string {
 	text := strings.Join(parts, ", ")
 	switch {
 	case e.Invented == 1:
-		text += "; 1 find is none"
+		text += "; 1 false detection"
 	case e.Invented > 1:
-		text += fmt.Sprintf("; %d finds are none", e.Invented)
+		text += fmt.Sprintf("; %d false detections", e.Invented)
 	}
 	return text + "."
 }

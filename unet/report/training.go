@@ -160,7 +160,7 @@ func (in *Training) curves(s *Section) {
 		caption += " Epoch 0 is the starting model."
 	}
 	s.Drawing(Curves(in.WithStart(), in.Best, in.OneLoss), caption)
-	text := "Figures of training are taken during the epoch, of augmented images and while the weights change; those of validation after it, of whole images."
+	text := "Training scores are taken during the epoch, on augmented images and while the weights change; validation scores after it, on whole images."
 	if in.Loss != "" {
 		text += " The training loss is " + in.Loss + "; the validation loss is the binary cross-entropy of the nucleus map"
 		if !in.OneLoss {

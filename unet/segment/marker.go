@@ -171,7 +171,7 @@ func (r *results) mark(tables []nucleiTable) error {
 			r.observer.Warn(fmt.Sprintf("no image has a channel or measurement %s: positive nuclei are not counted", m.Name))
 			continue
 		case without > 0:
-			r.observer.Warn(fmt.Sprintf("%s have no channel or measurement %s", amount(without, "image", "images"), m.Name))
+			r.observer.Warn(fmt.Sprintf("%s no channel or measurement %s", amount(without, "image has", "images have"), m.Name))
 		}
 		warning, ok := rec.choose(m, values)
 		if warning != "" {

@@ -80,7 +80,7 @@ func (r *results) gallery() *report.Gallery {
 	g := &report.Gallery{Page: report.Page{
 		Title:    fmt.Sprintf("%d nuclei in %d images", s.Nuclei, s.Planes),
 		Subtitle: fmt.Sprintf("Segmented by unet %s with the model %s", s.Version, s.Model.Name),
-		Footer:   "Outlines are drawn on the images, stretched to be seen; measurements are of the images as they are. Doubtful nuclei: the number times the share that the mean confidence expects to be wrong.",
+		Footer:   "Images are shown with their contrast stretched; measurements are of the images as they are. Doubtful nuclei: the number of nuclei times the share that their mean confidence expects to be wrong.",
 	}}
 	if s.Nuclei == 1 || s.Planes == 1 {
 		g.Title = fmt.Sprintf("%s in %s", amount(s.Nuclei, "nucleus", "nuclei"), amount(s.Planes, "image", "images"))
