@@ -65,7 +65,7 @@ func TestPredictMeasures(t *testing.T) {
 	}
 	args[slices.Index(args, "aera>=60")] = "area>=60"
 	stdout, _ := mustRun(t, 0, append(slices.Clone(args), "--out", out)...)
-	for _, s := range []string{"p_B2_1.png: 3 nuclei, median", "1 left out", "3 of 5 green positive"} {
+	for _, s := range []string{"p_B2_1.png: 3 nuclei, median", "1 left out", "3 of 5 positive for green"} {
 		if !strings.Contains(stdout, s) {
 			t.Errorf("the output lacks %q: %s", s, stdout)
 		}
