@@ -217,6 +217,7 @@ func (c *check) exec(op csrc.Op, args unsafe.Pointer) {
 var bitsOfC = []csrc.Op{
 	csrc.OpWgrad3x3, csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43, csrc.OpWgradWino43Reduce,
 	csrc.OpWgradFirst, csrc.OpWgradFirstReduce, csrc.OpTConvWgrad, csrc.OpTConvWgradReduce,
+	csrc.OpWgrad1x1, csrc.OpWgrad1x1Reduce,
 	csrc.OpPool, csrc.OpPoolBwd, csrc.OpBNStats, csrc.OpBNSums, csrc.OpBNBwd,
 	csrc.OpHead, csrc.OpHeadBwd, csrc.OpLossFwd, csrc.OpLossBwd, csrc.OpAdam, csrc.OpSumSq,
 }

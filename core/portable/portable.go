@@ -32,17 +32,9 @@ func Tasks(op csrc.Op, args unsafe.Pointer) int {
 	case csrc.OpFirst:
 		a := (*csrc.First)(args)
 		return int(a.N) * up(int(a.H), firstRows(a))
-	case csrc.OpWgrad3x3:
-		s := newWgradSplit((*csrc.Wgrad3x3)(args))
-		return s.tasks()
-	case csrc.OpWgradWino43:
-		p := newWinoWgradPlan((*csrc.Wgrad3x3)(args))
-		return p.tasks()
-	case csrc.OpWgradFirst:
-		s := newFirstWgradSplit((*csrc.Wgrad3x3)(args))
-		return s.parts * s.ocb
-	case csrc.OpWgrad1x1, csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43Reduce, csrc.OpWgradFirstReduce:
-		return blocks((*csrc.Wgrad3x3)(args).OC)
+	case csrc.OpWgrad3x3, csrc.OpWgradWino43, csrc.OpWgradFirst, csrc.OpWgrad1x1,
+		csrc.OpWgrad3x3Reduce, csrc.OpWgradWino43Reduce, csrc.OpWgradFirstReduce, csrc.OpWgrad1x1Reduce:
+		return wgradTasks(op, (*csrc.Wgrad3x3)(args))
 	case csrc.OpTConv:
 		a := (*csrc.TConv)(args)
 		return int(a.N * a.OCB * a.H)
@@ -64,8 +56,7 @@ func Tasks(op csrc.Op, args unsafe.Pointer) int {
 	case csrc.OpTConvWgradReduce:
 		return blocks((*csrc.TConvWgrad)(args).IC)
 	case csrc.OpConv1x1:
-		a := (*csrc.Conv1x1)(args)
-		return int(a.N) * bands(a.H)
+		return tasks1x1((*csrc.Conv1x1)(args))
 	case csrc.OpUpsample, csrc.OpUpsampleBwd:
 		a := (*csrc.Upsample)(args)
 		return int(a.N) * bands(a.H)
@@ -98,6 +89,27 @@ func Tasks(op csrc.Op, args unsafe.Pointer) int {
 		return chunks((*csrc.Adam)(args).Size)
 	}
 	return 1 // packing and reductions
+}
+
+// wgradTasks is Tasks of a weight gradient.
+func wgradTasks(op csrc.Op, a *csrc.Wgrad3x3) int {
+	switch op {
+	case csrc.OpWgrad3x3:
+		s := newWgradSplit(a)
+		return s.tasks()
+	case csrc.OpWgradWino43:
+		p := newWinoWgradPlan(a)
+		return p.tasks()
+	case csrc.OpWgradFirst:
+		s := newFirstWgradSplit(a)
+		return s.parts * s.ocb
+	case csrc.OpWgrad1x1:
+		s := newSplit1x1(a)
+		return s.parts * s.icb
+	case csrc.OpWgrad1x1Reduce:
+		return blocks(a.IC)
+	}
+	return blocks(a.OC)
 }
 
 // Scratch returns the floats of scratch memory one call of Run needs and, as the C
@@ -134,8 +146,12 @@ func Scratch(op csrc.Op, args unsafe.Pointer) int {
 		s := newFirstWgradSplit(a)
 		return s.parts * s.ocb * int(a.IC) * 9 * 16
 	case csrc.OpWgrad1x1Reduce:
-		a := (*csrc.Wgrad3x3)(args)
-		return int(a.OC * a.IC)
+		s := newSplit1x1((*csrc.Wgrad3x3)(args))
+		return s.parts * s.icb * s.ocb * wgradBlock
+	case csrc.OpWgrad1x1:
+		return strip1x1 * 16
+	case csrc.OpConv1x1:
+		return scratch1x1((*csrc.Conv1x1)(args))
 	case csrc.OpTConvWgradReduce:
 		s := newTConvWgradSplit((*csrc.TConvWgrad)(args))
 		return s.parts * (s.weights() + s.ocb*16)
@@ -174,12 +190,11 @@ func Run(op csrc.Op, args unsafe.Pointer, t0, t1 int, scratch *float32) {
 		case csrc.OpWgradFirstReduce:
 			wgradFirstReduce((*csrc.Wgrad3x3)(args), t)
 		case csrc.OpWgrad1x1:
-			wgrad1x1((*csrc.Wgrad3x3)(args), t)
+			wgrad1x1((*csrc.Wgrad3x3)(args), t, scratch)
 		case csrc.OpWgrad1x1Reduce:
-			a := (*csrc.Wgrad3x3)(args)
-			copy(floats(a.DW, int(a.OC*a.IC)), floats(a.Partial, int(a.OC*a.IC)))
+			wgrad1x1Reduce((*csrc.Wgrad3x3)(args), t)
 		case csrc.OpConv1x1:
-			conv1x1((*csrc.Conv1x1)(args), t)
+			conv1x1((*csrc.Conv1x1)(args), t, scratch)
 		case csrc.OpPackConv1x1:
 			packConv1x1((*csrc.Pack)(args))
 		case csrc.OpUpsample, csrc.OpUpsampleBwd:
@@ -290,19 +305,6 @@ func activation(a csrc.Act, i, cb int) ref.Act {
 	}
 	of := func(p *float32) []float32 { return floats(offset(p, int64(i)*a.Image), cb*16) }
 	return ref.Act{Scale: of(a.Scale), Shift: of(a.Shift), Lo: of(a.Lo)}
-}
-
-// activated is a(src) of d.N images of d.IC channels.
-func activated(a csrc.Act, src []float32, d ref.Dims) []float32 {
-	if a.Scale == nil {
-		return src
-	}
-	dst := make([]float32, len(src))
-	n := len(src) / d.N
-	for i := range d.N {
-		activation(a, i, d.IC/16).Apply(dst[i*n:][:n], src[i*n:][:n], 1, d.IC, d.H*d.W)
-	}
-	return dst
 }
 
 // statistics writes the statistics of task t, whose pixels are y.

@@ -9,7 +9,7 @@ import "unet/csrc"
 const (
 	taskFlops  = 16e6 // operations of a task, about
 	wgradStrip = 512  // pixels whose products are summed before they are added to others
-	wgradTasks = 256  // wanted at most
+	mostTasks  = 256  // wanted at most
 	wgradBlock = 256  // values of a pair of channel blocks: [16 ic][16 oc]
 )
 
@@ -31,7 +31,7 @@ func newWgradSplit(a *csrc.Wgrad3x3) wgradSplit {
 	s.rows = up(h, s.blocks)
 	s.images = min(max(1, rows/h), n)
 	s.strips = up(n, s.images) * s.blocks
-	s.parts = parted(4608*float64(n)*float64(h)*float64(w), taskFlops, wgradTasks/float64(s.ocb*s.icb), s.strips)
+	s.parts = parted(4608*float64(n)*float64(h)*float64(w), taskFlops, mostTasks/float64(s.ocb*s.icb), s.strips)
 	return s
 }
 
@@ -139,7 +139,7 @@ func newFirstWgradSplit(a *csrc.Wgrad3x3) firstWgradSplit {
 	s.rows = up(h, s.blocks)
 	s.strips = n * s.blocks
 	pixels := float64(n) * float64(h) * float64(w)
-	s.parts = parted(9*32*float64(a.IC)*pixels, taskFlops/2, wgradTasks/float64(s.ocb), s.strips)
+	s.parts = parted(9*32*float64(a.IC)*pixels, taskFlops/2, mostTasks/float64(s.ocb), s.strips)
 	return s
 }
 
