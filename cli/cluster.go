@@ -46,7 +46,8 @@ func clusterCommand() *cli.Command {
 			"kubernetes (an Indexed Job), nextflow or snakemake (a workflow). The job is printed;\n" +
 			"its first lines say how to submit it. Read it first, and adjust what it asks of the\n" +
 			"cluster. Options of unet predict go into the job. All machines must see the images,\n" +
-			"DIR and the program under the same names.",
+			"DIR and the program under the same names. unet sweep and unet train --folds print\n" +
+			"jobs of their own with --job ENGINE.",
 		Flags: append([]cli.Flag{
 			&cli.IntFlag{Name: "parts", Usage: "divide the work into `NUMBER` parts", DefaultText: "one for each GiB of images", Category: job},
 			&cli.IntFlag{Name: "cpus", Value: 4, Usage: "`NUMBER` of processors for each part", Category: job},

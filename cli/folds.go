@@ -19,8 +19,8 @@ func foldsOf(c *cli.Context) (int, error) {
 		}
 		return 0, nil
 	}
-	if by, err := splitBySource(c); err != nil || !by {
-		return 0, errors.Join(err, usagef("--folds goes with --split-by source"))
+	if by := crossval.By(c.String("split-by")); by != crossval.Sources && by != crossval.Groups {
+		return 0, usagef("--folds goes with --split-by source or group")
 	}
 	for name, advice := range map[string]string{"fold": "it trains one of them", "resume": "the same command goes on by itself"} {
 		if c.IsSet(name) {
@@ -36,7 +36,7 @@ func foldsOf(c *cli.Context) (int, error) {
 
 // crossValidate trains and scores all folds, or trains a part of them.
 func crossValidate(c *cli.Context, o train.Options, folds int) (err error) {
-	all := crossval.Options{Options: o, Folds: folds}
+	all := crossval.Options{Options: o, Folds: folds, By: crossval.By(c.String("split-by"))}
 	if all.Part, all.Of, err = shard(c); err != nil {
 		return err
 	}
@@ -56,9 +56,11 @@ func crossValidate(c *cli.Context, o train.Options, folds int) (err error) {
 	if err := t.table(s.FoldTable()); err != nil {
 		return err
 	}
-	t.printf("\n")
-	if err := t.table(s.SourceTable()); err != nil {
-		return err
+	if len(s.Sources) > 0 {
+		t.printf("\n")
+		if err := t.table(s.SourceTable()); err != nil {
+			return err
+		}
 	}
 	t.printf("\nreport %s\n", s.Report)
 	return nil

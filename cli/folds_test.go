@@ -71,6 +71,25 @@ func TestFolds(t *testing.T) {
 	if m := s.Means[at]; len(s.Folds) != 2 || len(s.Sources) != sources || m.Mean != kaggle || m.Low > m.Mean || m.High < m.Mean {
 		t.Errorf("%d folds, %d of %d sources, mean %+v of %v", len(s.Folds), len(s.Sources), sources, m, kaggle)
 	}
+	// Folds of groups: each image is left out once.
+	groups := filepath.Join(t.TempDir(), "groups")
+	mustRun(t, exitOK, append(args, groups, "--split-by", "group")...)
+	images := 0
+	for _, f := range s.Folds {
+		images += f.Scores.Images
+	}
+	var g crossval.Summary
+	readJSON(t, filepath.Join(groups, "folds.json"), &g)
+	for _, f := range g.Folds {
+		images -= f.Scores.Images
+	}
+	if len(g.Folds) != 2 || images != 0 || len(g.Sources) != 0 || g.By != crossval.Groups || g.Folds[0].Scores.Images == 0 {
+		t.Errorf("folds by group: %+v", g)
+	}
+	// A folder of other folds is not taken for its own.
+	if _, stderr := mustRun(t, exitFormat, append(args, groups)...); !strings.Contains(stderr, "fold 1: ") {
+		t.Error(stderr)
+	}
 	for _, wrong := range [][]string{{"--fold", "1/2"}, {"--resume"}, {"--shard", "3/2"}, {"--folds", "1"}, {"--split-by", ""}, {"--job", "cron"}, {"--job", "slurm", "--shard", "1/2"}} {
 		mustRun(t, exitUsage, append(append(args, parts), wrong...)...)
 	}

@@ -1,6 +1,6 @@
-// Package crossval tells what a recipe of training is worth on laboratories it has
-// not seen: it trains a model for each fold of a set's sources, without them, and
-// scores it on them alone.
+// Package crossval tells what a recipe of training is worth on laboratories, or
+// fields, that it has not seen: it trains a model for each fold of a set, without
+// its images, and scores it on them alone.
 package crossval
 
 import (
@@ -22,23 +22,36 @@ import (
 // Options of Run.
 type Options struct {
 	// Options are those of every training: Set is the whole set, Out the folder of
-	// all of them, with a folder for each fold. Resume and LeftOut are the folds' own.
+	// all of them, with a folder for each fold. Resume, LeftOut and Fold are the
+	// folds' own.
 	train.Options
-	// Folds is the number of folds that the sources are spread over.
+	// Folds is the number of folds, By what is spread over them.
 	Folds int
+	By    By
 	// Part and Of, if Of is above 0, train every Of-th fold from the Part-th on, from
 	// 1, and leave the scores to a run of all.
 	Part, Of int
 }
 
-// Fold is a training without some sources, and how its model does on them.
-type Fold struct {
-	Number  int                `json:"fold"`    // from 1
-	Sources []string           `json:"sources"` // the sources left out, on which the model is scored
-	Folder  string             `json:"folder"`  // folder of the training
-	Epochs  int                `json:"epochs"`  // epochs done
-	Scores  evaluate.SetScores `json:"scores"`  // scores on the images of these sources
+// By is what is spread over folds, whole.
+type By string
 
+// Sources are laboratories, Groups the images that show the same field.
+const (
+	Sources By = "source"
+	Groups  By = "group"
+)
+
+// Fold is a training without some images, and how its model does on them.
+type Fold struct {
+	Number  int                `json:"fold"`              // from 1
+	Sources []string           `json:"sources,omitempty"` // the sources left out; absent where folds are of groups
+	Folder  string             `json:"folder"`            // folder of the training
+	Epochs  int                `json:"epochs"`            // epochs done
+	Scores  evaluate.SetScores `json:"scores"`            // scores on the images left out
+
+	names   []string // of sources or groups
+	of      int      // folds
 	sources []evaluate.SetScores
 }
 
@@ -55,12 +68,13 @@ const SummarySchema = 1
 
 // Summary is what Run found; folds.json holds it.
 type Summary struct {
-	Schema  int                  `json:"schema"`  // version of the layout
-	Kind    string               `json:"kind"`    // nuclei or paper
-	Folds   []Fold               `json:"folds"`   // the folds
-	Means   []Mean               `json:"means"`   // means over folds, each fold counting once
-	Sources []evaluate.SetScores `json:"sources"` // scores by source, each by the model that has not seen it
-	Report  string               `json:"report"`  // the page
+	Schema  int                  `json:"schema"`            // version of the layout
+	Kind    string               `json:"kind"`              // nuclei or paper
+	Folds   []Fold               `json:"folds"`             // the folds
+	Means   []Mean               `json:"means"`             // means over folds, each fold counting once
+	By      By                   `json:"split_by"`          // what is spread over folds: source or group
+	Sources []evaluate.SetScores `json:"sources,omitempty"` // scores by source, each by the model that has not seen it; absent where folds are of groups
+	Report  string               `json:"report"`            // the page
 }
 
 // Files of a cross-validation, beside the folders of its folds.
@@ -75,7 +89,11 @@ const (
 // and one whose parts other processes have trained only scores them. o.Out gets
 // index.html, folds.csv and folds.json. A part has no summary.
 func Run(ctx context.Context, o Options, observer train.Observer) (*Summary, error) {
-	sources, err := o.Set.Folds(o.Folds)
+	spread := o.Set.Folds
+	if o.By == Groups {
+		spread = o.Set.GroupFolds
+	}
+	names, err := spread(o.Folds)
 	if err != nil {
 		return nil, err
 	}
@@ -84,14 +102,17 @@ func Run(ctx context.Context, o Options, observer train.Observer) (*Summary, err
 			return nil, err
 		}
 	}
-	folds := make([]Fold, len(sources))
+	folds := make([]Fold, len(names))
 	for k := range folds {
 		f := &folds[k]
-		*f = Fold{Number: k + 1, Sources: slices.Sorted(slices.Values(sources[k])), Folder: filepath.Join(o.Out, fmt.Sprintf("fold-%d", k+1))}
+		*f = Fold{Number: k + 1, Folder: filepath.Join(o.Out, fmt.Sprintf("fold-%d", k+1)), names: slices.Sorted(slices.Values(names[k])), of: len(names)}
+		if o.By != Groups {
+			f.Sources = f.names
+		}
 		if o.Of > 0 && k%o.Of != o.Part-1 {
 			continue
 		}
-		observer.Note(fmt.Sprintf("fold %d of %d: without %s", f.Number, len(folds), strings.Join(f.Sources, ", ")))
+		observer.Note(fmt.Sprintf("fold %d of %d: without %s", f.Number, f.of, f.without()))
 		if err := f.train(ctx, o, observer); err != nil {
 			if ctx.Err() != nil {
 				return nil, err
@@ -102,13 +123,15 @@ func Run(ctx context.Context, o Options, observer train.Observer) (*Summary, err
 	if o.Of > 0 {
 		return nil, nil
 	}
-	s := &Summary{Schema: SummarySchema, Kind: o.Config.Kind, Folds: folds, Report: filepath.Join(o.Out, pageFile)}
+	s := &Summary{Schema: SummarySchema, Kind: o.Config.Kind, By: o.By, Folds: folds, Report: filepath.Join(o.Out, pageFile)}
 	for k := range folds {
 		observer.Note(fmt.Sprintf("fold %d of %d is scored", k+1, len(folds)))
 		if err := folds[k].score(ctx, o); err != nil {
 			return nil, fmt.Errorf("fold %d: %w", k+1, err)
 		}
-		s.Sources = append(s.Sources, folds[k].sources...)
+		if o.By != Groups {
+			s.Sources = append(s.Sources, folds[k].sources...)
+		}
 	}
 	slices.SortFunc(s.Sources, func(a, b evaluate.SetScores) int { return strings.Compare(a.Name, b.Name) })
 	for _, m := range measures {
@@ -122,11 +145,30 @@ func Run(ctx context.Context, o Options, observer train.Observer) (*Summary, err
 	return s, s.write(o)
 }
 
+// without says what a fold leaves out.
+func (f *Fold) without() string {
+	if f.Sources == nil {
+		return fmt.Sprintf("%d groups of images", len(f.names))
+	}
+	return strings.Join(f.Sources, ", ")
+}
+
+// split returns the set with the images of the fold as its test split.
+func (f *Fold) split(set *dataset.Set) (*dataset.Set, error) {
+	if f.Sources == nil {
+		return set.LeaveOutGroups(f.names)
+	}
+	return set.LeaveOut(f.names)
+}
+
 // train trains a fold, or goes on with it.
 func (f *Fold) train(ctx context.Context, o Options, observer train.Observer) (err error) {
 	t := o.Options
 	t.LeftOut, t.Out, t.Resume = f.Sources, f.Folder, train.HoldsRun(f.Folder)
-	if t.Set, err = o.Set.LeaveOut(f.Sources); err != nil {
+	if f.Sources == nil {
+		t.Fold = fmt.Sprintf("fold %d of %d by group", f.Number, f.of)
+	}
+	if t.Set, err = f.split(o.Set); err != nil {
 		return err
 	}
 	t.Next = nil // the page of all folds says it
@@ -139,7 +181,7 @@ func (f *Fold) train(ctx context.Context, o Options, observer train.Observer) (e
 
 // score scores the model of a fold on the sources that it has not seen.
 func (f *Fold) score(ctx context.Context, o Options) error {
-	set, err := o.Set.LeaveOut(f.Sources)
+	set, err := f.split(o.Set)
 	if err != nil {
 		return err
 	}
@@ -190,7 +232,7 @@ func row(name string, s *evaluate.SetScores) []string {
 
 // FoldTable lists the folds, with the means over them and their intervals.
 func (s *Summary) FoldTable() *report.Table {
-	t := &report.Table{Title: "On the sources left out", Columns: columns("fold")}
+	t := &report.Table{Title: "On the images left out", Columns: columns("fold")}
 	for k := range s.Folds {
 		t.Add(row(fmt.Sprint(s.Folds[k].Number), &s.Folds[k].Scores)...)
 	}

@@ -44,19 +44,22 @@ func (s *Summary) page(o Options) (*report.Page, error) {
 	page := &report.Page{Title: fmt.Sprintf("Cross-validation of %d folds", len(s.Folds)), Subtitle: o.Set.Dir, Footer: "unet " + o.Program}
 	sec := page.Section("Result")
 	kaggle := s.Means[1]
-	sec.Text(fmt.Sprintf("On images of laboratories that the models have not seen the KaggleScore is %s, mean of %d folds (95 %% confidence interval %s to %s, Student's t).",
+	what := map[By]string{Sources: "laboratories", Groups: "fields"}[s.By]
+	sec.Text(fmt.Sprintf("On images of %s that the models have not seen the KaggleScore is %s, mean of %d folds (95 %% confidence interval %s to %s, Student's t).", what,
 		report.Number(kaggle.Mean, 4), len(s.Folds), report.Number(kaggle.Low, 4), report.Number(kaggle.High, 4)))
-	sec.Text("The sources of the set are spread over the folds. The model of a fold has learned from the others, " +
+	sec.Text("The " + what + " of the set are spread over the folds. The model of a fold has learned from the others, " +
 		"with thresholds as training left them, and is scored on all images of its own. F1 is that of pixels.")
 	sec.Table(s.FoldTable())
-	page.Section("Sources").Table(s.SourceTable())
+	if len(s.Sources) > 0 {
+		page.Section("Sources").Table(s.SourceTable())
+	}
 	var links []report.Fact
 	for _, f := range s.Folds {
 		rel, err := filepath.Rel(o.Out, filepath.Join(f.Folder, "report.html"))
 		if err != nil {
 			return nil, err
 		}
-		links = append(links, report.Fact{Name: fmt.Sprintf("Fold %d, without %s", f.Number, strings.Join(f.Sources, ", ")), Value: "report", Link: filepath.ToSlash(rel)})
+		links = append(links, report.Fact{Name: fmt.Sprintf("Fold %d, without %s", f.Number, f.without()), Value: "report", Link: filepath.ToSlash(rel)})
 	}
 	page.Section("Runs").Facts(links)
 	return page, nil

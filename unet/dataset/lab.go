@@ -214,8 +214,23 @@ func (s *Set) Folds(n int) ([][]string, error) {
 	if count[""] > 0 {
 		return nil, &InputError{Name: s.Dir, Problem: "does not say which source its images come from", Advice: "prepare it again with this version"}
 	}
+	return s.spread(n, count, "source")
+}
+
+// GroupFolds spreads the groups of images that show the same field over n folds, as
+// Folds does with sources.
+func (s *Set) GroupFolds(n int) ([][]string, error) {
+	count := map[string]int{}
+	for i := range s.Entries {
+		count[s.Entries[i].Group]++
+	}
+	return s.spread(n, count, "group")
+}
+
+// spread makes folds of what there are so many images of.
+func (s *Set) spread(n int, count map[string]int, what string) ([][]string, error) {
 	if n < 2 || n > len(count) {
-		return nil, &InputError{Name: s.Dir, Problem: fmt.Sprintf("has images of %d sources, which cannot make %d folds", len(count), n), Advice: "a fold needs a source of its own: choose fewer"}
+		return nil, &InputError{Name: s.Dir, Problem: fmt.Sprintf("has images of %d %ss, which cannot make %d folds", len(count), what, n), Advice: "a fold needs a " + what + " of its own: choose fewer"}
 	}
 	names := slices.SortedFunc(maps.Keys(count), func(a, b string) int {
 		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b))
@@ -233,23 +248,34 @@ func (s *Set) Folds(n int) ([][]string, error) {
 // and all others for training: those of its val split stay there, and where
 // that leaves none, a tenth of the others is split off anew.
 func (s *Set) LeaveOut(sources []string) (*Set, error) {
+	known := s.Sources()
+	for _, name := range sources {
+		if known[name] == 0 {
+			return nil, &InputError{Name: s.Dir, Problem: fmt.Sprintf("has no images of the source %q", name), Advice: "its sources are " + strings.Join(slices.Sorted(maps.Keys(known)), ", ")}
+		}
+	}
+	return s.leaveOut(func(e *Entry) bool { return slices.Contains(sources, e.Source) })
+}
+
+// LeaveOutGroups is LeaveOut with groups of images.
+func (s *Set) LeaveOutGroups(groups []string) (*Set, error) {
+	out := map[string]bool{}
+	for _, name := range groups {
+		out[name] = true
+	}
+	return s.leaveOut(func(e *Entry) bool { return out[e.Group] })
+}
+
+func (s *Set) leaveOut(left func(*Entry) bool) (*Set, error) {
 	out := *s
 	out.Entries = slices.Clone(s.Entries)
-	n := map[string]int{}
 	for i := range out.Entries {
 		e := &out.Entries[i]
 		switch {
-		case slices.Contains(sources, e.Source):
+		case left(e):
 			e.Split = Test
-			n[e.Source]++
 		case e.Split == Test:
 			e.Split = Train
-		}
-	}
-	for _, name := range sources {
-		if n[name] == 0 {
-			return nil, &InputError{Name: s.Dir, Problem: fmt.Sprintf("has no images of the source %q", name), Advice: "its sources are " + strings.Join(slices.Sorted(maps.Keys(s.Sources())), ", ")}
-
 		}
 	}
 	if len(out.Split(Val)) > 0 {

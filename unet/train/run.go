@@ -25,8 +25,10 @@ type Options struct {
 	Set    *dataset.Set
 	// LeftOut names the sources that Set was relieved of, for the model's card.
 	LeftOut []string
-	Out     string // folder of the run
-	Config  Config
+	// Fold says which images Set was relieved of, where they are no whole sources.
+	Fold   string
+	Out    string // folder of the run
+	Config Config
 	// Resume continues the run in Out, which began with the settings Config;
 	// ReadRun returns them.
 	Resume bool
@@ -157,6 +159,9 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 		Every: 5 * time.Minute, DataHash: source.SHA256}
 	if len(o.LeftOut) > 0 {
 		tr.DataHash += " without " + strings.Join(o.LeftOut, ",")
+	}
+	if o.Fold != "" {
+		tr.DataHash += " without " + o.Fold
 	}
 	tr.Card.Name, tr.Card.Diameter = o.Name, diameters(o.Set)
 	tr.Card.Training = unet.Training{Program: o.Program, License: o.License, LeftOut: o.LeftOut, Date: time.Now().UTC().Format(time.DateOnly),
