@@ -230,6 +230,9 @@ func threeSteps(t *testing.T, e *core.Engine, a Arch) (m *Model, weights []float
 // TestPortableTraining: a training without C kernels has the bits of one with those in
 // portable C. Blocks, gates and ways up that are not the usual ones are near them only.
 func TestPortableTraining(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long with the race detector")
+	}
 	coretest.NeedsKernels(t)
 	for _, norm := range []string{"batch", "group", "none"} {
 		a := Arch{Norm: norm, Dropout: 0.1}.sized(3, 3, 32, threeHeads)
