@@ -59,7 +59,7 @@ func TestConstantImage(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, got := range out.Pix {
-			if math.Abs(float64(got)) > 0.01 {
+			if !(math.Abs(float64(got)) <= 0.01) { // NaN, too
 				t.Errorf("an image of %v becomes %v", v, got)
 				break
 			}
@@ -75,15 +75,15 @@ func TestSampledLevels(t *testing.T) {
 		m := imageio.NewImage(w, n, 1)
 		m.Float, m.Bits = true, 32
 		for i := range m.Pix {
-			m.Pix[i] = float32(i%2) + 0.5
+			m.Pix[i] = float32(4*(i%2)) + 0.5 // a constant image is given a range of 1
 		}
 		return m, nil
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.Low != 0.5 || l.High != 1.5 {
-		t.Errorf("levels %v to %v, want 0.5 to 1.5", l.Low, l.High)
+	if l.Low != 0.5 || l.High != 4.5 {
+		t.Errorf("levels %v to %v, want 0.5 to 4.5", l.Low, l.High)
 	}
 }
 
