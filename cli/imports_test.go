@@ -175,6 +175,40 @@ func TestNoOptions(t *testing.T) {
 	}
 }
 
+// TestArchitecture: every file that ARCHITECTURE.md names on the way of an image and
+// of a patch is there. A name without a folder is in that of the name before it, or
+// in the first of its row.
+func TestArchitecture(t *testing.T) {
+	b, err := os.ReadFile("../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(b), "## Follow one image")
+	text, _, _ = strings.Cut(text, "## Words")
+	names := 0
+	for row := range strings.Lines(text) {
+		dir, first := "", ""
+		for _, m := range regexp.MustCompile("`([^` ]+\\.go)`").FindAllStringSubmatch(row, -1) {
+			names++
+			if d, _ := filepath.Split(m[1]); d != "" {
+				dir = d
+			}
+			if first == "" {
+				first = dir
+			}
+			base := filepath.Base(m[1])
+			if _, err := os.Stat(filepath.Join("..", dir, base)); err != nil {
+				if _, err := os.Stat(filepath.Join("..", first, base)); err != nil && dir != "" {
+					t.Errorf("ARCHITECTURE.md names %s, which is not there", m[1])
+				}
+			}
+		}
+	}
+	if names < 60 {
+		t.Errorf("only %d files are named", names)
+	}
+}
+
 // TestLicences: every module linked into the program has its licence in it,
 // and nothing else has.
 func TestLicences(t *testing.T) {
