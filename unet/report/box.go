@@ -9,8 +9,8 @@ import (
 
 // Boxes draws a box plot of each group: the box from the first to the third
 // quartile with a line at the median, whiskers to the farthest values within one
-// and a half times its height, and every value as a dot. Values that are not
-// finite are left out.
+// and a half times its height, and every value as a dot; of many, as many as can be
+// told apart. Values that are not finite are left out.
 func Boxes(title, label string, groups []Group) *Drawing {
 	const w, left, top, bottom = 560.0, 150.0, 52.0, 40.0
 	const row = 34.0
@@ -52,6 +52,9 @@ func Boxes(title, label string, groups []Group) *Drawing {
 	return d
 }
 
+// manyDots is from how many values on a box has not a dot for each.
+const manyDots = 500
+
 // box draws the box of sorted values around height y.
 func (d *Drawing) box(s scale, y float64, v []float64, colour int, name string) {
 	if len(v) == 0 {
@@ -68,7 +71,14 @@ func (d *Drawing) box(s scale, y float64, v []float64, colour int, name string) 
 		d.rect(s.at(q1), y-9, max(s.at(q3)-s.at(q1), 1), 18, faded(c, 0.3), tip)
 	}
 	d.line([]point{{s.at(q2), y - 9}, {s.at(q2), y + 9}}, inkStrong, 2)
+	drawn := map[int]int{}
 	for k, x := range v {
+		if len(v) > manyDots {
+			place := int(s.at(x) / 2)
+			if drawn[place]++; drawn[place] > 5 {
+				continue // it would lie on others
+			}
+		}
 		// Dots of equal values lie beside each other.
 		d.disc(point{s.at(x), y + float64(k*7%5-2)*2.5}, 2.2, faded(c, 0.75), noPaint, 0, shortNumber(x))
 	}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"path"
@@ -63,6 +64,20 @@ func TestGalleryPages(t *testing.T) {
 	}
 	if !strings.Contains(pages["pages/count-1.html"], `src="../thumbnails/a%230006.jpg"`) {
 		t.Error("the thumbnail's address is not escaped")
+	}
+}
+
+// TestManyBoxes: a drawing of ten thousand values stays small, and holds the farthest.
+func TestManyBoxes(t *testing.T) {
+	v := Group{Name: "many"}
+	for i := range 10000 {
+		v.Values = append(v.Values, math.Sqrt(float64(i)))
+	}
+	v.Values = append(v.Values, 317.2)
+	var b bytes.Buffer
+	Boxes("Nuclei", "a dot for each image", []Group{v}).svg(&b, false)
+	if dots := strings.Count(b.String(), "<circle"); dots < 100 || dots > 1000 || !strings.Contains(b.String(), "317.2") {
+		t.Errorf("%d dots, the farthest among them: %v", dots, strings.Contains(b.String(), "317.2"))
 	}
 }
 
