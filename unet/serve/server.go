@@ -71,6 +71,7 @@ type Server struct {
 	teaching  *job // the last that was one
 	models    models
 	follower  *follower
+	listed    listing
 	base      context.Context
 	stop      context.CancelFunc
 	work      sync.WaitGroup
@@ -170,31 +171,55 @@ func imageID(name string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// listing is the folder as it was listed last, so that who asks for one image of
+// ten thousand need not wait for all.
+type listing struct {
+	when   time.Time
+	inputs map[string]segment.Input // by id
+	// stamp is that of the files that records were read from.
+	stamp   string
+	records map[string]keptRecord
+}
+
+// listedFor is how long names are not looked for again.
+const listedFor = 2 * time.Second
+
 // images lists the folder. Links that lead out of it are left out.
 func (s *Server) images() []image {
 	records := s.records()
 	list := []image{}
+	inputs := map[string]segment.Input{}
 	for _, in := range segment.Inputs([]string{s.o.Dir}, s.out) {
 		if in.Err != nil {
 			continue // the folder holds no image yet
 		}
-		st, err := s.root.Stat(filepath.FromSlash(in.Name))
-		if err != nil {
-			continue
+		if im := s.imageOf(in, records); im != nil {
+			list, inputs[im.ID] = append(list, *im), in
 		}
-		im := image{ID: imageID(in.Name), Name: in.Name, Status: "new", in: in, stamp: fmt.Sprint(st.Size(), st.ModTime().UnixNano())}
-		if k, ok := records[in.Name]; ok {
-			r := k.Record
-			im.record, im.origin, im.markers, im.choice = r, k.Origin, k.markers, k.choice()
-			im.Status, im.Error, im.Planes = r.Status, r.Error, len(r.Planes)
-			if r.Status == segment.Skipped {
-				im.Status = segment.Done
-			}
-			s.count(&im)
-		}
-		list = append(list, im)
 	}
+	s.mu.Lock()
+	s.listed.when, s.listed.inputs = time.Now(), inputs
+	s.mu.Unlock()
 	return list
+}
+
+// imageOf is an image of the folder, nil where its file cannot be had.
+func (s *Server) imageOf(in segment.Input, records map[string]keptRecord) *image {
+	st, err := s.root.Stat(filepath.FromSlash(in.Name))
+	if err != nil {
+		return nil
+	}
+	im := &image{ID: imageID(in.Name), Name: in.Name, Status: "new", in: in, stamp: fmt.Sprint(st.Size(), st.ModTime().UnixNano())}
+	if k, ok := records[in.Name]; ok {
+		r := k.Record
+		im.record, im.origin, im.markers, im.choice = r, k.Origin, k.markers, k.choice()
+		im.Status, im.Error, im.Planes = r.Status, r.Error, len(r.Planes)
+		if r.Status == segment.Skipped {
+			im.Status = segment.Done
+		}
+		s.count(im)
+	}
+	return im
 }
 
 // keptRecord is what became of an image, and what that comes from.
@@ -217,9 +242,18 @@ func (k keptRecord) choice() (c segment.Choice) {
 const earlierFile = "earlier.json"
 
 // records are those of the manifest, and of earlier runs whose results are there
-// still, by the names of images: the folder may have another path now.
+// still, by the names of images: the folder may have another path now. They are read
+// again when the files have changed.
 func (s *Server) records() map[string]keptRecord {
-	list := map[string]keptRecord{}
+	stamp := stampOf(filepath.Join(s.out, earlierFile)) + " " + stampOf(filepath.Join(s.out, segment.ManifestFile))
+	s.mu.Lock()
+	list := s.listed.records
+	same := list != nil && s.listed.stamp == stamp
+	s.mu.Unlock()
+	if same {
+		return list
+	}
+	list = map[string]keptRecord{}
 	for _, k := range s.earlier() {
 		if s.complete(k.Record) {
 			list[k.Record.Name] = k
@@ -233,6 +267,9 @@ func (s *Server) records() map[string]keptRecord {
 			}
 		}
 	}
+	s.mu.Lock()
+	s.listed.stamp, s.listed.records = stamp, list
+	s.mu.Unlock()
 	return list
 }
 
@@ -318,6 +355,15 @@ func (s *Server) count(im *image) {
 
 // find returns an image by its id.
 func (s *Server) find(id string) (*image, error) {
+	s.mu.Lock()
+	in, ok := s.listed.inputs[id]
+	ok = ok && time.Since(s.listed.when) < listedFor
+	s.mu.Unlock()
+	if ok {
+		if im := s.imageOf(in, s.records()); im != nil {
+			return im, nil
+		}
+	}
 	list := s.images()
 	i := slices.IndexFunc(list, func(m image) bool { return m.ID == id })
 	if i < 0 {

@@ -1,9 +1,11 @@
 // The images of the folder: add, choose, segment.
 import { call, h, attempt, number, say } from "./api.js";
 
+const most = 200; // images of a page of the list
+
 export async function showFolder(main) {
   const chosen = new Set();
-  const list = h("ul", { class: "grid" });
+  const list = h("ul", { class: "grid" }), pages = h("nav", { class: "bar", "aria-label": "Pages of the list", hidden: true });
   const title = h("h2", {}, "Images");
   const file = h("input", { type: "file", multiple: true, hidden: true, onchange: () => add(file.files) });
   const settings = await call("GET", "/settings"), models = await call("GET", "/models");
@@ -17,7 +19,7 @@ export async function showFolder(main) {
   const drop = h("div", { class: "drop" }, "Drop images here, or ", h("button", { type: "button", onclick: () => file.click() }, "add files"), file);
   main.append(title, drop, h("details", {}, h("summary", {}, "Settings, as of unet predict"), groups),
     h("div", { class: "bar" }, run, h("label", {}, "with the model ", model), h("button", { type: "button", id: "all", onclick: () => choose(true) }, "Choose all"), h("button", { type: "button", onclick: () => choose(false) }, "Choose none"),
-      h("label", {}, again, " again, also what has results")), list);
+      h("label", {}, again, " again, also what has results")), pages, list);
 
   for (const [name, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
     main.addEventListener(name, (e) => { e.preventDefault(); drop.classList.toggle("over", over); if (name === "drop") add(e.dataTransfer.files); });
@@ -34,7 +36,8 @@ export async function showFolder(main) {
 
   function choose(all) {
     chosen.clear();
-    for (const box of list.querySelectorAll("input")) { box.checked = all; if (all) chosen.add(box.value); }
+    if (all) for (const m of images) chosen.add(m.id);
+    for (const box of list.querySelectorAll("input")) box.checked = all;
     label();
   }
 
@@ -50,13 +53,19 @@ export async function showFolder(main) {
     await attempt(() => call("POST", "/segment", { images: [...chosen], again: again.checked, settings: chosenSettings }));
   }
 
-  let stamp = 0;
+  let images = [], from = 0;
   async function load() {
-    const images = await call("GET", "/images");
+    images = await call("GET", "/images");
     const done = images.filter((m) => m.status === "done");
     title.textContent = images.length === 0 ? "No images yet" : `${images.length} image${images.length === 1 ? "" : "s"}, ${done.length} segmented, ${done.reduce((n, m) => n + m.count, 0)} nuclei`;
-    stamp++;
-    list.replaceChildren(...images.slice(0, 1000).map((m) => h("li", {},
+    show();
+    label();
+  }
+
+  // show shows a page of the list.
+  function show() {
+    from = Math.min(from, Math.max(0, Math.floor((images.length - 1) / most) * most));
+    list.replaceChildren(...images.slice(from, from + most).map((m) => h("li", {},
       h("a", { href: "#/image/" + m.id },
         h("span", { class: "frame" }, h("img", { src: `/api/v1/images/${m.id}/thumbnail?${m.status}${m.count}${m.corrected}`, alt: "", loading: "lazy" })),
         h("b", {}, m.name)),
@@ -65,9 +74,13 @@ export async function showFolder(main) {
       m.error ? h("span", { class: "bad" }, m.error) : null,
       (m.warnings || []).map((w) => h("span", { class: "warn" }, w)),
       h("label", {}, h("input", { type: "checkbox", value: m.id, checked: chosen.has(m.id), "aria-label": "choose " + m.name, onchange: (e) => { e.target.checked ? chosen.add(m.id) : chosen.delete(m.id); label(); } }), "choose"))));
-    if (images.length > 1000) list.append(h("li", {}, `and ${images.length - 1000} more`));
-    label();
+    const last = Math.min(from + most, images.length);
+    pages.hidden = images.length <= most;
+    pages.replaceChildren(h("button", { type: "button", id: "before", disabled: from === 0, onclick: () => turn(-most) }, "← before"),
+      h("span", { class: "soft" }, `${from + 1} to ${last} of ${images.length}`),
+      h("button", { type: "button", id: "after", disabled: last === images.length, onclick: () => turn(most) }, "after →"));
   }
+  function turn(by) { from += by; show(); list.querySelector("a")?.focus(); }
   await load();
   let timer = 0;
   return {
