@@ -133,7 +133,7 @@ func printCounts(t *terminal, m *dataset.Metadata) error {
 		size = fmt.Sprintf("%dx%d pixels", m.Settings.Size, m.Settings.Size)
 	}
 	t.printf("\n%s at %s with %s in %s, %d left out\n", count(m.Counts.Images, "image"), size,
-		plural(m.Counts.Nuclei, "nucleus", "nuclei"), count(m.Counts.Groups, "group"), m.Counts.LeftOut)
+		plural(m.Counts.Nuclei, "nucleus", "nuclei"), count(m.Counts.Groups, "group"), m.Counts.Without())
 	return nil
 }
 

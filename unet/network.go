@@ -37,6 +37,23 @@ func (a Arch) TrainingMemory(e *core.Engine, side int, o core.Options, losses []
 	return n.Memory() + 5*4*a.parameters(), nil
 }
 
+// PredictionMemory returns the bytes that predicting an image of w x h pixels
+// takes: activations, those of a tile of an image that is computed in tiles, its
+// normalised samples and its maps.
+func (a Arch) PredictionMemory(e *core.Engine, w, h int) (int, error) {
+	p := core.NewParams()
+	a.declare(p)
+	planes := 4 * w * h * (a.Channels + 2*len(a.Heads))
+	if w, h = a.tile(w, h); w == 0 || h == 0 {
+		return planes, nil
+	}
+	n, err := a.build(e, p, h, w, core.Options{Batch: 1, Dry: true}, nil)
+	if err != nil {
+		return 0, err
+	}
+	return n.Memory() + planes, nil
+}
+
 // Input returns the place of the normalised images, [batch][channels][h*w]. A
 // forward pass that is not for training may overwrite it.
 func (n *Network) Input() []float32 { return n.prog.Data(n.input) }

@@ -118,17 +118,24 @@ func (m *Model) memory(w, h int, bfloat16 bool) (int, error) {
 		return 0, err
 	}
 	defer e.Close()
+	w, h = m.Card.Arch.tile(w, h)
+	var shared core.Shared // whose arena nothing touches
+	defer shared.Free()
+	_, err = m.Card.Arch.build(e, m.Params, h, w, core.Options{Batch: 1, BFloat16: bfloat16, Shared: &shared}, nil)
+	return shared.Memory(), err
+}
+
+// tile returns the size at which an image of w x h pixels is computed: its own, or
+// that of a tile, rounded up.
+func (a Arch) tile(w, h int) (tileW, tileH int) {
 	if w*h > wholePixels {
 		w, h = min(w, tileWidth), min(h, tileHeight)
 	}
 	up := func(v int) int {
-		k := m.Card.Arch.Multiple()
+		k := a.Multiple()
 		return (v + k - 1) / k * k
 	}
-	var shared core.Shared // whose arena nothing touches
-	defer shared.Free()
-	_, err = m.Card.Arch.build(e, m.Params, up(h), up(w), core.Options{Batch: 1, BFloat16: bfloat16, Shared: &shared}, nil)
-	return shared.Memory(), err
+	return up(w), up(h)
 }
 
 // Repack makes p see changed parameters of its model.

@@ -29,6 +29,9 @@ func (s *Source) Join(name string) error {
 	return nil
 }
 
+// removedCode is the code of findings on images that corrections remove.
+const removedCode = "removed"
+
 // Correct replaces labels by better ones, from a zip or folder in Kaggle's
 // layout without the images: the masks ID/masks/*.png replace all masks of the
 // image ID. Images that a file removed.txt names, one a line, are left out.
@@ -73,7 +76,7 @@ func (s *Source) Correct(name string) error {
 		}
 		if removed[it.id] {
 			delete(removed, it.id)
-			s.findings = append(s.findings, Finding{Info, it.id, "", "removed", "left out, as " + path.Base(name) + " says"})
+			s.findings = append(s.findings, Finding{Info, it.id, "", removedCode, "left out, as " + path.Base(name) + " says"})
 			continue
 		}
 		left = append(left, it)

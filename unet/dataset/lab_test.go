@@ -196,6 +196,15 @@ func TestCorrectAndJoin(t *testing.T) {
 	if after, _ := src.Read(0); after.Labels.Max() != 1 || before.Labels.Max() < 2 {
 		t.Errorf("%d nuclei before, %d after", before.Labels.Max(), after.Labels.Max())
 	}
+	out := filepath.Join(t.TempDir(), "set")
+	m, err := Prepare(t.Context(), src, out, Options{Size: 64, Fractions: Fractions{Train: 0.4, Val: 0.3, Test: 0.3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(out, "README.md"))
+	if err != nil || m.Counts.Without() != 1 || !strings.Contains(string(text), "(4 images found, 1 left out)") {
+		t.Errorf("%d left out, %v: %s", m.Counts.Without(), err, text)
+	}
 	if err := src.Join(whole); err == nil || !strings.Contains(err.Error(), "of that name") {
 		t.Errorf("joining the same images: %v", err)
 	}

@@ -57,6 +57,10 @@ type Counts struct {
 	Findings map[string]int            `json:"findings"` // number of findings, by check
 }
 
+// Without returns how many images were found and are not in the set, for an error
+// or because corrections remove them.
+func (c *Counts) Without() int { return c.LeftOut + c.Findings[removedCode] }
+
 // Entry is one image of a prepared set.
 type Entry struct {
 	ID           string  `json:"id"`               // name of the image

@@ -16,7 +16,7 @@ func readme(m *Metadata) string {
 	}
 	fmt.Fprintf(&b, "# Prepared set of nuclei images\n\n")
 	fmt.Fprintf(&b, "%d images of %s with %d annotated nuclei, made by `unet prepare` from `%s` (%d images found, %d left out).\n\n",
-		m.Counts.Images, size, m.Counts.Nuclei, m.Source.Name, m.Source.Images, m.Counts.LeftOut)
+		m.Counts.Images, size, m.Counts.Nuclei, m.Source.Name, m.Source.Images+m.Counts.Findings[removedCode], m.Counts.Without())
 	b.WriteString(`| | |
 |---|---|
 | ` + "`images/ID.png`" + ` | the images, gray or RGB, 8 or 16 bits |

@@ -36,7 +36,27 @@ func (o *Options) need(batch int, recompute bool) (int64, error) {
 		bytes += min(kept, inMemory)
 	}
 	bytes += 2 * int64(o.Engine.Threads()+1) * largest
-	return bytes, nil
+	scoring, err := o.needToScore()
+	return bytes + scoring, err
+}
+
+// needToScore estimates the bytes that it takes to predict the validation images,
+// which are whole ones.
+func (o *Options) needToScore() (int64, error) {
+	most, known := 0, map[[2]int]bool{}
+	for _, i := range o.Set.Split(dataset.Val) {
+		e := &o.Set.Entries[i]
+		if known[[2]int{e.W, e.H}] {
+			continue
+		}
+		known[[2]int{e.W, e.H}] = true
+		n, err := o.Config.Arch.PredictionMemory(o.Engine, e.W, e.H)
+		if err != nil {
+			return 0, err
+		}
+		most = max(most, n)
+	}
+	return int64(most), nil
 }
 
 // fits estimates the memory of the run and fails, before anything is read or

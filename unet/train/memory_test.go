@@ -9,6 +9,7 @@ import (
 
 	"unet/core"
 	"unet/core/coretest"
+	"unet/unet"
 	"unet/unet/dataset"
 )
 
@@ -81,5 +82,36 @@ func TestMemoryOfManyImages(t *testing.T) {
 	}
 	if few, many := need(10), need(100000); many-few > inMemory {
 		t.Errorf("10 images: %d bytes, 100,000: %d", few, many)
+	}
+}
+
+// TestMemoryOfScoring: validation predicts whole images, so that large ones take
+// memory of their own, as much as predicting them does.
+func TestMemoryOfScoring(t *testing.T) {
+	e := coretest.Engine(t, "", 1)
+	cfg, err := NucleiConfig("quick")
+	if err != nil {
+		t.Fatal(err)
+	}
+	need := func(split string) int64 {
+		set := &dataset.Set{Dir: "set", Meta: &dataset.Metadata{}}
+		set.Entries = []dataset.Entry{{Split: split, W: 1024, H: 1024, C: 1}}
+		n, err := (&Options{Engine: e, Set: set, Config: cfg}).need(cfg.Batch, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	m, err := unet.NewModel(unet.Card{Kind: cfg.Kind, Arch: cfg.Arch, Input: cfg.Input}, 1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Params.Free()
+	predicting, err := m.Memory(1024, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if more := need(dataset.Val) - need(dataset.Train); more < int64(predicting)*9/10 {
+		t.Errorf("an image to score takes %d bytes more than one to draw from; predicting it takes %d", more, predicting)
 	}
 }
