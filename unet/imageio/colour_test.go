@@ -117,7 +117,7 @@ func TestChooseSamples(t *testing.T) {
 		"by name":   func(_ int, name string) bool { return name == "blue" },
 		"by number": func(channel int, _ string) bool { return channel == 2 },
 	} {
-		f, err := openData("a.png", encodePNG(t, m))
+		f, err := OpenData("a.png", encodePNG(t, m))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +127,7 @@ func TestChooseSamples(t *testing.T) {
 			t.Errorf("%s: %+v %+v %v", name, f.Planes, got, err)
 		}
 	}
-	f, err := openData("a.png", encodePNG(t, m))
+	f, err := OpenData("a.png", encodePNG(t, m))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestColourKey(t *testing.T) {
 	if o, err := png.Decode(bytes.NewReader(data)); err != nil || o.ColorModel() == color.GrayModel {
 		t.Fatal("the test's file has no transparent value", err)
 	}
-	f, err := openData("a.png", data)
+	f, err := OpenData("a.png", data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestOrientation(t *testing.T) {
 		data []byte
 		want int
 	}{"turned": {turned, 1}, "not": {b.Bytes(), 0}, "cut": {append([]byte{0xff, 0xd8}, append(append(app, exif[:18]...), b.Bytes()[2:]...)...), 0}} {
-		f, err := openData("a.jpg", c.data)
+		f, err := OpenData("a.jpg", c.data)
 		if err != nil {
 			if name != "cut" {
 				t.Error(err)
@@ -336,7 +336,7 @@ func TestPNGPixelSize(t *testing.T) {
 		data := append([]byte{}, plain[:33]...)
 		data = append(binary.BigEndian.AppendUint32(data, 9), chunk...)
 		data = append(binary.BigEndian.AppendUint32(data, crc32.ChecksumIEEE(chunk)), plain[33:]...)
-		f, err := openData("a.png", data)
+		f, err := OpenData("a.png", data)
 		if err != nil {
 			t.Fatal(err)
 		}

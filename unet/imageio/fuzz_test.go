@@ -40,7 +40,7 @@ func FuzzDecode(f *testing.F) {
 		if s := sniff(data); s == "TIFF" || len(data) > 1<<14 {
 			return
 		}
-		file, err := openData("fuzz", data)
+		file, err := OpenData("fuzz", data)
 		planetest.Read(t, file, err)
 	})
 }

@@ -28,7 +28,7 @@ func ReadLabels(path string) (*Labels, error) {
 // DecodeLabels is ReadLabels of a file held in memory; name is used in errors
 // only.
 func DecodeLabels(name string, data []byte) (*Labels, error) {
-	f, err := openData(name, data)
+	f, err := OpenData(name, data)
 	if err != nil {
 		return nil, err
 	}

@@ -105,8 +105,8 @@ func Members(path string) []string {
 	return f.Members
 }
 
-// openData opens a file held in memory.
-func openData(name string, data []byte) (*File, error) {
+// OpenData is Open for a file held in memory; name is used in errors only.
+func OpenData(name string, data []byte) (*File, error) {
 	if sniff(data) == "TIFF" {
 		f, err := tiff.Open(name, bytes.NewReader(data), int64(len(data)))
 		if err != nil {

@@ -32,7 +32,7 @@ func Read(path string) (*Image, error) {
 // composited over black, the background of fluorescence images, and
 // File.Notes says so. In TIFF files whose 0 is white samples are inverted.
 func Decode(name string, data []byte) (*Image, error) {
-	f, err := openData(name, data)
+	f, err := OpenData(name, data)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func Decode(name string, data []byte) (*Image, error) {
 func Size(name string, data []byte) (w, h int) {
 	format := sniff(data)
 	if format == "TIFF" {
-		f, err := openData(name, data)
+		f, err := OpenData(name, data)
 		if err != nil || len(f.Planes) == 0 {
 			return 0, 0
 		}

@@ -121,7 +121,7 @@ func init() { // apart, as openapi is among them and lists them
 		{"POST", "/models", "segment with one of them from now on", nil, useRequest{File: "models/name.safetensors"}, false, jsonType, (*Server).postModels},
 		{"POST", "/teach/model", "use, keep (with a name) or drop the new model", nil, modelRequest{Action: "use"}, false, jsonType, (*Server).postModel},
 		{"GET", "/teach/compare/{n}/{which}", "an image held back: corrected (0), before (1), after (2)", nil, nil, false, "image/png", (*Server).comparePicture},
-		{"POST", "/analyse/{format}", "segment the image in the body without keeping it: " + strings.Join(analysed, ", ") + " or json", []string{"diameter"}, nil, true, "application/octet-stream", (*Server).analyse},
+		{"POST", "/analyse/{format}", "segment the image in the body without keeping it: " + strings.Join(analysed, ", ") + " or json", []string{"diameter", "plane"}, nil, true, "application/octet-stream", (*Server).analyse},
 		{"GET", "/events", "what happens, as server-sent events: job, images, edit, results, picture, models", nil, nil, false, "text/event-stream", func(s *Server, w http.ResponseWriter, r *http.Request) error {
 			s.listen(w, r)
 			return nil
@@ -451,9 +451,9 @@ func (s *Server) analyse(w http.ResponseWriter, r *http.Request) error {
 	if int64(len(data)) > min(s.o.MaxUpload, s.o.Memory/8) {
 		return &http.MaxBytesError{Limit: min(s.o.MaxUpload, s.o.Memory/8)}
 	}
-	img, err := imageio.Decode("image", data)
+	img, err := chosenPlane(r, data)
 	if err != nil {
-		return &apiError{http.StatusUnprocessableEntity, err.Error()}
+		return err
 	}
 	found, source, err := s.segmentOne(r.Context(), img, o)
 	if err != nil {
@@ -465,6 +465,27 @@ func (s *Server) analyse(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	return formats.WriteAll(segment.NewWriter(format, w), source, found.Nuclei)
+}
+
+// chosenPlane decodes the plane that the request names of an image that it holds.
+// An image of several needs a name, since the answer is about one.
+func chosenPlane(r *http.Request, data []byte) (*imageio.Image, error) {
+	f, err := imageio.OpenData("image", data)
+	if err != nil {
+		return nil, &apiError{http.StatusUnprocessableEntity, err.Error()}
+	}
+	plane, err := natural(r, "plane", -1)
+	switch last := len(f.Planes) - 1; {
+	case err != nil:
+		return nil, err
+	case plane > last, plane < 0 && last > 0:
+		return nil, &apiError{http.StatusUnprocessableEntity, fmt.Sprintf("the image has planes 0 to %d (channels, slices, times, pages): choose one with plane=NUMBER", last)}
+	}
+	img, err := f.ReadPlane(max(plane, 0))
+	if err != nil {
+		return nil, &apiError{http.StatusUnprocessableEntity, err.Error()}
+	}
+	return img, nil
 }
 
 // segmentOne segments an image in memory, while nothing else is computed.

@@ -9,6 +9,8 @@ import (
 	"hash/crc32"
 	stdimage "image"
 	"image/color"
+	"image/draw"
+	"image/gif"
 	"image/png"
 	"io"
 	"net"
@@ -262,6 +264,37 @@ func TestSameNuclei(t *testing.T) {
 	want, _ := os.ReadFile(filepath.Join(w.dir, "unet", "0.nuclei.csv"))
 	if got := strings.ReplaceAll(body, "image,", "0.png,"); status != 200 || strings.Replace(got, "0.png,nucleus", "image,nucleus", 1) != string(want) {
 		t.Errorf("analyse: %d\n%s\nwant\n%s", status, body, want)
+	}
+}
+
+// TestAnalysePlanes: of an image with several planes the one that is named is
+// segmented; none is taken for the whole image.
+func TestAnalysePlanes(t *testing.T) {
+	w := newSite(t)
+	var frames gif.GIF
+	for _, shift := range []int{0, 5} {
+		m, err := png.Decode(bytes.NewReader(discs(t, shift)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := stdimage.NewPaletted(m.Bounds(), []color.Color{color.Gray{0}, color.Gray{200}})
+		draw.Draw(p, p.Bounds(), m, stdimage.Point{}, draw.Src)
+		frames.Image, frames.Delay = append(frames.Image, p), append(frames.Delay, 0)
+	}
+	var two bytes.Buffer
+	if err := gif.EncodeAll(&two, &frames); err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{"", "?plane=2", "?plane=x"} {
+		if status, body := w.do("POST", "/api/v1/analyse/json"+query, two.String()); status/100 != 4 || !strings.Contains(body, "plane") {
+			t.Errorf("%q: %d %s", query, status, body)
+		}
+	}
+	for plane, shift := range []int{0, 5} {
+		_, want := w.do("POST", "/api/v1/analyse/json", string(discs(t, shift)))
+		if status, got := w.do("POST", fmt.Sprintf("/api/v1/analyse/json?plane=%d", plane), two.String()); status != 200 || got != want {
+			t.Errorf("plane %d: %d\n%s\nwant\n%s", plane, status, got, want)
+		}
 	}
 }
 
