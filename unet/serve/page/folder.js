@@ -69,16 +69,16 @@ export async function showFolder(main) {
       h("a", { href: "#/image/" + m.id },
         h("span", { class: "frame" }, h("img", { src: `/api/v1/images/${m.id}/thumbnail?${m.status}${m.count}${m.corrected}`, alt: "", loading: "lazy" })),
         h("b", {}, m.name)),
-      h("span", { class: "soft" }, m.status === "new" ? "not segmented" : m.status === "failed" ? "" : `${m.count} nuclei, diameter ${number(m.diameter_median)} px${m.confidence ? ", confidence " + number(m.confidence, 2) : ""}`),
+      h("span", { class: "soft" }, m.status === "new" ? "not segmented" : m.status === "failed" ? "" : `${m.count} ${m.count === 1 ? "nucleus" : "nuclei"}${m.diameter_median ? `, diameter ${number(m.diameter_median)} px` : ""}${m.confidence ? ", confidence " + number(m.confidence, 2) : ""}`),
       m.corrected ? h("span", {}, " ", h("span", { class: "tag" }, "corrected")) : null,
       m.error ? h("span", { class: "bad" }, m.error) : null,
       (m.warnings || []).map((w) => h("span", { class: "warn" }, w)),
       h("label", {}, h("input", { type: "checkbox", value: m.id, checked: chosen.has(m.id), "aria-label": "choose " + m.name, onchange: (e) => { e.target.checked ? chosen.add(m.id) : chosen.delete(m.id); label(); } }), "choose"))));
     const last = Math.min(from + most, images.length);
     pages.hidden = images.length <= most;
-    pages.replaceChildren(h("button", { type: "button", id: "before", disabled: from === 0, onclick: () => turn(-most) }, "← before"),
+    pages.replaceChildren(h("button", { type: "button", id: "previous", disabled: from === 0, onclick: () => turn(-most) }, "← previous"),
       h("span", { class: "soft" }, `${from + 1} to ${last} of ${images.length}`),
-      h("button", { type: "button", id: "after", disabled: last === images.length, onclick: () => turn(most) }, "after →"));
+      h("button", { type: "button", id: "next", disabled: last === images.length, onclick: () => turn(most) }, "next →"));
   }
   function turn(by) { from += by; show(); list.querySelector("a")?.focus(); }
   await load();
