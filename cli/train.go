@@ -134,7 +134,7 @@ func runTrain(c *cli.Context) error {
 	t := term(c)
 	s, err := train.Run(c.Context, o, &trainObserver{terminal: t})
 	if errors.Is(err, errInterrupted) {
-		return withHint(err, fmt.Sprintf("the state is saved; continue with `unet train ... --out %s --resume`", o.Out))
+		return withHint(err, interruptedHint(o.Out))
 	}
 	full := slices.ContainsFunc(diskFull, func(e error) bool { return errors.Is(err, e) })
 	if full && train.HoldsRun(o.Out) {
@@ -148,6 +148,15 @@ func runTrain(c *cli.Context) error {
 	}
 	printTraining(t, s)
 	return nil
+}
+
+// interruptedHint tells how to go on with a run that was interrupted, perhaps
+// before there was anything to save.
+func interruptedHint(out string) string {
+	if !train.HoldsRun(out) {
+		return "training had not begun and nothing is saved; the same command starts again"
+	}
+	return fmt.Sprintf("the state is saved; continue with `unet train ... --out %s --resume`", out)
 }
 
 // afterTraining are the commands to go on with, of a run that is done or not.
