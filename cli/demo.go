@@ -30,7 +30,7 @@ func demoCommand() *cli.Command {
 			"evaluates it, and segments images with the built-in model. Every step is a command\n" +
 			"of its own and is shown as you would type it. FOLDER/index.html leads to the results.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Value: "unet-demo", Usage: "`FOLDER` for the results, made anew"},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Value: "unet-demo", Usage: "`FOLDER` for the results; an earlier demo there is replaced"},
 		},
 		Action: listening(demo),
 	}

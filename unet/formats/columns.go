@@ -30,7 +30,7 @@ var imageColumn = Column{Name: "image", Meaning: "name of the image, with the pl
 
 // batchColumns are those that only the table of a whole batch has.
 var batchColumns = []Column{
-	{Name: PositiveColumn + MarkerPlaceholder, Meaning: "whether the measurement that tells is above the threshold of the marker; in the table of all images only", Formula: "threshold_otsu, unless the threshold is given"},
+	{Name: PositiveColumn + MarkerPlaceholder, Meaning: "whether the measurement that decides is above the threshold of the marker; in the table of all images only", Formula: "threshold_otsu, unless the threshold is given"},
 	{Name: ConditionColumn, Meaning: "condition of the image; in the table of all images only"},
 	{Name: WellColumn, Meaning: "well of the image; in the table of all images only"},
 	{Name: CorrectedColumn, Meaning: "true in images whose nuclei a person has corrected; in the table of all images only"},

@@ -57,7 +57,7 @@ func ParseMarkers(text string) (list []Marker, err error) {
 // MarkerRecord says which nuclei are positive for a marker, and how many.
 type MarkerRecord struct {
 	Name      string `json:"name"`      // name of the marker, as it was given
-	Column    string `json:"column"`    // the measurement that tells
+	Column    string `json:"column"`    // the measurement that decides
 	Threshold Number `json:"threshold"` // value above which a nucleus is positive
 	Otsu      bool   `json:"otsu"`      // the threshold was found by Otsu's method, over the nuclei of the batch
 	// Separability is the share of the variance that the two groups explain, 0 to 1.
