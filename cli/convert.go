@@ -147,6 +147,14 @@ func (v *conversion) readerFlags(c *cli.Context) (err error) {
 	return nil
 }
 
+// inputFormat is nucleiFormat for what is read: OME-Zarr folders, too.
+func inputFormat(name string) (string, error) {
+	if strings.EqualFold(filepath.Ext(filepath.Clean(name)), ".zarr") {
+		return segment.Labels, nil
+	}
+	return nucleiFormat(name)
+}
+
 // nucleiFormat is the format that a file name stands for.
 func nucleiFormat(name string) (string, error) {
 	if strings.HasSuffix(strings.ToLower(name), ".geojson.gz") {

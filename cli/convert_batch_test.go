@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -42,4 +43,21 @@ func TestConvertBatch(t *testing.T) {
 	}
 	mustRun(t, 2, "convert", at("res"), "--to", "coco", at("x"))
 	mustRun(t, 4, "convert", at("in"), "--to", "roi", at("y"))
+}
+
+// TestConvertZarr: the OME-Zarr labels of a run are read as its TIFF labels are.
+func TestConvertZarr(t *testing.T) {
+	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
+	at := func(s string) string { return filepath.Join(dir, s) }
+	writeImage(t, at("a.png"), discs(40, 40, disc{12, 12, 5}, disc{28, 28, 6}))
+	mustRun(t, 0, "predict", at("a.png"), "--model", model, "--format", "labels,zarr", "--out", at("res"))
+	mustRun(t, 0, "convert", at("res/a.labels.zarr"), at("zarr.geojson"))
+	mustRun(t, 0, "convert", at("res/a.labels.tif"), at("tiff.geojson"))
+	want, err := os.ReadFile(at("tiff.geojson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(at("zarr.geojson")); err != nil || string(got) != string(want) {
+		t.Errorf("%v: %s, want %s", err, got, want)
+	}
 }

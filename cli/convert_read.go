@@ -52,7 +52,7 @@ type reader struct {
 
 // read hands on the images of a file.
 func (r *reader) read(in string, put func(labelled) error) error {
-	format, err := nucleiFormat(in)
+	format, err := inputFormat(in)
 	if err != nil {
 		return err
 	}
