@@ -193,14 +193,17 @@ func (s *Server) results(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, name, time.Time{}, content) // results may change at any time
 }
 
-// withNote is a page of results with a line that leads back to the images, and says
-// why it does not tell of all corrections, if it does not.
+// withNote is a page of results that stays up to date while it is open, with a line
+// that leads back to the images, and says why it does not tell of all corrections, if
+// it does not. The policy of the file, which allows no scripts, makes place for that of
+// the answer.
 func withNote(f io.Reader, behind error) (io.ReadSeeker, error) {
 	text, err := io.ReadAll(f)
 	if err != nil {
 		return nil, err
 	}
-	note := `<p style="margin:0;max-width:none;padding:8px 20px;border-bottom:1px solid currentColor"><a href="/" style="color:inherit">Images</a>`
+	text = filePolicy.ReplaceAll(text, nil)
+	note := `<script type="module" src="/live.js"></script><p style="margin:0;max-width:none;padding:8px 20px;border-bottom:1px solid currentColor"><a href="/" style="color:inherit">Images</a>`
 	if behind != nil {
 		note += `: not all corrections are in here: ` + html.EscapeString(behind.Error())
 	}
@@ -210,6 +213,8 @@ func withNote(f io.Reader, behind error) (io.ReadSeeker, error) {
 	}
 	return bytes.NewReader(text), nil
 }
+
+var filePolicy = regexp.MustCompile(`<meta http-equiv="Content-Security-Policy"[^>]*>\n?`)
 
 // readJSON reads the body of a request.
 func readJSON(r *http.Request, v any) error {

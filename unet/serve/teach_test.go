@@ -217,6 +217,8 @@ func TestExport(t *testing.T) {
 	}
 	if status, body := w.do("GET", "/results/index.html", ""); status != 200 || !strings.Contains(body, `<span class="tag">corrected</span>`) {
 		t.Errorf("the page of results says nothing of a correction: %d", status)
+	} else if file, err := os.ReadFile(filepath.Join(w.s.out, segment.PageFile)); err != nil || strings.Contains(string(file), "<script") || !strings.Contains(body, `src="/live.js"`) || strings.Contains(body, "http-equiv") {
+		t.Errorf("scripts are for the page that is served, not for its file: %v", err)
 	}
 	if rows, text := strings.Count(split["nuclei.csv"], "\n"), "\n0.png,"; rows != strings.Count(got["nuclei.csv"], "\n")+1 || !strings.Contains(split["summary.csv"], fmt.Sprintf("%s96,96,,,%d,", text, m.Count+1)) {
 		t.Errorf("the tables do not tell of a split: %d lines\n%s", rows, split["summary.csv"])

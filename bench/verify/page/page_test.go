@@ -456,10 +456,34 @@ func TestTwoBrowsers(t *testing.T) {
 			w.becomes(fmt.Sprintf("edit %d", k+1), many(n-1-k))
 		}
 	}
+	followed(a, b, n-4)
 	// A second server on the folder is refused.
 	out, err := exec.Command(*program, "serve", dir).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "served already") {
 		t.Errorf("a second server: %v, %s", err, out)
+	}
+}
+
+// followed: who has the results open sees a correction of somebody else, and stays
+// where the page was scrolled to.
+func followed(reader, editor *view, n int) {
+	t := reader.t
+	t.Helper()
+	base, _, _ := strings.Cut(reader.s.url, "?")
+	says := func(n int) bool {
+		var found bool
+		err := chromedp.Run(reader.ctx, chromedp.Evaluate(fmt.Sprintf(`[...document.querySelectorAll(".gallery li")].some((m) => m.querySelector(".tag") && /\b%d nuclei/.test(m.textContent))`, n), &found))
+		return err == nil && found // an error: it is being loaded again
+	}
+	reader.run(chromedp.Navigate(base + "results/index.html"))
+	wait(t, "the results of the last edit", func() bool { return says(n) })
+	reader.run(chromedp.Evaluate(`scrollTo(0, 120); sessionStorage.clear()`, nil), chromedp.Sleep(300*time.Millisecond))
+	editor.press("\x1b", "n", "\u007f")
+	wait(t, "results that follow while they are open", func() bool { return says(n - 1) })
+	var at float64
+	reader.run(chromedp.Sleep(300*time.Millisecond), chromedp.Evaluate(`scrollY`, &at))
+	if at != 120 {
+		t.Errorf("the page of results jumps from 120 to %g", at)
 	}
 }
 
