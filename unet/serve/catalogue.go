@@ -51,40 +51,59 @@ var errTable = errors.New("it is not a table of nuclei")
 
 // readCatalogue reads a table of nuclei.
 func readCatalogue(name string) (*catalogue, error) {
-	f, err := os.Open(name)
+	c := newCatalogue()
+	err := readTable(name, "confidence", func(id uint32, p place, confidence float64) {
+		if !math.IsNaN(confidence) {
+			p.confidence = confidence
+		}
+		c.add(id, p)
+	})
+	return c, err
+}
+
+// readTable calls f for the nuclei of a table with what a column says of them, which
+// is no number where it says nothing.
+func readTable(name, column string, f func(id uint32, p place, v float64)) error {
+	in, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer f.Close()
-	r := csv.NewReader(f)
+	defer in.Close()
+	return readRows(csv.NewReader(in), column, f)
+}
+
+// readRows is readTable of a file that is open.
+func readRows(r *csv.Reader, column string, f func(id uint32, p place, v float64)) error {
 	r.ReuseRecord = true
 	row, err := r.Read()
 	if err != nil {
-		return nil, errTable
+		return errTable
 	}
 	var at [7]int
-	for i, name := range []string{"nucleus", "x0", "y0", "x1", "y1", "area", "confidence"} {
+	for i, name := range []string{"nucleus", "x0", "y0", "x1", "y1", "area", column} {
 		if at[i] = slices.Index(row, name); at[i] < 0 {
-			return nil, errTable
+			return errTable
 		}
 	}
-	c := newCatalogue()
 	for {
 		row, err := r.Read()
 		if err == io.EOF {
-			return c, nil
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var n [6]int64
 		for i := range n {
 			if n[i], err = strconv.ParseInt(row[at[i]], 10, 64); err != nil || n[i] < 0 || n[i] > math.MaxUint32 {
-				return nil, errTable
+				return errTable
 			}
 		}
-		confidence, _ := strconv.ParseFloat(row[at[6]], 64) // empty: not known
-		c.add(uint32(n[0]), place{int32(n[1]), int32(n[2]), int32(n[3]), int32(n[4]), int32(n[5]), confidence})
+		v, err := strconv.ParseFloat(row[at[6]], 64)
+		if err != nil { // empty: not known
+			v = math.NaN()
+		}
+		f(uint32(n[0]), place{int32(n[1]), int32(n[2]), int32(n[3]), int32(n[4]), int32(n[5]), 0}, v)
 	}
 }
 

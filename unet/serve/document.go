@@ -44,7 +44,9 @@ type document struct {
 	nuclei  *catalogue
 	outputs string // what the file of labels was when it was opened
 	last    *measured
-	gone    bool
+	// coloured are the colours of outlines that were asked for last.
+	coloured *coloured
+	gone     bool
 }
 
 // measured are the nuclei of a window at a revision.
@@ -271,7 +273,7 @@ func (d *document) reload() {
 	if d.history != nil {
 		d.history.close()
 	}
-	d.history, d.nuclei, d.last, d.loaded = nil, nil, nil, false
+	d.history, d.nuclei, d.last, d.coloured, d.loaded = nil, nil, nil, nil, false
 }
 
 // numbers are what the list of images says of a corrected plane.
@@ -369,8 +371,12 @@ type shownNuclei struct {
 	CanRedo   bool `json:"can_redo"`
 	// Count is of all nuclei of the plane, Nuclei are those asked for, unless they
 	// are too many.
-	Count    int            `json:"count"`
-	TooMany  bool           `json:"too_many"`
+	Count   int  `json:"count"`
+	TooMany bool `json:"too_many"`
+	// Range is what the colours of outline tiles stand for, from the first to the last.
+	Range *[2]float64 `json:"range,omitempty"`
+	// Rated says that the model's confidence is known of some nucleus of the plane.
+	Rated    bool           `json:"rated"`
 	Channels []string       `json:"channels"`
 	Rings    bool           `json:"rings"`
 	Markers  []shownMarker  `json:"markers"`
@@ -396,12 +402,13 @@ func (d *document) shownMarkers(sheet *instance.Sheet) (list []shownMarker, at [
 	return list, at
 }
 
-// mostShown is how many nuclei of a part of a large image are listed at once.
-const mostShown = 3000
+// mostShown is how many nuclei of a part of a large image are listed at once. Tests
+// make it less.
+var mostShown = 3000
 
 // show describes labels and nuclei: all of an image, of a large one those in a
-// window.
-func (d *document) show(r stdimage.Rectangle) (shownNuclei, error) {
+// window, or, of too many, the range of their colours by a measurement.
+func (d *document) show(r stdimage.Rectangle, by string) (shownNuclei, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	out := shownNuclei{Channels: d.source.Channels, Rings: d.source.Rings, Markers: []shownMarker{}, Nuclei: []shownNucleus{}}
@@ -414,11 +421,22 @@ func (d *document) show(r stdimage.Rectangle) (shownNuclei, error) {
 	}
 	out.Segmented, out.Revision, out.Corrected, out.CanUndo, out.CanRedo = true, h.revision, h.corrected(), h.done > 0, h.done < len(h.edits)
 	out.Count = len(d.nuclei.at)
+	for _, p := range d.nuclei.at {
+		if out.Rated = p.confidence > 0; out.Rated {
+			break
+		}
+	}
 	list, few, err := d.within(r)
 	if err != nil {
 		return out, err
 	}
-	out.TooMany = !few
+	if out.TooMany = !few; out.TooMany && by != "" {
+		c, err := d.colours(by)
+		if err != nil {
+			return out, err
+		}
+		out.Range = &[2]float64{c.Lo, c.Hi}
+	}
 	sheet := d.source.Sheet()
 	var at []int
 	out.Markers, at = d.shownMarkers(sheet)
@@ -540,7 +558,6 @@ func (d *document) each(f func(n *instance.Nucleus) error) error {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	whole := stdimage.Rect(0, 0, d.w, d.h)
 	if d.whole != nil {
 		for i := range d.whole.Nuclei {
 			if err := f(&d.whole.Nuclei[i]); err != nil {
@@ -549,6 +566,12 @@ func (d *document) each(f func(n *instance.Nucleus) error) error {
 		}
 		return nil
 	}
+	return d.some(ids, f)
+}
+
+// some is each of some nuclei, whose numbers are in order.
+func (d *document) some(ids []uint32, f func(n *instance.Nucleus) error) error {
+	whole := stdimage.Rect(0, 0, d.w, d.h)
 	var part func(ids []uint32) error
 	part = func(ids []uint32) error {
 		reach := stdimage.Rectangle{}

@@ -23,7 +23,7 @@ const labelLevel = 3
 var outlineColours = func() color.Palette {
 	p := color.Palette{color.NRGBA{}, color.NRGBA{0, 0, 0, 150}}
 	for i := range 24 {
-		p = append(p, hue(float64(i)*137.5))
+		p = append(p, hsl(float64(i)*137.5, 0.9, 0.62))
 	}
 	return p
 }()
@@ -33,11 +33,11 @@ const casing, firstColour = 1, 2
 // casedScale is how much smaller a picture may be and have casings.
 const casedScale = 2
 
-// hue is a light colour of an angle on the colour circle.
-func hue(degrees float64) color.NRGBA {
+// hsl is a colour by its angle on the colour circle, saturation and lightness.
+func hsl(degrees, saturation, light float64) color.NRGBA {
+	chroma := saturation * min(light, 1-light)
 	part := func(offset float64) uint8 {
 		k := math.Mod(offset+degrees/30, 12)
-		const light, chroma = 0.62, 0.34
 		return uint8(255 * (light - chroma*max(-1, min(k-3, 9-k, 1))))
 	}
 	return color.NRGBA{part(0), part(8), part(4), 255}
@@ -47,9 +47,9 @@ func outlineColour(id uint32) uint8 {
 	return uint8(firstColour + id%uint32(len(outlineColours)-firstColour))
 }
 
-// outlineTile draws a tile of outlines at 1/2^level of the size, and tells the
-// revision that it shows.
-func (d *document) outlineTile(level, x, y int) (m *stdimage.Paletted, revision int, err error) {
+// outlineTile draws a tile of outlines at 1/2^level of the size, coloured by a
+// measurement or, without one, by nucleus, and tells the revision that it shows.
+func (d *document) outlineTile(level, x, y int, by string) (m *stdimage.Paletted, revision int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.ready(); err != nil {
@@ -61,17 +61,25 @@ func (d *document) outlineTile(level, x, y int) (m *stdimage.Paletted, revision 
 	if r.Empty() {
 		return nil, 0, &apiError{http.StatusNotFound, "there is no such tile"}
 	}
-	m = stdimage.NewPaletted(stdimage.Rect(0, 0, r.Dx(), r.Dy()), outlineColours)
+	palette, colour := outlineColours, outlineColour
+	if by != "" {
+		c, err := d.colours(by)
+		if err != nil {
+			return nil, 0, err
+		}
+		palette, colour = rampColours, func(id uint32) uint8 { return c.colour[id] }
+	}
+	m = stdimage.NewPaletted(stdimage.Rect(0, 0, r.Dx(), r.Dy()), palette)
 	if level > labelLevel {
-		d.ellipses(m, r, scale)
+		d.ellipses(m, r, scale, colour)
 		return m, d.history.revision, nil
 	}
-	return m, d.history.revision, d.borders(m, r, scale)
+	return m, d.history.revision, d.borders(m, r, scale, colour)
 }
 
 // borders draws the border pixels of labels, of which it sees every scale-th row and
 // column, and a casing around them where there is room.
-func (d *document) borders(m *stdimage.Paletted, r stdimage.Rectangle, scale int) error {
+func (d *document) borders(m *stdimage.Paletted, r stdimage.Rectangle, scale int, colour func(uint32) uint8) error {
 	w, h := r.Dx()+2, r.Dy()+2 // with a pixel around
 	ids := make([]uint32, w*h)
 	x0 := max(0, (r.Min.X-1)*scale)
@@ -100,7 +108,7 @@ func (d *document) borders(m *stdimage.Paletted, r stdimage.Rectangle, scale int
 			}
 			c := uint8(casing)
 			if id != 0 {
-				c = outlineColour(id)
+				c = colour(id)
 			} else if scale > casedScale {
 				continue
 			}
@@ -111,7 +119,7 @@ func (d *document) borders(m *stdimage.Paletted, r stdimage.Rectangle, scale int
 }
 
 // ellipses draws the ellipses that fill the boxes of nuclei.
-func (d *document) ellipses(m *stdimage.Paletted, r stdimage.Rectangle, scale int) {
+func (d *document) ellipses(m *stdimage.Paletted, r stdimage.Rectangle, scale int, colour func(uint32) uint8) {
 	area := stdimage.Rect(r.Min.X*scale, r.Min.Y*scale, r.Max.X*scale, r.Max.Y*scale)
 	for id, p := range d.nuclei.at {
 		if !p.rect().Overlaps(area) {
@@ -121,7 +129,7 @@ func (d *document) ellipses(m *stdimage.Paletted, r stdimage.Rectangle, scale in
 		cx, cy := float64(p.x0+p.x1)/2*by-float64(r.Min.X), float64(p.y0+p.y1)/2*by-float64(r.Min.Y)
 		a, b := max(float64(p.x1-p.x0)/2*by, 0.5), max(float64(p.y1-p.y0)/2*by, 0.5)
 		steps := max(4, int(4*(a+b)))
-		c := outlineColour(id)
+		c := colour(id)
 		for k := range steps {
 			sin, cos := math.Sincos(2 * math.Pi * float64(k) / float64(steps))
 			if q := stdimage.Pt(int(math.Floor(cx+a*cos)), int(math.Floor(cy+b*sin))); q.In(m.Rect) {
@@ -147,12 +155,13 @@ func (s *Server) outlines(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	key := fmt.Sprint("outlines", d.picture.id, d.picture.stamp, d.picture.choice, at)
+	by := r.URL.Query().Get("colour")
+	key := fmt.Sprint("outlines", d.picture.id, d.picture.stamp, d.picture.choice, at, by)
 	s.mu.Lock()
 	b := s.tiles.get(key)
 	s.mu.Unlock()
 	if b == nil {
-		m, revision, err := d.outlineTile(at[0], at[1], at[2])
+		m, revision, err := d.outlineTile(at[0], at[1], at[2], by)
 		if err != nil {
 			return err
 		}

@@ -2,11 +2,82 @@ package serve
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	stdimage "image"
 	"image/png"
+	"math"
+	"net/url"
+	"strings"
 	"testing"
+
+	"unet/unet/instance"
 )
+
+// TestColours: where more nuclei are in sight than are listed, their outlines have the
+// colours of a measurement, of the model's nuclei and of corrected ones.
+func TestColours(t *testing.T) {
+	few := mostShown
+	mostShown = 1
+	t.Cleanup(func() { mostShown = few })
+	w := newSite(t)
+	w.segment()
+	small(t)
+	path := "/api/v1/images/" + w.images()[0].ID
+	list := func(by string) (d shownNuclei) {
+		t.Helper()
+		status, body := w.do("GET", path+"/nuclei?window=0,0,96,96&colour="+url.QueryEscape(by), "")
+		if err := json.Unmarshal([]byte(body), &d); status != 200 || err != nil {
+			t.Fatal(status, body)
+		}
+		return d
+	}
+	for revision := range 2 {
+		all := map[uint32]instance.Nucleus{}
+		d, _, err := w.s.copyOf(w.find(w.images()[0].ID), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.each(func(n *instance.Nucleus) error { all[n.ID] = *n; return nil })
+		d.history.close()
+		for by, value := range map[string]func(n instance.Nucleus) float64{
+			"area":       func(n instance.Nucleus) float64 { return float64(n.Area) },
+			"mean_1":     func(n instance.Nucleus) float64 { return n.Channels[0].Mean },
+			"confidence": func(n instance.Nucleus) float64 { return n.Confidence },
+			"x>50":       func(n instance.Nucleus) float64 { return map[bool]float64{true: 1}[n.X > 50] },
+		} {
+			d := list(by)
+			if !d.TooMany || d.Range == nil || !d.Rated || len(d.Nuclei) > 0 || d.Revision != revision {
+				t.Fatalf("%s: %+v", by, d)
+			}
+			_, body := w.do("GET", fmt.Sprintf("%s/outlines/0/0/0?revision=%d&colour=%s", path, revision, url.QueryEscape(by)), "")
+			m, err := png.Decode(strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for id, n := range all {
+				want := float64(firstStep - 1)
+				if v := value(n); v != 0 || by != "confidence" {
+					want = firstStep + min(max((v-d.Range[0])/max(d.Range[1]-d.Range[0], 1e-12), 0), 1)*(rampSteps-1)
+				}
+				run := n.Runs[0]
+				if got := m.(*stdimage.Paletted).ColorIndexAt(run.X0, run.Y); math.Abs(float64(got)-want) > 1 {
+					t.Errorf("revision %d: nucleus %d has colour %d by %s, want %.1f", revision, id, got, by, want)
+				}
+			}
+		}
+		if revision == 0 {
+			if status, body := w.do("POST", path+"/edits", `{"tool":"grow","ids":[1],"revision":0}`); status != 200 {
+				t.Fatal(status, body)
+			}
+		}
+	}
+	for _, by := range []string{"beauty", "area>much"} {
+		if status, _ := w.do("GET", path+"/outlines/0/0/0?colour="+url.QueryEscape(by), ""); status != 400 {
+			t.Errorf("coloured by %s: %d", by, status)
+		}
+	}
+}
 
 // TestOutlines: tiles of outlines lie on the borders of labels, at every size of the
 // picture, and follow edits.

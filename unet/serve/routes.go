@@ -93,8 +93,8 @@ func init() { // apart, as openapi is among them and lists them
 		{"GET", "/images/{id}/thumbnail", "a small picture with the nuclei outlined", nil, nil, false, "image/jpeg", (*Server).thumbnail},
 		{"GET", "/images/{id}/view", "planes and channels of an image, and how to show them", []string{"plane"}, nil, false, jsonType, (*Server).viewImage},
 		{"GET", "/images/{id}/tiles/{level}/{x}/{y}", "a part of the picture, at half its size level times", []string{"plane", "channels"}, nil, false, "image/jpeg", (*Server).tile},
-		{"GET", "/images/{id}/outlines/{level}/{x}/{y}", "the outlines of nuclei to lay over a part of the picture", []string{"plane", "revision"}, nil, false, "image/png", (*Server).outlines},
-		{"GET", "/images/{id}/nuclei", "the nuclei with measurements and outlines, and the revision of the labels; of a large image those in a window", []string{"plane", "window"}, nil, false, jsonType, (*Server).nuclei},
+		{"GET", "/images/{id}/outlines/{level}/{x}/{y}", "the outlines of nuclei to lay over a part of the picture", []string{"plane", "revision", "colour"}, nil, false, "image/png", (*Server).outlines},
+		{"GET", "/images/{id}/nuclei", "the nuclei with measurements and outlines, and the revision of the labels; of a large image those in a window, or of too many the range of their colours", []string{"plane", "window", "colour"}, nil, false, jsonType, (*Server).nuclei},
 		{"POST", "/images/{id}/edits", "edit the labels of a revision; 409 if they have changed since", []string{"plane"}, Command{Tool: "delete", IDs: []uint32{1}}, false, jsonType, (*Server).editImage},
 		{"GET", "/images/{id}/export/{format}", "the nuclei as a file: " + strings.Join(exported, ", "), []string{"plane"}, nil, false, "application/octet-stream", (*Server).exportImage},
 		{"GET", "/export", "the results of all images, as a zip", nil, nil, false, "application/zip", (*Server).exportAll},
@@ -320,7 +320,7 @@ func (s *Server) nuclei(w http.ResponseWriter, r *http.Request) error {
 		}
 		window = window.Intersect(stdimage.Rect(x, y, x+width, y+height))
 	}
-	list, err := d.show(window)
+	list, err := d.show(window, r.URL.Query().Get("colour"))
 	if err != nil {
 		return err
 	}

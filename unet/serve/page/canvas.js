@@ -1,6 +1,6 @@
 // The canvas: tiles of the picture, outlines, and what is being drawn.
 import { h, number } from "./api.js";
-import { value } from "./measurements.js";
+import { column, value } from "./measurements.js";
 
 const most = 300; // tiles that are kept
 
@@ -80,7 +80,7 @@ export function makeCanvas(v, label, moved) {
     if (v.outlines) paintNuclei(w, H);
     paintTrail();
     paintScale(H);
-    if (v.outlines && v.colourBy !== "id" && v.data.nuclei.length) paintLegend(w, H);
+    if (v.outlines && v.colourBy !== "id" && (v.data.nuclei.length || v.data.range)) paintLegend(w, H);
   }
 
   // level is that of the tiles which are just fine enough, deepest the coarsest there is.
@@ -122,11 +122,11 @@ export function makeCanvas(v, label, moved) {
   // last edit come, the ones before stay.
   function paintOutlines(w, H, dpr) {
     g.imageSmoothingEnabled = c.scale * dpr < 1;
-    const [level] = levels(dpr), seen = new Set();
+    const [level] = levels(dpr), seen = new Set(), query = (revision) => `&revision=${revision}&colour=${encodeURIComponent(column(v.data, v.colourBy))}`;
     inSight(level, w, H, (x, y, at, size) => {
-      const t = tile(outlines, "outlines", level, x, y, `&revision=${v.data.revision}`, true);
+      const t = tile(outlines, "outlines", level, x, y, query(v.data.revision), true);
       seen.add(t);
-      const shown = ready(t) ? t : tile(outlines, "outlines", level, x, y, `&revision=${v.data.revision - 1}`, false);
+      const shown = ready(t) ? t : tile(outlines, "outlines", level, x, y, query(v.data.revision - 1), false);
       if (ready(shown)) g.drawImage(shown, ...at, ...size);
     });
     dropUnseen(outlines, seen);
@@ -147,6 +147,7 @@ export function makeCanvas(v, label, moved) {
   const ramp = (t) => `hsl(${260 - 200 * t} 85% ${55 + 15 * t}%)`;
   let range = {};
   function limits() {
+    if (v.data.range) return { lo: v.data.range[0], hi: v.data.range[1] }; // of all, as the tiles of outlines
     if (range.data !== v.data || range.by !== v.colourBy) {
       const values = v.data.nuclei.map((n) => value(n, v.colourBy) || 0);
       range = { data: v.data, by: v.colourBy, lo: values.reduce((a, b) => Math.min(a, b), Infinity), hi: values.reduce((a, b) => Math.max(a, b), -Infinity) };
@@ -156,7 +157,7 @@ export function makeCanvas(v, label, moved) {
   function colour(n) {
     if (v.colourBy === "id") return hue(n.id);
     const { lo, hi } = limits();
-    return ramp(((value(n, v.colourBy) || 0) - lo) / (hi - lo || 1));
+    return ramp(Math.min(1, Math.max(0, ((value(n, v.colourBy) || 0) - lo) / (hi - lo || 1))));
   }
 
   function paintNuclei(w, H) {

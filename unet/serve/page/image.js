@@ -1,7 +1,7 @@
 // An image with its nuclei: look, choose, correct.
 import { call, h, attempt, say } from "./api.js";
 import { makeCanvas } from "./canvas.js";
-import { columns, measurements, text as textOf, value } from "./measurements.js";
+import { column, columns, measurements, text as textOf, value } from "./measurements.js";
 import { channelControls, planeControls } from "./planes.js";
 import { actions, keyHelp, tools, useTools } from "./tools.js";
 
@@ -27,7 +27,7 @@ export async function showImage(main, id, plane) {
   const undo = h("button", { type: "button", id: "undo", onclick: () => edit({ tool: "undo" }) }, "Undo ", h("kbd", {}, "u")), redo = h("button", { type: "button", id: "redo", onclick: () => edit({ tool: "redo" }) }, "Redo ", h("kbd", {}, "r"));
   const reset = h("button", { type: "button", id: "reset", title: "Takes back all corrections; undo brings them back", onclick: () => edit({ tool: "reset" }) }, "Model's own");
   const size = h("input", { type: "range", min: 1, max: 60, value: v.radius, id: "radius", "aria-label": "radius of brush and eraser", oninput: () => radius(Number(size.value) - v.radius) });
-  const colours = h("select", { id: "colours", "aria-label": "colour of outlines", onchange: (e) => { v.colourBy = e.target.value; c.draw(); } });
+  const colours = h("select", { id: "colours", "aria-label": "colour of outlines", onchange: (e) => { v.colourBy = e.target.value; if (v.data.too_many) attempt(load); c.draw(); } });
   const saves = h("div", { class: "bar" });
   const planes = planeControls(v, (k) => attempt(() => goTo(k))), channels = channelControls(v, c.draw);
   const near = (k) => (images[at + k] ? h("a", { href: "#/image/" + images[at + k].id, "aria-label": `${k < 0 ? "previous" : "next"} image: ${images[at + k].name}` }, k < 0 ? "← previous" : "next →") : null);
@@ -139,7 +139,7 @@ export async function showImage(main, id, plane) {
   // load reads the nuclei, of a large image those in sight.
   async function load() {
     const n = ++asked;
-    const data = await call("GET", `/images/${id}/nuclei?plane=${v.plane}${v.view.large ? "&window=" + c.window().join(",") : ""}`);
+    const data = await call("GET", `/images/${id}/nuclei?plane=${v.plane}${v.view.large ? "&window=" + c.window().join(",") + "&colour=" + encodeURIComponent(column(v.data, v.colourBy)) : ""}`);
     if (data.too_many) data.nuclei = await chosenAgain(data.revision);
     if (n !== asked) return; // another part has been asked for
     const had = new Set(v.data.nuclei.map((m) => m.id)), have = new Set(data.nuclei.map((m) => m.id));

@@ -17,10 +17,20 @@ export function value(n, name) {
   return n[name];
 }
 
+// column is what the server calls a measurement: a column of nuclei.csv, or one with a
+// threshold; "" for none.
+export function column(data, name) {
+  const [what, k] = name.split(" ");
+  if (what === "id") return "";
+  if (what === "mean" || what === "ring") return `${what === "ring" ? "ring_" : ""}mean_${data.channels[k]}`;
+  if (what === "positive") return `${data.markers[k].column}>${data.markers[k].threshold}`;
+  return name;
+}
+
 // columns are those of the table of nuclei, measurements all there are to colour by.
 export function columns(data) {
   const list = [...always];
-  if (data.nuclei.some((n) => n.confidence)) list.push(["confidence", "confidence", 2]);
+  if (data.rated) list.push(["confidence", "confidence", 2]);
   const channels = data.channels || [];
   channels.forEach((name, i) => list.push([`mean ${i}`, channels.length > 1 ? `mean ${name}` : "intensity", 1]));
   if (data.rings) channels.forEach((name, i) => list.push([`ring ${i}`, channels.length > 1 ? `ring ${name}` : "ring", 1]));
