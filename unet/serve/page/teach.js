@@ -10,13 +10,19 @@ export async function showTeach(main) {
     h("p", { class: "soft" }, "The model learns from some of the chosen images and is compared on the others, before and after. Ten corrected images of different fields are a start."),
     list, h("h3", {}, "How long"), h("div", { class: "bar" }, h("label", {}, "epochs ", epochs), h("label", {}, "steps of an epoch ", steps), go), state);
 
+  const name = h("input", { type: "text", id: "modelname", "aria-label": "name of the model", placeholder: "name" });
+  const act = (action) => attempt(async () => {
+    const job = await call("POST", "/teach/model", { action, name: name.value });
+    if (action === "keep") name.value = "";
+    show(job);
+  });
   const images = (await call("GET", "/images")).filter((m) => m.corrected);
   if (images.length === 0) list.replaceWith(h("p", {}, "No image is corrected yet: open one from the list of images and correct its nuclei."));
   list.append(...images.map((m) => h("li", {}, h("span", { class: "frame" }, h("img", { src: `/api/v1/images/${m.id}/thumbnail?${m.count}`, alt: "" })), h("label", {}, h("input", { type: "checkbox", value: m.id, checked: true, "aria-label": "learn from " + m.name }), m.name))));
 
   function show(job) {
     if (job.kind !== "teach") return;
-    const parts = [];
+    const focused = state.contains(document.activeElement) && document.activeElement.id, parts = [];
     const scored = (job.history || []).filter((e) => e.val);
     go.disabled = job.running;
     if (job.error) parts.push(h("p", { class: "bad" }, job.error));
@@ -24,8 +30,6 @@ export async function showTeach(main) {
     if (job.running) parts.push(h("p", {}, job.text || "", job.total ? `: step ${job.done} of ${job.total}` : ""), h("button", { type: "button", id: "stop", onclick: () => attempt(() => call("DELETE", "/job")) }, "Stop"));
     if (scored.length || job.start) parts.push(h("h3", {}, "KaggleScore on the images held back"), curve(scored, job.start));
     if (job.model) {
-      const name = h("input", { type: "text", id: "modelname", "aria-label": "name of the model", placeholder: "name" });
-      const act = (action) => attempt(async () => show(await call("POST", "/teach/model", { action, name: name.value })));
       parts.push(h("h3", {}, "Before and after"), h("p", {}, job.best ? `Epoch ${job.best} was best.` : "No epoch is better than the model before: the result is that model."),
         (job.compare || []).map((c, n) => h("div", {}, h("b", {}, c.name), h("div", { class: "pairs" }, ["corrected", "before", "after"].map((what, k) =>
           h("figure", {}, h("img", { src: `/api/v1/teach/compare/${n}/${k}?${job.model}`, alt: `${c.name}, ${what}` }), h("figcaption", {}, `${what}: ${[c.nuclei_corrected, c.nuclei_before, c.nuclei_after][k]} nuclei`)))))),
@@ -33,6 +37,7 @@ export async function showTeach(main) {
           name, h("button", { type: "button", id: "keep", onclick: () => act("keep") }, "Keep under this name"), h("button", { type: "button", id: "drop", disabled: !!job.in_use, onclick: () => act("drop") }, "Drop")));
     }
     state.replaceChildren(...parts.flat());
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   }
 
   show(await call("GET", "/teach"));
