@@ -10,6 +10,7 @@ import (
 	"unet/unet/evaluate"
 	"unet/unet/formats"
 	"unet/unet/imageio/input"
+	"unet/unet/segment"
 	"unet/unet/weights"
 
 	"github.com/urfave/cli/v2"
@@ -84,7 +85,7 @@ func runEvaluate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o.BFloat16 = numbers == precisionBFloat16
+	o.BFloat16 = numbers == segment.BFloat16
 	warnPrecision(c, o.Engine, numbers)
 	if builtIn {
 		o.File = "built-in: " + weights.DefaultName

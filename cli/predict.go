@@ -111,7 +111,7 @@ func predict(c *cli.Context) error {
 	}
 	defer s.Close()
 	if options.BFloat16 {
-		warnPrecision(c, e, precisionBFloat16)
+		warnPrecision(c, e, segment.BFloat16)
 	}
 	summary, err := s.Run(c.Context, batch, &predictPrinter{t: t})
 	if errors.As(err, new(*owned.RefusedError)) || errors.As(err, new(*segment.DividedError)) || errors.Is(err, owned.ErrBusy) {
@@ -201,7 +201,7 @@ func predictOptions(c *cli.Context, m *unet.Model) (o segment.Options, err error
 		return o, err
 	}
 	numbers, err := precision(c, m)
-	o.BFloat16 = numbers == precisionBFloat16
+	o.BFloat16 = numbers == segment.BFloat16
 	return o, err
 }
 

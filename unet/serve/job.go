@@ -155,7 +155,8 @@ type segmentRequest struct {
 // segmentAll starts the segmentation of images.
 func (s *Server) segmentAll(r segmentRequest) error {
 	b := segment.Batch{Out: s.out, SkipExisting: !r.Again, Version: s.o.Version}
-	o, err := r.Settings.read(&b, s.root)
+	model := s.model()
+	o, err := r.Settings.read(&b, s.root, model)
 	if err != nil {
 		return err
 	}
@@ -188,7 +189,6 @@ func (s *Server) segmentAll(r segmentRequest) error {
 	case len(b.Inputs) == 0:
 		return &apiError{http.StatusConflict, "there is nothing to segment: add images, or choose some"}
 	}
-	model := s.model()
 	seg, err := segment.New(s.o.Engine, model, o)
 	if err != nil {
 		return &apiError{http.StatusBadRequest, err.Error()}
@@ -205,6 +205,9 @@ func (s *Server) segmentAll(r segmentRequest) error {
 			}
 			if corrected > 0 {
 				st.Notes = append(st.Notes, fmt.Sprintf("%d corrected images were left as they are", corrected))
+			}
+			if o.BFloat16 && !s.o.Engine.FastBFloat16() {
+				st.Notes = append(st.Notes, "this CPU has no instructions for bfloat16: the results are right, but float32 is faster")
 			}
 		})
 		if err := s.keepRecords(all); err != nil {

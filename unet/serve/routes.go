@@ -444,7 +444,7 @@ func (s *Server) analyse(w http.ResponseWriter, r *http.Request) error {
 	if format != "json" && !slices.Contains(analysed, format) {
 		return &apiError{http.StatusNotFound, "there is no such format: " + strings.Join(analysed, ", ") + ", json"}
 	}
-	o, err := settings{Diameter: r.URL.Query().Get("diameter")}.read(&segment.Batch{}, nil)
+	o, err := settings{Diameter: r.URL.Query().Get("diameter")}.read(&segment.Batch{}, nil, s.model())
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,14 @@
 package serve
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"unet/unet"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 	"unet/unet/segment"
@@ -14,7 +16,7 @@ import (
 
 // SettingNames are the options of `unet predict` that the page offers, in order.
 var SettingNames = []string{"diameter", "pixel-size", "threshold", "min-area", "remove-edge", "keep", "region",
-	"ring", "stains", "positive", "colour-by", "condition", "tta", "format", "channel", "z", "t", "page", "well", "field", "level"}
+	"ring", "stains", "positive", "colour-by", "condition", "tta", "precision", "format", "channel", "z", "t", "page", "well", "field", "level"}
 
 // ResultFormats are those of results where the setting format names no others. The
 // page needs labels, tables and pictures in any case.
@@ -47,6 +49,7 @@ type settings struct {
 	Positive   string  `json:"positive"`
 	ColourBy   string  `json:"colour-by"`
 	Condition  string  `json:"condition"`
+	Precision  string  `json:"precision"`
 	Format     string  `json:"format"`
 	Channel    string  `json:"channel"`
 	Z          string  `json:"z"`
@@ -57,9 +60,9 @@ type settings struct {
 	Level      *int    `json:"level"`
 }
 
-// read enters the settings into a batch and returns the options. A file they name
-// must lie in root.
-func (t settings) read(b *segment.Batch, root *os.Root) (o segment.Options, err error) {
+// read enters the settings into a batch and returns the options for a model. A file
+// they name must lie in root.
+func (t settings) read(b *segment.Batch, root *os.Root, m *unet.Model) (o segment.Options, err error) {
 	bad := func(name, value string, err error) error {
 		return &apiError{http.StatusBadRequest, name + " " + clip(value) + ": " + err.Error()}
 	}
@@ -70,6 +73,12 @@ func (t settings) read(b *segment.Batch, root *os.Root) (o segment.Options, err 
 	if o.Diameter, err = segment.ParseDiameter(t.Diameter); err != nil {
 		return o, bad("diameter", t.Diameter, err)
 	}
+	numbers, err := segment.ParsePrecision(t.Precision, m)
+	var unsuited *segment.PrecisionError
+	if errors.As(err, &unsuited) {
+		return o, &apiError{http.StatusBadRequest, unsuited.Error() + "; " + unsuited.Hint()}
+	}
+	o.BFloat16 = numbers == segment.BFloat16
 	if t.PixelSize != "" {
 		if o.PixelSize, err = imageio.ParsePixelSize(t.PixelSize); err != nil {
 			return o, bad("pixel-size", t.PixelSize, err)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"unet/unet"
 	"unet/unet/imageio"
 	"unet/unet/segment"
 )
@@ -275,14 +276,14 @@ func TestSettings(t *testing.T) {
 	os.WriteFile(filepath.Join(dir, "plan.csv"), []byte("image,condition\na.png,drug\n"), 0o644)
 	os.WriteFile(filepath.Join(dir, "all.geojson"), nil, 0o644)
 	values := map[string]string{"diameter": `"20"`, "pixel-size": `"0.5"`, "threshold": "0.5", "min-area": "3", "remove-edge": "true", "tta": "true", "level": "0", "condition": `"folder"`,
-		"keep": `"area>=3,circularity>0.5"`, "region": `"all.geojson"`, "ring": `"2um"`, "stains": `"he"`, "positive": `"Ki67,CD3>20"`, "colour-by": `"area:2-50"`, "format": `"mask,zarr"`}
+		"keep": `"area>=3,circularity>0.5"`, "region": `"all.geojson"`, "ring": `"2um"`, "stains": `"he"`, "positive": `"Ki67,CD3>20"`, "colour-by": `"area:2-50"`, "precision": `"bfloat16"`, "format": `"mask,zarr"`}
 	fields := reflect.TypeFor[settings]().NumField()
 	if fields != len(SettingNames) {
 		t.Errorf("%d settings, %d offered", fields, len(SettingNames))
 	}
 	read := func(s settings) (segment.Batch, segment.Options, error) {
 		var b segment.Batch
-		o, err := s.read(&b, root)
+		o, err := s.read(&b, root, &unet.Model{})
 		return b, o, err
 	}
 	plainBatch, plainOptions, err := read(settings{})
@@ -316,7 +317,7 @@ func TestSettings(t *testing.T) {
 	}
 	below := -1
 	for _, bad := range []settings{{Diameter: "x"}, {PixelSize: "x"}, {Threshold: 2}, {Condition: "a.csv"}, {Condition: "("}, {Z: "x"}, {Level: &below},
-		{Keep: "area"}, {Ring: "wide"}, {Stains: "x"}, {Positive: "a>b"}, {ColourBy: "area:5-1"}, {Format: "gif"}, {Region: "../a.geojson"}, {Region: "none"}, {Region: "/etc/passwd"}} {
+		{Keep: "area"}, {Ring: "wide"}, {Stains: "x"}, {Positive: "a>b"}, {ColourBy: "area:5-1"}, {Format: "gif"}, {Precision: "half"}, {Precision: "int8"}, {Region: "../a.geojson"}, {Region: "none"}, {Region: "/etc/passwd"}} {
 		if _, _, err := read(bad); err == nil {
 			t.Errorf("%+v is accepted", bad)
 		}
