@@ -79,7 +79,7 @@ func (s *Server) pictureOf(im *image) (*picture, error) {
 	defer s.mu.Unlock()
 	if i := slices.IndexFunc(s.pictures, func(p *picture) bool { return p.id == im.ID }); i >= 0 {
 		p := s.pictures[i]
-		if p.stamp == im.stamp && p.choice == fmt.Sprint(im.choice) {
+		if p.stamp == im.stamp && p.choice == im.shape() {
 			s.pictures = slices.Insert(slices.Delete(s.pictures, i, i+1), 0, p)
 			return p, nil
 		}

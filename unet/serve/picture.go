@@ -62,7 +62,8 @@ func openPicture(im *image, path, folder string, choice segment.Choice, limit in
 	if decoded > limit {
 		return nil, &apiError{http.StatusRequestEntityTooLarge, fmt.Sprintf("%s: its format is decoded as a whole, which takes %d MiB of the %d MiB that the page may use for it; store it as a tiled TIFF, which is read in pieces", im.Name, decoded>>20, limit>>20)}
 	}
-	p := &picture{id: im.ID, path: path, name: im.Name, stamp: im.stamp, choice: fmt.Sprint(choice), folder: folder, windows: map[int]window{}, overviews: map[int]*overview{}}
+	p := &picture{id: im.ID, path: path, name: im.Name, stamp: im.stamp, choice: im.shape(), folder: folder, windows: map[int]window{}, overviews: map[int]*overview{}}
+	choice.Level = im.level(path, choice)
 	for level := choice.Level; ; level++ {
 		f, err := imageio.Open(path)
 		if err != nil {
@@ -89,6 +90,39 @@ func openPicture(im *image, path, folder string, choice segment.Choice, limit in
 	}
 	p.bytes += decoded
 	return p, nil
+}
+
+// level is that of the pyramid which was segmented: the size of pixels that was given
+// may have chosen it, and then the size of the labels tells.
+func (im *image) level(path string, choice segment.Choice) int {
+	if !im.origin.Settings.PixelSize.Known() {
+		return choice.Level
+	}
+	for c, last := choice, choice.Level; c.Level <= last; c.Level++ {
+		f, err := imageio.Open(path)
+		if err != nil {
+			break // who opens it next says why
+		}
+		refs, _, err := c.Planes(f)
+		last = f.Levels - 1
+		f.Close()
+		for i := range refs {
+			if rec := im.plane(refs[i].Suffix); err == nil && rec != nil && rec.Width == refs[i].Info.W && rec.Height == refs[i].Info.H {
+				return c.Level
+			}
+		}
+	}
+	return choice.Level
+}
+
+// shape tells apart how an image is shown: its channels, and the size of what was
+// segmented.
+func (im *image) shape() string {
+	var w, h int
+	if im.record != nil && len(im.record.Planes) > 0 {
+		w, h = im.record.Planes[0].Width, im.record.Planes[0].Height
+	}
+	return fmt.Sprint(im.choice, w, h)
 }
 
 func (p *picture) failed(err error) error {

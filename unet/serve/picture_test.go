@@ -183,6 +183,64 @@ func TestPyramid(t *testing.T) {
 	}
 }
 
+// square is an image of a bright square in the middle, as bytes.
+func square(side int) string {
+	b := make([]byte, side*side)
+	for i := range b {
+		if x, y := i%side, i/side; min(x, y) > side/3 && max(x, y) < side*2/3 {
+			b[i] = 200
+		}
+	}
+	return string(b)
+}
+
+// TestPyramidBySize: where the size of pixels chooses a level of the file, that level
+// is what is shown and corrected.
+func TestPyramidBySize(t *testing.T) {
+	w := newSite(t)
+	const array = `{"zarr_format": 2, "shape": [%[1]d, %[1]d], "chunks": [%[1]d, %[1]d], "dtype": "|u1", "compressor": null, "filters": null, "order": "C", "fill_value": 0}`
+	for name, text := range map[string]string{
+		".zattrs": `{"multiscales": [{"version": "0.4", "axes": [{"name": "y", "unit": "micrometer"}, {"name": "x", "unit": "micrometer"}], "datasets": [
+			{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [0.25, 0.25]}]},
+			{"path": "1", "coordinateTransformations": [{"type": "scale", "scale": [0.5, 0.5]}]}]}]}`,
+		"0/.zarray": fmt.Sprintf(array, 64), "1/.zarray": fmt.Sprintf(array, 32),
+		"0/0.0": square(64), "1/0.0": square(32),
+	} {
+		file := filepath.Join(w.dir, "p.zarr", filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := w.images()
+	path := "/api/v1/images/" + list[slices.IndexFunc(list, func(m listed) bool { return m.Name == "p.zarr" })].ID
+	shape := func() (v view) {
+		t.Helper()
+		status, body := w.do("GET", path+"/view", "")
+		if err := json.Unmarshal([]byte(body), &v); status != 200 || err != nil {
+			t.Fatal(status, body)
+		}
+		return v
+	}
+	if got := shape(); got.Width != 64 || got.PixelSize.X != 0.25 {
+		t.Errorf("%d pixels of %v are shown at first", got.Width, got.PixelSize)
+	}
+	for want, width := range map[string]int{"0.5": 32, "0.25": 64} {
+		if status, body := w.do("POST", "/api/v1/segment", `{"again":true,"settings":{"pixel-size":"`+want+`"}}`); status != 202 {
+			t.Fatal(status, body)
+		}
+		w.s.work.Wait()
+		if got := shape(); got.Width != width || fmt.Sprint(got.PixelSize.X) != want {
+			t.Errorf("%s: %d pixels of %v are shown", want, got.Width, got.PixelSize)
+		}
+		if status, body := w.do("GET", path+"/nuclei", ""); status != 200 || !strings.Contains(body, `"segmented":true`) {
+			t.Errorf("%s: nuclei: %d %s", want, status, body)
+		}
+	}
+}
+
 // TestPlanes: every plane of a file is looked at, segmented and corrected.
 func TestPlanes(t *testing.T) {
 	w := newSite(t)

@@ -63,6 +63,7 @@ func (s *Server) viewImage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	v.PixelSize = d.source.PixelSize // also where it was given
 	if v.Ready < 1 {
 		if err := s.prepareShown(d.picture, d.plane, nil); err != nil {
 			return err

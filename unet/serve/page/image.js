@@ -165,6 +165,12 @@ export async function showImage(main, id, plane) {
     tell(`plane ${k + 1} of ${view.planes.length}`);
   }
 
+  // renewed shows what has been segmented again, which may be another level of the file.
+  async function renewed() {
+    const view = await call("GET", `/images/${id}/view?plane=${v.plane}`);
+    await (view.width === v.view.width && view.height === v.view.height ? load() : goTo(v.plane));
+  }
+
   async function preparing(e) {
     v.view.ready = e.done;
     if (e.error) say(e.error);
@@ -185,7 +191,7 @@ export async function showImage(main, id, plane) {
   return {
     update(name, e) {
       if (name === "edit" && e.id === id && e.plane === v.plane && e.revision !== v.data.revision) busy = busy.then(() => attempt(load));
-      if (name === "images") attempt(load);
+      if (name === "images") attempt(renewed);
       if (name === "picture" && e.id === id) attempt(() => preparing(e));
     },
     close() { clearTimeout(timer); hands.close(); c.close(); },
