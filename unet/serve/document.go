@@ -217,7 +217,7 @@ func (d *document) edit(c Command) (int, error) {
 		return 0, err
 	}
 	if c.Revision != d.history.revision {
-		return d.history.revision, &apiError{http.StatusConflict, "somebody else has edited this image: look again"}
+		return d.history.revision, &apiError{http.StatusConflict, "somebody else has edited this image in the meantime: check it and try again"}
 	}
 	if err := d.keepOwn(); err != nil {
 		return d.history.revision, err
@@ -259,7 +259,7 @@ func (d *document) keepOwn() error {
 	from := d.s.output(d.im, d.suffix, segment.Labels)
 	if stampOf(from) != d.outputs {
 		d.reload()
-		return &apiError{http.StatusConflict, "this image has been segmented again: look again"}
+		return &apiError{http.StatusConflict, "this image has been segmented again: check it and try again"}
 	}
 	to := d.s.correction(d.im, d.suffix, extensions[segment.Labels])
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {

@@ -64,7 +64,7 @@ func (s *Server) start(kind string, work func(context.Context) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.job != nil && s.job.State.Running {
-		return &apiError{http.StatusConflict, "the program is at work already: wait, or cancel it"}
+		return &apiError{http.StatusConflict, "the program is already at work: wait, or cancel it"}
 	}
 	if s.base.Err() != nil {
 		return errClosed
@@ -185,9 +185,9 @@ func (s *Server) segmentAll(r segmentRequest) error {
 	}
 	switch {
 	case len(b.Inputs) == 0 && corrected > 0:
-		return &apiError{http.StatusConflict, "corrected images are not segmented again: their corrections would be lost; “Model's own” on the page of an image gives them up"}
+		return &apiError{http.StatusConflict, "corrected images are not segmented again, since their corrections would be lost; “Model's own” on the page of an image discards them"}
 	case len(b.Inputs) == 0:
-		return &apiError{http.StatusConflict, "there is nothing to segment: add images, or choose some"}
+		return &apiError{http.StatusConflict, "there is nothing to segment: add images, or select some"}
 	}
 	seg, err := segment.New(s.o.Engine, model, o)
 	if err != nil {

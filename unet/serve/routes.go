@@ -205,7 +205,7 @@ func withNote(f io.Reader, behind error) (io.ReadSeeker, error) {
 	text = filePolicy.ReplaceAll(text, nil)
 	note := `<script type="module" src="/live.js"></script><p style="margin:0;max-width:none;padding:8px 20px;border-bottom:1px solid currentColor"><a href="/" style="color:inherit">Images</a>`
 	if behind != nil {
-		note += `: not all corrections are in here: ` + html.EscapeString(behind.Error())
+		note += `: some corrections are not included yet: ` + html.EscapeString(behind.Error())
 	}
 	if i := bytes.Index(text, []byte("<body")); i >= 0 {
 		i += bytes.IndexByte(text[i:], '>') + 1

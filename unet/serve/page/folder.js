@@ -1,4 +1,4 @@
-// The images of the folder: add, choose, segment.
+// The images of the folder: add, select, segment.
 import { call, h, attempt, number, say } from "./api.js";
 
 const most = 200; // images of a page of the list
@@ -17,9 +17,9 @@ export async function showFolder(main) {
   const run = h("button", { type: "button", class: "primary", id: "segment", onclick: segment }, "Segment");
   const again = h("input", { type: "checkbox", id: "again" });
   const drop = h("div", { class: "drop" }, "Drop images here, or ", h("button", { type: "button", onclick: () => file.click() }, "add files"), file);
-  main.append(title, drop, h("details", {}, h("summary", {}, "Settings, as of unet predict"), groups),
-    h("div", { class: "bar" }, run, h("label", {}, "with the model ", model), h("button", { type: "button", id: "all", onclick: () => choose(true) }, "Choose all"), h("button", { type: "button", onclick: () => choose(false) }, "Choose none"),
-      h("label", {}, again, " again, also what has results")), pages, list);
+  main.append(title, drop, h("details", {}, h("summary", {}, "Settings (those of unet predict)"), groups),
+    h("div", { class: "bar" }, run, h("label", {}, "with model ", model), h("button", { type: "button", id: "all", onclick: () => choose(true) }, "Select all"), h("button", { type: "button", onclick: () => choose(false) }, "Select none"),
+      h("label", {}, again, " also images that have results")), pages, list);
 
   for (const [name, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
     main.addEventListener(name, (e) => { e.preventDefault(); drop.classList.toggle("over", over); if (name === "drop") add(e.dataTransfer.files); });
@@ -41,7 +41,7 @@ export async function showFolder(main) {
     label();
   }
 
-  function label() { run.textContent = chosen.size ? `Segment ${chosen.size} chosen` : "Segment what is new"; }
+  function label() { run.textContent = chosen.size ? `Segment ${chosen.size} selected` : "Segment new images"; }
 
   async function segment() {
     const chosenSettings = {};
@@ -73,7 +73,7 @@ export async function showFolder(main) {
       m.corrected ? h("span", {}, " ", h("span", { class: "tag" }, "corrected")) : null,
       m.error ? h("span", { class: "bad" }, m.error) : null,
       (m.warnings || []).map((w) => h("span", { class: "warn" }, w)),
-      h("label", {}, h("input", { type: "checkbox", value: m.id, checked: chosen.has(m.id), "aria-label": "choose " + m.name, onchange: (e) => { e.target.checked ? chosen.add(m.id) : chosen.delete(m.id); label(); } }), "choose"))));
+      h("label", {}, h("input", { type: "checkbox", value: m.id, checked: chosen.has(m.id), "aria-label": "select " + m.name, onchange: (e) => { e.target.checked ? chosen.add(m.id) : chosen.delete(m.id); label(); } }), "select"))));
     const last = Math.min(from + most, images.length);
     pages.hidden = images.length <= most;
     pages.replaceChildren(h("button", { type: "button", id: "previous", disabled: from === 0, onclick: () => turn(-most) }, "← previous"),

@@ -25,7 +25,7 @@ export async function showImage(main, id, plane) {
   const toolButtons = tools.map(([name, key]) => h("button", { type: "button", "data-tool": name, "aria-pressed": "false", onclick: () => use(name) }, name[0].toUpperCase() + name.slice(1) + " ", h("kbd", {}, key)));
   const actionButtons = actions.map(([name, text, key, about]) => h("button", { type: "button", "data-action": name, title: about, onclick: () => edit({ tool: name, ids: [...v.selected] }) }, text + " ", h("kbd", {}, key)));
   const undo = h("button", { type: "button", id: "undo", onclick: () => edit({ tool: "undo" }) }, "Undo ", h("kbd", {}, "u")), redo = h("button", { type: "button", id: "redo", onclick: () => edit({ tool: "redo" }) }, "Redo ", h("kbd", {}, "r"));
-  const reset = h("button", { type: "button", id: "reset", title: "Takes back all corrections; undo brings them back", onclick: () => edit({ tool: "reset" }) }, "Model's own");
+  const reset = h("button", { type: "button", id: "reset", title: "Undoes all corrections; Undo brings them back", onclick: () => edit({ tool: "reset" }) }, "Model's own");
   const size = h("input", { type: "range", min: 1, max: 60, value: v.radius, id: "radius", "aria-label": "radius of brush and eraser", oninput: () => radius(Number(size.value) - v.radius) });
   const colours = h("select", { id: "colours", "aria-label": "colour of outlines", onchange: (e) => { v.colourBy = e.target.value; if (v.data.too_many) attempt(load); c.draw(); } });
   const saves = h("div", { class: "bar" });
@@ -42,7 +42,7 @@ export async function showImage(main, id, plane) {
 
   function tell(text) { told.textContent = text; }
   function toggle() { v.outlines = !v.outlines; outlinesButton.setAttribute("aria-pressed", String(v.outlines)); c.draw(); }
-  function radius(by) { v.radius = Math.min(60, Math.max(1, v.radius + by)); size.value = v.radius; tell(`brush of ${v.radius} pixels`); c.draw(); }
+  function radius(by) { v.radius = Math.min(60, Math.max(1, v.radius + by)); size.value = v.radius; tell(`Brush radius: ${v.radius} pixels`); c.draw(); }
 
   function use(name) {
     v.tool = name; v.trail = [];
@@ -66,7 +66,7 @@ export async function showImage(main, id, plane) {
     const list = [...v.data.nuclei].sort((a, b) => ((value(a, by) ?? 0) - (value(b, by) ?? 0)) * way).slice(0, 1000);
     body.replaceChildren(...list.map((n) => h("tr", { "data-id": n.id, "aria-selected": String(v.selected.has(n.id)), onclick: (e) => pick(n.id, e.shiftKey, true), onmouseenter: () => hover(n.id), onmouseleave: () => hover(0) },
       all.map((c) => h("td", {}, textOf(n, c))))));
-    tableNote.textContent = v.data.too_many ? "More nuclei are in sight than are listed here: zoom in, or click one." : v.data.nuclei.length > 1000 ? `The first 1000 of ${v.data.nuclei.length}` : v.view.large && v.data.segmented ? `${v.data.nuclei.length} of ${v.data.count} nuclei are in sight` : "";
+    tableNote.textContent = v.data.too_many ? "Too many nuclei are in view to list them all: zoom in, or click one." : v.data.nuclei.length > 1000 ? `The first 1,000 of ${v.data.nuclei.length} nuclei` : v.view.large && v.data.segmented ? `${v.data.nuclei.length} of ${v.data.count} nuclei are in view` : "";
     const chosen = v.colourBy;
     colours.replaceChildren(h("option", { value: "id" }, "nucleus"), ...measurements(v.data).slice(1).map(([name, text]) => h("option", { value: name, selected: name === chosen }, text)));
   }
@@ -120,7 +120,7 @@ export async function showImage(main, id, plane) {
     busy = busy.then(() => attempt(async () => {
       try {
         await call("POST", `/images/${id}/edits?plane=${v.plane}`, { ...command, revision: v.data.revision });
-        tell(`done: ${command.tool}`);
+        tell(`Done: ${command.tool}`);
       } finally {
         await load(); // after an error, too: somebody else may have been here
       }
@@ -174,7 +174,7 @@ export async function showImage(main, id, plane) {
   async function preparing(e) {
     v.view.ready = e.done;
     if (e.error) say(e.error);
-    tell(e.done < 1 ? `preparing an overview of this large image, once: ${Math.floor(100 * e.done)} %` : "");
+    tell(e.done < 1 ? `Preparing an overview of this large image (only once): ${Math.floor(100 * e.done)} %` : "");
     if (e.done >= 1) {
       v.view = { ...(await call("GET", `/images/${id}/view?plane=${v.plane}`)) };
       v.usual = structuredClone(v.view.channels);
@@ -185,9 +185,9 @@ export async function showImage(main, id, plane) {
 
   const hands = useTools(v, c, { edit, find, pick, pickAt, use, hover, tell, toggle, radius, help: () => dialog.showModal(), slice: (by) => planes.step("z", by), time: (by) => planes.step("t", by) });
   use("select"); planes.show(); channels.show(); c.fit();
-  if (v.view.ready < 1) tell("preparing an overview of this large image, once");
+  if (v.view.ready < 1) tell("Preparing an overview of this large image (only once)");
   await load();
-  if (!v.data.segmented) say("This image is not segmented yet: choose it in the list of images.");
+  if (!v.data.segmented) say("This image has not been segmented yet: select it in the list of images.");
   return {
     update(name, e) {
       if (name === "edit" && e.id === id && e.plane === v.plane && e.revision !== v.data.revision) busy = busy.then(() => attempt(load));

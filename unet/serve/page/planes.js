@@ -55,7 +55,7 @@ export function channelControls(v, changed) {
       return h("div", { class: "bar" },
         many ? h("label", {}, h("input", { type: "checkbox", checked: c.shown, id: "channel-" + i, onchange: (e) => { c.shown = e.target.checked; later(); } }), " " + c.name) : h("span", {}, "contrast"),
         many ? colour : null, h("label", {}, "black ", slider("black")), h("label", {}, "white ", slider("white")));
-    }), h("div", { class: "bar" }, h("button", { type: "button", id: "contrast", onclick: () => { v.channels = ""; Object.assign(v.view.channels, structuredClone(v.usual)); show(); changed(); } }, "As at first")));
+    }), h("div", { class: "bar" }, h("button", { type: "button", id: "contrast", onclick: () => { v.channels = ""; Object.assign(v.view.channels, structuredClone(v.usual)); show(); changed(); } }, "Reset")));
   }
   function later() {
     clearTimeout(timer);

@@ -7,8 +7,8 @@ export async function showTeach(main) {
   const epochs = h("input", { type: "number", id: "epochs", min: 1, value: 16 }), steps = h("input", { type: "number", id: "steps", min: 1, value: 100 });
   const go = h("button", { type: "button", class: "primary", id: "teach", onclick: () => attempt(async () => show(await call("POST", "/teach", { images: [...list.querySelectorAll("input:checked")].map((b) => b.value), epochs: Number(epochs.value), steps: Number(steps.value) }))) }, "Teach");
   main.append(h("h2", {}, "Teach the model with corrected images"),
-    h("p", { class: "soft" }, "The model learns from some of the chosen images and is compared on the others, before and after. Ten corrected images of different fields are a start."),
-    list, h("h3", {}, "How long"), h("div", { class: "bar" }, h("label", {}, "epochs ", epochs), h("label", {}, "steps of an epoch ", steps), go), state);
+    h("p", { class: "soft" }, "The model learns from some of the selected images; on the others it is compared with the model before. Ten corrected images of different fields are a good start."),
+    list, h("h3", {}, "Duration"), h("div", { class: "bar" }, h("label", {}, "epochs ", epochs), h("label", {}, "steps per epoch ", steps), go), state);
 
   const name = h("input", { type: "text", id: "modelname", "aria-label": "name of the model", placeholder: "name" });
   const act = (action) => attempt(async () => {
@@ -17,7 +17,7 @@ export async function showTeach(main) {
     show(job);
   });
   const images = (await call("GET", "/images")).filter((m) => m.corrected);
-  if (images.length === 0) list.replaceWith(h("p", {}, "No image is corrected yet: open one from the list of images and correct its nuclei."));
+  if (images.length === 0) list.replaceWith(h("p", {}, "No image has been corrected yet: open one from the list of images and correct its nuclei."));
   list.append(...images.map((m) => h("li", {}, h("span", { class: "frame" }, h("img", { src: `/api/v1/images/${m.id}/thumbnail?${m.count}`, alt: "" })), h("label", {}, h("input", { type: "checkbox", value: m.id, checked: true, "aria-label": "learn from " + m.name }), m.name))));
 
   function show(job) {
@@ -26,11 +26,11 @@ export async function showTeach(main) {
     const scored = (job.history || []).filter((e) => e.val);
     go.disabled = job.running;
     if (job.error) parts.push(h("p", { class: "bad" }, job.error));
-    if (job.resumable) parts.push(h("p", {}, "This teaching was stopped. What it has learned is kept."), h("button", { type: "button", class: "primary", id: "resume", onclick: () => attempt(async () => show(await call("POST", "/teach/resume"))) }, "Go on with it"));
+    if (job.resumable) parts.push(h("p", {}, "Teaching was stopped. What the model has learned is kept."), h("button", { type: "button", class: "primary", id: "resume", onclick: () => attempt(async () => show(await call("POST", "/teach/resume"))) }, "Continue"));
     if (job.running) parts.push(h("p", {}, job.text || "", job.total ? `: step ${job.done} of ${job.total}` : ""), h("button", { type: "button", id: "stop", onclick: () => attempt(() => call("DELETE", "/job")) }, "Stop"));
     if (scored.length || job.start) parts.push(h("h3", {}, "KaggleScore on the images held back"), curve(scored, job.start));
     if (job.model) {
-      parts.push(h("h3", {}, "Before and after"), h("p", {}, job.best ? `Epoch ${job.best} was best.` : "No epoch is better than the model before: the result is that model."),
+      parts.push(h("h3", {}, "Before and after"), h("p", {}, job.best ? `Epoch ${job.best} was the best.` : "No epoch was better than the model before, so that model is the result."),
         (job.compare || []).map((c, n) => h("div", {}, h("b", {}, c.name), h("div", { class: "pairs" }, ["corrected", "before", "after"].map((what, k) =>
           h("figure", {}, h("img", { src: `/api/v1/teach/compare/${n}/${k}?${job.model}`, alt: `${c.name}, ${what}` }), h("figcaption", {}, `${what}: ${[c.nuclei_corrected, c.nuclei_before, c.nuclei_after][k]} nuclei`)))))),
         h("div", { class: "bar" }, h("button", { type: "button", class: "primary", id: "use", disabled: !!job.in_use, onclick: () => act("use") }, job.in_use ? "In use" : "Use this model"),

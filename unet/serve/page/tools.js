@@ -2,31 +2,31 @@
 import { h } from "./api.js";
 
 export const tools = [
-  ["select", "v", "Click a nucleus to choose it; with Shift, several. Drag to move the image, wheel to zoom. Keys: arrows and Enter, or n and p."],
-  ["draw", "d", "Drag around a nucleus to draw it; only background is taken. Keys: Enter begins, arrows go round, Enter ends."],
-  ["paint", "b", "Drag to add to the nucleus that is chosen; without one, a new nucleus. Keys: Enter begins, arrows paint, Enter ends; [ and ] change the brush."],
-  ["erase", "e", "Drag to take pixels off the nuclei chosen; without one, off any. Keys: Enter begins, arrows erase, Enter ends; [ and ] change the size."],
-  ["split", "s", "Drag a line across the nucleus that is chosen, or across any. Keys: Enter on one side, arrows to the other, Enter."],
+  ["select", "v", "Click a nucleus to select it; hold Shift to select several. Drag to move the image; use the wheel to zoom. Keys: arrows and Enter, or n and p."],
+  ["draw", "d", "Drag around a nucleus to draw it; pixels of other nuclei are left alone. Keys: Enter to start, arrows to go round, Enter to finish."],
+  ["paint", "b", "Drag to add to the selected nucleus or, if none is selected, to paint a new one. Keys: Enter to start, arrows to paint, Enter to finish; [ and ] change the size of the brush."],
+  ["erase", "e", "Drag to erase pixels of the selected nuclei or, if none is selected, of any nucleus. Keys: Enter to start, arrows to erase, Enter to finish; [ and ] change the size of the eraser."],
+  ["split", "s", "Drag a line across the selected nucleus, or across any nucleus if none is selected. Keys: Enter on one side, arrows to the other side, Enter."],
 ];
 export const actions = [
-  ["delete", "Delete", "Del", "Deletes what is chosen"],
-  ["join", "Join", "j", "Makes one nucleus of those chosen"],
-  ["grow", "Grow", "+", "Grows what is chosen by a pixel, into background"],
-  ["shrink", "Shrink", "-", "Takes a pixel off all around what is chosen"],
+  ["delete", "Delete", "Del", "Deletes the selected nuclei"],
+  ["join", "Join", "j", "Joins the selected nuclei into one"],
+  ["grow", "Grow", "+", "Grows the selected nuclei by a pixel, into the background"],
+  ["shrink", "Shrink", "-", "Shrinks the selected nuclei by a pixel all round"],
 ];
 const otherKeys = [
-  ["n  p", "Chooses the next or previous nucleus; with Shift, also"],
-  ["Arrows", "Move the cursor; with Shift, eight times as far. The image follows"],
-  ["Enter  Space", "Chooses the nucleus under the cursor, or begins and ends a stroke of the tool"],
-  ["Esc", "Gives up the stroke, or the choice"],
-  ["Ctrl Z  u", "Undoes, without end"],
-  ["Ctrl Y  r", "Redoes"],
-  ["[  ]", "Makes brush and eraser smaller or larger"],
+  ["n  p", "Selects the next or previous nucleus; with Shift, in addition"],
+  ["Arrows", "Move the cursor, with Shift eight times as far; the image follows"],
+  ["Enter  Space", "Selects the nucleus under the cursor, or starts and finishes a stroke of the tool"],
+  ["Esc", "Cancels the stroke, or clears the selection"],
+  ["Ctrl Z  u", "Undoes the last edit, as often as you like"],
+  ["Ctrl Y  r", "Redoes it"],
+  ["[  ]", "Makes the brush and the eraser smaller or larger"],
   ["z  x", "Zooms in or out at the cursor"],
   ["f", "Shows the whole image"],
   ["o", "Shows or hides the outlines"],
-  ["Page up, down", "The slice above or below"],
-  ["<  >", "The point in time before or after"],
+  ["Page up, down", "Shows the slice above or below"],
+  ["<  >", "Shows the previous or next point in time"],
   ["?", "Shows these keys"],
 ];
 
@@ -53,14 +53,14 @@ export function useTools(v, c, does) {
     const points = v.trail, ids = [...v.selected];
     v.trail = [];
     if (v.tool === "draw") {
-      if (points.length < 3) return does.tell("too short to be a nucleus");
+      if (points.length < 3) return does.tell("The stroke is too short to be a nucleus.");
       return does.edit({ tool: "draw", points });
     }
     if (v.tool === "split") {
       const [a, b] = [points[0], points[points.length - 1]];
       let id = ids[0];
       for (const t of [0.5, 0.25, 0.75]) id ||= await does.find([a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t]);
-      if (!id) return does.tell("the line crosses no nucleus");
+      if (!id) return does.tell("The line crosses no nucleus.");
       return does.edit({ tool: "split", ids: [id], points: [a, b] });
     }
     return does.edit({ tool: v.tool, ids: v.tool === "paint" ? ids.slice(0, 1) : ids, points, radius: v.radius });
@@ -121,7 +121,7 @@ export function useTools(v, c, does) {
     const p = cursor();
     if (v.tool === "select" || !v.data.segmented) does.pickAt(p, more);
     else if (v.trail.length) { v.trail.push(p); finish(); }
-    else { v.trail = [p]; does.tell(`${v.tool} begun at ${Math.round(p[0])}, ${Math.round(p[1])}: arrows go on, Enter ends, Escape gives up`); }
+    else { v.trail = [p]; does.tell(`${v.tool} started at ${Math.round(p[0])}, ${Math.round(p[1])}: arrows continue, Enter finishes, Escape cancels`); }
     c.draw();
   }
 
@@ -137,7 +137,7 @@ export function useTools(v, c, does) {
     else if (ctrl || e.altKey) return;
     else if (tool) { does.use(tool[0]); c.canvas.focus({ preventScroll: true }); }
     else if (action) {
-      if (chosen.length < (action[0] === "join" ? 2 : 1)) does.tell(action[0] === "join" ? "choose two nuclei to join: n and Shift n" : "choose a nucleus first: n, or Enter on it");
+      if (chosen.length < (action[0] === "join" ? 2 : 1)) does.tell(action[0] === "join" ? "Select two nuclei to join: press n, then Shift n." : "Select a nucleus first: press n, or Enter on it.");
       else does.edit({ tool: action[0], ids: chosen });
     } else if (key === "u") does.edit({ tool: "undo" });
     else if (key === "r") does.edit({ tool: "redo" });
@@ -151,7 +151,7 @@ export function useTools(v, c, does) {
     else if (key === "?") does.help();
     else if (key === "PageUp" || key === "PageDown") does.slice(key === "PageUp" ? -1 : 1);
     else if (key === "<" || key === ">") does.time(key === "<" ? -1 : 1);
-    else if (key === "Escape") { if (v.trail.length) { v.trail = []; does.tell("given up"); c.draw(); } else does.pick(0); }
+    else if (key === "Escape") { if (v.trail.length) { v.trail = []; does.tell("Stroke cancelled."); c.draw(); } else does.pick(0); }
     else if (onCanvas && arrows[key]) step(...arrows[key], e.shiftKey);
     else if (onCanvas && (key === "Enter" || key === " ")) press(e.shiftKey);
     else return;
