@@ -3,13 +3,19 @@ package serve
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	stdimage "image"
+	"image/color"
+	"image/png"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -382,5 +388,77 @@ func TestMeasuring(t *testing.T) {
 	b, _ := os.ReadFile(filepath.Join(out, segment.ManifestFile))
 	if err := json.Unmarshal(b, &again); err != nil || len(again.Markers) != 1 || again.Markers[0].Nuclei != 4 || again.Images[0].Planes[0].Region != 96*50 {
 		t.Errorf("%v %+v", err, again.Markers)
+	}
+}
+
+// tissue is a PNG of purple discs, the second paler, on pink.
+func tissue(t *testing.T) []byte {
+	t.Helper()
+	m := stdimage.NewRGBA(stdimage.Rect(0, 0, 128, 128))
+	for y := range 128 {
+		for x := range 128 {
+			m.Set(x, y, color.RGBA{235, 190, 215, 255})
+			if (x-35)*(x-35)+(y-40)*(y-40) < 13*13 {
+				m.Set(x, y, color.RGBA{70, 40, 120, 255})
+			} else if (x-90)*(x-90)+(y-85)*(y-85) < 14*14 {
+				m.Set(x, y, color.RGBA{120, 85, 160, 255})
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestStains: the page shows the densities of stains of a colour image as the table
+// has them, also of nuclei that were corrected.
+func TestStains(t *testing.T) {
+	w := newSite(t)
+	if status, body := w.do("POST", "/api/v1/images?name=tissue.png", string(tissue(t))); status != 201 {
+		t.Fatal(status, body)
+	}
+	list := w.images()
+	id := list[slices.IndexFunc(list, func(m listed) bool { return m.Name == "tissue.png" })].ID
+	if status, body := w.do("POST", "/api/v1/segment", `{"images":["`+id+`"],"settings":{"stains":"he","diameter":"26"}}`); status != 202 {
+		t.Fatal(status, body)
+	}
+	w.s.work.Wait()
+	for revision, edit := range []string{`{"tool":"grow","ids":[1],"revision":0}`, ""} {
+		_, body := w.do("GET", "/api/v1/images/"+id+"/nuclei", "")
+		var d shownNuclei
+		if err := json.Unmarshal([]byte(body), &d); err != nil || len(d.Nuclei) != 2 || strings.Join(d.Channels, " ") != "red green blue hematoxylin eosin" {
+			t.Fatalf("%v: %d nuclei with channels %v, %+v", err, len(d.Nuclei), d.Channels, w.s.state())
+		}
+		if err := w.s.settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.Open(filepath.Join(w.dir, "unet", "tissue.nuclei.csv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := csv.NewReader(file).ReadAll()
+		file.Close()
+		if err != nil || len(table) != 3 {
+			t.Fatalf("%d lines, %v", len(table), err)
+		}
+		for k, name := range d.Channels {
+			at := slices.Index(table[0], "mean_"+name)
+			for i, n := range d.Nuclei {
+				if want, err := strconv.ParseFloat(table[i+1][at], 64); err != nil || math.Abs(n.Channels[k].Mean-want) > 1e-3*want {
+					t.Errorf("revision %d: nucleus %d has a mean of %s of %v, in the table %v", revision, n.ID, name, n.Channels[k].Mean, table[i+1][at])
+				}
+			}
+		}
+		if dark, pale := d.Nuclei[0].Channels[3].Mean, d.Nuclei[1].Channels[3].Mean; !(dark > pale && pale > 0) {
+			t.Errorf("hematoxylin of %v in the dark nucleus, %v in the pale one", dark, pale)
+		}
+		if edit == "" {
+			continue
+		}
+		if status, body := w.do("POST", "/api/v1/images/"+id+"/edits", edit); status != 200 {
+			t.Fatal(status, body)
+		}
 	}
 }
