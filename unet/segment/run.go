@@ -131,10 +131,8 @@ func (s *Segmenter) Run(ctx context.Context, b Batch, o Observer) (*Summary, err
 		return nil, err
 	}
 	defer r.folder.Close() // the list is complete, if not in order
-	// What the images leave behind must not double the memory. Below the limit,
-	// collecting less often costs nothing but memory.
+	// What the images leave behind must not double the memory.
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(s.memory*3/4, 256<<20)))
-	defer debug.SetGCPercent(debug.SetGCPercent(300))
 
 	err := r.through(ctx)
 	r.summary.Seconds = time.Since(start).Seconds()
