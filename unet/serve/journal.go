@@ -148,7 +148,7 @@ func (h *history) spansOf(c Command, next uint32, box func(id uint32) stdimage.R
 	}
 	r := c.reach(box).Intersect(stdimage.Rect(0, 0, h.w, h.h))
 	if int64(r.Dx())*int64(r.Dy()) > maxWindow {
-		return nil, fmt.Errorf("%s would reach over %d x %d pixels: do it in smaller steps", c.Tool, r.Dx(), r.Dy())
+		return nil, fmt.Errorf("%s would cover %d x %d pixels: do it in smaller steps", c.Tool, r.Dx(), r.Dy())
 	}
 	window, err := h.region(r)
 	if err != nil {

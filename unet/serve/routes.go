@@ -100,17 +100,17 @@ func init() { // apart, as openapi is among them and lists them
 		{"GET", "/export", "the results of all images, as a zip", nil, nil, false, "application/zip", (*Server).exportAll},
 		{"POST", "/segment", "segment images in the background", nil, segmentRequest{}, false, jsonType, (*Server).postSegment},
 		{"GET", "/settings", "the settings of segmentation, as options of unet predict", nil, nil, false, jsonType, (*Server).getSettings},
-		{"GET", "/job", "what is done in the background", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
+		{"GET", "/job", "the job in the background", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
 			answer(w, http.StatusOK, s.state())
 			return nil
 		}},
-		{"DELETE", "/job", "end it", nil, nil, false, jsonType, (*Server).cancelJob},
+		{"DELETE", "/job", "cancel it", nil, nil, false, jsonType, (*Server).cancelJob},
 		{"POST", "/teach", "fine-tune the model on corrected images in the background", nil, teachRequest{}, false, jsonType, (*Server).postTeach},
 		{"GET", "/teach", "the last teaching: its course, and the images held back before and after", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
 			answer(w, http.StatusOK, s.lastTaught())
 			return nil
 		}},
-		{"POST", "/teach/resume", "go on with a teaching that was stopped or killed", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
+		{"POST", "/teach/resume", "continue a teaching that was stopped or killed", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
 			if err := s.resume(); err != nil {
 				return err
 			}

@@ -65,7 +65,7 @@ func (s *Server) teach(r teachRequest) error {
 		}
 	}
 	if len(list) < 2 {
-		return &apiError{http.StatusConflict, "teaching takes two corrected images at least: one to learn from, one to check with"}
+		return &apiError{http.StatusConflict, "teaching needs at least two corrected images: one to learn from, one to check against"}
 	}
 	dir, err := s.teachFolder()
 	if err != nil {
@@ -185,9 +185,9 @@ func (s *Server) resume() error {
 	dir, t := s.lastTeaching()
 	switch {
 	case t == nil || t.Done != nil || !t.Copied:
-		return &apiError{http.StatusConflict, "there is no teaching to go on with"}
+		return &apiError{http.StatusConflict, "there is no stopped teaching to continue"}
 	case t.Base != s.model().SHA256:
-		return &apiError{http.StatusConflict, "that teaching began with another model: use that model first"}
+		return &apiError{http.StatusConflict, "that teaching started from another model: use that model first"}
 	}
 	return s.start("teach", func(ctx context.Context) error {
 		s.compute.Lock()
@@ -304,7 +304,7 @@ func prepareSet(ctx context.Context, dir string) (*dataset.Set, error) {
 			return set, nil
 		}
 	}
-	return nil, &apiError{http.StatusConflict, "the corrected images are parts of one picture: correct one of another field, to check with"}
+	return nil, &apiError{http.StatusConflict, "the corrected images are parts of one picture: correct one of another field to check against"}
 }
 
 // divided reports whether there are images to learn from and to check with.
@@ -397,14 +397,14 @@ func (s *Server) taught(action, name string) error {
 		st.InUse = true
 	case "keep":
 		if name == "" || !filepath.IsLocal(name) || strings.ContainsAny(name, `/\:*?"<>|`) || strings.HasPrefix(name, ".") || len(name) > 100 {
-			return &apiError{http.StatusBadRequest, "that is not a name for a file"}
+			return &apiError{http.StatusBadRequest, "that name cannot be the name of a file"}
 		}
 		if err := os.MkdirAll(s.modelsFolder(), 0o755); err != nil {
 			return err
 		}
 		to := filepath.Join(s.modelsFolder(), name+".safetensors")
 		if _, err := os.Stat(to); err == nil {
-			return &apiError{http.StatusConflict, "there is a model of this name"}
+			return &apiError{http.StatusConflict, "there is already a model with this name"}
 		}
 		if err := copyFile(to, st.Model); err != nil {
 			return err
