@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -59,5 +60,13 @@ func TestConvertZarr(t *testing.T) {
 	}
 	if got, err := os.ReadFile(at("zarr.geojson")); err != nil || string(got) != string(want) {
 		t.Errorf("%v: %s, want %s", err, got, want)
+	}
+	mustRun(t, 0, "predict", at("a.png"), "--model", model, "--format", "zarr", "--out", at("zarr"))
+	for _, from := range []string{"res", "zarr", "zarr/a.labels.zarr"} { // the file goes before the folder
+		out := at(strings.ReplaceAll(from, "/", "-") + "-roi")
+		mustRun(t, 0, "convert", at(from), "--to", "geojson", out)
+		if got, err := os.ReadFile(filepath.Join(out, "a.geojson")); err != nil || string(got) != string(want) {
+			t.Errorf("from %s: %v: %s, want %s", from, err, got, want)
+		}
 	}
 }

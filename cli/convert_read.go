@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/imageio/input"
@@ -61,7 +63,9 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		if rel, err := filepath.Rel(r.root, in); err == nil && filepath.IsLocal(rel) {
 			name = filepath.ToSlash(rel)
 		}
-		name = strings.Replace(name, labelsExt, ".tif", 1)
+		for _, ext := range labelExts {
+			name = strings.Replace(name, ext, ".tif", 1)
+		}
 	}
 	if format == segment.Labels {
 		l, size, err := readLabelPlane(in, r.page, r.memory.file())
@@ -194,28 +198,41 @@ func someNames(list []formats.Encoded) string {
 	return s
 }
 
-// labelsExt ends the names of label images of unet predict.
-const labelsExt = ".labels.tif"
+// labelExts end the names of label images of unet predict: files, and folders of
+// OME-Zarr.
+var labelExts = []string{".labels.tif", ".labels.zarr"}
 
-// labelFiles lists files, and the label images below folders among them.
+// labelFiles lists files, and the label images below folders among them, an image's
+// file before its folder.
 func labelFiles(args []string) (list []string, err error) {
+	tif, zarr := labelExts[0], labelExts[1]
 	for _, arg := range args {
-		if st, err := os.Stat(arg); err != nil || !st.IsDir() {
+		if st, err := os.Stat(arg); err != nil || !st.IsDir() || strings.HasSuffix(filepath.Clean(arg), zarr) {
 			list = append(list, arg)
 			continue
 		}
-		before := len(list)
+		found := map[string]string{} // by image
 		if err := filepath.WalkDir(arg, func(p string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && strings.HasSuffix(p, labelsExt) {
-				list = append(list, p)
+			if err != nil {
+				return err
 			}
-			return err
+			if image, ok := strings.CutSuffix(p, tif); ok && !d.IsDir() {
+				found[image] = p
+			}
+			if image, ok := strings.CutSuffix(p, zarr); ok && d.IsDir() {
+				if found[image] == "" {
+					found[image] = p
+				}
+				return fs.SkipDir
+			}
+			return nil
 		}); err != nil {
 			return nil, err
 		}
-		if len(list) == before {
-			return nil, inputf("give a folder of unet predict, or the files", "there is no label image (*%s) in %s", labelsExt, arg)
+		if len(found) == 0 {
+			return nil, inputf("give a folder of unet predict, or the files", "there is no label image (*%s, *%s) in %s", tif, zarr, arg)
 		}
+		list = append(list, slices.Sorted(maps.Values(found))...)
 	}
 	return list, nil
 }
