@@ -2,7 +2,6 @@ package crossval
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -30,12 +29,8 @@ func (s *Summary) write(o Options) error {
 	}
 	return owned.Write(o.Out, owned.Options{Force: o.Force}, map[string]func(io.Writer) error{
 		tableFile: func(w io.Writer) error { return csv.NewWriter(w).WriteAll(rows) },
-		jsonFile: func(w io.Writer) error {
-			e := json.NewEncoder(w)
-			e.SetIndent("", "  ")
-			return e.Encode(s)
-		},
-		pageFile: page.HTML,
+		jsonFile:  owned.JSON(s),
+		pageFile:  page.HTML,
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -79,7 +78,7 @@ func (r *Report) write(ctx context.Context, o Options, p *unet.Predictor) error 
 
 	files := map[string]func(io.Writer) error{
 		"index.html":   page.HTML,
-		"metrics.json": func(w io.Writer) error { return writeJSON(w, r) },
+		"metrics.json": owned.JSON(r),
 		"images.csv":   func(w io.Writer) error { return csv.NewWriter(w).WriteAll(imageRows(&r.Results)) },
 	}
 	curves := report.Grid("", 2, report.ThresholdCurve(in.Split, in.Thresholds, in.BestThreshold), report.APPlot(in.AP))
@@ -200,10 +199,4 @@ func insertThreshold(curve []ThresholdScores, p ThresholdScores) []ThresholdScor
 		return curve
 	}
 	return slices.Insert(slices.Clone(curve), i, p)
-}
-
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

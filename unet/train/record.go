@@ -2,13 +2,13 @@ package train
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
 	"strconv"
 
 	"unet/unet/imageio/atomicfile"
+	"unet/unet/imageio/owned"
 	"unet/unet/report"
 
 	"go.yaml.in/yaml/v3"
@@ -101,7 +101,7 @@ func (r *record) writeFiles(status string) error {
 	curves := report.Curves(training.WithStart(), r.best, training.OneLoss)
 	for name, f := range map[string]func(io.Writer) error{
 		"history.csv":  func(w io.Writer) error { return writeHistory(w, r.history) },
-		"history.json": func(w io.Writer) error { return writeJSON(w, History{HistorySchema, r.history}) },
+		"history.json": owned.JSON(History{HistorySchema, r.history}),
 		"curves.svg":   curves.SVG,
 		"curves.png":   func(w io.Writer) error { return curves.PNG(w, 1.5) },
 		reportFile:     page.HTML,
@@ -169,10 +169,4 @@ func writeHistory(w io.Writer, h []Epoch) error {
 		rows = append(rows, row)
 	}
 	return csv.NewWriter(w).WriteAll(rows)
-}
-
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

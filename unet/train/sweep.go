@@ -320,7 +320,7 @@ func (o *SweepOptions) write(s *SweepSummary) error {
 	}
 	return owned.Write(o.Out, owned.Options{Force: o.Force}, map[string]func(io.Writer) error{
 		filepath.Base(s.Model):  func(w io.Writer) error { return best.Write(w, false) },
-		"results.json":          func(w io.Writer) error { return writeJSON(w, s) },
+		"results.json":          owned.JSON(s),
 		"results.csv":           func(w io.Writer) error { return csv.NewWriter(w).WriteAll(append([][]string{head}, s.Table.Rows...)) },
 		filepath.Base(s.Report): page.HTML,
 	})
