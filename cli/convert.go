@@ -29,8 +29,8 @@ func convertCommand() *cli.Command {
 			"images in OUT if that is a folder, or --name chooses one image. Where nuclei\n" +
 			"overlap, the earlier one keeps the pixel.\n\n" +
 			"With --to every image becomes a file of its own in FOLDER, and a folder IN, such as\n" +
-			"RESULTS of unet predict, stands for the label images (*.labels.tif) in it, at any\n" +
-			"depth.",
+			"RESULTS of unet predict, stands for the label images (*.labels.tif, else\n" +
+			"*.labels.zarr) in it, at any depth.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "to", Usage: "`FORMAT` of a file for each image: labels, roi or geojson"},
 			&cli.StringFlag{Name: "size", Usage: "`WxH` of the image in pixels"},
