@@ -97,7 +97,7 @@ func (p *Params) Alloc(training bool) error {
 	}
 	p.mem = csrc.Alloc(max(total, 16) * 4)
 	if p.mem == nil {
-		return &MemoryError{fmt.Sprintf("no memory for %d parameters", at), "use a smaller network"}
+		return &MemoryError{Problem: fmt.Sprintf("no memory for %d parameters", at), Advice: "use a smaller network"}
 	}
 	all := unsafe.Slice((*float32)(p.mem), max(total, 16))
 	take := func(n int) []float32 { s := all[:n:n]; all = all[n:]; return s }

@@ -200,6 +200,7 @@ func (p *Program) compile() error {
 type MemoryError struct {
 	Problem string
 	Advice  string // what takes less
+	Option  string // the setting that Advice changes, "" for none or several
 }
 
 func (e *MemoryError) Error() string { return e.Problem }
@@ -207,8 +208,11 @@ func (e *MemoryError) Error() string { return e.Problem }
 // Hint says what takes less.
 func (e *MemoryError) Hint() string { return e.Advice }
 
+// Adjust names the setting that the hint changes, "" for none.
+func (e *MemoryError) Adjust() string { return e.Option }
+
 func errNoArena(size int) error {
-	return &MemoryError{fmt.Sprintf("no memory for %d MiB of activations", size>>18), "use a smaller batch or image size"}
+	return &MemoryError{Problem: fmt.Sprintf("no memory for %d MiB of activations", size>>18), Advice: "use a smaller batch or image size"}
 }
 
 // place fills in every pointer, mem being the arena.

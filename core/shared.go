@@ -102,7 +102,7 @@ func (s *Shared) weight(b *buffer, isa string) error {
 	if v == nil {
 		v = &sharedWeight{mem: csrc.Alloc(b.size * 4), size: b.size}
 		if v.mem == nil {
-			return &MemoryError{fmt.Sprintf("no memory for %d KiB of weights", b.size>>8), "use a smaller network"}
+			return &MemoryError{Problem: fmt.Sprintf("no memory for %d KiB of weights", b.size>>8), Advice: "use a smaller network"}
 		}
 		w.byKey[key] = v
 	}

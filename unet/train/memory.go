@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -72,20 +73,21 @@ func (o *Options) fits(observer Observer) (need int64, err error) {
 			return need, nil
 		}
 	}
-	advice, err := o.smaller(there)
+	advice, option, err := o.smaller(there)
 	if err != nil {
 		return 0, err
 	}
 	what := fmt.Sprintf("training takes about %s of memory, and %s is", sizeText(need), sizeText(there))
 	if there == o.Memory {
-		return 0, &core.MemoryError{Problem: what + " available", Advice: advice}
+		return 0, &core.MemoryError{Problem: what + " available", Advice: advice, Option: option}
 	}
 	observer.Warn(what + " free: " + advice)
 	return need, nil
 }
 
-// smaller tells which changes of the run take no more than so many bytes.
-func (o *Options) smaller(bytes int64) (string, error) {
+// smaller tells which changes of the run take no more than so many bytes, and the
+// setting that they change most.
+func (o *Options) smaller(bytes int64) (advice, option string, err error) {
 	var ways []string
 	for _, recompute := range []bool{false, true} {
 		if o.Recompute && !recompute {
@@ -100,26 +102,26 @@ func (o *Options) smaller(bytes int64) (string, error) {
 			}
 			need, err := o.need(batch, recompute)
 			if err != nil {
-				return "", err
+				return "", "", err
 			}
 			if need > bytes {
 				continue
 			}
 			var way []string
 			if recompute && !o.Recompute {
-				way = append(way, "recompute")
+				way, option = append(way, "recompute"), cmp.Or(option, "recompute")
 			}
 			if batch < o.Config.Batch {
-				way = append(way, fmt.Sprintf("batch %d", batch))
+				way, option = append(way, fmt.Sprintf("batch %d", batch)), "batch"
 			}
 			ways = append(ways, fmt.Sprintf("%s with %s", sizeText(need), strings.Join(way, " and ")))
 			break
 		}
 	}
 	if len(ways) == 0 {
-		return "a smaller network (width, depth) or smaller images take less", nil
+		return "a smaller network (width, depth) or smaller images take less", "", nil
 	}
-	return "it takes " + strings.Join(ways, ", "), nil
+	return "it takes " + strings.Join(ways, ", "), option, nil
 }
 
 // sizeText is a number of bytes for people.

@@ -47,7 +47,7 @@ func memoryRows() []row {
 		{name: "train with patches of -32", line: memory, args: "train set --out r --config big.yaml", code: usage,
 			make: func(d *dir) { d.text("big.yaml", strings.Replace(settings, "size: 32", "size: -32", 1)) }},
 		{name: "train with a batch of 2^40", line: memory, args: "train set --out r --config config.yaml --batch 1099511627776", code: usage, says: "1099511627776"},
-		{name: "train with more than the memory there is", line: memory, args: "train set --out r --batch 256 --quiet", code: resources, says: "with batch ", limits: "ulimit -v 3000000"},
+		{name: "train with more than the memory there is", line: memory, args: "train set --out r --batch 256 --quiet", code: resources, says: "--batch", limits: "ulimit -v 3000000"},
 		{name: "predict with 1024 threads", line: memory, args: "predict a.png --out o --threads 1024" + model, code: usage},
 		{name: "predict with 1000000 threads", line: memory, args: "predict a.png --out o --threads 1000000" + model, code: usage, says: "--threads"},
 		{name: "predict of a Zarr of 2^60 pixels without chunks", line: memory, args: "predict z.zarr --out o" + model, code: resources, says: "z.zarr",
