@@ -24,7 +24,7 @@ const (
 	killed     verdict = "killed"
 	survived   verdict = "SURVIVED"
 	equivalent verdict = "equivalent"
-	stale      verdict = "STALE" // the code has moved or changed
+	broken     verdict = "BROKEN" // does not compile
 )
 
 // longest is how long the tests of a mutation may take: a fault that makes a
@@ -37,6 +37,7 @@ const results = "build/mutate.json"
 type bench struct {
 	root, work string
 	known      map[string]verdict // by mutation.key
+	sound      map[string]bool    // tests that pass without a fault
 }
 
 func newBench() (*bench, error) {
@@ -47,7 +48,7 @@ func newBench() (*bench, error) {
 	if _, err := os.Stat("go.mod"); err != nil {
 		return nil, errors.New("run it at the root of the repository")
 	}
-	b := &bench{root: root, known: map[string]verdict{}}
+	b := &bench{root: root, known: map[string]verdict{}, sound: map[string]bool{}}
 	if data, err := os.ReadFile(results); err == nil {
 		if err := json.Unmarshal(data, &b.known); err != nil {
 			return nil, fmt.Errorf("%s: %w", results, err)
@@ -64,14 +65,12 @@ func (b *bench) close() { os.RemoveAll(b.work) }
 // judge says whether a test notices the fault.
 func (b *bench) judge(m *mutation) (verdict, error) {
 	text, err := os.ReadFile(m.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return stale, nil
-	} else if err != nil {
+	if err != nil {
 		return "", err
 	}
 	faulty, err := m.apply(string(text))
 	if err != nil {
-		return stale, nil
+		return "", err
 	}
 	if m.equivalent != "" {
 		return equivalent, nil
@@ -89,10 +88,13 @@ func (b *bench) judge(m *mutation) (verdict, error) {
 	}
 	v := survived
 	for _, t := range m.tests {
+		if err := b.passes(t); err != nil {
+			return "", err
+		}
 		noticed, err := b.notices(t[0], t[1:], overlay)
 		if errors.Is(err, errBuild) {
 			fmt.Fprintf(os.Stderr, "mutate: %s: %s: %v\n", m.file, m.reason, err)
-			return stale, nil
+			return broken, nil
 		} else if err != nil {
 			return "", err
 		}
@@ -107,6 +109,21 @@ func (b *bench) judge(m *mutation) (verdict, error) {
 		return "", err
 	}
 	return v, errors.Join(os.MkdirAll(filepath.Dir(results), 0o755), os.WriteFile(results, data, 0o644))
+}
+
+// passes makes sure that what a test notices is the fault: without one it passes.
+func (b *bench) passes(test []string) error {
+	name := strings.Join(test, " ")
+	if b.sound[name] {
+		return nil
+	}
+	if failed, err := b.notices(test[0], test[1:], ""); err != nil {
+		return err
+	} else if failed {
+		return fmt.Errorf("go test %s fails without a fault", name)
+	}
+	b.sound[name] = true
+	return nil
 }
 
 // key changes with the mutation, its file, and the packages of its tests.
@@ -175,11 +192,11 @@ var optimised = regexp.MustCompile(`(?m)^(#cgo CFLAGS: .*)-O3`)
 
 var errBuild = errors.New("does not compile")
 
-// notices builds the tests of a package with the fault in it and reports
-// whether one of them fails, or never ends.
+// notices builds the tests of a package with the fault of an overlay in it, if any,
+// and reports whether one of them fails, or never ends.
 func (b *bench) notices(pkg string, flags []string, overlay string) (bool, error) {
 	program := filepath.Join(b.work, "tests")
-	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", program, pkg)
+	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay="+overlay, "-o", program, pkg)
 	if out, err := build.CombinedOutput(); err != nil {
 		return false, fmt.Errorf("%w: %w\n%s", errBuild, err, out)
 	}

@@ -3,8 +3,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 )
 
@@ -72,6 +75,22 @@ func parse(text string) ([]*mutation, error) {
 		}
 	}
 	return all, nil
+}
+
+// check tells of all mutations whose lines do not stand once in their file, which
+// lies under root: the code has moved or changed since.
+func check(root string, all []*mutation) error {
+	var errs []error
+	for _, m := range all {
+		text, err := os.ReadFile(filepath.Join(root, m.file))
+		if err == nil {
+			_, err = m.apply(string(text))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %s: %w", m.file, m.reason, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func join(lines, line string) string {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,10 +25,36 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// TestLists: the lists can be read, and their tests are packages of this module.
+// TestCheck: an entry whose line has gone, and one whose file has, are both named.
+func TestCheck(t *testing.T) {
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "a.go"), []byte("return b\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	list := []*mutation{
+		{file: "a.go", old: "return b", new: "return a", reason: "stands"},
+		{file: "a.go", old: "return c", new: "return a", reason: "line gone"},
+		{file: "b.go", old: "return b", new: "return a", reason: "file gone"},
+	}
+	if err := check(root, list[:1]); err != nil {
+		t.Error(err)
+	}
+	err := check(root, list)
+	if text := fmt.Sprint(err); strings.Contains(text, "stands") ||
+		!strings.Contains(text, "a.go: line gone: ") || !strings.Contains(text, "b.go: file gone: ") {
+		t.Error(err)
+	}
+}
+
+// TestLists: the lists can be read, their lines stand in the source, and their tests
+// are packages of this module.
 func TestLists(t *testing.T) {
+	names, err := filepath.Glob("*.txt")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%v, %v", names, err)
+	}
 	var all []*mutation
-	for _, name := range []string{"mutations.txt", "drawn.txt"} {
+	for _, name := range names {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -37,6 +64,9 @@ func TestLists(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		all = append(all, list...)
+	}
+	if err := check("../../..", all); err != nil {
+		t.Error(err)
 	}
 	for _, m := range all {
 		for _, test := range m.tests {

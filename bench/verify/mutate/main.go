@@ -2,7 +2,8 @@
 
 // Command mutate tells whether the tests notice faults. It puts them into the
 // program one at a time, each a line of a list (mutations.txt) changed, builds the tests
-// that ought to notice, runs them, and prints which faults survived.
+// that ought to notice, makes sure that they pass without it, runs them, and prints
+// which faults survived.
 //
 //	go run ./bench/verify/mutate                       # the whole list
 //	go run ./bench/verify/mutate -run 'unet/metrics|csrc'
@@ -14,8 +15,8 @@
 // file and the packages of its tests stay as they are, so that a run that was
 // cut off goes on where it was, and a new test is tried on the survivors alone.
 // With -sample faults are drawn by the seed until the time is over. It ends with
-// status 1 if a fault survived that is not marked equivalent, or if the lines of
-// one are no longer to be found (STALE; a sample passes these over).
+// status 1 if a fault survived that is not marked equivalent, or does not compile
+// (BROKEN). It does not begin if lines of the list are no longer to be found.
 //
 // Faults at random rather than of meaning are those of gremlins:
 //
@@ -60,6 +61,9 @@ func run(list, only string, sample time.Duration, seed string) (survivors int, e
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", list, err)
 	}
+	if err := check(".", all); err != nil {
+		return 0, fmt.Errorf("%s: %w", list, err)
+	}
 	pattern, err := regexp.Compile(only)
 	if err != nil {
 		return 0, err
@@ -77,7 +81,7 @@ func run(list, only string, sample time.Duration, seed string) (survivors int, e
 		b.known = map[string]verdict{}
 	}
 	// Others of the machine come first.
-	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 10); err != nil {
+	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 5); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate: priority:", err)
 	}
 	begun := time.Now()
@@ -89,9 +93,6 @@ func run(list, only string, sample time.Duration, seed string) (survivors int, e
 		v, err := b.judge(m)
 		if err != nil {
 			return 0, fmt.Errorf("%s: %s: %w", m.file, m.reason, err)
-		}
-		if v == stale && sample > 0 {
-			continue
 		}
 		table.add(m, v)
 		fmt.Printf("%-10s %s: %s\n", v, m.file, m.reason)
@@ -117,7 +118,7 @@ func (t tally) add(m *mutation, v verdict) {
 }
 
 // print prints a line per package, the sum last, and returns how many faults
-// survived or are stale.
+// survived or do not compile.
 func (t tally) print() int {
 	var packages []string
 	for p := range t {
@@ -127,15 +128,15 @@ func (t tally) print() int {
 	}
 	slices.Sort(packages)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\npackage\tkilled\tsurvived\tequivalent\tstale\tshare killed\t")
+	fmt.Fprintln(w, "\npackage\tkilled\tsurvived\tequivalent\tbroken\tshare killed\t")
 	for _, p := range append(packages, "all") {
 		c := t[p]
 		share := "-"
 		if n := c[killed] + c[survived]; n > 0 {
 			share = fmt.Sprintf("%.0f %%", 100*float64(c[killed])/float64(n))
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t\n", p, c[killed], c[survived], c[equivalent], c[stale], share)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t\n", p, c[killed], c[survived], c[equivalent], c[broken], share)
 	}
 	w.Flush()
-	return t["all"][survived] + t["all"][stale]
+	return t["all"][survived] + t["all"][broken]
 }
