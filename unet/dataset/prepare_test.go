@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"image"
+	"image/png"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -251,6 +254,56 @@ func TestPrepareStrictAndFix(t *testing.T) {
 	}
 	if _, err := os.Stat(none); !errors.Is(err, os.ErrNotExist) {
 		t.Error("a set without images was left")
+	}
+}
+
+// TestNearDuplicatesWarn: the same pixels in two files are one image to people, which a
+// strict set must not hold twice.
+func TestNearDuplicatesWarn(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	picture := image.NewGray(image.Rect(0, 0, 32, 32))
+	for i := range picture.Pix {
+		picture.Pix[i] = uint8(rng.IntN(100))
+		if (image.Point{i % 32, i / 32}).In(image.Rect(4, 4, 12, 12)) { // where the mask is
+			picture.Pix[i] += 100
+		}
+	}
+	var plain bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.NoCompression}).Encode(&plain, picture); err != nil {
+		t.Fatal(err)
+	}
+	first, twin := one(t, "a", 1), one(t, "b", 1)
+	first[0].data, twin[0].data = pngOf(t, picture), plain.Bytes()
+	src := sourceOf(t, append(first, twin...)...)
+	m, err := Prepare(t.Context(), src, filepath.Join(t.TempDir(), "set"), Options{Strict: true})
+	if want := []Finding{{Warning, "b", "", relNear, "looks like a"}}; cmp.Diff(want, m.Findings) != "" {
+		t.Errorf("%v, want %v", m.Findings, want)
+	}
+	if err == nil || !strings.Contains(err.Error(), "none are allowed") {
+		t.Errorf("strict: %v", err)
+	}
+}
+
+// TestPublishPutsBack: a set that cannot be replaced stays. A folder cannot be renamed
+// into itself.
+func TestPublishPutsBack(t *testing.T) {
+	tmp, err := temporary(filepath.Join(t.TempDir(), "new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tmp.Release()
+	out := filepath.Join(tmp.Name(), "sub", "set")
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(out, "old"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := publish(tmp, out, true); err == nil {
+		t.Error("no error")
+	}
+	if _, err := os.Stat(filepath.Join(out, "old")); err != nil {
+		t.Errorf("the old set: %v", err)
 	}
 }
 

@@ -66,10 +66,6 @@ func (s *Source) read(ctx context.Context, i int) *reading {
 		r.note(Error, it.id, it.image.name, "unreadable", "%s", decodeReason(it.image.name, err))
 		return r
 	}
-	if img.W*img.H > maxPixels {
-		r.note(Error, it.id, it.image.name, "too-large", "%dx%d pixels, more than %d in all; cut it into smaller images", img.W, img.H, maxPixels)
-		return r
-	}
 	if !opaque(data) {
 		r.note(Warning, it.id, it.image.name, "alpha", "has pixels that are not opaque; they were put on black")
 	}

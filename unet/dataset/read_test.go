@@ -1,8 +1,11 @@
 package dataset
 
 import (
+	"encoding/binary"
+	"hash/crc32"
 	"image"
 	"image/color"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,6 +39,8 @@ func TestReadFindings(t *testing.T) {
 		{"colour", pngOf(t, colour), [][]byte{m1}, "", 1, ""},
 		{"no png", []byte("not an image"), [][]byte{m1}, "unreadable", -1, Error},
 		{"empty file", nil, [][]byte{m1}, "unreadable", -1, Error},
+		{"too many pixels to decode", claims(img, 1<<14, 1<<13+1), [][]byte{m1}, "too-large", -1, Error},
+		{"as many as are allowed, but not there", claims(img, 1<<14, 1<<13), [][]byte{m1}, "unreadable", -1, Error},
 		{"cut image", img[:len(img)/2], [][]byte{m1}, "unreadable", -1, Error},
 		{"cut mask", img, [][]byte{m1[:len(m1)-20]}, "unreadable", -1, Error},
 		{"mask of other size", img, [][]byte{maskPNG(t, 16, 32, image.Rect(0, 0, 4, 4))}, "size-mismatch", -1, Error},
@@ -73,6 +78,16 @@ func TestReadFindings(t *testing.T) {
 			}
 		})
 	}
+}
+
+// claims returns a PNG whose header says another size.
+func claims(png []byte, w, h uint32) []byte {
+	const header, size = 12, 8 + 8 // its chunk without length, and where in the file its width is
+	b := slices.Clone(png)
+	binary.BigEndian.PutUint32(b[size:], w)
+	binary.BigEndian.PutUint32(b[size+4:], h)
+	binary.BigEndian.PutUint32(b[size+13:], crc32.ChecksumIEEE(b[header:size+13]))
+	return b
 }
 
 // Overlapping pixels go to the smaller mask whatever the order of the files.

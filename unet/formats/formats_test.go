@@ -285,11 +285,40 @@ func TestTables(t *testing.T) {
 	}
 	sum := summaryCells(src, instance.Summarise(nuclei, 4, 3))
 	for name, want := range map[string]string{"count": "2", "edge_count": "2", "coverage": "0.416667", "region_area": "12",
-		"area_mean": "2.5", "area_median": "2.5", "area_std": "1.5", "area_mean_um2": "0.625",
+		"area_mean": "2.5", "solidity": "1", "eccentricity": "0", "area_median": "2.5", "area_std": "1.5", "area_mean_um2": "0.625",
 		"density_per_mm2": "666666.67", "mean_DAPI": "3.75"} {
 		if sum[name] != want {
 			t.Errorf("summary %s is %v, want %s", name, sum[name], want)
 		}
+	}
+}
+
+// TestMarkers: a nucleus is positive if its measurement, as the table tells it, is above
+// the threshold, so that whoever reads the table comes to the same; one that has no such
+// measurement is neither positive nor negative.
+func TestMarkers(t *testing.T) {
+	src := Source{Name: "a.tif", W: 8, H: 1, Channels: []string{"A"}, Markers: []Marker{{"A", "mean_A", 0.333333}, {"right", "confidence", 0.5}}}
+	var nuclei []instance.Nucleus
+	for i, v := range []struct{ mean, confidence float64 }{{1.0 / 3, 0.75}, {0.333334, 0.5}, {0.333332, 0}} {
+		n := instance.Nucleus{ID: uint32(i + 1), X0: i, X1: i + 1, Y1: 1, Area: 1, Confidence: v.confidence}
+		n.Runs, n.Channels = []instance.Run{{Y: 0, X0: i, X1: i + 1}}, []instance.Intensity{{Mean: v.mean}}
+		nuclei = append(nuclei, n)
+	}
+	var b bytes.Buffer
+	if err := WriteAll(NewTable(&b), src, nuclei); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&b).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [][]string
+	for _, r := range rows {
+		got = append(got, r[len(r)-2:])
+	}
+	want := [][]string{{PositiveColumn + "A", PositiveColumn + "right"}, {"false", "true"}, {"true", "false"}, {"false", ""}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

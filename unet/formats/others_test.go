@@ -99,6 +99,16 @@ func TestOutsideTheImage(t *testing.T) {
 	if err != nil || lost != (Lost{Overlap: 4, Outside: 2, Hidden: 1}) || l.Max() != 1 {
 		t.Errorf("lost %+v, largest %d, %v", lost, l.Max(), err)
 	}
+	// One that only touches an edge of the image has no pixel in it.
+	for _, at := range [][2]int{{-4, 2}, {20, 2}, {2, -4}, {2, 20}} {
+		e, err := ReadGeoJSON(strings.NewReader(`[{"type":"Feature","geometry":` + square(at[0], at[1], 4) + `}]`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, lost, err := e.Labels(20, 20); err != nil || lost != (Lost{Outside: 1}) {
+			t.Errorf("a square at %v: lost %+v, %v", at, lost, err)
+		}
+	}
 }
 
 // TestPackedGeoJSON: QuPath packs its exports when asked.
@@ -245,6 +255,11 @@ func TestROICurves(t *testing.T) {
 	rings, err := shapeRings(b)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i, want := range []instance.Point{{X: 25, Y: 15}, {X: 15, Y: 25}, {X: 5, Y: 15}, {X: 15, Y: 5}, {X: 25, Y: 15}} {
+		if got := rings[0][i*(len(rings[0])-1)/4]; got != want {
+			t.Errorf("quarter %d begins at %v, want %v", i, got, want)
+		}
 	}
 	e := &Encoded{objects: []object{{polygons: [][][]instance.Point{rings}}}}
 	l, _, err := e.Labels(30, 30)

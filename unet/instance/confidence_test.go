@@ -58,6 +58,60 @@ func TestFitCalibration(t *testing.T) {
 	}
 }
 
+// TestSolve: the answer fulfils the equations.
+func TestSolve(t *testing.T) {
+	const n = 1 + features
+	rng := rand.New(rand.NewPCG(3, 3))
+	var a [n][n]float64
+	var b [n]float64
+	for range n { // a sum of squares and the unit matrix is positive definite
+		var v [n]float64
+		for i := range v {
+			v[i] = rng.NormFloat64()
+		}
+		for i := range a {
+			for j := range a {
+				a[i][j] += v[i] * v[j]
+			}
+		}
+	}
+	for i := range a {
+		a[i][i]++
+		b[i] = rng.NormFloat64()
+	}
+	x := solve(a, b)
+	for i := range a {
+		left := -b[i]
+		for j := range a {
+			left += a[i][j] * x[j]
+		}
+		if math.Abs(left) > 1e-12 {
+			t.Errorf("equation %d is off by %g", i, left)
+		}
+	}
+}
+
+// TestFeatures: by hand, of a nucleus of two rows. Its edge is where runs begin and end.
+func TestFeatures(t *testing.T) {
+	m := NewMaps(4, 3, Foreground, Distance)
+	copy(m.Plane(Foreground), []float32{
+		0, 0, 0, 0,
+		0.5, 1, 1, 0.75,
+		0, 0.25, 0.5, 0})
+	copy(m.Plane(Distance), []float32{
+		1, 0, 0, 0, // not the nucleus's
+		0, 0.5, 0.875, 0.25,
+		0, 0, 0, 0})
+	n := Nucleus{Runs: []Run{{Y: 1, X0: 0, X1: 4}, {Y: 2, X0: 1, X1: 3}}, Area: 6, Solidity: 0.75, Edge: true}
+	want := Features{2*4.0/6 - 1, 2*(0.5+0.75+0.25+0.5)/4 - 1, 2*0.875 - 1, 0.5, (math.Log(6) - 5) / 3, 1}
+	got := MapFeatures(m, []Nucleus{n})[0]
+	for i := range want {
+		if math.Abs(got[i]-want[i]) > 1e-12 {
+			t.Errorf("feature %d is %g, want %g", i, got[i], want[i])
+		}
+	}
+}
+
 // Features of a nucleus are those of its pixels; a stream rates the same.
 func TestConfidenceOfMaps(t *testing.T) {
 	m := NewMaps(40, 30, Foreground, Border, Distance)

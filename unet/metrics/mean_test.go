@@ -13,3 +13,21 @@ func TestStudent(t *testing.T) {
 		}
 	}
 }
+
+// TestMean: by hand, the deviation of 1, 2 and 3 is 1, and 4.303 is the percentile of two
+// degrees of freedom. One value has no interval, none no mean.
+func TestMean(t *testing.T) {
+	half, nan := 4.303/math.Sqrt(3), math.NaN()
+	for _, c := range []struct{ values, want []float64 }{
+		{[]float64{3, 1, 2}, []float64{2, 2 - half, 2 + half}},
+		{[]float64{7}, []float64{7, nan, nan}},
+		{nil, []float64{nan, nan, nan}},
+	} {
+		mean, low, high := Mean(c.values)
+		for i, got := range []float64{mean, low, high} {
+			if math.IsNaN(got) != math.IsNaN(c.want[i]) || math.Abs(got-c.want[i]) > 1e-3 {
+				t.Errorf("mean and interval of %v: %g, %g to %g, want %g", c.values, mean, low, high, c.want)
+			}
+		}
+	}
+}
