@@ -123,13 +123,21 @@ func Run(ctx context.Context, o Options, observer train.Observer) (*Summary, err
 	if o.Of > 0 {
 		return nil, nil
 	}
-	s := &Summary{Schema: SummarySchema, Kind: o.Config.Kind, By: o.By, Folds: folds, Report: filepath.Join(o.Out, pageFile)}
 	for k := range folds {
 		observer.Note(fmt.Sprintf("fold %d of %d is scored", k+1, len(folds)))
 		if err := folds[k].score(ctx, o); err != nil {
 			return nil, fmt.Errorf("fold %d: %w", k+1, err)
 		}
-		if o.By != Groups {
+	}
+	s := summarise(o, folds)
+	return s, s.write(o)
+}
+
+// summarise puts the scores of folds together.
+func summarise(o Options, folds []Fold) *Summary {
+	s := &Summary{Schema: SummarySchema, Kind: o.Config.Kind, By: o.By, Folds: folds, Report: filepath.Join(o.Out, pageFile)}
+	if o.By != Groups {
+		for k := range folds {
 			s.Sources = append(s.Sources, folds[k].sources...)
 		}
 	}
@@ -142,7 +150,7 @@ func Run(ctx context.Context, o Options, observer train.Observer) (*Summary, err
 		mean, low, high := metrics.Mean(v)
 		s.Means = append(s.Means, Mean{m.key, mean, low, high})
 	}
-	return s, s.write(o)
+	return s
 }
 
 // without says what a fold leaves out.

@@ -197,7 +197,14 @@ func TestTune(t *testing.T) {
 		m := modeltest.Small(t)
 		m.Card.Threshold, m.Card.Instance.Foreground = 0.75, 0.7
 		p := unet.NewPredictor(coretest.Engine(t, "", threads), m)
-		r, err := Tune(t.Context(), p, set, dataset.Val, nil, nil)
+		calls, highest := 0, 0.0
+		r, err := Tune(t.Context(), p, set, dataset.Val, nil, func(done int, best float64) {
+			calls++
+			if done != calls || best < highest {
+				t.Errorf("trial %d, call %d: the best so far is %v, was %v", done, calls, best, highest)
+			}
+			highest = best
+		})
 		p.Close()
 		if err != nil {
 			t.Fatal(err)
@@ -341,6 +348,15 @@ func TestErrorCountsSayWhatBecameOfNuclei(t *testing.T) {
 		if got := v.counts.String(); got != v.want {
 			t.Errorf("%+v: %q, want %q", v.counts, got, v.want)
 		}
+	}
+}
+
+// TestErrorCountsAdd: each count is added to its own.
+func TestErrorCountsAdd(t *testing.T) {
+	sum := ErrorCounts{Matched: 1, Missed: 2, Invented: 3, Merged: 4, Split: 5, Inexact: 6}
+	sum.add(ErrorCounts{Matched: 10, Missed: 20, Invented: 30, Merged: 40, Split: 50, Inexact: 60})
+	if want := (ErrorCounts{11, 22, 33, 44, 55, 66}); sum != want {
+		t.Errorf("%+v, want %+v", sum, want)
 	}
 }
 

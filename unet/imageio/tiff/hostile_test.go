@@ -132,6 +132,52 @@ func TestHandMadeTIFF(t *testing.T) {
 	}
 }
 
+// TestPlanarChunks: a chunk of a planar file holds one sample of each pixel. A third of
+// what all samples take would be taken for a file that was cut.
+func TestPlanarChunks(t *testing.T) {
+	const n = 64
+	var data []byte
+	for c := range 3 {
+		data = append(data, bytes.Repeat([]byte{byte(10 * c)}, n*n)...)
+	}
+	m, err := decode("planar.tif", rawTIFF(binary.LittleEndian, data, page8(longTag(tagImageWidth, n), longTag(tagImageLength, n),
+		longTag(tagRowsPerStrip, n), shortTag(tagBitsPerSample, 8, 8, 8), shortTag(tagSamplesPerPixel, 3), shortTag(tagPhotometric, 2),
+		shortTag(tagPlanarConfig, 2), longTag(tagStripOffsets, 8, 8+n*n, 8+2*n*n), longTag(tagStripByteCounts, n*n, n*n, n*n))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for c := range 3 {
+		if p := m.Plane(c); p[0] != float32(10*c) || p[n*n-1] != float32(10*c) {
+			t.Errorf("channel %d: %v to %v", c, p[0], p[n*n-1])
+		}
+	}
+}
+
+// TestZstdWindow: the highest levels of zstd look back over 128 MiB, which the header
+// of a frame says (RFC 8878) even where the frame is short. More is refused. Strips that
+// are large are decoded by another reader.
+func TestZstdWindow(t *testing.T) {
+	check := func(t *testing.T) {
+		for log, fine := range map[int]bool{20: true, 27: true, 28: false} {
+			const raw, last = 0, 1
+			frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, byte(log-10) << 3, byte(len(sixteen)<<3 | raw<<1 | last), 0, 0}
+			frame = append(frame, sixteen...)
+			m, err := decode("zstd.tif", rawTIFF(binary.LittleEndian, frame,
+				page8(shortTag(tagCompression, compZstd), longTag(tagStripByteCounts, uint64(len(frame))))))
+			if (err == nil) != fine {
+				t.Errorf("a window of 2^%d: %v", log, err)
+			} else if fine && m.Pix[15] != 15 {
+				t.Errorf("a window of 2^%d: %v", log, m.Pix)
+			}
+		}
+	}
+	t.Run("at once", check)
+	t.Run("row by row", func(t *testing.T) {
+		streamAll(t)
+		check(t)
+	})
+}
+
 // Every lie gets a typed one-line error that names the file, in little memory.
 func TestHostileTIFF(t *testing.T) {
 	tiles := func(w, h uint64) []rawTag {
@@ -294,6 +340,7 @@ func TestOMELies(t *testing.T) {
 		{"pages left over", wrap(1, ""), 1, "1 page that the OME description does not mention"},
 		{"cut", wrap(2, "")[:90], 2, "cannot be used"},
 		{"too many planes", wrap(7, ""), 2, "5 planes that the OME description lists are not in the file"},
+		{"a plane too many", wrap(3, ""), 2, "1 plane that the OME description lists is not in the file"},
 		{"absurd", wrap(2147483647, ""), 2, "cannot be used"},
 		{"overflow", strings.NewReplacer(`SizeC="1"`, `SizeC="2147483648"`, `SizeT="1"`, `SizeT="4294967296"`).Replace(wrap(2147483647, "")), 2, "cannot be used"},
 		{"page beyond", wrap(2, `<TiffData IFD="99"/>`), 2, "cannot be used"},
@@ -313,6 +360,24 @@ func TestOMELies(t *testing.T) {
 			if _, err := f.ReadPlane(i); err != nil {
 				t.Errorf("%s: %v", c.name, err)
 			}
+		}
+	}
+	var pages [][]rawTag // against the order of planes, which is Z, T, C
+	xml := ""
+	for at := range 8 {
+		xml += fmt.Sprintf(`<TiffData IFD="%d" FirstZ="%d" FirstT="%d" FirstC="%d"/>`, 7-at, at%2, at/2%2, at/4)
+		pages = append(pages, page8())
+	}
+	xml = strings.NewReplacer("XYCZT", "XYZTC", `SizeC="1"`, `SizeC="2"`, `SizeT="1"`, `SizeT="2"`).Replace(wrap(2, xml))
+	pages[0] = page8(description(xml))
+	data := rawTIFF(binary.LittleEndian, sixteen, pages...)
+	f, err := Open("a.ome.tif", bytes.NewReader(data), int64(len(data)))
+	if err != nil || len(f.Planes) != 8 || len(f.Notes) > 0 {
+		t.Fatal(f, err)
+	}
+	for _, p := range f.Planes {
+		if want := 7 - (p.Z + 2*p.T + 4*p.Channel); p.Page != want {
+			t.Errorf("channel %d, z %d, t %d is page %d, want %d", p.Channel, p.Z, p.T, p.Page, want)
 		}
 	}
 	if f := file(wrap(2, `<TiffData IFD="1" FirstZ="0"/><TiffData IFD="0" FirstZ="1"/>`)); f.Planes[0].Page != 1 || f.Planes[1].Page != 0 {

@@ -127,6 +127,16 @@ func checkHostile(t *testing.T, err error, name string) {
 	}
 }
 
+// TestPlainChunk: a chunk without compression has the bytes of its samples, neither
+// fewer nor more, or its array is another than the file says.
+func TestPlainChunk(t *testing.T) {
+	for n, fine := range map[int]bool{3: false, 4: true, 5: false} {
+		if err := decodeChain(nil, make([]byte, 4), make([]byte, n)); (err == nil) != fine {
+			t.Errorf("%d bytes of 4: %v", n, err)
+		}
+	}
+}
+
 // TestLZ4SaysItsSize: before the block stands how many bytes it unpacks to.
 func TestLZ4SaysItsSize(t *testing.T) {
 	lz4, err := newCodec("lz4")
