@@ -1,10 +1,6 @@
 package core
 
-import (
-	"unsafe"
-
-	"unet/csrc"
-)
+import "unet/csrc"
 
 // Gate adds an additive attention gate (Oktay et al. 2018): out is skip times one
 // weight per pixel,
@@ -36,7 +32,7 @@ func (b *Builder) Gate(name string, both, skip, out Tensor) {
 		}
 	}
 	args := newArgs()
-	b.prog.op(Forward, csrc.OpGate, unsafe.Pointer(args), name)
+	b.prog.op(Forward, csrc.OpGate, args, name)
 	b.bindData(&args.Src, skip)
 	b.bindAct(&args.Act, skip)
 	b.prog.bind(&args.Z, z, 0)
@@ -46,7 +42,7 @@ func (b *Builder) Gate(name string, both, skip, out Tensor) {
 	}
 	b.tape = append(b.tape, func() {
 		args := newArgs()
-		b.prog.op(Backward, csrc.OpGateBwd, unsafe.Pointer(args), name+".bwd")
+		b.prog.op(Backward, csrc.OpGateBwd, args, name+".bwd")
 		b.bindData(&args.Src, skip)
 		b.bindAct(&args.Act, skip)
 		b.prog.bind(&args.Z, z, 0)

@@ -2,7 +2,6 @@ package core
 
 import (
 	"fmt"
-	"unsafe"
 
 	"unet/csrc"
 )
@@ -14,7 +13,9 @@ import (
 type Builder struct {
 	prog      *Program
 	params    *Params
-	n         int
+	n         int // images of a micro-batch
+	batch     int // images of all of them, those of peers included
+	first     int // the number of this process's first micro-batch
 	training  bool
 	direct    bool // never use Winograd
 	bfloat16  bool
@@ -22,6 +23,7 @@ type Builder struct {
 	recompute bool
 	ranges    map[string][]float32
 	tape      []func()
+	unsummed  []gradient
 	written   map[place]*writer // which convolution wrote a tensor
 	// declaring: parameters are declared, nothing is built; see NewDeclarer.
 	declaring bool
@@ -44,7 +46,7 @@ type writer struct {
 
 // Options of a program.
 type Options struct {
-	Batch    int  // images
+	Batch    int  // images, those of Peers included
 	Training bool // build the backward phase, use batch statistics
 	Direct   bool // direct convolution everywhere, to check Winograd against
 	// GroupNorm normalises each image by itself, in groups of 16 channels (Wu &
@@ -57,6 +59,13 @@ type Options struct {
 	// the same bits, instead of keeping them (Chen et al. 2016): less memory,
 	// more time.
 	Recompute bool
+	// MicroBatches, a power of two, is the number of equal parts of the batch of a
+	// training program that run side by side; 0 is 1. What is summed over the images
+	// is summed within each of them and then in a binary tree over their numbers.
+	MicroBatches int
+	// Peers, unless nil, are processes that run a share of the micro-batches each:
+	// inputs, targets and maps are those of this process's share.
+	Peers Peers
 	// Dry lays the program out and takes no memory, neither for it nor for the
 	// parameters, which need only be declared: all it tells is Memory.
 	Dry bool
@@ -71,8 +80,14 @@ type Options struct {
 // NewBuilder starts a program on engine e with the parameters p, which must
 // be allocated.
 func NewBuilder(e *Engine, p *Params, o Options) *Builder {
+	micros, processes, rank := max(o.MicroBatches, 1), 1, 0
+	if o.Peers != nil {
+		processes, rank = o.Peers.Size(), o.Peers.Rank()
+	}
+	share := micros / processes
 	return &Builder{
-		prog: &Program{engine: e, shared: o.Shared, dry: o.Dry}, params: p, n: o.Batch, training: o.Training,
+		prog: &Program{engine: e, shared: o.Shared, dry: o.Dry, micros: share, peers: o.Peers}, params: p,
+		n: o.Batch / micros, batch: o.Batch, first: rank * share, training: o.Training,
 		direct: o.Direct, group: o.GroupNorm, bfloat16: o.BFloat16 && !o.Training, recompute: o.Recompute && o.Training,
 		ranges: o.Ranges, written: map[place]*writer{},
 	}
@@ -102,9 +117,17 @@ func (b *Builder) folded() bool { return !b.training && !b.group }
 // acts is the number of images that have activations of their own, or 1.
 func (b *Builder) acts() int {
 	if b.group {
-		return b.n
+		return b.n * b.prog.micros
 	}
 	return 1
+}
+
+// perAct is a buffer of so many floats for each of acts.
+func (b *Builder) perAct(name string, size int) *buffer {
+	if b.group {
+		return b.prog.buffer(name, size*b.n)
+	}
+	return b.prog.common(name, size)
 }
 
 // Input declares a planar input of c channels.
@@ -112,7 +135,7 @@ func (b *Builder) Input(c, h, w int) Planar {
 	if b.declaring {
 		return Planar{C: c, H: h, W: w}
 	}
-	buf := b.prog.buffer("input", b.n*c*h*w)
+	buf := b.prog.planes("input", b.n*c*h*w)
 	buf.liveIn, buf.liveOut = true, b.training
 	return Planar{C: c, H: h, W: w, buf: buf}
 }
@@ -132,7 +155,7 @@ func (b *Builder) Tensor(name string, c, h, w int) Tensor {
 	if b.folded() {
 		return t
 	}
-	r.act = b.prog.buffer(name+".act", 3*c*b.acts())
+	r.act = b.perAct(name+".act", 3*c)
 	none := func() {
 		for act := b.prog.slice(r.act)[:3*c*b.acts()]; len(act) > 0; act = act[3*c:] {
 			for i := range c {
@@ -159,7 +182,7 @@ func (b *Builder) Interleave(name string, in Planar) Tensor {
 	}
 	r.data = b.prog.buffer(name, b.n*int(r.image()))
 	args := &csrc.Interleave{N: int32(b.n), H: int32(in.H), W: int32(in.W), C: int32(in.C), DstImage: r.image()}
-	b.prog.op(Forward, csrc.OpInterleave, unsafe.Pointer(args), name)
+	b.prog.op(Forward, csrc.OpInterleave, args, name)
 	b.prog.bind(&args.Src, in.buf, 0)
 	b.bindData(&args.Dst, out)
 	return out
@@ -226,8 +249,10 @@ func (b *Builder) keep(r *root) {
 func (b *Builder) Build() (*Program, error) {
 	for i := len(b.tape) - 1; i >= 0; i-- {
 		b.tape[i]()
+		b.sumGradients()
 	}
 	b.prog.flush(Backward)
+	b.sumGradients()
 	if err := b.prog.compile(); err != nil {
 		return nil, err
 	}
@@ -245,9 +270,9 @@ func (b *Builder) pack(phase Phase, op csrc.Op, name string, oc, ic, flip, size 
 	}
 	args := &csrc.Pack{OC: int32(oc), IC: int32(ic), Flip: int32(flip), Src: b.params.ptr(name)}
 	if b.training { // parameters change between steps only
-		b.prog.beside(phase, op, unsafe.Pointer(args), name+".pack")
+		b.prog.beside(phase, op, args, name+".pack")
 	} else {
-		b.prog.op(phase, op, unsafe.Pointer(args), name+".pack")
+		b.prog.op(phase, op, args, name+".pack")
 	}
 	if scale != nil {
 		b.prog.bind(&args.Scale, scale, 0)
@@ -272,7 +297,7 @@ func (b *Builder) Pool(name string, in Tensor) Tensor {
 		N: int32(b.n), H: int32(in.H), W: int32(in.W), CB: int32(in.cb()),
 		SrcImage: in.root.image(), DstImage: out.root.image(),
 	}
-	b.prog.op(Forward, csrc.OpPool, unsafe.Pointer(args), name)
+	b.prog.op(Forward, csrc.OpPool, args, name)
 	b.bindData(&args.Src, in)
 	b.bindAct(&args.Act, in)
 	b.bindData(&args.Dst, out)
@@ -285,7 +310,7 @@ func (b *Builder) Pool(name string, in Tensor) Tensor {
 			N: int32(b.n), H: int32(in.H), W: int32(in.W), CB: int32(in.cb()),
 			SrcImage: in.root.image(), DSrcImage: in.root.image(), DDstImage: out.root.image(),
 		}
-		b.prog.op(Backward, csrc.OpPoolBwd, unsafe.Pointer(args), name+".bwd")
+		b.prog.op(Backward, csrc.OpPoolBwd, args, name+".bwd")
 		b.bindData(&args.Src, in)
 		b.bindAct(&args.Act, in)
 		b.bindGrad(&args.DDst, out)

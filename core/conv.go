@@ -52,13 +52,15 @@ type layer struct {
 	flops    float64
 	sums     *buffer // set when another step computes the sums of normalisation
 	sumTasks int
+	moments  *meeting // of the statistics
+	gathered *meeting // of sums
 }
 
 func (b *Builder) newLayer(spec Layer, taps, ic int, out Tensor) *layer {
 	l := &layer{Layer: spec, b: b, ic: ic, oc: out.C, out: out}
 	l.flops = 2 * float64(taps*b.n*ic*out.C*out.H*out.W)
 	if !l.folded() {
-		l.mean = b.prog.buffer(l.Conv+".mean", 2*l.oc*b.acts())
+		l.mean = b.perAct(l.Conv+".mean", 2*l.oc)
 		if b.training {
 			l.mean.keep()
 		}
@@ -117,7 +119,7 @@ func (b *Builder) conv(spec Layer, in, out Tensor, add int32) {
 	args.Compact = algo.compact
 	weight := b.pack(Forward, algo.pack, conv+".weight", l.oc, l.ic, 0, algo.size(in.C, out.C), l.scale)
 	l.prepare(algo.conv, unsafe.Pointer(args), &args.ReLU)
-	s := b.prog.op(Forward, algo.conv, unsafe.Pointer(args), conv)
+	s := b.prog.op(Forward, algo.conv, args, conv)
 	s.flops = l.flops
 	b.written[place{out.root, out.at}] = &writer{l, s, args}
 	b.bindData(&args.Src, in)
@@ -140,7 +142,7 @@ func (b *Builder) recomputeConv(l *layer, algo algorithm, first *csrc.Conv3x3, i
 		SrcImage: first.SrcImage, DstImage: first.DstImage, Compact: first.Compact,
 	}
 	weight := b.pack(Backward, algo.pack, l.Conv+".weight", l.oc, l.ic, 0, algo.size(in.C, out.C), nil)
-	s := b.prog.op(Backward, algo.conv, unsafe.Pointer(args), l.Conv+".recompute")
+	s := b.prog.op(Backward, algo.conv, args, l.Conv+".recompute")
 	s.flops = l.flops
 	b.bindData(&args.Src, in)
 	b.bindAct(&args.Act, in)
@@ -169,7 +171,7 @@ func (b *Builder) convBackward(l *layer, in, out Tensor) {
 		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(out.cb()), OCB: int32(in.cb()),
 		SrcImage: out.root.image(), DstImage: in.root.image(), Compact: dg.compact,
 	}
-	s := b.prog.beside(Backward, dg.conv, unsafe.Pointer(args), l.Conv+".dgrad")
+	s := b.prog.beside(Backward, dg.conv, args, l.Conv+".dgrad")
 	s.flops = l.flops
 	b.bindGrad(&args.Src, out)
 	b.prog.bind(&args.Weight, flipped, 0)
@@ -195,7 +197,7 @@ func (b *Builder) FirstConv(spec Layer, in Planar, out Tensor) {
 	}
 	weight := b.pack(Forward, csrc.OpPackFirst, conv+".weight", l.oc, l.ic, 0, 9*in.C*out.C, l.scale)
 	l.prepare(csrc.OpFirst, unsafe.Pointer(args), &args.ReLU)
-	s := b.prog.op(Forward, csrc.OpFirst, unsafe.Pointer(args), conv)
+	s := b.prog.op(Forward, csrc.OpFirst, args, conv)
 	s.flops = l.flops
 	b.written[place{out.root, out.at}] = &writer{layer: l}
 	b.prog.bind(&args.Src, in.buf, 0)
@@ -208,7 +210,7 @@ func (b *Builder) FirstConv(spec Layer, in Planar, out Tensor) {
 	b.recomputable(nil, out, func() {
 		args := &csrc.First{N: args.N, IC: args.IC, H: args.H, W: args.W, OCB: args.OCB, DstImage: args.DstImage}
 		weight := b.pack(Backward, csrc.OpPackFirst, conv+".weight", l.oc, l.ic, 0, 9*in.C*out.C, nil)
-		s := b.prog.op(Backward, csrc.OpFirst, unsafe.Pointer(args), conv+".recompute")
+		s := b.prog.op(Backward, csrc.OpFirst, args, conv+".recompute")
 		s.flops = l.flops
 		b.prog.bind(&args.Src, in.buf, 0)
 		b.prog.bind(&args.Weight, weight, 0)
@@ -271,6 +273,7 @@ func (l *layer) finish(bias, stats **float32, counts **int32) {
 	default:
 		prog.bind(stats, l.stats, 0)
 		prog.bindInt(counts, l.counts)
+		l.moments = l.b.meeting(3 * l.oc)
 		prog.fn(Forward, l.Norm, l.batchNorm, l.stats, l.counts, act, l.mean)
 	}
 }
@@ -301,9 +304,19 @@ func (m *moments) merge(n, mean, m2 float64) {
 	m.n += n
 }
 
-// measured merges the sums of channel c over tasks t0..t1-1, in order.
-func (l *layer) measured(t0, t1, c int) (m moments) {
-	stats, counts := l.b.prog.slice(l.stats), int32s(l.b.prog.slice(l.counts))
+// mergeMoments merges moments that lie in a row into others.
+func mergeMoments(to, from []float64) {
+	for i := 0; i < len(to); i += 3 {
+		m := moments{to[i], to[i+1], to[i+2]}
+		m.merge(from[i], from[i+1], from[i+2])
+		to[i], to[i+1], to[i+2] = m.n, m.mean, m.m2
+	}
+}
+
+// measured merges the sums of channel c over tasks t0..t1-1 of a micro-batch, in
+// order.
+func (l *layer) measured(micro, t0, t1, c int) (m moments) {
+	stats, counts := l.b.prog.part(l.stats, micro), int32s(l.b.prog.part(l.counts, micro))
 	for t := t0; t < t1; t++ {
 		k, s, q := stats[3*t*l.oc+c], stats[(3*t+1)*l.oc+c], stats[(3*t+2)*l.oc+c]
 		n := float64(counts[t])
@@ -324,8 +337,14 @@ func (l *layer) batchNorm() {
 	gamma, beta := p.must(l.Norm+".weight").Value, p.must(l.Norm+".bias").Value
 	rm, rv := p.must(l.Norm+".running_mean").Value, p.must(l.Norm+".running_var").Value
 	scale, shift, lo := l.act(0)
+	of := l.moments.of(func(micro int, v []float64) {
+		for i := range c {
+			m := l.measured(micro, 0, l.tasks, i)
+			v[3*i], v[3*i+1], v[3*i+2] = m.n, m.mean, m.m2
+		}
+	}, mergeMoments)
 	for i := range c {
-		m := l.measured(0, l.tasks, i)
+		m := moments{of[3*i], of[3*i+1], of[3*i+2]}
 		variance := max(m.m2/m.n, 0)
 		is := 1 / math.Sqrt(variance+Epsilon)
 		mean[i], inv[i] = float32(m.mean), float32(is)
@@ -368,23 +387,24 @@ func (l *layer) backward() {
 	if l.sums == nil {
 		l.sumTasks = b.prog.engine.backend.tasks(csrc.OpBNSums, unsafe.Pointer(args))
 		l.sums = b.prog.buffer(l.Conv+".sums", l.sumTasks*2*l.oc)
-		b.prog.op(Backward, csrc.OpBNSums, unsafe.Pointer(args), l.Conv+".bn_sums")
+		b.prog.op(Backward, csrc.OpBNSums, args, l.Conv+".bn_sums")
 		b.bindData(&args.Y, out)
 		b.bindAct(&args.Act, out)
 		b.bindGrad(&args.DA, out)
 		b.prog.bind(&args.Mean, l.mean, 0)
 		b.prog.bind(&args.Sums, l.sums, 0)
 	}
-	coef := b.prog.buffer(l.Conv+".coef", 3*l.oc*b.acts())
+	coef := b.perAct(l.Conv+".coef", 3*l.oc)
 	coefficients := l.coefficients
 	if b.group {
 		coefficients = l.groupCoefficients
 	}
-	b.prog.fn(Backward, l.Conv+".bn_coef", func() { coefficients(b.prog.slice(l.sums), b.prog.slice(coef)) },
+	l.gathered = b.meeting(2 * l.oc)
+	b.prog.fn(Backward, l.Conv+".bn_coef", func() { coefficients(b.prog.slice(coef)) },
 		l.sums, coef, l.mean)
 
 	args = newArgs(3 * l.oc)
-	b.prog.op(Backward, csrc.OpBNBwd, unsafe.Pointer(args), l.Conv+".bn_bwd")
+	b.prog.op(Backward, csrc.OpBNBwd, args, l.Conv+".bn_bwd")
 	b.bindData(&args.Y, out)
 	b.bindAct(&args.Act, out)
 	b.bindGrad(&args.DA, out)
@@ -393,8 +413,9 @@ func (l *layer) backward() {
 	b.prog.bind(&args.C0, coef, 2*l.oc)
 }
 
-// summed adds up both sums of channel c over tasks t0..t1-1.
-func (l *layer) summed(sums []float32, t0, t1, c int) (s, q float64) {
+// summed adds up both sums of channel c over tasks t0..t1-1 of a micro-batch.
+func (l *layer) summed(micro, t0, t1, c int) (s, q float64) {
+	sums := l.b.prog.part(l.sums, micro)
 	for t := t0; t < t1; t++ {
 		s += float64(sums[2*t*l.oc+c])
 		q += float64(sums[(2*t+1)*l.oc+c])
@@ -402,14 +423,24 @@ func (l *layer) summed(sums []float32, t0, t1, c int) (s, q float64) {
 	return s, q
 }
 
+// allSums adds up both sums of every channel over the batch: first those of dz.
+func (l *layer) allSums() []float64 {
+	return l.gathered.of(func(micro int, v []float64) {
+		for i := range l.oc {
+			v[i], v[l.oc+i] = l.summed(micro, 0, l.sumTasks, i)
+		}
+	}, addSums)
+}
+
 // coefficients computes dy = ca*dz + cy*y + c0 of the batch-norm gradient
 // (Ioffe & Szegedy 2015) and the gradients of scale and shift (or bias).
-func (l *layer) coefficients(sums, coef []float32) {
+func (l *layer) coefficients(coef []float32) {
 	p, c := l.b.params, l.oc
-	n := float64(l.b.n * l.out.H * l.out.W)
+	n := float64(l.b.batch * l.out.H * l.out.W)
 	mean, inv := l.b.prog.slice(l.mean)[:c], l.b.prog.slice(l.mean)[c:2*c]
+	sums := l.allSums()
 	for i := range c {
-		s, q := l.summed(sums, 0, l.sumTasks, i)
+		s, q := sums[i], sums[c+i]
 		if l.Norm == "" {
 			p.must(l.Conv + ".bias").Grad[i] = float32(s)
 			coef[i], coef[c+i], coef[2*c+i] = 1, 0, 0
@@ -430,14 +461,14 @@ func (l *layer) coefficients(sums, coef []float32) {
 func (l *layer) wgrad(op, reduce csrc.Op, args *csrc.Wgrad3x3, src func()) (second func()) {
 	b := l.b
 	partial := b.prog.buffer(l.Conv+".partial", b.prog.engine.backend.scratch(reduce, unsafe.Pointer(args)))
-	args.DW = b.params.gradPtr(l.Conv + ".weight")
-	s := b.prog.op(Backward, op, unsafe.Pointer(args), l.Conv+".wgrad")
+	s := b.prog.op(Backward, op, args, l.Conv+".wgrad")
 	s.flops = l.flops
 	src()
 	b.bindGrad(&args.DY, l.out)
 	b.prog.bind(&args.Partial, partial, 0)
 	return func() {
-		b.prog.later(reduce, unsafe.Pointer(args), l.Conv+".wgrad_reduce")
+		b.prog.later(reduce, args, l.Conv+".wgrad_reduce")
 		b.prog.use(partial)
+		b.bindGradient(&args.DW, l.Conv+".weight")
 	}
 }

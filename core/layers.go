@@ -32,7 +32,7 @@ func (b *Builder) TConv(name string, in, out Tensor) {
 	args.SrcImage, args.DstImage = in.root.image(), out.root.image()
 	algo := b.tconvAlgorithm()
 	weight := b.pack(Forward, algo.pack, name+".weight", out.C, in.C, 0, algo.size(in.C, out.C), nil)
-	s := b.prog.op(Forward, algo.conv, unsafe.Pointer(args), name)
+	s := b.prog.op(Forward, algo.conv, args, name)
 	s.flops = flops
 	b.bindData(&args.Src, in)
 	b.bindAct(&args.Act, in)
@@ -56,12 +56,11 @@ func (b *Builder) tconvBackward(name string, in, out Tensor, flops float64) {
 	wg := &csrc.TConvWgrad{
 		N: int32(b.n), H: int32(in.H), W: int32(in.W), IC: int32(in.C), OC: int32(out.C),
 		SrcImage: in.root.image(), DYImage: out.root.image(),
-		DW: b.params.gradPtr(name + ".weight"), DB: b.params.gradPtr(name + ".bias"),
 	}
 	partial := b.prog.buffer(name+".partial",
 		b.prog.engine.backend.scratch(csrc.OpTConvWgradReduce, unsafe.Pointer(wg)))
 	flipped := b.pack(Backward, csrc.OpPackTConv, name+".weight", out.C, in.C, 1, 4*in.C*out.C, nil)
-	s := b.prog.op(Backward, csrc.OpTConvWgrad, unsafe.Pointer(wg), name+".wgrad")
+	s := b.prog.op(Backward, csrc.OpTConvWgrad, wg, name+".wgrad")
 	s.flops = flops
 	b.bindData(&wg.Src, in)
 	b.bindAct(&wg.Act, in)
@@ -69,13 +68,15 @@ func (b *Builder) tconvBackward(name string, in, out Tensor, flops float64) {
 	b.prog.bind(&wg.Partial, partial, 0)
 	args := b.tconvArgs(in, out)
 	args.SrcImage, args.DstImage = out.root.image(), in.root.image()
-	s = b.prog.beside(Backward, csrc.OpTConvDgrad, unsafe.Pointer(args), name+".dgrad")
+	s = b.prog.beside(Backward, csrc.OpTConvDgrad, args, name+".dgrad")
 	s.flops = flops
 	b.bindGrad(&args.Src, out)
 	b.prog.bind(&args.Weight, flipped, 0)
 	b.bindGrad(&args.Dst, in)
-	b.prog.later(csrc.OpTConvWgradReduce, unsafe.Pointer(wg), name+".wgrad_reduce")
+	b.prog.later(csrc.OpTConvWgradReduce, wg, name+".wgrad_reduce")
 	b.prog.use(partial)
+	b.bindGradient(&wg.DW, name+".weight")
+	b.bindGradient(&wg.DB, name+".bias")
 }
 
 func declareHead(p *Params, name string, ic, k int) {
@@ -90,12 +91,12 @@ func (b *Builder) Head(name string, in Tensor, k int) *Maps {
 		return nil
 	}
 	hw := in.H * in.W
-	m := &Maps{K: k, N: b.n, H: in.H, W: in.W, b: b}
-	m.logits = b.prog.buffer("logits", b.n*k*hw)
-	m.prob = b.prog.buffer("prob", b.n*k*hw)
+	m := &Maps{K: k, N: b.n * b.prog.micros, H: in.H, W: in.W, b: b}
+	m.logits = b.prog.planes("logits", b.n*k*hw)
+	m.prob = b.prog.planes("prob", b.n*k*hw)
 	m.logits.liveOut, m.prob.liveOut = true, true
 	if b.training {
-		m.dLogits = b.prog.buffer("logits.grad", b.n*k*hw)
+		m.dLogits = b.prog.planes("logits.grad", b.n*k*hw)
 		m.dLogits.keep()
 	}
 	b.maps(name, in, k, m.logits, m.dLogits)
@@ -114,7 +115,7 @@ func (b *Builder) maps(name string, in Tensor, k int, logits, dLogits *buffer) {
 		}
 	}
 	args := newArgs()
-	s := b.prog.op(Forward, csrc.OpHead, unsafe.Pointer(args), name)
+	s := b.prog.op(Forward, csrc.OpHead, args, name)
 	s.flops = 2 * float64(b.n*k*in.C*in.H*in.W)
 	b.bindData(&args.Src, in)
 	b.bindAct(&args.Act, in)
@@ -129,27 +130,33 @@ func (b *Builder) maps(name string, in Tensor, k int, logits, dLogits *buffer) {
 		tasks := b.prog.engine.backend.tasks(csrc.OpHeadBwd, unsafe.Pointer(args))
 		row := in.C + block
 		partial := b.prog.buffer(name+".partial", tasks*k*row)
-		b.prog.op(Backward, csrc.OpHeadBwd, unsafe.Pointer(args), name+".bwd")
+		b.prog.op(Backward, csrc.OpHeadBwd, args, name+".bwd")
 		b.bindData(&args.Src, in)
 		b.bindAct(&args.Act, in)
 		b.prog.bind(&args.DLogits, dLogits, 0)
 		b.bindGrad(&args.DSrc, in)
 		b.prog.bind(&args.Partial, partial, 0)
+		sums := b.meeting(k * (in.C + 1))
 		b.prog.fn(Backward, name+".bwd_reduce", func() {
-			part := b.prog.slice(partial)
 			dw, db := b.params.must(name+".weight").Grad, b.params.must(name+".bias").Grad
-			for i := range k {
-				for c := range in.C + 1 {
-					sum := 0.0
-					for t := range tasks {
-						sum += float64(part[(t*k+i)*row+c])
-					}
-					if c < in.C {
-						dw[i*in.C+c] = float32(sum)
-					} else {
-						db[i] = float32(sum)
+			all := sums.of(func(micro int, v []float64) {
+				part := b.prog.part(partial, micro)
+				for i := range k {
+					for c := range in.C + 1 {
+						sum := 0.0
+						for t := range tasks {
+							sum += float64(part[(t*k+i)*row+c])
+						}
+						v[i*(in.C+1)+c] = sum
 					}
 				}
+			}, addSums)
+			for i := range k {
+				of := all[i*(in.C+1):][:in.C+1]
+				for c, v := range of[:in.C] {
+					dw[i*in.C+c] = float32(v)
+				}
+				db[i] = float32(of[in.C])
 			}
 		}, partial)
 	})
@@ -164,6 +171,8 @@ func (b *Builder) Dropout(name string, t Tensor, rate float64, seed *uint64, sal
 		return
 	}
 	size := b.n * t.C * t.H * t.W
+	before := uint64(b.first * size)
+	size *= b.prog.micros
 	apply := func(buf *buffer) func() {
 		return func() {
 			const chunk = 1 << 14
@@ -173,7 +182,7 @@ func (b *Builder) Dropout(name string, t Tensor, rate float64, seed *uint64, sal
 			limit := uint64(rate * (1 << 32))
 			b.prog.engine.parallel((size+chunk-1)/chunk, func(i int) {
 				for j := i * chunk; j < min((i+1)*chunk, size); j++ {
-					if mix(key+uint64(j))>>32 < limit {
+					if mix(key+before+uint64(j))>>32 < limit {
 						data[j] = 0
 					} else {
 						data[j] *= keep

@@ -12,14 +12,14 @@ import (
 func TestLayout(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 1))
 	for range 300 {
-		p := &Program{}
+		p := &Program{micros: 1}
 		for range 1 + rng.IntN(12) {
 			b := p.buffer("", 16*(2+rng.IntN(20)))
 			b.liveIn, b.liveOut = rng.IntN(6) == 0, rng.IntN(6) == 0
 		}
 		for range 1 + rng.IntN(15) {
 			phase := Phase(rng.IntN(3)) // in any order: Run sorts them
-			o := p.op(phase, csrc.OpPool, nil, "")
+			o := p.op(phase, csrc.OpPool, new(csrc.Pool), "")
 			for range 1 + rng.IntN(3) {
 				b := p.bufs[rng.IntN(len(p.bufs))]
 				if half := b.size / 32 * 16; rng.IntN(2) == 0 {

@@ -6,7 +6,8 @@ import (
 	"unet/csrc"
 )
 
-// Maps are the sigmoid maps at the end of a network, N images of K planes.
+// Maps are the sigmoid maps at the end of a network, N images of K planes, those
+// of a training program's peers apart.
 type Maps struct {
 	N, K, H, W int
 
@@ -15,6 +16,8 @@ type Maps struct {
 	logits, prob, dLogits *buffer
 	sums                  []*buffer // per map, 8 float64 per task
 	tasks                 int
+	totals                *meeting
+	all                   []float64 // sums of the last forward pass, 8 per map
 	losses                []Loss
 	result                []MapResult
 }
@@ -47,7 +50,7 @@ func (m *Maps) Sigmoid() {
 	args := &csrc.Loss{N: int32(m.N), Size: int64(size), Stride: int64(size), StrideT: int64(size)}
 	tasks := m.prog.engine.backend.tasks(csrc.OpLossFwd, unsafe.Pointer(args))
 	sums := m.prog.buffer("sigmoid.sums", tasks*16)
-	m.prog.op(Forward, csrc.OpLossFwd, unsafe.Pointer(args), "sigmoid")
+	m.prog.op(Forward, csrc.OpLossFwd, args, "sigmoid")
 	m.prog.bind(&args.Z, m.logits, 0)
 	m.prog.bind(&args.T, m.logits, 0) // no target: its sums are not looked at
 	m.prog.bind(&args.P, m.prob, 0)
@@ -59,10 +62,11 @@ func (m *Maps) Sigmoid() {
 func (m *Maps) Loss(targets, weights Planar, losses []Loss) {
 	b, prog := m.b, m.b.prog
 	m.prog, m.losses, m.result = prog, losses, make([]MapResult, m.K)
+	m.totals = b.meeting(8 * m.K)
 	hw := m.H * m.W
 	newArgs := func() *csrc.Loss {
 		return &csrc.Loss{
-			N: int32(m.N), Size: int64(hw), Stride: int64(m.K * hw), StrideT: int64(m.K * hw), Beta: smoothL1Beta,
+			N: int32(b.n), Size: int64(hw), Stride: int64(m.K * hw), StrideT: int64(m.K * hw), Beta: smoothL1Beta,
 		}
 	}
 	add := prog.op // the maps after the first beside it
@@ -72,7 +76,7 @@ func (m *Maps) Loss(targets, weights Planar, losses []Loss) {
 		sums := prog.buffer("loss.sums", m.tasks*16)
 		sums.keep()
 		m.sums = append(m.sums, sums)
-		add(Forward, csrc.OpLossFwd, unsafe.Pointer(args), "loss")
+		add(Forward, csrc.OpLossFwd, args, "loss")
 		prog.bind(&args.Z, m.logits, k*hw)
 		prog.bind(&args.T, targets.buf, k*hw)
 		prog.bind(&args.W, weights.buf, k*hw)
@@ -82,17 +86,19 @@ func (m *Maps) Loss(targets, weights Planar, losses []Loss) {
 	}
 	prog.fn(Forward, "loss.sum", m.sum)
 	b.tape = append(b.tape, func() {
-		all := make([]*csrc.Loss, m.K)
+		all := make([]*operation, m.K)
 		prog.fn(Backward, "loss.coef", func() {
-			for k, args := range all {
-				m.coefficients(k, args)
+			for k, o := range all {
+				m.coefficients(k, o.typed.(*csrc.Loss))
+				for _, other := range o.others {
+					m.coefficients(k, other.typed.(*csrc.Loss))
+				}
 			}
 		})
 		add := prog.op
 		for k := range m.K {
 			args := newArgs()
-			all[k] = args
-			add(Backward, csrc.OpLossBwd, unsafe.Pointer(args), "loss.bwd")
+			all[k] = add(Backward, csrc.OpLossBwd, args, "loss.bwd")
 			prog.bind(&args.T, targets.buf, k*hw)
 			prog.bind(&args.W, weights.buf, k*hw)
 			prog.bind(&args.P, m.prob, k*hw)
@@ -102,21 +108,21 @@ func (m *Maps) Loss(targets, weights Planar, losses []Loss) {
 	})
 }
 
-// total adds up the sums of map k over tasks.
-func (m *Maps) total(k int) (s [8]float64) {
-	all := float64s(m.prog.slice(m.sums[k]))
-	for t := range m.tasks {
-		for j := range s {
-			s[j] += all[8*t+j]
-		}
-	}
-	return s
-}
-
 func (m *Maps) sum() {
-	n := float64(m.N * m.H * m.W)
+	m.all = m.totals.of(func(micro int, v []float64) {
+		clear(v)
+		for k, sums := range m.sums {
+			of := float64s(m.prog.part(sums, micro))
+			for t := range m.tasks {
+				for j := range 8 {
+					v[8*k+j] += of[8*t+j]
+				}
+			}
+		}
+	}, addSums)
+	n := float64(m.b.batch * m.H * m.W)
 	for k := range m.K {
-		s, l := m.total(k), m.losses[k]
+		s, l := m.all[8*k:][:8], m.losses[k]
 		r := MapResult{BCE: s[0] / n, Dice: (2*s[1] + 1) / (s[2] + s[3] + 1), L1: s[7] / n,
 			TP: s[4], FP: s[5], FN: s[6], TN: n - s[4] - s[5] - s[6]}
 		r.Loss = l.Scale * (l.BCE*r.BCE + l.Dice*(1-r.Dice) + l.L1*r.L1)
@@ -125,8 +131,8 @@ func (m *Maps) sum() {
 }
 
 func (m *Maps) coefficients(k int, a *csrc.Loss) {
-	n := float64(m.N * m.H * m.W)
-	s, l := m.total(k), m.losses[k]
+	n := float64(m.b.batch * m.H * m.W)
+	s, l := m.all[8*k:][:8], m.losses[k]
 	d := s[2] + s[3] + 1
 	a.CBCE = float32(l.Scale * l.BCE / n)
 	a.CL1 = float32(l.Scale * l.L1 / n)

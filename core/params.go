@@ -161,9 +161,8 @@ func (p *Params) Average(q *Param) []float32 { return p.ema[q.offset : q.offset+
 // ResetAverage sets the average to the present values.
 func (p *Params) ResetAverage() { copy(p.ema, p.value) }
 
-// pointer to the parameter's value or gradient, for a kernel.
-func (p *Params) ptr(name string) *float32     { return unsafe.SliceData(p.must(name).Value) }
-func (p *Params) gradPtr(name string) *float32 { return unsafe.SliceData(p.must(name).Grad) }
+// ptr is a pointer to the parameter's value, for a kernel.
+func (p *Params) ptr(name string) *float32 { return unsafe.SliceData(p.must(name).Value) }
 
 func (p *Params) must(name string) *Param {
 	q := p.byKey[name]

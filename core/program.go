@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 	"unsafe"
@@ -14,6 +15,7 @@ import (
 type buffer struct {
 	name            string
 	size            int           // floats, multiple of 16
+	stride          int           // floats of one micro-batch, which the next one's follow; 0: they have all in common
 	liveIn, liveOut bool          // holds before every run, and after it
 	weights         bool          // in use by every run, changed by Pack steps only
 	shared          *sharedWeight // outside of the arena
@@ -40,10 +42,18 @@ type operation struct {
 	name  string
 	op    csrc.Op
 	args  unsafe.Pointer
+	typed any // args
 	bind  []binding
 	bufs  []*buffer // in use besides those of bind
 	tasks int
 	flops float64 // of the direct algorithm; 0 where not counted
+	// The same for the other micro-batches of a training program.
+	others []*operation
+}
+
+// newOperation takes a pointer to the arguments of op.
+func newOperation(name string, op csrc.Op, args any) *operation {
+	return &operation{name: name, op: op, args: reflect.ValueOf(args).UnsafePointer(), typed: args}
 }
 
 // binding says that *at points to an offset of a buffer once memory is laid out.
@@ -74,6 +84,10 @@ type Program struct {
 	newest  *operation
 	waiting []*operation // for the next step
 	bufs    []*buffer
+	micros  int   // micro-batches that run side by side
+	peers   Peers // nil: no other process has more of them
+	sums    *gradientSums
+	failed  error   // what a function of the program met with
 	dry     bool    // has no memory
 	shared  *Shared // nil: mem is the program's own
 	mem     unsafe.Pointer
@@ -82,7 +96,19 @@ type Program struct {
 	init    []func()
 }
 
-func (p *Program) buffer(name string, size int) *buffer {
+// buffer is memory of size floats for each micro-batch.
+func (p *Program) buffer(name string, size int) *buffer { return p.planes(name, (size+15)&^15) }
+
+// planes is a buffer without a gap between the micro-batches, whose floats need
+// not lie where vectors do.
+func (p *Program) planes(name string, size int) *buffer {
+	b := p.common(name, size*p.micros)
+	b.stride = size
+	return b
+}
+
+// common is memory that the micro-batches have in common.
+func (p *Program) common(name string, size int) *buffer {
 	b := &buffer{name: name, size: (size + 15) &^ 15}
 	p.bufs = append(p.bufs, b)
 	return b
@@ -91,15 +117,15 @@ func (p *Program) buffer(name string, size int) *buffer {
 // weights is a buffer for what a step makes of parameters. Its name and size tell
 // what that is, so that programs may share it.
 func (p *Program) weights(name string, size int) *buffer {
-	b := p.buffer(name, size)
+	b := p.common(name, size)
 	b.keep()
 	b.weights = true
 	return b
 }
 
 // op adds a step of one operation, and those that waited for it.
-func (p *Program) op(phase Phase, op csrc.Op, args unsafe.Pointer, name string) *operation {
-	o := &operation{name: name, op: op, args: args}
+func (p *Program) op(phase Phase, op csrc.Op, args any, name string) *operation {
+	o := newOperation(name, op, args)
 	p.steps = append(p.steps, &step{phase: phase, ops: append([]*operation{o}, p.waiting...)})
 	p.waiting, p.newest = nil, o
 	return o
@@ -109,10 +135,10 @@ func (p *Program) op(phase Phase, op csrc.Op, args unsafe.Pointer, name string) 
 // depend on it or it on them, nor on a function that came since. Threads that
 // find nothing left to do in one operation go on with the next, and there is one
 // barrier for both.
-func (p *Program) beside(phase Phase, op csrc.Op, args unsafe.Pointer, name string) *operation {
+func (p *Program) beside(phase Phase, op csrc.Op, args any, name string) *operation {
 	for i := len(p.steps) - 1; i >= 0 && p.steps[i].phase == phase; i-- {
 		if s := p.steps[i]; s.fn == nil {
-			o := &operation{name: name, op: op, args: args}
+			o := newOperation(name, op, args)
 			s.ops = append(s.ops, o)
 			p.newest = o
 			return o
@@ -123,8 +149,8 @@ func (p *Program) beside(phase Phase, op csrc.Op, args unsafe.Pointer, name stri
 
 // later adds an operation that runs beside the next one that op adds, on which
 // it must not depend.
-func (p *Program) later(op csrc.Op, args unsafe.Pointer, name string) *operation {
-	o := &operation{name: name, op: op, args: args}
+func (p *Program) later(op csrc.Op, args any, name string) *operation {
+	o := newOperation(name, op, args)
 	p.waiting, p.newest = append(p.waiting, o), o
 	return o
 }
@@ -159,6 +185,7 @@ func (p *Program) bindDouble(at **float64, b *buffer) { p.bind((**float32)(unsaf
 
 // compile lays out the arena and fills in every pointer.
 func (p *Program) compile() error {
+	p.repeat()
 	if p.dry {
 		p.layout()
 		return nil
@@ -237,6 +264,11 @@ func (p *Program) at(b *buffer, offset int) *float32 {
 // slice returns the memory of b; valid after compile.
 func (p *Program) slice(b *buffer) []float32 { return unsafe.Slice(p.at(b, 0), b.size) }
 
+// part returns the memory of b that belongs to a micro-batch.
+func (p *Program) part(b *buffer, micro int) []float32 {
+	return p.slice(b)[micro*b.stride:][:b.stride]
+}
+
 // Memory returns the bytes of the arena that the program needs, without shared
 // weights.
 func (p *Program) Memory() int { return p.size * 4 }
@@ -254,10 +286,18 @@ func (p *Program) Free() {
 
 // Run does the steps of the given phases in order. It stops between steps
 // when ctx is done, and then returns its cause.
-func (p *Program) Run(ctx context.Context, phases ...Phase) error {
+func (p *Program) Run(ctx context.Context, phases ...Phase) (err error) {
 	e := p.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if p.peers != nil && slices.Contains(phases, Backward) {
+		p.sums = startSums(p.peers)
+		defer func() {
+			if failed := p.sums.end(); err == nil {
+				err = failed
+			}
+		}()
+	}
 	if p.shared != nil {
 		if err := p.shared.ready(p, func() error { return p.run(ctx, Pack, (*step).stale) }); err != nil {
 			return err
@@ -281,6 +321,9 @@ func (p *Program) run(ctx context.Context, phase Phase, due func(*step) bool) er
 			return context.Cause(ctx)
 		}
 		p.do(s)
+		if p.failed != nil {
+			return p.failed
+		}
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func (b *Builder) quantise(layer string, ranges *Param, taps, ic, oc int, weight
 	}
 	b.prog.fn(Pack, layer+".quantise", q.run, q.weight, q.in, q.out)
 	args := &csrc.QPack{N: int32(n), K: int32(ic)}
-	b.prog.op(Pack, csrc.OpPackQ, unsafe.Pointer(args), layer+".pack")
+	b.prog.op(Pack, csrc.OpPackQ, args, layer+".pack")
 	b.prog.bind((**float32)(unsafe.Pointer(&args.Src)), q.weight, 0)
 	b.prog.bindInt(&args.Dst, q.packed)
 	b.prog.bindInt(&args.Offset, q.offset)
@@ -132,7 +132,7 @@ func (b *Builder) quantConv(l *layer, in, out Tensor, ranges *Param, add int32) 
 		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()), ReLU: l.clamp(), Add: add,
 		SrcImage: in.root.image(), DstImage: out.root.image(),
 	}}
-	s := b.prog.op(Forward, csrc.OpQWino43, unsafe.Pointer(args), l.Conv)
+	s := b.prog.op(Forward, csrc.OpQWino43, args, l.Conv)
 	s.flops = l.flops
 	b.written[place{out.root, out.at}] = &writer{l, s, &args.Conv}
 	b.bindData(&args.Conv.Src, in)
@@ -153,7 +153,7 @@ func (b *Builder) quantTConv(name string, in, out Tensor, bias *buffer, ranges *
 		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()),
 		SrcImage: in.root.image(), DstImage: out.root.image(),
 	}}
-	s := b.prog.op(Forward, csrc.OpQTConv, unsafe.Pointer(args), name)
+	s := b.prog.op(Forward, csrc.OpQTConv, args, name)
 	b.bindData(&args.TConv.Src, in)
 	b.prog.bind(&args.TConv.Bias, bias, 0)
 	b.bindData(&args.TConv.Dst, out)
@@ -199,7 +199,7 @@ func (b *Builder) observe(layer string, in Tensor, taps int) {
 	if taps == winoTaps {
 		args.Tiles = 1
 	}
-	b.prog.op(Forward, csrc.OpRange, unsafe.Pointer(args), layer+".range")
+	b.prog.op(Forward, csrc.OpRange, args, layer+".range")
 	b.bindData(&args.Src, in)
 	b.bindAct(&args.Act, in)
 	b.prog.bind(&args.Most, most, 0)

@@ -27,7 +27,7 @@ func (b *Builder) conv1x1(spec Layer, ic int, in, out Tensor) {
 	args := newArgs(in, out)
 	weight := b.pack(Forward, csrc.OpPackConv1x1, l.Conv+".weight", l.oc, ic, 0, in.C*out.C, l.scale)
 	l.prepare(csrc.OpConv1x1, unsafe.Pointer(args), &args.ReLU)
-	b.prog.op(Forward, csrc.OpConv1x1, unsafe.Pointer(args), l.Conv).flops = l.flops
+	b.prog.op(Forward, csrc.OpConv1x1, args, l.Conv).flops = l.flops
 	b.bindData(&args.Src, in)
 	b.bindAct(&args.Act, in)
 	b.prog.bind(&args.Weight, weight, 0)
@@ -54,7 +54,7 @@ func (b *Builder) conv1x1(spec Layer, ic int, in, out Tensor) {
 		if flipped != nil {
 			args := newArgs(out, in)
 			args.Add = 1
-			b.prog.beside(Backward, csrc.OpConv1x1, unsafe.Pointer(args), l.Conv+".dgrad").flops = l.flops
+			b.prog.beside(Backward, csrc.OpConv1x1, args, l.Conv+".dgrad").flops = l.flops
 			b.bindGrad(&args.Src, out)
 			b.prog.bind(&args.Weight, flipped, 0)
 			b.bindGrad(&args.Dst, in)
@@ -107,7 +107,7 @@ func (b *Builder) Residual(spec Layer, in, shortcut, out Tensor) {
 		}
 	}
 	args := newArgs()
-	b.prog.op(Forward, csrc.OpAdd, unsafe.Pointer(args), spec.Conv+".add")
+	b.prog.op(Forward, csrc.OpAdd, args, spec.Conv+".add")
 	b.bindData(&args.X, x)
 	b.bindAct(&args.XAct, x)
 	b.bindData(&args.Y, shortcut)
@@ -118,7 +118,7 @@ func (b *Builder) Residual(spec Layer, in, shortcut, out Tensor) {
 	}
 	b.tape = append(b.tape, func() {
 		args := newArgs()
-		b.prog.op(Backward, csrc.OpAddBwd, unsafe.Pointer(args), spec.Conv+".add_bwd")
+		b.prog.op(Backward, csrc.OpAddBwd, args, spec.Conv+".add_bwd")
 		b.bindData(&args.Dst, out)
 		b.bindGrad(&args.DDst, out)
 		b.bindGrad(&args.DX, x)

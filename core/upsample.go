@@ -1,10 +1,6 @@
 package core
 
-import (
-	"unsafe"
-
-	"unet/csrc"
-)
+import "unet/csrc"
 
 // Upsample adds an enlargement of in to twice its size by nearest neighbour.
 func (b *Builder) Upsample(name string, in Tensor) Tensor {
@@ -19,14 +15,14 @@ func (b *Builder) Upsample(name string, in Tensor) Tensor {
 		}
 	}
 	args := newArgs()
-	b.prog.op(Forward, csrc.OpUpsample, unsafe.Pointer(args), name)
+	b.prog.op(Forward, csrc.OpUpsample, args, name)
 	b.bindData(&args.Src, in)
 	b.bindAct(&args.Act, in)
 	b.bindData(&args.Dst, out)
 	if b.training {
 		b.tape = append(b.tape, func() {
 			args := newArgs()
-			b.prog.op(Backward, csrc.OpUpsampleBwd, unsafe.Pointer(args), name+".bwd")
+			b.prog.op(Backward, csrc.OpUpsampleBwd, args, name+".bwd")
 			b.bindGrad(&args.DDst, out)
 			b.bindGrad(&args.DSrc, in)
 		})

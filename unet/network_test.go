@@ -70,10 +70,17 @@ func trainingNet(t testing.TB, e *core.Engine, a Arch, n, h, w int, o core.Optio
 			}
 		}
 	}
+	from, to := 0, n // of the images, those of this process
+	if o.Peers != nil {
+		share := n / o.Peers.Size()
+		from, to = o.Peers.Rank()*share, (o.Peers.Rank()+1)*share
+	}
 	fill := func(p core.Planar, f func() float64) {
-		for i := range net.prog.Data(p)[:n*p.C*h*w] {
-			net.prog.Data(p)[i] = float32(f())
+		all := make([]float32, n*p.C*h*w)
+		for i := range all {
+			all[i] = float32(f())
 		}
+		copy(net.prog.Data(p), all[from*p.C*h*w:to*p.C*h*w])
 	}
 	fill(net.input, rng.Float64)
 	fill(net.targets, rng.Float64)
