@@ -20,9 +20,13 @@ type Config struct {
 	// Threshold of the foreground probability for masks and pixel scores.
 	Threshold float64
 
-	Seed   uint64
-	Batch  int
-	Epochs int
+	Seed  uint64
+	Batch int
+	// MicroBatches is the number of equal parts that a step computes side by side, a
+	// power of two. Processes share them; how many processes there are does not show
+	// in the weights, the number of parts does in their last bits.
+	MicroBatches int
+	Epochs       int
 	// Steps per epoch; 0: as many as show every image once.
 	Steps   int
 	Augment augment.Policy
@@ -66,7 +70,7 @@ func PaperConfig(size int) Config {
 		Arch: unet.Arch{Channels: 3, Depth: 4, Width: 16, Block: "plain", Up: "transposed", Norm: "batch", Heads: []string{unet.HeadForeground}},
 		// Images of 8 bits: the range is what the paper divides by.
 		Input: unet.Input{Normalise: "range", Size: size}, Threshold: 0.5,
-		Seed: 1, Batch: 16, Epochs: 30, Augment: augment.Flips(size), Balance: 1,
+		Seed: 1, Batch: 16, MicroBatches: 1, Epochs: 30, Augment: augment.Flips(size), Balance: 1,
 		Loss:         map[string]core.Loss{unet.HeadForeground: {Scale: 1, BCE: 1}},
 		LearningRate: 1e-3, Schedule: "plateau", PlateauPatience: 3,
 		Monitor: "val_loss", Patience: 8, ValidateEvery: 1,
@@ -95,7 +99,7 @@ func NucleiConfig(preset string) (Config, error) {
 		Arch: unet.Arch{Channels: 3, Depth: 3, Width: 32, Block: "plain", Up: "transposed", Norm: "batch",
 			Heads: []string{unet.HeadForeground, unet.HeadBorder, unet.HeadDistance}},
 		Input: unet.Input{Normalise: "percentile", Low: 1, High: 99.8, Outliers: 5}, Threshold: 0.5,
-		Seed: 1, Batch: 8, Epochs: epochs, Steps: 400, Augment: policy, Balance: augment.Tempered,
+		Seed: 1, Batch: 8, MicroBatches: 1, Epochs: epochs, Steps: 400, Augment: policy, Balance: augment.Tempered,
 		Loss: map[string]core.Loss{
 			unet.HeadForeground: {Scale: 1, BCE: 1, Dice: 1},
 			unet.HeadBorder:     {Scale: 1, BCE: 1, Dice: 0.5},
@@ -164,6 +168,10 @@ func (c Config) Check() error {
 		return fmt.Errorf("patch size %d differs from input size %d", c.Augment.Size, c.Input.Size)
 	case c.Batch > 0 && c.Augment.Size > maxStep/c.Augment.Size/c.Batch:
 		return fmt.Errorf("%d patches of %d x %d pixels are more than a step can hold (%d pixels)", c.Batch, c.Augment.Size, c.Augment.Size, maxStep)
+	case c.MicroBatches < 1 || c.MicroBatches&(c.MicroBatches-1) != 0:
+		return fmt.Errorf("micro-batches %d: 1, 2, 4, 8 and so on", c.MicroBatches)
+	case c.Batch%c.MicroBatches != 0:
+		return fmt.Errorf("a batch of %d patches has no %d equal parts (micro-batches)", c.Batch, c.MicroBatches)
 	case c.Augment.Size%c.Arch.Multiple() != 0:
 		return fmt.Errorf("patch size %d is not a multiple of %d, which depth %d needs", c.Augment.Size, c.Arch.Multiple(), c.Arch.Depth)
 	}

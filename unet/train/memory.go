@@ -17,7 +17,7 @@ const programBytes = 128 << 20
 func (o *Options) need(batch int, recompute bool) (int64, error) {
 	c := o.Config
 	side := c.Augment.Size
-	network, err := c.Arch.TrainingMemory(o.Engine, side, core.Options{Batch: batch, Recompute: recompute}, c.losses())
+	network, err := c.Arch.TrainingMemory(o.Engine, side, core.Options{Batch: batch, MicroBatches: c.MicroBatches, Recompute: recompute}, c.losses())
 	if err != nil {
 		return 0, err
 	}
@@ -97,7 +97,7 @@ func (o *Options) smaller(bytes int64) (advice, option string, err error) {
 			if batch == o.Config.Batch && recompute == o.Recompute {
 				continue
 			}
-			if batch < o.Config.Batch && o.Resume { // whose settings stay
+			if batch < o.Config.Batch && o.Resume || batch%o.Config.MicroBatches != 0 { // settings of a resumed run stay
 				break
 			}
 			need, err := o.need(batch, recompute)

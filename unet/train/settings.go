@@ -69,6 +69,8 @@ var Settings = []Setting{
 	{Name: "seed", Category: ofTraining, Usage: "`NUMBER` that fixes the initial weights, the order of images and the augmentation",
 		field: func(c *Config) any { return &c.Seed }},
 	whole("batch", "`PATCHES` per step", 1, 1024, func(c *Config) *int { return &c.Batch }),
+	{Name: "micro-batches", Category: ofTraining, Usage: "`PARTS` that a step computes side by side, a power of two; processes of mpirun share them",
+		field: func(c *Config) any { return &c.MicroBatches }},
 	whole("epochs", "`NUMBER` of epochs at most", 1, maxCount, func(c *Config) *int { return &c.Epochs }),
 	whole("steps", "`NUMBER` of steps in an epoch, 0 to show every image once", 0, maxCount, func(c *Config) *int { return &c.Steps }),
 	{Name: "augment", Category: ofTraining, Usage: "`POLICY` of augmentation: none, flips or strong",

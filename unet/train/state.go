@@ -88,8 +88,9 @@ type state struct {
 	Finished   bool            `json:"finished"`
 }
 
-// settings returns those that the run began with. Older versions had a few
-// more: a run continues if it had them as they are always now.
+// settings returns those that the run began with. Older versions had no
+// micro-batches, and a few settings more: a run continues if it had them as they are
+// always now.
 func (s *state) settings() (Config, error) {
 	old := struct {
 		Config
@@ -97,6 +98,7 @@ func (s *state) settings() (Config, error) {
 		PlateauFactor float64
 		RestoreBest   bool
 	}{PlateauFactor: plateauFactor, RestoreBest: true}
+	old.MicroBatches = 1
 	if err := json.Unmarshal(s.Config, &old); err != nil {
 		return Config{}, fmt.Errorf("damaged settings: %w", err)
 	}

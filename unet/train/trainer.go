@@ -188,7 +188,7 @@ func (t *Trainer) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	side := c.Augment.Size
-	t.net, err = t.model.Network(t.Engine, side, side, core.Options{Batch: c.Batch, Training: true, Recompute: t.Recompute}, c.losses())
+	t.net, err = t.model.Network(t.Engine, side, side, core.Options{Batch: c.Batch, MicroBatches: c.MicroBatches, Training: true, Recompute: t.Recompute}, c.losses())
 	if err != nil {
 		return err
 	}
