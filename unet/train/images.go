@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"unet/unet"
@@ -23,7 +21,7 @@ type Images struct {
 	input  unet.Input
 	items  []stored
 	strata []augment.Strata
-	store  store
+	store  *atomicfile.Scratch
 }
 
 // stored is where an image lies in the store, and what is known of it: samples,
@@ -47,7 +45,7 @@ func (s *Images) Len() int { return len(s.items) }
 
 // NewImages takes samples for training or validation, and keeps them in memory.
 func NewImages(in unet.Input, samples []*dataset.Sample) (*Images, error) {
-	s := &Images{input: in, store: store{most: math.MaxInt64}}
+	s := &Images{input: in, store: atomicfile.NewScratch("", math.MaxInt64)}
 	for _, sm := range samples {
 		if err := s.add(sm); err != nil {
 			return nil, err
@@ -57,7 +55,7 @@ func NewImages(in unet.Input, samples []*dataset.Sample) (*Images, error) {
 }
 
 // Close removes the temporary file.
-func (s *Images) Close() { s.store.close() }
+func (s *Images) Close() { s.store.Close() }
 
 // add appends an image.
 func (s *Images) add(sm *dataset.Sample) error {
@@ -74,7 +72,7 @@ func (s *Images) add(sm *dataset.Sample) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", sm.ID, err)
 	}
-	it := stored{id: sm.ID, at: s.store.size, w: img.W, h: img.H, channels: img.C, bits: img.Bits, nuclei: len(l.Nuclei), pixelSize: img.PixelSize,
+	it := stored{id: sm.ID, at: s.store.Size(), w: img.W, h: img.H, channels: img.C, bits: img.Bits, nuclei: len(l.Nuclei), pixelSize: img.PixelSize,
 		levels: in.LevelsOf(sm.Image), contrast: l.Contrast}
 	record, size := appendSamples(nil, sm.Image.Pix[:img.C*img.W*img.H])
 	it.sampleBytes, it.sampleSize = size, len(record)
@@ -85,7 +83,7 @@ func (s *Images) add(sm *dataset.Sample) error {
 		}
 	}
 	it.allSize = len(record)
-	if err := s.store.append(record); err != nil {
+	if err := s.store.Append(record); err != nil {
 		return fmt.Errorf("%s: %w", sm.ID, err)
 	}
 	s.items = append(s.items, it)
@@ -149,7 +147,7 @@ type loaded struct {
 func (s *Images) item(i int, in *loaded) (l augment.Labelled, err error) {
 	it := &s.items[i]
 	in.record = slices.Grow(in.record[:0], it.allSize)[:it.allSize]
-	record, err := s.store.read(in.record, it.at)
+	record, err := s.store.Read(in.record, it.at)
 	if err != nil {
 		return l, fmt.Errorf("%s: reading it again: %w", it.id, err)
 	}
@@ -193,51 +191,3 @@ func sameNumber(v uint32) uint32 { return v }
 
 // inMemory is how many bytes of images are kept in memory rather than in a file.
 const inMemory = 32 << 20
-
-// store keeps bytes: in memory up to a number of them, and then all in a temporary
-// file in dir, which is made for it, and which the system keeps in memory as far as there is any to spare.
-type store struct {
-	dir  string
-	most int64
-	size int64
-	mem  []byte
-	file *atomicfile.File
-}
-
-func (s *store) append(b []byte) error {
-	s.size += int64(len(b))
-	if s.file == nil && s.size <= s.most {
-		s.mem = append(s.mem, b...)
-		return nil
-	}
-	if s.file == nil {
-		if err := os.MkdirAll(s.dir, 0o777); err != nil {
-			return err
-		}
-		var err error
-		if s.file, err = atomicfile.Create(filepath.Join(s.dir, "images")); err != nil {
-			return err
-		}
-		if _, err := s.file.Write(s.mem); err != nil {
-			return err
-		}
-		s.mem = nil
-	}
-	_, err := s.file.Write(b)
-	return err
-}
-
-// read returns the len(b) bytes at an offset, in b or where they are.
-func (s *store) read(b []byte, at int64) ([]byte, error) {
-	if s.file == nil {
-		return s.mem[at:][:len(b)], nil
-	}
-	_, err := s.file.ReadAt(b, at)
-	return b, err
-}
-
-func (s *store) close() {
-	if s.file != nil {
-		s.file.Abort()
-	}
-}

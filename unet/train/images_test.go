@@ -11,6 +11,7 @@ import (
 	"unet/unet/dataset"
 	"unet/unet/dataset/augment"
 	"unet/unet/imageio"
+	"unet/unet/imageio/atomicfile"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -55,7 +56,7 @@ func TestImages(t *testing.T) {
 			t.Fatal(err)
 		}
 		dir := filepath.Join(t.TempDir(), "new", "run")
-		file := &Images{input: in, store: store{dir: dir, most: 2000}}
+		file := &Images{input: in, store: atomicfile.NewScratch(filepath.Join(dir, "images"), 2000)}
 		for _, s := range samples {
 			if err := file.add(s); err != nil {
 				t.Fatal(err)

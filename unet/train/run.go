@@ -15,6 +15,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/imageio/atomicfile"
 	"unet/unet/imageio/owned"
 	"unet/unet/report"
 )
@@ -218,7 +219,7 @@ func (o *Options) reserve() error {
 // load reads the images of a split, one at a time. What is too much for memory
 // goes to a temporary file in the folder of the run.
 func load(ctx context.Context, o Options, split string, observer Observer) (*Images, error) {
-	images := &Images{input: o.Config.Input, store: store{dir: o.Out, most: inMemory}}
+	images := &Images{input: o.Config.Input, store: atomicfile.NewScratch(filepath.Join(o.Out, "images"), inMemory)}
 	indices := o.Set.Split(split)
 	for n, i := range indices {
 		err := context.Cause(ctx)
