@@ -293,7 +293,7 @@ func writeInspection(out string, force bool, r *inspectResult, in *report.Inspec
 		"index.html":      page.HTML,
 		"histograms.png":  func(w io.Writer) error { return plots.PNG(w, 1.5) },
 		"histograms.svg":  plots.SVG,
-		"inspection.json": func(w io.Writer) error { return encodeJSON(w, r) },
+		"inspection.json": owned.JSON(r),
 	}
 	sheets, err := in.Sheets()
 	if err != nil {

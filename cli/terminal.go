@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"unet/unet/imageio/owned"
 	"unet/unet/report"
 
 	"github.com/urfave/cli/v2"
@@ -138,11 +138,7 @@ func (t *terminal) writeJSON(v any) error {
 	return encodeJSON(t.out, v)
 }
 
-func encodeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
+func encodeJSON(w io.Writer, v any) error { return owned.EncodeJSON(w, v, "  ") }
 
 // notef tells the user something on the way, unless quiet.
 func (t *terminal) notef(format string, args ...any) {

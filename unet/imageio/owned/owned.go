@@ -6,7 +6,6 @@ package owned
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -401,15 +400,6 @@ func Reserve(dir string, o Options, names ...string) error {
 		return err
 	}
 	return errors.Join(f.Claim(names...), f.Close())
-}
-
-// JSON is a file for Write that holds v, indented for people.
-func JSON(v any) func(io.Writer) error {
-	return func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(v)
-	}
 }
 
 // Write claims results in a folder and writes them. It makes folders that are not
