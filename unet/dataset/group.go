@@ -35,6 +35,7 @@ const (
 	patchPick    = 10 // leading zero bits of a remembered hash: one in 1024
 	patchLevels  = 6  // distinct sample values a patch must have
 	patchMatches = 3  // shared patches at one displacement
+	patchImages  = 16 // places of a patch that count
 	thumbSide    = 32
 	hashBits     = 6
 	thumbAlike   = 0.98
@@ -47,7 +48,6 @@ type look struct {
 	patches []patch
 	thumb   []float32 // thumbSide², zero mean, unit variance
 	hashes  [8]uint64 // perceptual, by orientation
-	digest  string
 }
 
 // edgeTests are the ways to compare edges: box filter along the edge in
@@ -72,9 +72,9 @@ type patch struct {
 }
 
 // lookOf extracts what grouping needs.
-func lookOf(m *imageio.Image, digest string) *look {
+func lookOf(m *imageio.Image) *look {
 	lum := luminance(m)
-	k := &look{w: m.W, h: m.H, c: m.C, digest: digest}
+	k := &look{w: m.W, h: m.H, c: m.C}
 	for side := range k.edges {
 		outer, next := edgeRows(lum, m.W, m.H, side)
 		for t, test := range edgeTests {
@@ -365,36 +365,24 @@ type link struct {
 	kind string
 }
 
-// findLinks compares all pairs.
-func findLinks(ls []*look) []link {
-	var out []link
-	byDigest := map[string]int{}
-	for i, l := range ls {
-		if l.digest == "" {
+func (l link) compare(m link) int {
+	return cmp.Or(cmp.Compare(l.i, m.i), cmp.Compare(l.j, m.j), cmp.Compare(l.kind, m.kind))
+}
+
+// duplicates finds equal files; "" is no digest.
+func duplicates(digests []string) (out []link) {
+	first := map[string]int{}
+	for i, d := range digests {
+		if d == "" {
 			continue
 		}
-		if j, ok := byDigest[l.digest]; ok {
+		if j, ok := first[d]; ok {
 			out = append(out, link{j, i, relDuplicate})
 		} else {
-			byDigest[l.digest] = i
+			first[d] = i
 		}
 	}
-	for i, a := range ls {
-		for j := i + 1; j < len(ls); j++ {
-			b := ls[j]
-			if adjacent(a, b) {
-				out = append(out, link{i, j, relAdjacent})
-			}
-			if near(a, b) && a.digest != b.digest {
-				out = append(out, link{i, j, relNear})
-			}
-		}
-	}
-	out = append(out, overlaps(ls)...)
-	slices.SortFunc(out, func(a, b link) int {
-		return cmp.Or(cmp.Compare(a.i, b.i), cmp.Compare(a.j, b.j), cmp.Compare(a.kind, b.kind))
-	})
-	return slices.Compact(out)
+	return out
 }
 
 // near says whether two images look alike in some orientation.
@@ -412,44 +400,6 @@ func near(a, b *look) bool {
 		}
 	}
 	return false
-}
-
-// overlaps finds pairs that share patches at one displacement.
-func overlaps(ls []*look) []link {
-	type at struct {
-		img  int
-		x, y int32
-	}
-	seen := map[uint64][]at{}
-	for i, l := range ls {
-		for _, p := range l.patches {
-			// Patches that many images share are pattern, not place.
-			if s := seen[p.hash]; len(s) < 16 {
-				seen[p.hash] = append(s, at{i, p.x, p.y})
-			}
-		}
-	}
-	type shift struct {
-		i, j   int
-		dx, dy int32
-	}
-	votes := map[shift]int{}
-	for _, s := range seen {
-		for k, a := range s {
-			for _, b := range s[k+1:] {
-				if a.img != b.img {
-					votes[shift{a.img, b.img, a.x - b.x, a.y - b.y}]++
-				}
-			}
-		}
-	}
-	var out []link
-	for v, n := range votes {
-		if n >= patchMatches && (ls[v.i].digest == "" || ls[v.i].digest != ls[v.j].digest) {
-			out = append(out, link{v.i, v.j, relOverlap})
-		}
-	}
-	return out
 }
 
 // groupOf numbers the images' groups by the first image of each.

@@ -6,60 +6,76 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 )
 
 // Inspect reads and checks all images of a source, tells their kinds, finds
-// their groups and takes statistics. The result has no splits.
+// their groups and takes statistics. The result has no splits. What it compares
+// of images lies in temporary files: memory holds a line for each image.
 //
 // visit, unless nil, gets each usable sample, from several goroutines at once
 // and in no fixed order, with its number in the source; Group is still empty.
 // fix applies Fix to the labels first. progress, unless nil, is called after
 // each image, from one goroutine at a time.
 func Inspect(ctx context.Context, src *Source, fix bool, progress func(done, total int), visit func(i int, s *Sample) error) (*Metadata, error) {
-	results := make([]inspected, src.Len())
+	return src.inspect(ctx, os.TempDir(), fix, progress, visit)
+}
+
+// inspect is Inspect with temporary files in a folder.
+func (s *Source) inspect(ctx context.Context, dir string, fix bool, progress func(done, total int), visit func(i int, s *Sample) error) (*Metadata, error) {
+	in := &inspection{src: s, fix: fix, visit: visit, images: make([]inspected, s.Len()), looks: newLooks(dir), tally: newTally(s.Len())}
+	defer in.looks.close()
 	var mu sync.Mutex
 	done := 0
-	err := parallel(ctx, len(results), func(i int) (err error) {
-		if results[i], err = src.inspect(ctx, i, fix, visit); err != nil {
+	err := parallel(ctx, len(in.images), func(i int) (err error) {
+		if in.images[i], err = in.image(ctx, i); err != nil {
 			return err
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		done++
 		if progress != nil {
-			progress(done, len(results))
+			progress(done, len(in.images))
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return src.metadata(results), nil
+	return in.metadata(ctx)
 }
 
-// inspected is what Inspect finds out about an image.
+// inspection is what Inspect finds out.
+type inspection struct {
+	src    *Source
+	fix    bool
+	visit  func(i int, s *Sample) error
+	images []inspected
+	looks  *looks
+	tally  *tally
+}
+
+// inspected is what Inspect keeps of an image.
 type inspected struct {
 	findings []Finding
 	digests  Digests
 	entry    *Entry // nil when left out
-	look     *look
-	measures *Measures
 }
 
-// inspect reads and checks image i.
-func (s *Source) inspect(ctx context.Context, i int, fix bool, visit func(i int, sm *Sample) error) (out inspected, err error) {
-	r := s.read(ctx, i)
+// image reads and checks image i.
+func (in *inspection) image(ctx context.Context, i int) (out inspected, err error) {
+	r := in.src.read(ctx, i)
 	if err := ctx.Err(); err != nil {
 		return out, err
 	}
 	sm := r.sample
 	if sm == nil {
 		// Reading stopped early; the sum is of all files nevertheless.
-		return inspected{findings: r.findings, digests: s.items[i].digest()}, nil
+		return inspected{findings: r.findings, digests: in.src.items[i].digest()}, nil
 	}
-	if fix {
+	if in.fix {
 		r.findings = append(r.findings, Fix(sm.ID, sm.Labels)...)
 	}
 	r.findings = append(r.findings, checkLabels(sm.ID, sm.Labels)...)
@@ -68,50 +84,66 @@ func (s *Source) inspect(ctx context.Context, i int, fix bool, visit func(i int,
 	if wrong := doubtful(m); wrong != "" {
 		r.note(Warning, sm.ID, "", "contrast", "%s: do these masks belong to it?", wrong)
 	}
+	in.tally.add(i, m)
+	if err := in.looks.add(i, lookOf(sm.Image)); err != nil {
+		return out, fmt.Errorf("dataset: %w", err)
+	}
 	out = inspected{r.findings, r.digests, &Entry{
 		ID: sm.ID, Kind: sm.Kind, Source: sourceLook(sm), W: sm.Image.W, H: sm.Image.H, C: sm.Image.C,
 		SourceW: sm.Image.W, SourceH: sm.Image.H,
 		Nuclei: len(m.Areas), SourceNuclei: len(m.Areas),
 		Diameter: medianDiameter(sm.Labels), Mean: m.Mean, Std: m.Std,
 		Inputs: r.digests,
-	}, lookOf(sm.Image, r.digests.Image), m}
-	if visit != nil {
-		err = visit(i, sm)
+	}}
+	if in.visit != nil {
+		err = in.visit(i, sm)
 	}
 	return out, err
 }
 
 // metadata joins what was found out about all images.
-func (s *Source) metadata(results []inspected) *Metadata {
-	m := &Metadata{Format: FormatVersion, Source: Origin{Name: s.Name(), Images: len(results)}, Links: []Link{}, Findings: slices.Clone(s.findings)}
+func (in *inspection) metadata(ctx context.Context) (*Metadata, error) {
+	m := &Metadata{Format: FormatVersion, Source: Origin{Name: in.src.Name(), Images: len(in.images)}, Links: []Link{}, Findings: slices.Clone(in.src.findings)}
 	sum := sha256.New()
-	var looks []*look
-	var measures []*Measures
-	for i, r := range results {
-		addPart(sum, []byte(s.items[i].id))
+	digests := make([]string, len(in.images))
+	for i, r := range in.images {
+		addPart(sum, []byte(in.src.items[i].id))
 		addPart(sum, []byte(r.digests.Image))
 		addPart(sum, []byte(r.digests.Masks))
 		m.Findings = append(m.Findings, r.findings...)
 		if r.entry != nil {
-			m.Entries = append(m.Entries, *r.entry)
-			looks = append(looks, r.look)
-			measures = append(measures, r.measures)
+			digests[i] = r.digests.Image
 		}
 	}
-	nameSources(m.Entries)
 	m.Source.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	m.group(looks)
-	m.Stats = Summarise(measures)
+	links, err := in.looks.links(ctx, digests)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: finding related images: %w", err)
+	}
+	m.report(links, func(i int) string { return in.src.items[i].id })
+	number := map[int]int{}
+	for i, g := range groupOf(len(in.images), links) {
+		e := in.images[i].entry
+		if e == nil {
+			continue
+		}
+		if number[g] == 0 {
+			number[g] = len(number) + 1
+		}
+		e.Group = fmt.Sprintf("g%04d", number[g])
+		m.Entries = append(m.Entries, *e)
+	}
+	nameSources(m.Entries)
+	m.Stats = in.tally.stats()
 	slices.SortStableFunc(m.Findings, func(a, b Finding) int { return cmp.Compare(a.ID, b.ID) })
-	m.count(len(results) - len(m.Entries))
-	return m
+	m.count(len(in.images) - len(m.Entries))
+	return m, nil
 }
 
-// group names the groups of the entries and reports duplicates.
-func (m *Metadata) group(looks []*look) {
-	links := findLinks(looks)
+// report lists links of images, and duplicates among the findings.
+func (m *Metadata) report(links []link, id func(i int) string) {
 	for _, l := range links {
-		a, b := m.Entries[l.i].ID, m.Entries[l.j].ID
+		a, b := id(l.i), id(l.j)
 		m.Links = append(m.Links, Link{a, b, l.kind})
 		switch l.kind {
 		case relDuplicate:
@@ -121,13 +153,6 @@ func (m *Metadata) group(looks []*look) {
 		case relOverlap:
 			m.Findings = append(m.Findings, Finding{Info, b, "", l.kind, "shows part of what " + a + " shows"})
 		}
-	}
-	number := map[int]int{}
-	for i, g := range groupOf(len(looks), links) {
-		if number[g] == 0 {
-			number[g] = len(number) + 1
-		}
-		m.Entries[i].Group = fmt.Sprintf("g%04d", number[g])
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -114,18 +115,99 @@ func readMetadata(dir string) (*Metadata, error) {
 	if !st.Mode().IsRegular() || st.Size() > maxMetadata {
 		return nil, &InputError{Name: name, Problem: "is not a file of sane size", Advice: "prepare the set again"}
 	}
-	b, err := input.ReadFile(name, maxMetadata)
+	f, err := input.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
+	defer f.Close()
 	m := &Metadata{}
-	if err := json.Unmarshal(b, m); err != nil {
+	if err := m.decode(io.LimitReader(f, maxMetadata)); err != nil {
 		return nil, &InputError{Name: name, Problem: "is damaged: " + oneLine(err), Advice: "prepare the set again"}
 	}
 	if err := m.check(); err != nil {
 		return nil, &InputError{Name: name, Problem: err.Error(), Advice: "prepare the set again"}
 	}
 	return m, nil
+}
+
+// decode reads metadata.json, its lists an element at a time: they are as long as
+// the set.
+func (m *Metadata) decode(r io.Reader) error {
+	d := json.NewDecoder(r)
+	if err := expect(d, '{'); err != nil {
+		return err
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		switch key {
+		case "format":
+			err = d.Decode(&m.Format)
+		case "source":
+			err = d.Decode(&m.Source)
+		case "settings":
+			err = d.Decode(&m.Settings)
+		case "counts":
+			err = d.Decode(&m.Counts)
+		case "entries":
+			m.Entries, err = decodeList[Entry](d)
+		case "links":
+			m.Links, err = decodeList[Link](d)
+		case "findings":
+			m.Findings, err = decodeList[Finding](d)
+		case "stats":
+			err = d.Decode(&m.Stats)
+		default: // of another version
+			err = d.Decode(new(json.RawMessage))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := expect(d, '}'); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("more follows its end at byte %d", d.InputOffset())
+	}
+	return nil
+}
+
+// decodeList reads an array, or null.
+func decodeList[T any](d *json.Decoder) ([]T, error) {
+	switch t, err := d.Token(); {
+	case err != nil:
+		return nil, err
+	case t == nil:
+		return nil, nil
+	case t != json.Delim('['):
+		return nil, fmt.Errorf("%v is not a list", t)
+	}
+	list := []T{}
+	for d.More() {
+		var v T
+		if err := d.Decode(&v); err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, expect(d, ']')
+}
+
+// expect reads a bracket.
+func expect(d *json.Decoder, want json.Delim) error {
+	t, err := d.Token()
+	switch {
+	case errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
+	case err != nil:
+		return err
+	case t != want:
+		return fmt.Errorf("%v at byte %d where %v belongs", t, d.InputOffset(), want)
+	}
+	return nil
 }
 
 // check refuses metadata that Load could be led astray by.

@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -180,18 +179,19 @@ func write(ctx context.Context, src *Source, tmp string, set Settings, o Options
 		}
 	}
 	type stored struct {
-		Entry
-		notes []Finding
+		w, h, nuclei int
+		outputs      Digests
+		notes        []Finding
 	}
 	var mu sync.Mutex
 	files := map[string]stored{}
-	m, err := Inspect(ctx, src, o.Fix, o.Progress, func(_ int, s *Sample) error {
+	m, err := src.inspect(ctx, tmp, o.Fix, o.Progress, func(_ int, s *Sample) error {
 		e, notes, err := store(tmp, s, o.Size)
 		if err != nil {
 			return err
 		}
 		mu.Lock()
-		files[s.ID] = stored{*e, notes}
+		files[s.ID] = stored{e.W, e.H, e.Nuclei, e.Outputs, notes}
 		mu.Unlock()
 		return nil
 	})
@@ -220,19 +220,15 @@ func write(ctx context.Context, src *Source, tmp string, set Settings, o Options
 		e := &m.Entries[i]
 		f := files[e.ID]
 		e.Split = splits[e.ID]
-		e.W, e.H, e.Nuclei, e.Outputs = f.W, f.H, f.Nuclei, f.Outputs
+		e.W, e.H, e.Nuclei, e.Outputs = f.w, f.h, f.nuclei, f.outputs
 		m.Findings = append(m.Findings, f.notes...)
 	}
 	m.count(m.Counts.LeftOut)
-	b, err := json.MarshalIndent(m, "", " ")
-	if err != nil {
-		return nil, fmt.Errorf("dataset: %w", err)
-	}
 	if err := writeFile(filepath.Join(tmp, "README.md"), []byte(readme(m))); err != nil {
 		return nil, err
 	}
 	// Last, since it makes the folder a set.
-	return m, writeFile(filepath.Join(tmp, "metadata.json"), append(b, '\n'))
+	return m, atomicfile.WriteFile(filepath.Join(tmp, "metadata.json"), func(w io.Writer) error { return owned.EncodeJSON(w, m, " ") })
 }
 
 // store writes the sample's two files, resized, and returns what they hold.

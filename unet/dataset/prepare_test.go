@@ -3,6 +3,7 @@ package dataset
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"image"
 	"image/png"
@@ -416,6 +417,28 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 // A prepared set is a source like any other.
+// Metadata is read as json.Unmarshal reads it, and refused where that refuses it.
+func TestDecodeMetadata(t *testing.T) {
+	for _, text := range []string{
+		`{}`, `null`, ``, `{`, `{"entries":[`, `{"entries":[]}`, `{"entries":null,"stats":null}`, `{"entries":{}}`, `{"entries":[1]}`,
+		`{"format":1,"newer":{"a":[1,{}]},"entries":[{"id":"a","w":3},{"id":"b"}],"links":[{"a":"a","b":"b","kind":"k"}],"findings":[{"id":"a"}],
+		  "source":{"name":"s"},"settings":{"size":3},"counts":{"kinds":{"a":1}},"stats":{"all":{"images":2}}}`,
+		`{"entries":[{}]} {}`, `{"entries":[{}]}]`, `{"entries":[{},]}`, `{"entries":[{}}`, `[]`, `{"format":"1"}`, ` {"format" : 1 } ` + "\n",
+	} {
+		want, got := &Metadata{}, &Metadata{}
+		refused, err := json.Unmarshal([]byte(text), want), got.decode(strings.NewReader(text))
+		if text == "null" { // which changes nothing for Unmarshal
+			refused = errors.New("no object")
+		}
+		if (refused == nil) != (err == nil) {
+			t.Errorf("%s: %v, want %v", text, err, refused)
+		}
+		if d := cmp.Diff(want, got); err == nil && d != "" {
+			t.Errorf("%s: %s", text, d)
+		}
+	}
+}
+
 func TestPreparedSetAsSource(t *testing.T) {
 	src := synthSource(t, 4)
 	out := filepath.Join(t.TempDir(), "set")

@@ -276,7 +276,7 @@ func checkRead(t *testing.T, s *Source) {
 		if !slices.Contains(Kinds, KindOf(m.Image, m.Labels)) {
 			t.Error("no kind")
 		}
-		lookOf(m.Image, "")
+		lookOf(m.Image)
 		Measure(m)
 	}
 }

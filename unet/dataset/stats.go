@@ -1,8 +1,11 @@
 package dataset
 
 import (
+	"cmp"
+	"maps"
 	"math"
 	"slices"
+	"sync"
 )
 
 // histBins is the number of bins of intensity histograms.
@@ -119,20 +122,91 @@ type Stats struct {
 	Kinds []KindStats `json:"kinds"` // statistics by kind of image
 }
 
-// Summarise makes statistics of the measures of samples; nil ones are skipped.
-func Summarise(ms []*Measures) *Stats {
-	ms = slices.DeleteFunc(slices.Clone(ms), func(m *Measures) bool { return m == nil })
-	largest := 0.0
-	for _, m := range ms {
-		for _, a := range m.Areas {
-			largest = max(largest, float64(a))
-		}
+// tally gathers the measures of samples as they are read, for statistics. What it keeps
+// of an image are its figures; pixels and nuclei are counted, by level and by area.
+type tally struct {
+	mu     sync.Mutex
+	images []*figures // by number; nil where there is no sample
+	counts map[string]*counts
+}
+
+// figures are what statistics know of one image.
+type figures struct {
+	kind                     string
+	w, h, nuclei             int
+	mean, contrast, coverage float64
+	diameter                 float64 // median
+}
+
+// counts are of the pixels and nuclei of the images of one kind.
+type counts struct {
+	levels, inside [histBins]int64
+	areas          map[int32]int // nuclei by area
+}
+
+// newTally is for n images.
+func newTally(n int) *tally {
+	return &tally{images: make([]*figures, n), counts: map[string]*counts{}}
+}
+
+// add takes the measures of image i. Several goroutines may call it at once.
+func (t *tally) add(i int, m *Measures) {
+	f := &figures{kind: m.Kind, w: m.W, h: m.H, nuclei: len(m.Areas), mean: m.Mean, contrast: m.Foreground - m.Background}
+	inside := 0
+	var diameters []float64
+	for _, a := range m.Areas {
+		inside += int(a)
+		diameters = append(diameters, diameter(float64(a)))
 	}
-	s := &Stats{All: kindStats("all", ms, largest)}
+	f.coverage = float64(inside) / float64(m.W*m.H)
+	f.diameter = summarise(diameters).Median
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.images[i] = f
+	c := t.counts[m.Kind]
+	if c == nil {
+		c = &counts{areas: map[int32]int{}}
+		t.counts[m.Kind] = c
+	}
+	c.add(&counts{levels: m.Levels, inside: m.Inside})
+	for _, a := range m.Areas {
+		c.areas[a]++
+	}
+}
+
+// add adds the counts of others.
+func (c *counts) add(other *counts) {
+	for b := range c.levels {
+		c.levels[b] += other.levels[b]
+		c.inside[b] += other.inside[b]
+	}
+	for a, n := range other.areas {
+		c.areas[a] += n
+	}
+}
+
+// stats makes statistics of what was gathered.
+func (t *tally) stats() *Stats {
+	all := &counts{areas: map[int32]int{}}
+	for _, c := range t.counts {
+		all.add(c)
+	}
+	largest := int32(0)
+	for a := range all.areas {
+		largest = max(largest, a)
+	}
+	of := func(kind string) (list []*figures) {
+		for _, f := range t.images {
+			if f != nil && (kind == "" || f.kind == kind) {
+				list = append(list, f)
+			}
+		}
+		return list
+	}
+	s := &Stats{All: kindStats("all", of(""), all, float64(largest))}
 	for _, k := range Kinds {
-		of := slices.DeleteFunc(slices.Clone(ms), func(m *Measures) bool { return m.Kind != k })
-		if len(of) > 0 {
-			s.Kinds = append(s.Kinds, kindStats(k, of, largest))
+		if c := t.counts[k]; c != nil {
+			s.Kinds = append(s.Kinds, kindStats(k, of(k), c, float64(largest)))
 		}
 	}
 	return s
@@ -140,80 +214,101 @@ func Summarise(ms []*Measures) *Stats {
 
 // kindStats bins areas up to the largest of all kinds, so that the histograms
 // of kinds can be stacked.
-func kindStats(kind string, ms []*Measures, largest float64) KindStats {
-	k := KindStats{Kind: kind, Images: len(ms)}
-	var mean, contrast, cover, count, area, diam, med []float64
-	k.Intensity = linearBins(0, 1, histBins)
-	k.Foreground = linearBins(0, 1, histBins)
-	for _, m := range ms {
-		i := slices.IndexFunc(k.Sizes, func(s SizeCount) bool { return s.W == m.W && s.H == m.H })
-		if i < 0 {
+func kindStats(kind string, images []*figures, c *counts, largest float64) KindStats {
+	k := KindStats{Kind: kind, Images: len(images), Intensity: linearBins(0, 1, histBins), Foreground: linearBins(0, 1, histBins)}
+	copy(k.Intensity.Counts, c.levels[:])
+	copy(k.Foreground.Counts, c.inside[:])
+	var mean, contrast, cover, nuclei, med []float64
+	type size struct{ w, h int }
+	place := map[size]int{}
+	for _, f := range images {
+		i, ok := place[size{f.w, f.h}]
+		if !ok {
 			i = len(k.Sizes)
-			k.Sizes = append(k.Sizes, SizeCount{W: m.W, H: m.H})
+			place[size{f.w, f.h}] = i
+			k.Sizes = append(k.Sizes, SizeCount{W: f.w, H: f.h})
 		}
 		k.Sizes[i].Count++
-		for b := range m.Levels {
-			k.Intensity.Counts[b] += m.Levels[b]
-			k.Foreground.Counts[b] += m.Inside[b]
+		mean = append(mean, f.mean)
+		nuclei = append(nuclei, float64(f.nuclei))
+		cover = append(cover, f.coverage)
+		if f.nuclei > 0 {
+			med = append(med, f.diameter)
+			contrast = append(contrast, f.contrast)
 		}
-		mean = append(mean, m.Mean)
-		count = append(count, float64(len(m.Areas)))
-		inside := 0.0
-		var own []float64
-		for _, a := range m.Areas {
-			inside += float64(a)
-			area = append(area, float64(a))
-			own = append(own, 2*math.Sqrt(float64(a)/math.Pi))
-		}
-		diam = append(diam, own...)
-		cover = append(cover, inside/float64(m.W*m.H))
-		if len(own) > 0 {
-			med = append(med, summarise(own).Median)
-			contrast = append(contrast, m.Foreground-m.Background)
-		}
-		k.Nuclei += len(m.Areas)
+		k.Nuclei += f.nuclei
 	}
 	slices.SortStableFunc(k.Sizes, func(a, b SizeCount) int {
-		if a.Count != b.Count {
-			return b.Count - a.Count
-		}
-		return a.W*a.H - b.W*b.H
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.W*a.H, b.W*b.H))
 	})
 	k.MeanIntensity, k.Contrast, k.Coverage = summarise(mean), summarise(contrast), summarise(cover)
-	k.NucleiPerImage, k.Area, k.Diameter, k.MedianDiameter = summarise(count), summarise(area), summarise(diam), summarise(med)
+	k.NucleiPerImage, k.MedianDiameter = summarise(nuclei), summarise(med)
 	k.NucleiHist = linearBins(0, max(10, math.Ceil(k.NucleiPerImage.Max/10)*10), 40)
-	for _, v := range count {
-		k.NucleiHist.add(v)
+	for _, v := range nuclei {
+		k.NucleiHist.add(v, 1)
 	}
 	k.AreaHist = logBins(1, max(100, largest), 40)
-	for _, v := range area {
-		k.AreaHist.add(v)
+	var areas, diameters []repeated
+	for _, a := range slices.Sorted(maps.Keys(c.areas)) {
+		r := repeated{float64(a), c.areas[a]}
+		k.AreaHist.add(r.value, r.times)
+		areas = append(areas, r)
+		diameters = append(diameters, repeated{diameter(r.value), r.times})
 	}
+	k.Area, k.Diameter = summariseRepeated(areas), summariseRepeated(diameters)
 	return k
 }
 
+// repeated is a value that occurs a number of times.
+type repeated struct {
+	value float64
+	times int
+}
+
 func summarise(v []float64) Summary {
+	list := make([]repeated, len(v))
+	for i, x := range slices.Sorted(slices.Values(v)) {
+		list[i] = repeated{x, 1}
+	}
+	return summariseRepeated(list)
+}
+
+// summariseRepeated describes values in ascending order.
+func summariseRepeated(v []repeated) Summary {
 	if len(v) == 0 {
 		return Summary{}
 	}
-	v = slices.Sorted(slices.Values(v))
+	ends := make([]int, len(v)) // numbers of values up to each
+	n := 0
+	for i, r := range v {
+		n += r.times
+		ends[i] = n
+	}
+	at := func(i int) float64 {
+		k, _ := slices.BinarySearch(ends, i+1)
+		return v[k].value
+	}
 	q := func(p float64) float64 {
-		x := p * float64(len(v)-1)
+		x := p * float64(n-1)
 		i := int(x)
-		if i+1 == len(v) {
-			return v[i]
+		if i+1 == n {
+			return at(i)
 		}
-		return v[i] + (v[i+1]-v[i])*(x-float64(i))
+		return at(i) + (at(i+1)-at(i))*(x-float64(i))
 	}
-	s := Summary{N: len(v), Min: v[0], P5: q(.05), Q1: q(.25), Median: q(.5), Q3: q(.75), P95: q(.95), Max: v[len(v)-1]}
-	for _, x := range v {
-		s.Mean += x
+	s := Summary{N: n, Min: at(0), P5: q(.05), Q1: q(.25), Median: q(.5), Q3: q(.75), P95: q(.95), Max: at(n - 1)}
+	for _, r := range v {
+		for range r.times {
+			s.Mean += r.value
+		}
 	}
-	s.Mean /= float64(len(v))
-	for _, x := range v {
-		s.Std += (x - s.Mean) * (x - s.Mean)
+	s.Mean /= float64(n)
+	for _, r := range v {
+		for range r.times {
+			s.Std += (r.value - s.Mean) * (r.value - s.Mean)
+		}
 	}
-	s.Std = math.Sqrt(s.Std / float64(len(v)))
+	s.Std = math.Sqrt(s.Std / float64(n))
 	return s
 }
 
@@ -233,11 +328,11 @@ func logBins(lo, hi float64, n int) Histogram {
 	return h
 }
 
-// add counts a value; those outside the edges go to the outer bins.
-func (h *Histogram) add(v float64) {
+// add counts a value a number of times; those outside the edges go to the outer bins.
+func (h *Histogram) add(v float64, times int) {
 	i, found := slices.BinarySearch(h.Edges, v)
 	if !found {
 		i--
 	}
-	h.Counts[min(max(i, 0), len(h.Counts)-1)]++
+	h.Counts[min(max(i, 0), len(h.Counts)-1)] += int64(times)
 }

@@ -4,10 +4,13 @@ import (
 	"image"
 	"image/color"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"unet/unet/imageio"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestStats(t *testing.T) {
@@ -18,7 +21,7 @@ func TestStats(t *testing.T) {
 	if m.Mean != 0.5 || m.Std != 0.5 || m.Foreground != 1 || m.Background != 0 || m.Levels[0] != 4 || m.Inside[histBins-1] != 4 {
 		t.Errorf("%+v", m)
 	}
-	st := Summarise([]*Measures{m, nil, {W: 9, H: 9, Kind: GrayTissue}})
+	st := summarised([]*Measures{m, nil, {W: 9, H: 9, Kind: GrayTissue}})
 	if st.All.Images != 2 || st.All.Nuclei != 2 || len(st.Kinds) != 2 || st.Kinds[0].Kind != FluorescenceSmall || st.Kinds[1].Nuclei != 0 {
 		t.Errorf("%+v", st)
 	}
@@ -40,9 +43,20 @@ func TestStats(t *testing.T) {
 	}
 }
 
+// summarised makes statistics of measures, added in reverse.
+func summarised(ms []*Measures) *Stats {
+	t := newTally(len(ms))
+	for i, m := range slices.Backward(ms) {
+		if m != nil {
+			t.add(i, m)
+		}
+	}
+	return t.stats()
+}
+
 // Kinds share the bins of areas, or their stack would show parts of nuclei.
 func TestKindsShareBinsOfAreas(t *testing.T) {
-	st := Summarise([]*Measures{{W: 9, H: 9, Kind: GrayTissue, Areas: []int32{20}}, {W: 99, H: 99, Kind: FluorescenceLarge, Areas: []int32{3000}}})
+	st := summarised([]*Measures{{W: 9, H: 9, Kind: GrayTissue, Areas: []int32{20}}, {W: 99, H: 99, Kind: FluorescenceLarge, Areas: []int32{3000}}})
 	for _, k := range st.Kinds {
 		if !slices.Equal(k.AreaHist.Edges, st.All.AreaHist.Edges) {
 			t.Errorf("%s: edges up to %g", k.Kind, k.AreaHist.Edges[40])
@@ -54,6 +68,35 @@ func TestSummariseQuantiles(t *testing.T) {
 	s := summarise([]float64{4, 1, 3, 2, 5})
 	if s.Median != 3 || s.Q1 != 2 || s.Q3 != 4 || math.Abs(s.P5-1.2) > 1e-12 || s.Mean != 3 || math.Abs(s.Std-math.Sqrt2) > 1e-12 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// Areas that are counted have the summary and the histogram, to the bit, of areas that
+// are listed.
+func TestCountedAreas(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var ms []*Measures
+	var areas, diameters []float64
+	for range 40 {
+		m := &Measures{W: 99, H: 99, Kind: GrayTissue}
+		for range rng.IntN(30) {
+			a := 1 + rng.Int32N(50)*rng.Int32N(50)
+			m.Areas = append(m.Areas, a)
+			areas = append(areas, float64(a))
+			diameters = append(diameters, 2*math.Sqrt(float64(a)/math.Pi))
+		}
+		ms = append(ms, m)
+	}
+	k := summarised(ms).All
+	if k.Area != summarise(areas) || k.Diameter != summarise(diameters) || k.Nuclei != len(areas) {
+		t.Errorf("areas %+v, want %+v; diameters %+v, want %+v", k.Area, summarise(areas), k.Diameter, summarise(diameters))
+	}
+	h := logBins(1, max(100, slices.Max(areas)), 40)
+	for _, a := range areas {
+		h.add(a, 1)
+	}
+	if d := cmp.Diff(h, k.AreaHist); d != "" {
+		t.Error(d)
 	}
 }
 
