@@ -1,14 +1,17 @@
 //go:build unix
 
-// Command sets measures what a training takes of memory and time by the number of
-// images in its set: `unet train` on sets of generated images, one after the other.
-// To write few files, the images of the larger sets are the same ones under many
-// names: a training reads each as one of its own.
+// Command sets measures what a training, or `unet prepare` and `unet inspect`, takes of
+// memory and time by the number of images: on sets of generated images, one after the
+// other.
 //
 //	go run ./bench/speed/sets [-unet PROGRAM] [-images 100,20000] [-side 128] [-steps 40]
+//	go run ./bench/speed/sets -prepare [-images 100,20000] [-side 64]
 //
 // What differs between the sets should be their index and what of their images is
-// kept in memory, some tens of MiB, and the time that loading takes.
+// kept in memory, some tens of MiB, and the time that reading takes. To write few
+// files, the images of the larger training sets are the same ones under many names: a
+// training reads each as one of its own. Those that are prepared are all different,
+// as groups of related images are searched for.
 package main
 
 import (
@@ -31,14 +34,15 @@ func main() {
 	images := flag.String("images", "100,20000", "numbers of training images")
 	side := flag.Int("side", 128, "of the images, in pixels")
 	steps := flag.Int("steps", 40, "of training")
+	prepare := flag.Bool("prepare", false, "measure unet prepare and unet inspect, not a training")
 	flag.Parse()
-	if err := measure(*name, strings.Split(*images, ","), *side, *steps); err != nil {
+	if err := run(*name, strings.Split(*images, ","), *side, *steps, *prepare); err != nil {
 		fmt.Fprintln(os.Stderr, "sets:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(name string, counts []string, side, steps int) error {
+func run(name string, counts []string, side, steps int, prepare bool) error {
 	dir, err := os.MkdirTemp("", "sets")
 	if err != nil {
 		return err
@@ -49,24 +53,55 @@ func measure(name string, counts []string, side, steps int) error {
 			return err
 		}
 	}
+	numbers := make([]int, len(counts))
+	for i, text := range counts {
+		if numbers[i], err = strconv.Atoi(text); err != nil {
+			return err
+		}
+	}
+	if prepare {
+		return prepared(name, dir, numbers, side)
+	}
+	return trained(name, dir, numbers, side, steps)
+}
+
+// prepared measures unet prepare and unet inspect: of an archive, and of the set.
+func prepared(name, dir string, counts []int, side int) error {
+	fmt.Println("images          prepare          inspect     inspect SET")
+	for _, n := range counts {
+		archive, set := filepath.Join(dir, fmt.Sprint(n, ".zip")), filepath.Join(dir, fmt.Sprint(n))
+		if _, err := call(name, "sample", "--out", archive, "--count", strconv.Itoa(n), "--size", strconv.Itoa(side), "--quiet"); err != nil {
+			return err
+		}
+		fmt.Printf("%6d", n)
+		for _, args := range [][]string{{"prepare", archive, "--out", set, "--quiet"}, {"inspect", archive, "--quiet"}, {"inspect", set, "--quiet"}} {
+			c, err := call(name, args...)
+			if err != nil {
+				return err
+			}
+			fmt.Printf("  %5.1fs %4.0f MiB", c.seconds, c.mebibytes)
+		}
+		fmt.Println()
+	}
+	return nil
+}
+
+// trained measures unet train.
+func trained(name, dir string, counts []int, side, steps int) error {
 	archive, set := filepath.Join(dir, "images.zip"), filepath.Join(dir, "set")
-	if _, err := run(name, "sample", "--out", archive, "--count", "40", "--size", strconv.Itoa(side), "--quiet"); err != nil {
+	if _, err := call(name, "sample", "--out", archive, "--count", "40", "--size", strconv.Itoa(side), "--quiet"); err != nil {
 		return err
 	}
-	if _, err := run(name, "prepare", archive, "--out", set, "--size", "native", "--quiet"); err != nil {
+	if _, err := call(name, "prepare", archive, "--out", set, "--size", "native", "--quiet"); err != nil {
 		return err
 	}
 	fmt.Println("images    time  memory")
-	for _, text := range counts {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return err
-		}
-		large := filepath.Join(dir, text)
+	for _, n := range counts {
+		large := filepath.Join(dir, strconv.Itoa(n))
 		if err := multiply(set, large, n); err != nil {
 			return err
 		}
-		c, err := run(name, "train", large, "--out", filepath.Join(dir, "run"+text), "--epochs", "1", "--steps", strconv.Itoa(steps), "--quiet")
+		c, err := call(name, "train", large, "--out", filepath.Join(dir, fmt.Sprint("run", n)), "--epochs", "1", "--steps", strconv.Itoa(steps), "--quiet")
 		if err != nil {
 			return err
 		}
@@ -78,7 +113,8 @@ func measure(name string, counts []string, side, steps int) error {
 // cost is what a process took.
 type cost struct{ seconds, mebibytes float64 }
 
-func run(name string, args ...string) (cost, error) {
+// call runs the program.
+func call(name string, args ...string) (cost, error) {
 	c := exec.Command(name, args...)
 	c.Stderr = os.Stderr
 	start := time.Now()
