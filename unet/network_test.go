@@ -121,43 +121,62 @@ func TestFiniteDifferences(t *testing.T) {
 					a := a.sized(3, 2, 16, threeHeads)
 					a.Dropout = 0.2
 					m, net := trainingNet(t, e, a, 2, 16, 20, core.Options{Direct: direct})
-					run(t, net, core.Forward, core.Backward)
-					grads := map[string][]float32{}
-					for _, q := range m.Params.All() {
-						grads[q.Name] = slices.Clone(q.Grad)
-					}
-					for _, q := range m.Params.All() {
-						g := grads[q.Name]
-						if g == nil {
-							continue
-						}
-						norm2 := 0.0
-						for _, v := range g {
-							norm2 += float64(v) * float64(v)
-						}
-						if norm2 == 0 {
-							t.Errorf("%s: no gradient", q.Name)
-							continue
-						}
-						// A step that changes the loss by about 2e-3.
-						step := 1e-3 / norm2
-						orig := slices.Clone(q.Value)
-						at := func(s float64) float64 {
-							for i := range q.Value {
-								q.Value[i] = orig[i] + float32(s*float64(g[i]))
-							}
-							run(t, net, core.Forward)
-							return totalLoss(net)
-						}
-						up, down := at(step), at(-step)
-						at(0)
-						got := (up - down) / (2 * step)
-						if math.Abs(got-norm2) > 0.03*norm2+2e-4 {
-							t.Errorf("%s: slope along the gradient %.6g, the gradient says %.6g", q.Name, got, norm2)
-						}
-					}
+					checkGradients(t, m, net)
 				})
 			}
+		}
+	}
+}
+
+// TestGradientsOfDarkImages: where the variance of a layer is no more than what
+// normalisation adds to it, that counts in the gradient, too.
+func TestGradientsOfDarkImages(t *testing.T) {
+	for _, norm := range []string{"batch", "group"} {
+		e := coretest.Engine(t, "", 2)
+		m, net := trainingNet(t, e, Arch{Norm: norm}.sized(3, 1, 16, threeHeads), 2, 16, 20, core.Options{})
+		for i := range net.prog.Data(net.input) {
+			net.prog.Data(net.input)[i] /= 100
+		}
+		checkGradients(t, m, net)
+	}
+}
+
+// checkGradients compares slopes of the loss along gradients with the gradients.
+func checkGradients(t *testing.T, m *Model, net *Network) {
+	t.Helper()
+	run(t, net, core.Forward, core.Backward)
+	grads := map[string][]float32{}
+	for _, q := range m.Params.All() {
+		grads[q.Name] = slices.Clone(q.Grad)
+	}
+	for _, q := range m.Params.All() {
+		g := grads[q.Name]
+		if g == nil {
+			continue
+		}
+		norm2 := 0.0
+		for _, v := range g {
+			norm2 += float64(v) * float64(v)
+		}
+		if norm2 == 0 {
+			t.Errorf("%s: no gradient", q.Name)
+			continue
+		}
+		// A step that changes the loss by about 2e-3.
+		step := 1e-3 / norm2
+		orig := slices.Clone(q.Value)
+		at := func(s float64) float64 {
+			for i := range q.Value {
+				q.Value[i] = orig[i] + float32(s*float64(g[i]))
+			}
+			run(t, net, core.Forward)
+			return totalLoss(net)
+		}
+		up, down := at(step), at(-step)
+		at(0)
+		got := (up - down) / (2 * step)
+		if math.Abs(got-norm2) > 0.03*norm2+2e-4 {
+			t.Errorf("%s: slope along the gradient %.6g, the gradient says %.6g", q.Name, got, norm2)
 		}
 	}
 }

@@ -442,16 +442,24 @@ func TestHalfIsNotMost(t *testing.T) {
 }
 
 // TestAJIByHand: every true nucleus takes the prediction of largest IoU (Kumar
-// et al. 2017, algorithm 1), here b of the two that overlap a, and the pixels of
-// predictions that none takes count as union.
+// et al. 2017, algorithm 1), of equals the first, and the pixels of predictions that
+// none takes count as union.
 func TestAJIByHand(t *testing.T) {
-	r, err := Match(draw("aaaaaaaa...dd"), draw("abbbbb..cc..."), Taus())
-	if err != nil {
-		t.Fatal(err)
-	}
-	const inter, union = 5, 8 + 2 /* d, missed */ + 1 /* a */ + 2 /* c */
-	if r.Inter != inter || r.Union != union || r.AJI() != float64(inter)/union {
-		t.Errorf("AJI %d/%d = %v, want %d/%d", r.Inter, r.Union, r.AJI(), inter, union)
+	for _, c := range []struct {
+		truth, pred  string
+		inter, union int64
+	}{
+		{"aaaaaaaa...dd", "abbbbb..cc...", 5, 8 + 2 /* d, missed */ + 1 /* a */ + 2 /* c */}, // b of the two that overlap a
+		{"aaaaaa", "bbbbc.", 4, 6 + 1 /* c */},
+		{"aaaa....", ".bcccccc", 1, 4 + 6 /* c */}, // IoU 1/4 and 2/8
+	} {
+		r, err := Match(draw(c.truth), draw(c.pred), Taus())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Inter != c.inter || r.Union != c.union || r.AJI() != float64(c.inter)/float64(c.union) {
+			t.Errorf("%s and %s: AJI %d/%d = %v, want %d/%d", c.truth, c.pred, r.Inter, r.Union, r.AJI(), c.inter, c.union)
+		}
 	}
 }
 

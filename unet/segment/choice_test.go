@@ -55,6 +55,15 @@ func TestChoiceOfNothing(t *testing.T) {
 	}
 }
 
+// TestContentsOfOneWell: a plate of a single well is one, too.
+func TestContentsOfOneWell(t *testing.T) {
+	f := plateFile()
+	f.Planes = f.Planes[:2]
+	if text := Contents(f); !strings.HasSuffix(text, ", wells B03, fields 0-1") {
+		t.Error(text)
+	}
+}
+
 func TestChoice(t *testing.T) {
 	stack := &imageio.File{Name: "stack"}
 	for i := range 12 {

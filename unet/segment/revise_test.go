@@ -56,7 +56,7 @@ func runOf(t *testing.T, in, out string) *Summary {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	b := Batch{Inputs: Inputs([]string{in}, out), Out: out, Formats: slices.Sorted(slices.Values(Formats)), Markers: []Marker{{Name: "area"}}, Version: "test"}
+	b := Batch{Inputs: Inputs([]string{in}, out), Out: out, Formats: slices.Sorted(slices.Values(Formats)), Markers: []Marker{{Name: "area"}, {"solidity", new(1.0)}}, Version: "test"}
 	if b.Condition, err = ParseCondition("folder"); err != nil {
 		t.Fatal(err)
 	}
@@ -96,6 +96,9 @@ func TestRevise(t *testing.T) {
 	summary := runOf(t, in, out)
 	before := files(t, out)
 	p := summary.Images[0].Planes[0]
+	if none, ok := p.Positive["solidity"]; !ok || none != 0 { // which is at most 1
+		t.Errorf("positive nuclei: %v", p.Positive)
+	}
 	revision := Revision{Image: "ctrl/B03.png", Nuclei: p.Statistics.Summary}
 	for _, v := range p.Statistics.Intensity {
 		revision.Nuclei.Intensity = append(revision.Nuclei.Intensity, float64(v))

@@ -92,6 +92,24 @@ func TestImages(t *testing.T) {
 	}
 }
 
+// TestImagesOfOneSize: a network of one size takes images of it alone, in width and
+// height.
+func TestImagesOfOneSize(t *testing.T) {
+	for _, c := range []struct {
+		w, h int
+		fine bool
+	}{{32, 32, true}, {32, 24, false}, {24, 32, false}} {
+		s := &dataset.Sample{ID: "x", Image: imageio.NewImage(c.w, c.h, 1), Labels: imageio.NewLabels(c.w, c.h)}
+		images, err := NewImages(PaperConfig(32).Input, []*dataset.Sample{s})
+		if err == nil {
+			images.Close()
+		}
+		if (err == nil) != c.fine {
+			t.Errorf("%d x %d: %v", c.w, c.h, err)
+		}
+	}
+}
+
 // bits has numbers in a form that compares NaN and -0.
 func bits(l augment.Labelled) any {
 	var pix []uint32

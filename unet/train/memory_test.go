@@ -48,6 +48,14 @@ func TestMemoryOfRun(t *testing.T) {
 	if _, err := os.Stat(out); err == nil {
 		t.Error("the refused run made its folder")
 	}
+	// Where recomputing alone does not help, the batch is what has to change.
+	least, err := o.need(1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if advice, option, err := o.smaller(least); err != nil || option != "batch" || !strings.Contains(advice, "recompute and batch 1") {
+		t.Errorf("%q, %q, %v", advice, option, err)
+	}
 	var heard notes
 	o.Memory, o.Free = need, need-1
 	if got, err := o.fits(&heard); err != nil || got != need || len(heard.warnings) != 1 {

@@ -127,7 +127,7 @@ func TestSettings(t *testing.T) {
 	}
 	for _, c := range []struct{ name, value, says string }{
 		{"batch", "0", "batch 0: 1 to 1024"}, {"lr", "NaN", "lr NaN: above 0"}, {"ema", "1", "ema 1: 0 to below 1"},
-		{"schedule", "linear", "choose from constant, cosine, plateau"}, {"monitor", "luck", `monitor "luck"`},
+		{"schedule", "linear", "choose from constant, cosine, plateau"}, {"monitor", "luck", `monitor "luck"`}, {"schedule", "", `schedule ""`},
 		{"min-delta", "-1", "min-delta -1: 0 or more"}, {"threshold", "2", "threshold 2: 0 to 1"},
 		{"depth", "99", "depth 99"}, {"heads", "border", "heads"}, {"epochs", "1.5", "give a whole number"}, {"seed", "-1", "give a whole number"},
 	} {

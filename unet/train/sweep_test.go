@@ -5,6 +5,14 @@ import (
 	"testing"
 )
 
+func TestWords(t *testing.T) {
+	for want, list := range map[string][]string{"": nil, "a": {"a"}, "a and b": {"a", "b"}, "a, b and c": {"a", "b", "c"}} {
+		if got := words(list); got != want {
+			t.Errorf("%q: %q, want %q", list, got, want)
+		}
+	}
+}
+
 // TestCurvesOfTheBest: six variants are drawn, and that there are more is told.
 func TestCurvesOfTheBest(t *testing.T) {
 	o := &SweepOptions{Base: Config{Monitor: "val_loss"}}
