@@ -91,14 +91,14 @@ func (b *bench) judge(m *mutation) (verdict, error) {
 		if err := b.passes(t); err != nil {
 			return "", err
 		}
-		noticed, err := b.notices(t[0], t[1:], overlay)
+		failure, err := b.test(t[0], t[1:], overlay)
 		if errors.Is(err, errBuild) {
 			fmt.Fprintf(os.Stderr, "mutate: %s: %s: %v\n", m.file, m.reason, err)
 			return broken, nil
 		} else if err != nil {
 			return "", err
 		}
-		if noticed {
+		if failure != nil {
 			v = killed
 			break
 		}
@@ -117,10 +117,10 @@ func (b *bench) passes(test []string) error {
 	if b.sound[name] {
 		return nil
 	}
-	if failed, err := b.notices(test[0], test[1:], ""); err != nil {
+	if failure, err := b.test(test[0], test[1:], ""); err != nil {
 		return err
-	} else if failed {
-		return fmt.Errorf("go test %s fails without a fault", name)
+	} else if failure != nil {
+		return fmt.Errorf("go test %s fails without a fault: %w", name, failure)
 	}
 	b.sound[name] = true
 	return nil
@@ -192,13 +192,16 @@ var optimised = regexp.MustCompile(`(?m)^(#cgo CFLAGS: .*)-O3`)
 
 var errBuild = errors.New("does not compile")
 
-// notices builds the tests of a package with the fault of an overlay in it, if any,
-// and reports whether one of them fails, or never ends.
-func (b *bench) notices(pkg string, flags []string, overlay string) (bool, error) {
+// test builds the tests of a package with the fault of an overlay in it, if any, runs
+// them, and returns how they fail, if they do.
+func (b *bench) test(pkg string, flags []string, overlay string) (failure, err error) {
 	program := filepath.Join(b.work, "tests")
+	if err := os.RemoveAll(program); err != nil { // nothing is built of a package without tests
+		return nil, err
+	}
 	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay="+overlay, "-o", program, pkg)
 	if out, err := build.CombinedOutput(); err != nil {
-		return false, fmt.Errorf("%w: %w\n%s", errBuild, err, out)
+		return nil, fmt.Errorf("%w: %w\n%s", errBuild, err, out)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
@@ -208,12 +211,14 @@ func (b *bench) notices(pkg string, flags []string, overlay string) (bool, error
 	out, err := test.CombinedOutput()
 	var exit *exec.ExitError
 	switch {
-	case ctx.Err() != nil, errors.As(err, &exit):
-		return true, nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("not done in %v", longest), nil
+	case errors.As(err, &exit):
+		return fmt.Errorf("%w\n%s", err, out), nil
 	case err != nil:
-		return false, err
+		return nil, err
 	case strings.Contains(string(out), "no tests to run"):
-		return false, fmt.Errorf("%s has no tests that match %s", pkg, flags)
+		return nil, fmt.Errorf("%s has no tests that match %s", pkg, flags)
 	}
-	return false, nil
+	return nil, nil
 }
