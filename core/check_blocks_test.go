@@ -262,37 +262,51 @@ func TestGate(t *testing.T) {
 	}, csrc.OpGate, csrc.OpGateBwd)
 }
 
-// TestConvAdd: with Add a convolution adds to what its output holds before ReLU
-// and pooling.
-func TestConvAdd(t *testing.T) {
+// TestShortcut: a convolution adds the 1x1 convolution of a shortcut, of blocks or of
+// planes, before ReLU.
+func TestShortcut(t *testing.T) {
 	for _, way := range []struct{ conv, pack csrc.Op }{
 		{csrc.OpConv3x3, csrc.OpPackConv3x3}, {csrc.OpWino43, csrc.OpPackWino43}, {csrc.OpBWino43, csrc.OpPackBWino43},
 	} {
 		checkOps(t, func(c *check) {
 			d := c.dims()
-			src, w, before := c.coarse(d.N*d.IC*d.H*d.W), c.normal(d.OC*d.IC*9), c.coarse(d.N*d.OC*d.H*d.W)
+			src, w := c.coarse(d.N*d.IC*d.H*d.W), c.normal(d.OC*d.IC*9)
 			x := c.tensor(d.N, d.IC, d.H, d.W, src)
-			run := func(add, relu int32, dst tensor) csrc.Conv3x3 {
+			sd := ref.Dims{N: d.N, IC: 1 + c.IntN(4), OC: d.OC, H: d.H, W: d.W}
+			planar := c.IntN(2) == 0
+			if !planar {
+				sd.IC = c.dims().IC
+			}
+			other, sw := c.coarse(d.N*sd.IC*d.H*d.W), c.normal(d.OC*sd.IC)
+			s := csrc.Shortcut{Weight: c.pack1x1(sw, nil, d.OC, sd.IC, 0)}
+			if planar {
+				s.Src, s.Image, s.Planes = c.in(other).ptr(), int64(sd.IC*d.H*d.W), int32(sd.IC)
+			} else {
+				y := c.tensor(d.N, sd.IC, d.H, d.W, other)
+				s.Src, s.Image, s.ICB = y.ptr(), y.image, int32(y.cb())
+			}
+			run := func(s csrc.Shortcut, relu int32, dst tensor) {
 				packed := c.out(36 * ((d.OC + 15) / 16) * ((d.IC + 15) / 16) * 256)
 				pack := csrc.Pack{Src: c.in(w).ptr(), Dst: packed.ptr(), OC: int32(d.OC), IC: int32(d.IC)}
 				c.backend.run(way.pack, unsafe.Pointer(&pack), 0, c.tasks(way.pack, unsafe.Pointer(&pack)), nil)
 				packed.written = false
 				args := csrc.Conv3x3{Src: x.ptr(), SrcImage: x.image, Weight: packed.ptr(), Dst: dst.ptr(), DstImage: dst.image,
-					N: int32(d.N), H: int32(d.H), W: int32(d.W), ICB: int32(x.cb()), OCB: int32(dst.cb()), Add: add, ReLU: relu}
+					N: int32(d.N), H: int32(d.H), W: int32(d.W), ICB: int32(x.cb()), OCB: int32(dst.cb()), Shortcut: s, ReLU: relu}
 				c.exec(way.conv, unsafe.Pointer(&args))
 				dst.written = false
-				return args
 			}
 			plain := c.tensor(d.N, d.OC, d.H, d.W, nil)
-			run(0, 0, plain)
-			sum := c.tensor(d.N, d.OC, d.H, d.W, before)
-			sum.written = true
-			run(1, 1, sum)
+			run(csrc.Shortcut{}, 0, plain)
+			sum := c.tensor(d.N, d.OC, d.H, d.W, nil)
+			run(s, 1, sum)
+			add, addMag, zero := make([]float32, len(c.nchw(plain))), make([]float32, len(c.nchw(plain))), make([]float32, d.OC)
+			ref.Head(sd, add, other, ref.Act{}, sw, zero)
+			ref.Head(sd, addMag, abs(other), ref.Act{}, abs(sw), zero)
 			want := c.nchw(plain)
 			mag := abs(want)
 			for i := range want {
-				mag[i] += abs(before[i : i+1])[0] + 1
-				want[i] = max(want[i]+before[i], 0)
+				mag[i] += addMag[i] + 1
+				want[i] = max(want[i]+add[i], 0)
 			}
 			c.near("dst", c.nchw(sum), want, within(64, mag))
 		}, way.conv, way.pack)

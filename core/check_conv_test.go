@@ -21,6 +21,8 @@ func packedSize(b backend, op csrc.Op, oc, ic int) int {
 		return ocb * icb * 36 * 256 / bfloats
 	case csrc.OpPackBTConv:
 		return ocb * icb * 4 * 256 / bfloats
+	case csrc.OpPackConv1x1:
+		return ocb * icb * 256
 	case csrc.OpPackConv3x3:
 		return ocb * icb * 9 * 256
 	case csrc.OpPackWino43:

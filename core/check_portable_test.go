@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"unet/core/ref"
 	"unet/csrc"
 )
 
@@ -62,9 +63,12 @@ func (c *check) once(op csrc.Op, args unsafe.Pointer) {
 
 func (c *check) oncePacked(op csrc.Op, oc, ic int, flip bool) *float32 {
 	n, from, to := 9, oc, ic
-	if op == csrc.OpPackTConv {
+	switch {
+	case op == csrc.OpPackTConv:
 		n = 4
-	} else if flip {
+	case op == csrc.OpPackConv1x1:
+		n = 1
+	case flip:
 		from, to = ic, oc
 	}
 	dst := c.out(packedSize(c.backend, op, from, to))
@@ -100,9 +104,28 @@ func (c *check) onceConv(op, pack csrc.Op, stats bool) []*guarded {
 		sums, counts := c.out(n*3*y.cb()*16), c.out(n)
 		args.Stats, args.Counts = sums.ptr(), counts.int32s()
 		results = append(results, sums, counts)
+	} else if c.IntN(2) == 0 {
+		args.Shortcut = c.onceShortcut(d)
 	}
 	c.once(op, unsafe.Pointer(&args))
 	return results
+}
+
+// onceShortcut is a shortcut of blocks or of planes for a convolution of sizes d.
+func (c *check) onceShortcut(d ref.Dims) csrc.Shortcut {
+	ic, planar := c.channels(), c.IntN(2) == 0
+	if planar {
+		ic = 1 + c.IntN(4)
+	}
+	values := c.normal(d.N * ic * d.H * d.W)
+	s := csrc.Shortcut{Weight: c.oncePacked(csrc.OpPackConv1x1, d.OC, ic, false)}
+	if planar {
+		s.Src, s.Image, s.Planes = c.in(values).ptr(), int64(ic*d.H*d.W), int32(ic)
+	} else {
+		x := c.tensor(d.N, ic, d.H, d.W, values)
+		s.Src, s.Image, s.ICB = x.ptr(), x.image, int32(x.cb())
+	}
+	return s
 }
 
 func (c *check) onceFirst() []*guarded {
@@ -133,14 +156,14 @@ func (c *check) onceTConv() []*guarded {
 	return []*guarded{y.guarded}
 }
 
-// onceDgrad is the data gradient, added to another one, with the sums of its gate.
+// onceDgrad is the data gradient with the sums of its gate.
 func (c *check) onceDgrad(op, pack csrc.Op) []*guarded {
 	d := c.dims()
 	y := c.tensor(d.N, d.OC, d.H, d.W, c.normal(d.N*d.OC*d.H*d.W))
-	x := c.tensor(d.N, d.IC, d.H, d.W, c.normal(d.N*d.IC*d.H*d.W))
+	x := c.tensor(d.N, d.IC, d.H, d.W, nil)
 	args := csrc.Conv3x3{
 		Src: y.ptr(), Weight: c.oncePacked(pack, d.OC, d.IC, true), Dst: x.ptr(), SrcImage: y.image, DstImage: x.image,
-		N: int32(d.N), H: int32(d.H), W: int32(d.W), ICB: int32(y.cb()), OCB: int32(x.cb()), Add: 1,
+		N: int32(d.N), H: int32(d.H), W: int32(d.W), ICB: int32(y.cb()), OCB: int32(x.cb()),
 	}
 	gate := c.gateSums(d.N, d.IC, d.H, d.W, c.tasks(op, unsafe.Pointer(&args)))
 	args.GateY, args.GateImage, args.Gate = gate.y.ptr(), gate.y.image, gate.cact

@@ -54,6 +54,7 @@ type layer struct {
 	sumTasks int
 	moments  *meeting // of the statistics
 	gathered *meeting // of sums
+	shortcut *layer   // whose bias this one's takes in, nil for none
 }
 
 func (b *Builder) newLayer(spec Layer, taps, ic int, out Tensor) *layer {
@@ -79,6 +80,13 @@ func (l *layer) folded() bool { return l.b.folded() || !l.b.training && l.Norm =
 func (l *layer) fold() {
 	p := l.b.params
 	scale, bias := l.b.prog.slice(l.scale), l.b.prog.slice(l.bias)
+	if l.shortcut != nil {
+		defer func() {
+			for i, v := range l.b.prog.slice(l.shortcut.bias) {
+				bias[i] += v
+			}
+		}()
+	}
 	if l.Norm == "" {
 		for i, v := range p.must(l.Conv + ".bias").Value {
 			scale[i], bias[i] = 1, v
@@ -96,10 +104,10 @@ func (l *layer) fold() {
 
 // Conv adds a 3x3 convolution of in with its normalisation (or bias) and ReLU,
 // written to out.
-func (b *Builder) Conv(spec Layer, in, out Tensor) { b.conv(spec, in, out, 0) }
+func (b *Builder) Conv(spec Layer, in, out Tensor) { b.conv(spec, in, out, nil) }
 
-// conv is Conv; with add, in inference only, what out holds is added before ReLU.
-func (b *Builder) conv(spec Layer, in, out Tensor, add int32) {
+// conv is Conv; a folded one adds the shortcut, unless it is nil, before ReLU.
+func (b *Builder) conv(spec Layer, in, out Tensor, shortcut *Shortcut) {
 	if b.declaring {
 		b.declareConv(spec, 3, in.C, out.C)
 		b.layers = append(b.layers, Quantisable{Name: spec.Conv, C: in.C, H: in.H})
@@ -108,11 +116,11 @@ func (b *Builder) conv(spec Layer, in, out Tensor, add int32) {
 	conv, l := spec.Conv, b.newLayer(spec, 9, in.C, out)
 	b.observe(conv, in, winoTaps)
 	if r := b.quantised(conv); r != nil && winogradFits(in.H, in.W) {
-		b.quantConv(l, in, out, r, add)
+		b.quantConv(l, in, out, r, shortcut)
 		return
 	}
 	args := &csrc.Conv3x3{
-		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()), Add: add,
+		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()),
 		SrcImage: in.root.image(), DstImage: out.root.image(),
 	}
 	algo := b.algorithm(in.H, in.W, in.C, out.C)
@@ -127,6 +135,7 @@ func (b *Builder) conv(spec Layer, in, out Tensor, add int32) {
 	b.prog.bind(&args.Weight, weight, 0)
 	b.bindData(&args.Dst, out)
 	l.finish(&args.Bias, &args.Stats, &args.Counts)
+	shortcut.join(l, s, &args.Shortcut)
 	if !b.training {
 		return
 	}

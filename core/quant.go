@@ -120,7 +120,7 @@ func (q *quantisation) run() {
 }
 
 // quantConv adds the convolution of layer l with 8-bit products.
-func (b *Builder) quantConv(l *layer, in, out Tensor, ranges *Param, add int32) {
+func (b *Builder) quantConv(l *layer, in, out Tensor, ranges *Param, shortcut *Shortcut) {
 	weights := b.params.must(l.Conv + ".weight")
 	q := b.quantise(l.Conv, ranges, winoTaps, in.C, out.C, func(c, o int, w []float64) {
 		scale := float64(b.prog.slice(l.scale)[o])
@@ -129,7 +129,7 @@ func (b *Builder) quantConv(l *layer, in, out Tensor, ranges *Param, add int32) 
 		}
 	})
 	args := &csrc.QWino43{Conv: csrc.Conv3x3{
-		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()), ReLU: l.clamp(), Add: add,
+		N: int32(b.n), H: int32(in.H), W: int32(in.W), ICB: int32(in.cb()), OCB: int32(out.cb()), ReLU: l.clamp(),
 		SrcImage: in.root.image(), DstImage: out.root.image(),
 	}}
 	s := b.prog.op(Forward, csrc.OpQWino43, args, l.Conv)
@@ -139,6 +139,7 @@ func (b *Builder) quantConv(l *layer, in, out Tensor, ranges *Param, add int32) 
 	b.bindData(&args.Conv.Dst, out)
 	b.prog.bind(&args.Conv.Bias, l.bias, 0)
 	q.bind(&args.Packed, &args.Offset, &args.VScale, &args.MScale)
+	shortcut.join(l, s, &args.Conv.Shortcut)
 }
 
 // quantTConv adds a transposed convolution with 8-bit products.

@@ -66,52 +66,92 @@ func (b *Builder) conv1x1(spec Layer, ic int, in, out Tensor) {
 // A residual block (He et al. 2016) ends in the sum of two branches: the last 3x3
 // convolution and the shortcut, a 1x1 convolution of the block's input.
 
-// Shortcut adds the shortcut of a block from in to out, to be handed to Residual.
-// It comes first of the block's layers, as its gradient adds to theirs.
-func (b *Builder) Shortcut(spec Layer, in, out Tensor) Tensor {
-	return b.shortcut(spec, in.C, in, out)
+// Shortcut is the shortcut of a block, to be handed to Residual.
+type Shortcut struct {
+	out Tensor // of a convolution of its own
+	// Where nothing is pending, the block's last convolution does it besides:
+	layer  *layer
+	args   csrc.Shortcut
+	in     *buffer // read from offset on
+	offset int
+	weight *buffer
+}
+
+// Shortcut adds the shortcut of a block from in to out. It comes first of the
+// block's layers, as its gradient adds to theirs.
+func (b *Builder) Shortcut(spec Layer, in, out Tensor) *Shortcut {
+	spec.Linear = true
+	if b.declaring || !b.folded() {
+		out = b.Tensor(spec.Conv+".out", out.C, out.H, out.W)
+		b.conv1x1(spec, in.C, in, out)
+		return &Shortcut{out: out}
+	}
+	s := b.joined(spec, in.C, out)
+	s.args.Image, s.args.ICB = in.root.image(), int32(in.cb())
+	s.in, s.offset = in.root.data, in.offset()
+	return s
 }
 
 // FirstShortcut is Shortcut for the planar input of the network.
-func (b *Builder) FirstShortcut(spec Layer, in Planar, out Tensor) Tensor {
-	return b.shortcut(spec, in.C, b.Interleave(spec.Conv+".input", in), out)
+func (b *Builder) FirstShortcut(spec Layer, in Planar, out Tensor) *Shortcut {
+	spec.Linear = true
+	if b.declaring || !b.folded() {
+		x := b.Interleave(spec.Conv+".input", in)
+		out = b.Tensor(spec.Conv+".out", out.C, out.H, out.W)
+		b.conv1x1(spec, in.C, x, out)
+		return &Shortcut{out: out}
+	}
+	s := b.joined(spec, in.C, out)
+	s.args.Image, s.args.Planes = int64(in.C*in.H*in.W), int32(in.C)
+	s.in = in.buf
+	return s
 }
 
-func (b *Builder) shortcut(spec Layer, ic int, in, out Tensor) Tensor {
-	spec.Linear = true
-	// Where nothing is pending, the sum is in the other convolution's epilogue.
-	if !b.folded() {
-		out = b.Tensor(spec.Conv+".out", out.C, out.H, out.W)
+// joined is a shortcut of ic channels that another convolution does besides.
+func (b *Builder) joined(spec Layer, ic int, out Tensor) *Shortcut {
+	l := b.newLayer(spec, 1, ic, out)
+	rows := (ic + block - 1) / block * block
+	return &Shortcut{layer: l, weight: b.pack(Pack, csrc.OpPackConv1x1, l.Conv+".weight", l.oc, ic, 0, rows*l.oc, l.scale)}
+}
+
+// join makes the convolution just added, op of layer l with the arguments args,
+// add s, unless it is nil.
+func (s *Shortcut) join(l *layer, op *operation, args *csrc.Shortcut) {
+	if s == nil {
+		return
 	}
-	b.conv1x1(spec, ic, in, out)
-	return out
+	*args = s.args
+	op.to(&args.Src, s.in, s.offset, 0)
+	op.to(&args.Weight, s.weight, 0, 0)
+	op.flops += s.layer.flops
+	l.shortcut = s.layer
 }
 
 // Residual adds the end of a block: out is the ReLU of a 3x3 convolution of in,
 // with its normalisation, and the shortcut.
-func (b *Builder) Residual(spec Layer, in, shortcut, out Tensor) {
+func (b *Builder) Residual(spec Layer, in Tensor, shortcut *Shortcut, out Tensor) {
 	if b.folded() {
-		b.conv(spec, in, out, 1)
+		b.conv(spec, in, out, shortcut)
 		return
 	}
 	spec.Linear = true
 	x := b.Tensor(spec.Conv+".out", out.C, out.H, out.W)
-	b.conv(spec, in, x, 0)
+	b.conv(spec, in, x, nil)
 	if b.declaring {
 		return
 	}
 	newArgs := func() *csrc.Add {
 		return &csrc.Add{
 			N: int32(b.n), H: int32(out.H), W: int32(out.W), CB: int32(out.cb()),
-			XImage: x.root.image(), YImage: shortcut.root.image(), DstImage: out.root.image(), DDstImage: out.root.image(),
+			XImage: x.root.image(), YImage: shortcut.out.root.image(), DstImage: out.root.image(), DDstImage: out.root.image(),
 		}
 	}
 	args := newArgs()
 	b.prog.op(Forward, csrc.OpAdd, args, spec.Conv+".add")
 	b.bindData(&args.X, x)
 	b.bindAct(&args.XAct, x)
-	b.bindData(&args.Y, shortcut)
-	b.bindAct(&args.YAct, shortcut)
+	b.bindData(&args.Y, shortcut.out)
+	b.bindAct(&args.YAct, shortcut.out)
 	b.bindData(&args.Dst, out)
 	if !b.training {
 		return
@@ -122,6 +162,6 @@ func (b *Builder) Residual(spec Layer, in, shortcut, out Tensor) {
 		b.bindData(&args.Dst, out)
 		b.bindGrad(&args.DDst, out)
 		b.bindGrad(&args.DX, x)
-		b.bindGrad(&args.DY, shortcut)
+		b.bindGrad(&args.DY, shortcut.out)
 	})
 }

@@ -64,6 +64,15 @@ type Act struct {
 	Image int64
 }
 
+// Shortcut mirrors struct un_shortcut.
+type Shortcut struct {
+	Src    *float32
+	Weight *float32
+	Image  int64
+	ICB    int32
+	Planes int32
+}
+
 // Conv3x3 mirrors struct un_conv3x3.
 type Conv3x3 struct {
 	Src       *float32
@@ -78,6 +87,7 @@ type Conv3x3 struct {
 	Gate      Act
 	GateMean  *float32
 	Sums      *float32
+	Shortcut  Shortcut
 	SrcImage  int64
 	DstImage  int64
 	PoolImage int64
@@ -89,7 +99,6 @@ type Conv3x3 struct {
 	OCB       int32
 	ReLU      int32
 	Compact   int32
-	Add       int32
 }
 
 // Conv1x1 mirrors struct un_conv1x1.

@@ -83,7 +83,8 @@ typedef struct {
     int64_t pitch, plane;    /* floats from row to row and block to block of x */
     int64_t dst_plane;       /* of dst */
     const float *w, *bias;   /* bias: NULL for zero */
-    int nib, first, last, relu, add;
+    int nib, first, last, relu;
+    int add;                 /* dst holds the shortcut at first */
 } un_conv_pass;
 
 /* px pixels x ob output blocks; x is the pixel up and left of the first. */
@@ -220,8 +221,11 @@ static void UN(conv3x3)(const void *args, int32_t t0, int32_t t1, float *scratch
         const int b1 = b0 + s.chunk * V16_COLS < a->ocb ? b0 + s.chunk * V16_COLS : a->ocb;
         float *dst = a->dst + i * a->dst_image + (int64_t)y0 * w * 16;
 
-        un_conv_pass c = { .pitch = (int64_t)(w + 2) * 16, .dst_plane = hw16, .relu = a->relu, .add = a->add };
+        un_conv_pass c = { .pitch = (int64_t)(w + 2) * 16, .dst_plane = hw16, .relu = a->relu };
         c.plane = (s.rows + 2) * c.pitch;
+        c.add = a->shortcut.src != NULL;
+        if (c.add)
+            UN(shortcut)(a, i, (int64_t)y0 * w, rows * w, b0, b1 - b0);
         for (int ib = 0; ib < a->icb; ib += V16_CONV_BLOCKS) {
             c.nib = a->icb - ib < V16_CONV_BLOCKS ? a->icb - ib : V16_CONV_BLOCKS;
             c.first = ib == 0;

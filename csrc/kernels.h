@@ -33,12 +33,20 @@ struct un_act {
     int64_t image;                   /* 0: the same for all images */
 };
 
+/* The shortcut of a residual block: a 1x1 convolution of src, image floats from one
+ * image to the next, in icb channel blocks or, unless planes is 0, in 1 to 4 planes
+ * [planes][h][w]. weight: packed by UN_PACK_CONV1X1. src == NULL: none. */
+struct un_shortcut {
+    const float *src, *weight;
+    int64_t image;
+    int32_t icb, planes;
+};
+
 /* 3x3 convolution, stride 1, zero padding 1 (the padding is of a, after act).
  * Used forward and, with weights packed for it, as data gradient.
  * weight: packed by UN_PACK_CONV3X3 (direct) or UN_PACK_WINO43 (Winograd);
  *   for Winograd with `compact` set by UN_PACK_CONV3X3 too.
- * dst = conv(act(src)) + bias, plus what dst held if `add` (the other branch of a
- *   residual block), then max(dst, 0) if relu.
+ * dst = conv(act(src)) + bias + shortcut, then max(dst, 0) if relu.
  * pool: if not NULL, the 2x2 max-pool of dst (floor(h/2) x floor(w/2)).
  * stats: if not NULL, per task t and channel, [tasks][3][ocb*16]: a pivot k,
  *   sum(y-k), sum((y-k)^2) over the task's pixels. Task t covers
@@ -58,8 +66,9 @@ struct un_conv3x3 {
     struct un_act gate;
     const float *gate_mean;
     float *sums;
+    struct un_shortcut shortcut;
     int64_t src_image, dst_image, pool_image, gate_image;
-    int32_t n, h, w, icb, ocb, relu, compact, add;
+    int32_t n, h, w, icb, ocb, relu, compact;
 };
 
 /* 1x1 convolution: dst = conv(act(src)) + bias, then max(dst, 0) if relu. With

@@ -66,6 +66,7 @@ static inline int64_t UN(no_scratch)(const void *args) { (void)args; return 0; }
 
 #include "gemm16_tmpl.h"
 #include "qgemm_tmpl.h"
+#include "shortcut_tmpl.h"
 #include "wino43_tmpl.h"
 #include "range_tmpl.h"
 #include "wgrad_wino43_tmpl.h"

@@ -13,6 +13,7 @@ import "unsafe"
 var (
 	_ [C.UN_OPS]byte                       = [Ops]byte{}
 	_ [C.sizeof_struct_un_act]byte         = [unsafe.Sizeof(Act{})]byte{}
+	_ [C.sizeof_struct_un_shortcut]byte    = [unsafe.Sizeof(Shortcut{})]byte{}
 	_ [C.sizeof_struct_un_conv3x3]byte     = [unsafe.Sizeof(Conv3x3{})]byte{}
 	_ [C.sizeof_struct_un_conv1x1]byte     = [unsafe.Sizeof(Conv1x1{})]byte{}
 	_ [C.sizeof_struct_un_first]byte       = [unsafe.Sizeof(First{})]byte{}

@@ -235,7 +235,7 @@ UN(wino43_emit)(const struct un_conv3x3 *a, v16 *y, const int vy, const int vx,
     const int64_t row = (int64_t)a->w * 16;
     const int64_t at = ((int64_t)b * a->h + y0) * row + (int64_t)x0 * 16;
     float *dst = a->dst + i * a->dst_image + at;
-    if (a->add) {
+    if (a->shortcut.src) { /* which dst holds */
         const v16 floor = v16_set1(a->relu ? 0.0f : -3.402823466e38f);
         UN_UNROLL(4)
         for (int r = 0; r < vy; r++)
@@ -298,7 +298,7 @@ UN_INLINE void UN(wino43_output_of)(const struct un_conv3x3 *a, const un_wino43 
                                     int t0, int nt, int b, const float *m, const float *scale)
 {
     const v16 bias = a->bias ? v16_load(a->bias + 16 * b) : v16_zero();
-    const v16 floor = a->relu && !a->add ? v16_zero() : v16_set1(-3.402823466e38f);
+    const v16 floor = a->relu && !a->shortcut.src ? v16_zero() : v16_set1(-3.402823466e38f);
     un_actv gate = { v16_zero(), v16_zero(), v16_zero() };
     v16 mean = v16_zero(), sum[3] = { v16_zero(), v16_zero(), v16_zero() };
     float *save = NULL; /* where sum lives between the blocks of a range */
@@ -467,6 +467,18 @@ UN_INLINE void UN(wino43_products)(const int kind, const struct un_conv3x3 *a, c
     }
 }
 
+/* The shortcut of tiles t0..t0+nt-1, which lie in rows of 4 pixels height. */
+static void UN(wino43_shortcut)(const struct un_conv3x3 *a, const un_wino43 *p, int t0, int nt, int b, int cols)
+{
+    for (int t = t0, n; t < t0 + nt; t += n) {
+        const int tx = t % p->tw, y0 = t / p->tw % p->th * 4, i = t / (p->tw * p->th);
+        n = un_imin(p->tw - tx, t0 + nt - t);
+        const int np = un_imin(4 * n, a->w - 4 * tx), rows = un_imin(4, a->h - y0);
+        for (int y = y0; y < y0 + rows; y++)
+            UN(shortcut)(a, i, (int64_t)y * a->w + 4 * tx, np, b, cols);
+    }
+}
+
 /* Tasks of the three kernels, which differ in what they multiply. */
 UN_INLINE void UN(wino43_run)(const int kind, const struct un_conv3x3 *a, const struct un_qwino43 *q,
                               int32_t task0, int32_t task1, float *scratch)
@@ -489,6 +501,8 @@ UN_INLINE void UN(wino43_run)(const int kind, const struct un_conv3x3 *a, const 
             for (int o = o0; o < o1; o += 2) {
                 const int cols = un_imin(2, a->ocb - o);
                 UN(wino43_products)(kind, a, q, &p, nt, o, cols, v, fresh, m);
+                if (a->shortcut.src)
+                    UN(wino43_shortcut)(a, &p, t0, nt, o, cols);
                 for (int k = 0; k < cols; k++)
                     if (kind == WINO_INT8)
                         UN(wino43_output_of)(a, &p, range, t0, nt, o + k, m + k * p.m_b, q->m_scale);

@@ -8,7 +8,7 @@ import "unet/core"
 // 1x1 convolution.
 func residualBlock(n *net, name string, x source, out core.Tensor) {
 	l := n.named(name+".shortcut", name+".norm0")
-	var shortcut core.Tensor
+	var shortcut *core.Shortcut
 	if x.image != nil {
 		shortcut = n.FirstShortcut(l, *x.image, out)
 	} else {

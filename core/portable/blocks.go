@@ -59,7 +59,7 @@ func conv1x1(a *csrc.Conv1x1, t int, scratch *float32) {
 			}
 			gemm(dst, 16, x, strip1x1*16, weight[b*icb*256:][:icb*256], m)
 			if a.Bias != nil {
-				startRow(dst, offset(a.Bias, int64(16*b)), 1)
+				startRow(dst, offset(a.Bias, int64(16*b)), true)
 			}
 			rectify(dst, a.ReLU)
 		}

@@ -55,7 +55,7 @@ func conv3x3(a *csrc.Conv3x3, t int, scratch *float32) {
 		}
 		for b := b0; b < b1; b++ {
 			dst := output(b)[y*w*16:][:w*16]
-			startRow(dst, offset(a.Bias, int64(16*b)), a.Add)
+			startRow(dst, offset(a.Bias, int64(16*b)), shortcut(a, i, b, (y0+y)*w, dst))
 			gemm(dst, 16, x, w*16, weight[b*size:][:size], w)
 			rectify(dst, a.ReLU)
 		}
@@ -106,12 +106,12 @@ func noSums(a *csrc.Conv3x3, t int) {
 func conv3x3Scratch(a *csrc.Conv3x3) int { return int(9*a.ICB*a.W+3*(a.W+2)) * 16 }
 
 // startRow puts the bias into dst, or adds it to what is there.
-func startRow(dst []float32, bias *float32, add int32) {
+func startRow(dst []float32, bias *float32, add bool) {
 	var start [16]float32
 	if bias != nil {
 		start = *vector(bias)
 	}
-	if add == 0 {
+	if !add {
 		fill(dst, &start)
 		return
 	}
@@ -156,10 +156,10 @@ func bconv3x3(a *csrc.Conv3x3, t int) {
 	d := ref.Dims{N: 1, IC: icb * 16, OC: ocb * 16, H: int(h1 - h0), W: int(a.W)}
 	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, h0, h1)
 	dst := make([]float32, d.OC*d.H*d.W)
-	ref.BConv3x3(d, dst, src, activation(a.Act, i, icb), floats(a.Weight, d.OC*d.IC*9), bias(a.Bias, d.OC), a.ReLU != 0 && a.Add == 0)
+	ref.BConv3x3(d, dst, src, activation(a.Act, i, icb), floats(a.Weight, d.OC*d.IC*9), bias(a.Bias, d.OC), a.ReLU != 0 && a.Shortcut.Src == nil)
 	d.H = int(y1 - y0)
 	dst = rows(dst, d.OC, int(h1-h0), d.W, int(y0-h0), d.H)
-	addTo(a, dst, i, y0, y1)
+	addShortcut(a, dst, i, y0, y1)
 	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
 	d.IC = d.OC // what follows reads dst
 	poolInto(a, d, dst, i, y0, y1)
@@ -168,13 +168,18 @@ func bconv3x3(a *csrc.Conv3x3, t int) {
 	}
 }
 
-// addTo adds what the output held to rows y0..y1-1 of it, if that is asked for.
-func addTo(a *csrc.Conv3x3, dst []float32, i int, y0, y1 int32) {
-	if a.Add == 0 {
-		return
-	}
-	for k, v := range unpack(offset(a.Dst, int64(i)*a.DstImage), 0, 1, 0, int(a.OCB), a.H, a.W, y0, y1) {
-		dst[k] += v
+// addShortcut adds the shortcut, if there is one, to rows y0..y1-1 of the output dst
+// of image i.
+func addShortcut(a *csrc.Conv3x3, dst []float32, i int, y0, y1 int32) {
+	size := int((y1 - y0) * a.W)
+	block := make([]float32, size*16)
+	for b := range int(a.OCB) {
+		if !shortcut(a, i, b, int(y0*a.W), block) {
+			return
+		}
+		for at, v := range block {
+			dst[(16*b+at%16)*size+at/16] += v
+		}
 	}
 	rectify(dst, a.ReLU)
 }

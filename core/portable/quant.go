@@ -24,10 +24,10 @@ func qwino43(q *csrc.QWino43, t int) {
 	src := unpack(offset(a.Src, int64(i)*a.SrcImage), 0, 1, 0, icb, a.H, a.W, h0, h1)
 	dst := make([]float32, d.OC*d.H*d.W)
 	ref.QConv3x3(d, dst, src, activation(a.Act, i, icb), int8s(q.Packed, 36*d.OC*d.IC), floats(q.VScale, 36*d.IC),
-		floats(q.MScale, 36*d.OC), bias(a.Bias, d.OC), a.ReLU != 0 && a.Add == 0)
+		floats(q.MScale, 36*d.OC), bias(a.Bias, d.OC), a.ReLU != 0 && a.Shortcut.Src == nil)
 	d.H = int(y1 - y0)
 	dst = rows(dst, d.OC, int(h1-h0), d.W, int(y0-h0), d.H)
-	addTo(a, dst, i, y0, y1)
+	addShortcut(a, dst, i, y0, y1)
 	packTo(offset(a.Dst, int64(i)*a.DstImage), dst, 0, ocb, a.H, a.W, y0, y1)
 	d.IC = d.OC
 	poolInto(a, d, dst, i, y0, y1)

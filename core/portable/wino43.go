@@ -225,7 +225,7 @@ func winoEmit(a *csrc.Conv3x3, p *winoPlan, span, t, n, o int, m []float32) {
 		bias = *vector(offset(a.Bias, int64(16*o)))
 	}
 	low := float32(-math.MaxFloat32)
-	if a.ReLU != 0 && a.Add == 0 {
+	if a.ReLU != 0 && a.Shortcut.Src == nil {
 		low = 0
 	}
 	start := t == span*p.span
@@ -255,12 +255,13 @@ func winoEmit(a *csrc.Conv3x3, p *winoPlan, span, t, n, o int, m []float32) {
 		pixel := (o*h+4*ty)*w + 4*tx
 		for r := range vy {
 			dst := floats(offset(a.Dst, int64(i)*a.DstImage+int64((pixel+r*w)*16)), vx*16)
+			add := shortcut(a, i, o, (4*ty+r)*w+4*tx, dst)
 			for c := range vx {
 				to := (*[16]float32)(dst[16*c:])
-				for l := 0; a.Add != 0 && l < 16; l++ {
-					y[r][c][l] += to[l]
-				}
-				if a.Add != 0 {
+				if add {
+					for l, v := range to {
+						y[r][c][l] += v
+					}
 					rectify(y[r][c][:], a.ReLU)
 				}
 				*to = y[r][c]

@@ -235,7 +235,7 @@ static float *packed(enum un_op op, const float *w, const float *scale, int oc, 
 {
     const int64_t blocks = (int64_t)((oc + 15) / 16) * ((ic + 15) / 16) * 256;
     const int bfloats = table == un_kernels(UN_AVX512BF16) ? 2 : 1; /* in the place of a float */
-    const int64_t n = op == UN_PACK_CONV3X3 ? 9 * blocks : op == UN_PACK_WINO43 ? 36 * blocks :
+    const int64_t n = op == UN_PACK_CONV1X1 ? blocks : op == UN_PACK_CONV3X3 ? 9 * blocks : op == UN_PACK_WINO43 ? 36 * blocks :
                       op == UN_PACK_TCONV ? 4 * blocks : op == UN_PACK_BWINO43 ? 36 * blocks / bfloats :
                       op == UN_PACK_BTCONV ? 4 * blocks / bfloats : (int64_t)(oc + 15) / 16 * 16 * ic * 9;
     struct un_pack a = { .src = w, .scale = scale, .dst = vectors(n), .oc = oc, .ic = ic, .flip = flip };
@@ -381,10 +381,6 @@ static void test_conv(int wino, int flip)
         }
 }
 
-static void test_conv3x3(void) { test_conv(0, 0); test_conv(0, 1); }
-static void test_wino43(void) { test_conv(1, 0); test_conv(1, 1); }
-static void test_bwino43(void) { test_conv(2, 0); }
-
 /* A planar [n][c][h][w] image as a tensor. */
 static tensor from_planar(const float *p, int n, int c, int h, int w)
 {
@@ -392,6 +388,43 @@ static tensor from_planar(const float *p, int n, int c, int h, int w)
     EACH(t, i, k, y, x) *at(&t, i, k, y, x) = k < c ? p[(((int64_t)i * c + k) * h + y) * w + x] : 0;
     return t;
 }
+
+/* A convolution without its shortcut, which is another test's, and with it. */
+static void test_shortcut(enum un_op op, enum un_op pack)
+{
+    const dims d = random_dims();
+    const tensor src = input(d.n, d.ic, d.h, d.w), plain = output(d.n, d.oc, d.h, d.w), dst = output(d.n, d.oc, d.h, d.w);
+    const float *w = planar(9 * d.ic * d.oc);
+    struct un_conv3x3 a = {
+        .src = src.p, .dst = plain.p, .weight = packed(pack, w, NULL, d.oc, d.ic, 0), .src_image = src.image,
+        .dst_image = plain.image, .n = d.n, .h = d.h, .w = d.w, .icb = src.cb, .ocb = dst.cb,
+    };
+    run(op, &a, 0);
+    const int planes = rnd(2) ? 1 + (int)rnd(4) : 0, c = planes ? planes : channels();
+    const float *p = planar((int64_t)d.n * c * d.h * d.w), *sw = planar(c * d.oc);
+    const tensor other = from_planar(p, d.n, c, d.h, d.w);
+    a.shortcut = (struct un_shortcut){
+        .src = planes ? p : other.p, .weight = packed(UN_PACK_CONV1X1, sw, NULL, d.oc, c, 0),
+        .image = planes ? (int64_t)c * d.h * d.w : other.image, .icb = other.cb, .planes = planes,
+    };
+    a.dst = dst.p;
+    a.dst_image = dst.image;
+    a.relu = 1;
+    run(op, &a, 0);
+    EACH(dst, i, o, y, x) {
+        double sum = *at(&plain, i, o, y, x), mag = fabs(sum) + 1;
+        for (int k = 0; k < c && o < d.oc; k++) {
+            const double v = (double)*at(&other, i, k, y, x) * sw[(int64_t)o * c + k];
+            sum += v;
+            mag += fabs(v);
+        }
+        near(*at(&dst, i, o, y, x), sum < 0 ? 0 : sum, 64 * EPS * mag, "with shortcut", i, o, y, x);
+    }
+}
+
+static void test_conv3x3(void) { test_conv(0, 0); test_conv(0, 1); test_shortcut(UN_CONV3X3, UN_PACK_CONV3X3); }
+static void test_wino43(void) { test_conv(1, 0); test_conv(1, 1); test_shortcut(UN_WINO43, UN_PACK_WINO43); }
+static void test_bwino43(void) { test_conv(2, 0); test_shortcut(UN_BWINO43, UN_PACK_BWINO43); }
 
 static void test_first(void)
 {
