@@ -111,6 +111,21 @@ func jobFlag(each string) cli.Flag {
 	return &cli.StringFlag{Name: "job", Usage: "print a job for a cluster instead, with a task for each " + each + ": `ENGINE` is " + strings.Join(cluster.Engines, ", ")}
 }
 
+// waitFlag is the option of commands that train, which joins what others train.
+func waitFlag(what string) cli.Flag {
+	return &cli.BoolFlag{Name: "wait", Usage: "wait until other processes have trained all " + what, DisableDefaultText: true}
+}
+
+// partOrAll reads --shard and --wait of commands that train: a part, or all of what
+// they train.
+func partOrAll(c *cli.Context) (index, of int, wait bool, err error) {
+	if wait = c.Bool("wait"); wait && c.IsSet("shard") {
+		return 0, 0, false, usagef("--wait does not go with --shard: a part waits for no other")
+	}
+	index, of, err = shard(c)
+	return index, of, wait, err
+}
+
 // writeSweepJob prints the job of a sweep.
 func writeSweepJob(c *cli.Context, dir string) error {
 	axes, err := parseVary(c.StringSlice("vary"))
@@ -134,8 +149,10 @@ func writeTrainJob(c *cli.Context, command, what string, parts int) error {
 	if !slices.Contains(cluster.Engines, engine) {
 		return usagef("--job %s: choose from %s", engine, strings.Join(cluster.Engines, ", "))
 	}
-	if c.IsSet("shard") {
-		return usagef("--shard does not go with --job, whose tasks have it")
+	for _, name := range []string{"shard", "wait"} {
+		if c.IsSet(name) {
+			return usagef("--%s does not go with --job, whose tasks have it", name)
+		}
 	}
 	if c.String("out") == "" {
 		return usagef("--out is missing: the folder of the results")

@@ -12,7 +12,7 @@ import (
 // foldsOf reads --folds: 0 for one training.
 func foldsOf(c *cli.Context) (int, error) {
 	if !c.IsSet("folds") {
-		for _, name := range []string{"shard", "job"} {
+		for _, name := range []string{"shard", "wait", "job"} {
 			if c.IsSet(name) {
 				return 0, usagef("--%s goes with --folds", name)
 			}
@@ -37,7 +37,7 @@ func foldsOf(c *cli.Context) (int, error) {
 // crossValidate trains and scores all folds, or trains a part of them.
 func crossValidate(c *cli.Context, o train.Options, folds int) (err error) {
 	all := crossval.Options{Options: o, Folds: folds, By: crossval.By(c.String("split-by"))}
-	if all.Part, all.Of, err = shard(c); err != nil {
+	if all.Part, all.Of, all.Wait, err = partOrAll(c); err != nil {
 		return err
 	}
 	t := term(c)

@@ -53,7 +53,7 @@ func TestFolds(t *testing.T) {
 	for _, shard := range []string{"2/2", "1/2", "2/2", "3/3"} {
 		mustRun(t, exitOK, append(args, parts, "--shard", shard)...)
 	}
-	mustRun(t, exitOK, append(args, parts)...)
+	mustRun(t, exitOK, append(args, parts, "--wait")...)
 	sameFolds(t, once, parts)
 
 	var s crossval.Summary
@@ -90,7 +90,7 @@ func TestFolds(t *testing.T) {
 	if _, stderr := mustRun(t, exitFormat, append(args, groups)...); !strings.Contains(stderr, "fold 1: ") {
 		t.Error(stderr)
 	}
-	for _, wrong := range [][]string{{"--fold", "1/2"}, {"--resume"}, {"--shard", "3/2"}, {"--folds", "1"}, {"--split-by", ""}, {"--job", "cron"}, {"--job", "slurm", "--shard", "1/2"}} {
+	for _, wrong := range [][]string{{"--fold", "1/2"}, {"--resume"}, {"--shard", "3/2"}, {"--folds", "1"}, {"--split-by", ""}, {"--job", "cron"}, {"--job", "slurm", "--shard", "1/2"}, {"--job", "slurm", "--wait"}, {"--shard", "1/2", "--wait"}} {
 		mustRun(t, exitUsage, append(append(args, parts), wrong...)...)
 	}
 	mustRun(t, exitUsage, "train", args[1], "--shard", "1/2", "--out", parts+"2")

@@ -32,6 +32,7 @@ func sweepCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "vary", Usage: "`SETTING=VALUES` to try, separated by commas; may be repeated"},
 			&cli.IntFlag{Name: "random", Usage: "try only `N` combinations, drawn at random", DefaultText: "all"},
 			shardFlag("train the `PART` I/N of the variants, such as 3/20, or auto: the part that an array job says", ""),
+			waitFlag("variants"),
 			jobFlag("variant"),
 			kindFlag(unet.Nuclei),
 			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of the settings that are not varied"},
@@ -56,7 +57,7 @@ func runSweep(c *cli.Context) error {
 	if o.Out == "" {
 		return usagef("--out is missing: the folder of the sweep")
 	}
-	if o.Part, o.Of, err = shard(c); err != nil {
+	if o.Part, o.Of, o.Wait, err = partOrAll(c); err != nil {
 		return err
 	}
 	if o.Vary, err = parseVary(c.StringSlice("vary")); err != nil {

@@ -52,6 +52,7 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "fold", Value: "1/5", Usage: "fold `K/N` of the sources that --split-by source leaves out"},
 			&cli.IntFlag{Name: "folds", Usage: "train all `K` folds of --split-by source or group, in folders of --out, and score each on what it left out", DefaultText: "one run"},
 			shardFlag("train the `PART` I/N of the folds, such as 3/5, or auto: as the array job says", ""),
+			waitFlag("folds"),
 			jobFlag("fold"),
 			&cli.StringFlag{Name: "config", Usage: "YAML `FILE` of settings"},
 			kindFlag(unet.Nuclei),

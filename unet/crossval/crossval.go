@@ -31,6 +31,8 @@ type Options struct {
 	// Part and Of, if Of is above 0, train every Of-th fold from the Part-th on, from
 	// 1, and leave the scores to a run of all.
 	Part, Of int
+	// Wait waits until other processes have trained all folds.
+	Wait bool
 }
 
 // By is what is spread over folds, whole.
@@ -89,11 +91,7 @@ const (
 // and one whose parts other processes have trained only scores them. o.Out gets
 // index.html, folds.csv and folds.json. A part has no summary.
 func Run(ctx context.Context, o Options, observer train.Observer) (*Summary, error) {
-	spread := o.Set.Folds
-	if o.By == Groups {
-		spread = o.Set.GroupFolds
-	}
-	names, err := spread(o.Folds)
+	folds, err := o.folds()
 	if err != nil {
 		return nil, err
 	}
@@ -102,13 +100,17 @@ func Run(ctx context.Context, o Options, observer train.Observer) (*Summary, err
 			return nil, err
 		}
 	}
-	folds := make([]Fold, len(names))
+	if o.Wait {
+		var folders []string
+		for k := range folds {
+			folders = append(folders, folds[k].Folder)
+		}
+		if err := train.Wait(ctx, folders, observer); err != nil {
+			return nil, err
+		}
+	}
 	for k := range folds {
 		f := &folds[k]
-		*f = Fold{Number: k + 1, Folder: filepath.Join(o.Out, fmt.Sprintf("fold-%d", k+1)), names: slices.Sorted(slices.Values(names[k])), of: len(names)}
-		if o.By != Groups {
-			f.Sources = f.names
-		}
 		if o.Of > 0 && k%o.Of != o.Part-1 {
 			continue
 		}
@@ -151,6 +153,27 @@ func summarise(o Options, folds []Fold) *Summary {
 		s.Means = append(s.Means, Mean{m.key, mean, low, high})
 	}
 	return s
+}
+
+// folds spreads the set over folds.
+func (o *Options) folds() ([]Fold, error) {
+	spread := o.Set.Folds
+	if o.By == Groups {
+		spread = o.Set.GroupFolds
+	}
+	names, err := spread(o.Folds)
+	if err != nil {
+		return nil, err
+	}
+	folds := make([]Fold, len(names))
+	for k := range folds {
+		f := &folds[k]
+		*f = Fold{Number: k + 1, Folder: filepath.Join(o.Out, fmt.Sprintf("fold-%d", k+1)), names: slices.Sorted(slices.Values(names[k])), of: len(names)}
+		if o.By != Groups {
+			f.Sources = f.names
+		}
+	}
+	return folds, nil
 }
 
 // without says what a fold leaves out.

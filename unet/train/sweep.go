@@ -36,6 +36,7 @@ type SweepOptions struct {
 	// Part and Of, if Of is above 0, train every Of-th variant from the Part-th
 	// on, from 1, and leave the ranking to a sweep of all.
 	Part, Of int
+	Wait     bool // until other processes have trained all variants
 }
 
 // Axis is a setting and the values to try.
@@ -92,6 +93,15 @@ func Sweep(ctx context.Context, o SweepOptions, observer Observer) (*SweepSummar
 		return nil, err
 	}
 	o.remark(len(variants), observer)
+	if o.Wait {
+		var folders []string
+		for i := range variants {
+			folders = append(folders, variants[i].Folder)
+		}
+		if err := Wait(ctx, folders, observer); err != nil {
+			return nil, err
+		}
+	}
 	for i := range variants {
 		if o.Of > 0 && i%o.Of != o.Part-1 {
 			continue

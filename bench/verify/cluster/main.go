@@ -54,6 +54,9 @@ func check(file string) error {
 	if !slices.Contains(parts.Spec.Template.Spec.Containers[0].Args, shard) {
 		return fmt.Errorf("no pod of job unet does --shard %s", shard)
 	}
+	if !slices.Contains(gather.Spec.Template.Spec.Containers[0].Args, "--wait") {
+		return fmt.Errorf("job unet-gather does not wait for the others")
+	}
 	fmt.Printf("%s: %d completions, and a job that joins them\n", file, *parts.Spec.Completions)
 	return nil
 }

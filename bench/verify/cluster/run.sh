@@ -168,7 +168,8 @@ snakemake() {
 
 kubernetes() {
   job kubernetes > job.yaml
-  (cd "$here" && go mod tidy -diff && go vet . && go run . "$work/job.yaml")
+  train folds --job kubernetes > folds.yaml
+  (cd "$here" && go mod tidy -diff && go vet . && go run . "$work/job.yaml" && go run . "$work/folds.yaml")
 }
 
 for name in "$@"; do
