@@ -112,7 +112,7 @@ func plural(n int, one, many string) string {
 func Fix(id string, l *imageio.Labels) []Finding {
 	var fs []Finding
 	// One repair can lay bare another defect, a sliver around a hole say, so
-	// the labels are looked at anew after each kind of repair. A few looks do;
+	// the labels are looked at again after each kind of repair. A few looks do;
 	// the bound only makes sure of an end.
 	for range 100 {
 		p, ds := findDefects(l)

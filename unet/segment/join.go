@@ -60,7 +60,7 @@ func (r *results) joinPlane(ctx context.Context, in *Input, rec *PlaneRecord, g 
 		}
 		pieces[i] = k
 		if k.About.Description != pieces[0].About.Description {
-			return &InputError{Name: in.Path, Problem: "its parts were computed at different scales", Advice: "allow all of them the same memory, and begin anew: remove " + filepath.Join(r.batch.Out, PartsDir)}
+			return &InputError{Name: in.Path, Problem: "its parts were computed at different scales", Advice: "allow all of them the same memory, and start over: remove " + filepath.Join(r.batch.Out, PartsDir)}
 		}
 		for _, d := range k.Dropped {
 			dropped = instance.Count(dropped, d.Why, d.Nuclei)

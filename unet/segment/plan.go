@@ -72,7 +72,7 @@ func (e *DividedError) Error() string {
 
 // Hint says what to do about it.
 func (e *DividedError) Hint() string {
-	return fmt.Sprintf("run all parts with the same arguments; to begin anew, choose another folder or remove %s", filepath.Join(e.Dir, PartsDir))
+	return fmt.Sprintf("run all parts with the same arguments; to start over, choose another folder or remove %s", filepath.Join(e.Dir, PartsDir))
 }
 
 // newPlan is the plan of a batch, as yet not divided.

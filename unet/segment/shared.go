@@ -81,7 +81,7 @@ func (r *run) hash(ctx context.Context, in *Input) (string, error) {
 		return s, err
 	})
 	if now.SHA256 = then.SHA256; err == nil && now != then {
-		err = &InputError{Name: in.Path, Problem: "has changed since another part read it", Advice: "begin anew: remove " + filepath.Join(r.batch.Out, PartsDir)}
+		err = &InputError{Name: in.Path, Problem: "has changed since another part read it", Advice: "start over: remove " + filepath.Join(r.batch.Out, PartsDir)}
 	}
 	return then.SHA256, err
 }
