@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/binary"
 	"slices"
 	"unsafe"
 )
@@ -19,9 +20,8 @@ type Peers interface {
 
 // Streams of Exchange.
 const (
-	inStep  = iota // of functions, whose program waits
-	ofStep         // of gradients, while the program runs
-	between        // steps
+	waiting   = iota // of what this process waits for
+	gradients        // while the backward pass goes on
 
 	Streams // the number of them
 )
@@ -31,7 +31,7 @@ const (
 func exchange(p Peers, sums, theirs []float64, add func(to, from []float64)) error {
 	for d := 1; d < p.Size(); d *= 2 {
 		peer := p.Rank() ^ d
-		if err := p.Exchange(peer, inStep, bytesOf(sums), bytesOf(theirs)); err != nil {
+		if err := p.Exchange(peer, waiting, bytesOf(sums), bytesOf(theirs)); err != nil {
 			return err
 		}
 		if peer > p.Rank() {
@@ -39,6 +39,51 @@ func exchange(p Peers, sums, theirs []float64, add func(to, from []float64)) err
 		} else {
 			add(theirs, sums)
 			copy(sums, theirs)
+		}
+	}
+	return nil
+}
+
+// First returns the least number of the processes that say so, or how many there are.
+func First(p Peers, so bool) (int, error) {
+	first := []float64{float64(p.Size())}
+	if so {
+		first[0] = float64(p.Rank())
+	}
+	err := exchange(p, first, make([]float64, 1), func(to, from []float64) { to[0] = min(to[0], from[0]) })
+	return int(first[0]), err
+}
+
+// Broadcast returns the bytes that process 0 has.
+func Broadcast(p Peers, b []byte) ([]byte, error) {
+	size := binary.LittleEndian.AppendUint64(nil, uint64(len(b)))
+	if err := broadcast(p, size); err != nil {
+		return nil, err
+	}
+	if p.Rank() != 0 {
+		b = make([]byte, binary.LittleEndian.Uint64(size))
+	}
+	return b, broadcast(p, b)
+}
+
+// broadcast fills b with what it holds in process 0.
+func broadcast(p Peers, b []byte) (err error) {
+	for d := p.Size() / 2; d > 0 && err == nil; d /= 2 {
+		switch p.Rank() % (2 * d) {
+		case 0:
+			err = p.Exchange(p.Rank()+d, waiting, b, nil)
+		case d:
+			err = p.Exchange(p.Rank()-d, waiting, nil, b)
+		}
+	}
+	return err
+}
+
+// Broadcast gives parameters, averages and Adam's moments of process 0 to all.
+func (p *Params) Broadcast(peers Peers) error {
+	for _, v := range [][]float32{p.value, p.ema, p.m, p.v} {
+		if err := broadcast(peers, bytesOf(v)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -97,7 +142,7 @@ func sumOver(p Peers, v, room []float32) error {
 			keep, give = give, keep
 		}
 		theirs := room[:keep.to-keep.from]
-		if err := p.Exchange(p.Rank()^d, ofStep, bytesOf(v[give.from:give.to]), bytesOf(theirs)); err != nil {
+		if err := p.Exchange(p.Rank()^d, gradients, bytesOf(v[give.from:give.to]), bytesOf(theirs)); err != nil {
 			return err
 		}
 		addFloats(v[keep.from:keep.to], theirs)
@@ -110,7 +155,7 @@ func sumOver(p Peers, v, room []float32) error {
 		if mine.from == whole.from {
 			theirs.from, theirs.to = mine.to, whole.to
 		}
-		if err := p.Exchange(p.Rank()^d, ofStep, bytesOf(v[mine.from:mine.to]), bytesOf(v[theirs.from:theirs.to])); err != nil {
+		if err := p.Exchange(p.Rank()^d, gradients, bytesOf(v[mine.from:mine.to]), bytesOf(v[theirs.from:theirs.to])); err != nil {
 			return err
 		}
 		mine = whole

@@ -44,7 +44,10 @@ func (t *Trainer) epoch(ctx context.Context) error {
 		undo := statistics(t.model)
 		if err := t.net.Run(ctx, core.Forward, core.Backward); err != nil {
 			undo() // the step is done again on resuming
-			return t.interrupted(ctx)
+			if err := t.save(); err != nil {
+				return err
+			}
+			return err
 		}
 		norm := t.adam.GradNorm(t.Engine, t.model.Params)
 		results := t.net.Results()
@@ -80,14 +83,27 @@ func (t *Trainer) interrupted(ctx context.Context) error {
 }
 
 func (t *Trainer) save() error {
+	if !leads(t.Peers) {
+		return nil
+	}
 	if err := saveCheckpoint(t.model, t.path(CheckpointFile), t.state); err != nil {
 		return fmt.Errorf("saving the checkpoint: %w", err)
 	}
 	return nil
 }
 
-// endEpoch validates, decides on best and stop, and saves.
+// endEpoch has process 0 end the epoch, and the others follow.
 func (t *Trainer) endEpoch(ctx context.Context, start time.Time) error {
+	if leads(t.Peers) {
+		if err := t.decide(ctx, start); err != nil {
+			return err
+		}
+	}
+	return t.followState()
+}
+
+// decide validates, decides on best and stop, and saves.
+func (t *Trainer) decide(ctx context.Context, start time.Time) error {
 	s, c := t.state, t.Config
 	e := Epoch{Epoch: s.Epoch + 1, Train: s.Partial.scores(),
 		Rate: s.Factor * c.rate((s.Epoch+1)*t.feed.steps-1, c.Epochs*t.feed.steps)} // of the last step, which an earlier run may have done
@@ -133,7 +149,7 @@ func (t *Trainer) validate(ctx context.Context, average bool) (Scores, float64, 
 // none of, cannot compare it.
 func (t *Trainer) judgeStart(ctx context.Context) error {
 	s := t.state
-	if t.From == nil || s.Updates > 0 || s.Start != nil || strings.HasPrefix(t.Config.Monitor, "train_") {
+	if !leads(t.Peers) || t.From == nil || s.Updates > 0 || s.Start != nil || strings.HasPrefix(t.Config.Monitor, "train_") {
 		return nil
 	}
 	v, _, err := t.validate(ctx, false)
@@ -192,6 +208,17 @@ func (t *Trainer) describe(m *unet.Model, e Epoch) {
 
 // rollBack returns to the last checkpoint with half the learning rate, once.
 func (t *Trainer) rollBack() error {
+	var err error
+	if leads(t.Peers) {
+		err = t.goBack()
+	}
+	if err = agree(t.Peers, err); err != nil {
+		return err
+	}
+	return t.follow()
+}
+
+func (t *Trainer) goBack() error {
 	const advice = "lower the learning rate (lr), or check the images with `unet inspect`"
 	if t.state.RolledBack {
 		return fmt.Errorf("%w again at epoch %d: %s", ErrDiverged, t.state.Epoch+1, advice)

@@ -26,6 +26,8 @@ type feed struct {
 	images  *Images
 	sampler *augment.Sampler
 	steps   int              // per epoch
+	first   int              // patches of a batch that this process draws: the number of the first
+	count   int              // and how many
 	kin     map[string][]int // images of each kind, the donors of copy-paste
 	scenes  *scene.Library   // of the nuclei in images, nil unless scenes are drawn
 	scratch sync.Pool
@@ -41,7 +43,7 @@ type patchScratch struct {
 }
 
 func newFeed(cfg Config, images *Images) (*feed, error) {
-	f := &feed{cfg: cfg, images: images, steps: cfg.Steps, kin: map[string][]int{}}
+	f := &feed{cfg: cfg, images: images, steps: cfg.Steps, count: cfg.Batch, kin: map[string][]int{}}
 	for i, s := range images.strata {
 		f.kin[s.Kind] = append(f.kin[s.Kind], i)
 	}
@@ -93,9 +95,9 @@ func (f *feed) run(ctx context.Context, epoch, step, workers int) (out <-chan *b
 	k := len(f.cfg.Arch.Heads)
 	for range ahead {
 		back <- &batch{
-			input:   make([]float32, f.cfg.Batch*f.cfg.Arch.Channels*size),
-			targets: make([]float32, f.cfg.Batch*k*size),
-			weights: make([]float32, f.cfg.Batch*k*size),
+			input:   make([]float32, f.count*f.cfg.Arch.Channels*size),
+			targets: make([]float32, f.count*k*size),
+			weights: make([]float32, f.count*k*size),
 		}
 	}
 	go func() {
@@ -127,14 +129,14 @@ func (f *feed) run(ctx context.Context, epoch, step, workers int) (out <-chan *b
 func (f *feed) fill(ended context.Context, b *batch, epoch, step int, perm []int, workers int) bool {
 	group, ctx := errgroup.WithContext(ended)
 	group.SetLimit(workers)
-	for i := range f.cfg.Batch {
+	for i := range f.count {
 		group.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			s := f.scratch.Get().(*patchScratch)
 			defer f.scratch.Put(s)
-			return f.patch(b, s, epoch, step*f.cfg.Batch+i, i, perm)
+			return f.patch(b, s, epoch, step*f.cfg.Batch+f.first+i, i, perm)
 		})
 	}
 	b.err = group.Wait()

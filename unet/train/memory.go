@@ -17,13 +17,15 @@ const programBytes = 128 << 20
 func (o *Options) need(batch int, recompute bool) (int64, error) {
 	c := o.Config
 	side := c.Augment.Size
-	network, err := c.Arch.TrainingMemory(o.Engine, side, core.Options{Batch: batch, MicroBatches: c.MicroBatches, Recompute: recompute}, c.losses())
+	network, err := c.Arch.TrainingMemory(o.Engine, side, core.Options{Batch: batch, MicroBatches: c.MicroBatches, Peers: o.Peers, Recompute: recompute}, c.losses())
 	if err != nil {
 		return 0, err
 	}
 	bytes := programBytes + int64(network)
 	// Batches drawn ahead: input, targets and weights.
-	bytes += 4 * ahead * int64(batch) * int64(side) * int64(side) * int64(c.Arch.Channels+2*len(c.Arch.Heads))
+	_, drawn := c.share(o.Peers)
+	drawn = drawn * batch / c.Batch
+	bytes += 4 * ahead * int64(drawn) * int64(side) * int64(side) * int64(c.Arch.Channels+2*len(c.Arch.Heads))
 	// The images of a split, as far as they are kept in memory, and for every drawing
 	// thread the largest and one to paste from: as they are, normalised, and labels.
 	var largest int64

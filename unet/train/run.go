@@ -35,6 +35,9 @@ type Options struct {
 	Resume bool
 	// From, if not nil, is the model to start from; see Trainer.
 	From *unet.Model
+	// Peers, if not nil, are the processes that train together; see Trainer. Process 0
+	// alone has observers and returns a summary.
+	Peers core.Peers
 	// Recompute takes a quarter less memory and a fifth more time, to the same
 	// bits.
 	Recompute bool
@@ -91,12 +94,21 @@ type Summary struct {
 // history.json, curves.png, curves.svg and report.html. If ctx ends, the state
 // is saved and the cause of ctx returned.
 func Run(ctx context.Context, o Options, observer Observer) (*Summary, error) {
+	if !leads(o.Peers) {
+		observer = silent{}
+	}
 	tr, err := newTrainer(ctx, o, observer)
-	if err != nil {
+	if tr != nil {
+		defer tr.Train.Close()
+		defer tr.Val.Close()
+	}
+	if err = agree(o.Peers, err); err != nil {
 		return nil, err
 	}
-	defer tr.Train.Close()
-	defer tr.Val.Close()
+	if !leads(o.Peers) {
+		_, err := tr.Run(ctx)
+		return nil, err
+	}
 	r := &record{Observer: observer, o: o}
 	tr.Observer = r
 	res, err := tr.Run(ctx)
@@ -135,7 +147,10 @@ func HoldsRun(dir string) bool {
 
 // newTrainer loads the set.
 func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, error) {
-	if !o.Resume && HoldsRun(o.Out) {
+	if err := o.Config.divides(o.Peers); err != nil {
+		return nil, err
+	}
+	if leads(o.Peers) && !o.Resume && HoldsRun(o.Out) {
 		return nil, &SettingError{Problem: o.Out + " already holds a run", Advice: "choose another folder, or continue it", Option: "resume"}
 	}
 	for _, split := range []string{dataset.Train, dataset.Val} {
@@ -148,15 +163,17 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 		observer.Warn(fmt.Sprintf("%s holds images resized to %d x %d; a nuclei model learns better from a set prepared at native size",
 			o.Set.Dir, size, size))
 	}
-	if err := o.check(); err != nil {
-		return nil, err
+	if leads(o.Peers) {
+		if err := o.check(); err != nil {
+			return nil, err
+		}
 	}
 	need, err := o.fits(observer)
 	if err != nil {
 		return nil, err
 	}
 	source := o.Set.Meta.Source
-	tr := &Trainer{Config: o.Config, Engine: o.Engine, Dir: o.Out, Resume: o.Resume, From: o.From, Recompute: o.Recompute,
+	tr := &Trainer{Config: o.Config, Engine: o.Engine, Dir: o.Out, Resume: o.Resume, From: o.From, Recompute: o.Recompute, Peers: o.Peers,
 		Every: 5 * time.Minute, DataHash: source.SHA256}
 	if len(o.LeftOut) > 0 {
 		tr.DataHash += " without " + strings.Join(o.LeftOut, ",")
@@ -174,8 +191,12 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 		tr.Train.Close()
 		return nil, err
 	}
-	if err := o.reserve(); err != nil { // nothing is written before all is well
-		return nil, err
+	if leads(o.Peers) { // nothing is written before all is well
+		if err := o.reserve(); err != nil {
+			tr.Train.Close()
+			tr.Val.Close()
+			return nil, err
+		}
 	}
 	observer.Note(fmt.Sprintf("training takes about %s of memory", sizeText(need)))
 	return tr, nil
@@ -217,9 +238,14 @@ func (o *Options) reserve() error {
 }
 
 // load reads the images of a split, one at a time. What is too much for memory
-// goes to a temporary file in the folder of the run.
+// goes to a temporary file in the folder of the run, or of the machine where another
+// process has that.
 func load(ctx context.Context, o Options, split string, observer Observer) (*Images, error) {
-	images := &Images{input: o.Config.Input, store: atomicfile.NewScratch(filepath.Join(o.Out, "images"), inMemory)}
+	dir := o.Out
+	if !leads(o.Peers) {
+		dir = os.TempDir()
+	}
+	images := &Images{input: o.Config.Input, store: atomicfile.NewScratch(filepath.Join(dir, "images"), inMemory)}
 	indices := o.Set.Split(split)
 	for n, i := range indices {
 		err := context.Cause(ctx)

@@ -45,6 +45,9 @@ type Trainer struct {
 	From *unet.Model
 	// Recompute takes less memory and more time, see core.Options.
 	Recompute bool
+	// Peers, if not nil, are the processes that train together; see Config.MicroBatches.
+	// All have the same settings and images; process 0 alone has Dir and returns a model.
+	Peers core.Peers
 	// Every is the longest time between checkpoints (0: only after epochs).
 	Every time.Duration
 	// Observer, if not nil, listens.
@@ -69,7 +72,8 @@ type Plan struct {
 	Batch       int // patches per step
 	Memory      int // bytes of activations and gradients
 	Kernels     string
-	Threads     int
+	Threads     int // of each process
+	Processes   int
 	TrainImages int
 	ValImages   int
 	// Start is how From scores on the validation images, nil without it.
@@ -96,7 +100,7 @@ func (silent) Warn(string)            {}
 
 // Result of a run.
 type Result struct {
-	Model     *unet.Model // for prediction; the caller frees its Params
+	Model     *unet.Model // for prediction; the caller frees its Params. nil: another process has it
 	History   []Epoch
 	BestEpoch int // 0 when none was better than From, which then is the result
 	Start     *Scores
@@ -115,27 +119,21 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 	if t.Observer == nil {
 		t.Observer = silent{}
 	}
-	if err := t.Config.Check(); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(t.Dir, 0o777); err != nil {
-		return nil, err
-	}
-	unlock, err := lock(filepath.Join(t.Dir, lockFile))
-	if err != nil {
-		return nil, err
-	}
+	unlock, err := t.begin()
 	defer unlock()
-	if err := t.setUp(ctx); err != nil {
+	defer t.tearDown()
+	if err = agree(t.Peers, err); err != nil {
 		return nil, err
 	}
-	defer t.tearDown()
+	if err := t.meet(); err != nil {
+		return nil, err
+	}
 	if err := t.judgeStart(ctx); err != nil {
 		return nil, err
 	}
 	t.Observer.Started(Plan{
 		Parameters: t.model.Params.Count(), Epochs: t.Config.Epochs, Done: t.state.Epoch, Steps: t.feed.steps, Batch: t.Config.Batch,
-		Memory: t.net.Memory(), Kernels: t.Engine.ISA(), Threads: t.Engine.Threads(),
+		Memory: t.net.Memory(), Kernels: t.Engine.ISA(), Threads: t.Engine.Threads(), Processes: t.processes(),
 		TrainImages: t.Train.Len(), ValImages: t.Val.Len(), Start: t.state.Start,
 	})
 	for !t.state.Finished {
@@ -148,6 +146,36 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 		}
 	}
 	return t.finish()
+}
+
+// begin takes the run's folder, until unlock, and sets the training up. Both that and
+// tearDown are due where it fails, too.
+func (t *Trainer) begin() (unlock func(), err error) {
+	unlock = func() {}
+	if err := t.Config.Check(); err != nil {
+		return unlock, err
+	}
+	if err := t.Config.divides(t.Peers); err != nil {
+		return unlock, err
+	}
+	if leads(t.Peers) {
+		if err := os.MkdirAll(t.Dir, 0o777); err != nil {
+			return unlock, err
+		}
+		free, err := lock(filepath.Join(t.Dir, lockFile))
+		if err != nil {
+			return unlock, err
+		}
+		unlock = free
+	}
+	return unlock, t.setUp()
+}
+
+func (t *Trainer) processes() int {
+	if t.Peers == nil {
+		return 1
+	}
+	return t.Peers.Size()
 }
 
 // lock takes the run folder for this process; the lock goes with the process.
@@ -166,7 +194,7 @@ func lock(path string) (unlock func(), err error) {
 
 func (t *Trainer) path(name string) string { return filepath.Join(t.Dir, name) }
 
-func (t *Trainer) setUp(ctx context.Context) (err error) {
+func (t *Trainer) setUp() (err error) {
 	c := t.Config
 	if t.Train.Len() == 0 || t.Val.Len() == 0 {
 		return fmt.Errorf("%d training and %d validation images: both are needed", t.Train.Len(), t.Val.Len())
@@ -177,9 +205,10 @@ func (t *Trainer) setUp(ctx context.Context) (err error) {
 	if t.feed, err = newFeed(c, t.Train); err != nil {
 		return err
 	}
+	t.feed.first, t.feed.count = c.share(t.Peers)
 	t.adam = core.NewAdam(c.LearningRate)
 	t.adam.WeightDecay, t.adam.Clip, t.adam.EMA = c.WeightDecay, c.Clip, c.EMA
-	if t.Resume {
+	if t.Resume && leads(t.Peers) {
 		err = t.restore()
 	} else {
 		err = t.start()
@@ -188,8 +217,8 @@ func (t *Trainer) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	side := c.Augment.Size
-	t.net, err = t.model.Network(t.Engine, side, side, core.Options{Batch: c.Batch, MicroBatches: c.MicroBatches, Training: true, Recompute: t.Recompute}, c.losses())
-	if err != nil {
+	t.net, err = t.model.Network(t.Engine, side, side, core.Options{Batch: c.Batch, MicroBatches: c.MicroBatches, Peers: t.Peers, Training: true, Recompute: t.Recompute}, c.losses())
+	if err != nil || !leads(t.Peers) {
 		return err
 	}
 	if t.valCopy, err = t.model.Clone(false); err != nil {
@@ -207,7 +236,9 @@ func (t *Trainer) tearDown() {
 		t.val.Close()
 		t.valCopy.Params.Free()
 	}
-	t.model.Params.Free()
+	if t.model != nil {
+		t.model.Params.Free()
+	}
 }
 
 func (t *Trainer) start() (err error) {
@@ -261,7 +292,6 @@ func (t *Trainer) restore() (err error) {
 		t.Observer.Warn(fmt.Sprintf("the run began on %s and goes on with %s: its results will differ in the last bits", t.state.ISA, t.Engine.ISA()))
 	}
 	if err != nil {
-		t.model.Params.Free()
 		return &unet.ModelError{Name: path, Problem: err.Error(), Advice: "resume with the same settings and data, or start a new run in another folder"}
 	}
 	t.adam.Step = t.state.Updates
@@ -272,6 +302,9 @@ func (t *Trainer) restore() (err error) {
 func (t *Trainer) finish() (*Result, error) {
 	s := t.state
 	r := &Result{History: s.History, BestEpoch: s.BestEpoch, Start: s.Start, Stopped: s.Epoch < t.Config.Epochs}
+	if !leads(t.Peers) {
+		return r, nil
+	}
 	var err error
 	if s.BestEpoch > 0 || s.Start != nil {
 		r.Model, err = unet.LoadModel(t.path(BestFile))
