@@ -18,7 +18,7 @@ func (p *Predictor) BandsAt(ctx context.Context, src Rows, levels Levels, w, h i
 	scaled := src.scaled(levels, w, h)
 	scaled.From, _ = back.down.Source(src.From, 1)
 	back.first = scaled.From
-	return p.Bands(ctx, scaled, Levels{Low: 0, High: 1, Gray: levels.Gray}, func(y int, m instance.Maps, _ *imageio.Image) error {
+	return p.Bands(ctx, scaled, Levels{Low: 0, High: 1}, func(y int, m instance.Maps, _ *imageio.Image) error {
 		back.add(m)
 		for {
 			n := back.ready(y + m.H)

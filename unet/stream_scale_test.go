@@ -19,17 +19,24 @@ func TestScaledBandsEqualWhole(t *testing.T) {
 	for _, k := range []struct {
 		w, h, c, toW, toH int
 		heads             []string
+		gray              bool // its channels are alike, so that one counts
 	}{
-		{333, 417, 1, 150, 188, []string{HeadForeground, HeadBorder, HeadDistance}},
-		{210, 160, 3, 500, 381, []string{HeadForeground, HeadDistance, HeadBorder}},
-		{900, 1000, 1, 70, 63, []string{HeadForeground, HeadDistance}},
-		{60, 40, 1, 960, 640, []string{HeadForeground}},
-		{120, 390, 1, 120, 390, []string{HeadForeground}},
+		{333, 417, 1, 150, 188, []string{HeadForeground, HeadBorder, HeadDistance}, false},
+		{210, 160, 3, 500, 381, []string{HeadForeground, HeadDistance, HeadBorder}, false},
+		{900, 1000, 1, 70, 63, []string{HeadForeground, HeadDistance}, false},
+		{60, 40, 1, 960, 640, []string{HeadForeground}, false},
+		{120, 390, 1, 120, 390, []string{HeadForeground}, false},
+		{90, 70, 3, 130, 100, []string{HeadForeground}, true},
 	} {
 		t.Run(fmt.Sprintf("%dx%dx%d at %dx%d", k.w, k.h, k.c, k.toW, k.toH), func(t *testing.T) {
 			p := testPredictor(t, 2, k.heads...)
 			p.whole, p.tileW, p.tileH = 0, 192, 192
-			img := blobs(k.w, k.h, k.c, 9)
+			img, channels := blobs(k.w, k.h, k.c, 9), k.c
+			if k.gray {
+				copy(img.Plane(1), img.Plane(0))
+				copy(img.Plane(2), img.Plane(0))
+				channels = 1
+			}
 			want, err := p.MapsAt(ctx, img, k.toW, k.toH)
 			if err != nil {
 				t.Fatal(err)
@@ -52,7 +59,10 @@ func TestScaledBandsEqualWhole(t *testing.T) {
 							t.Errorf("%s at row %d differs from the whole image's", name, y)
 						}
 					}
-					for c := range k.c {
+					if rows.C != channels {
+						t.Fatalf("%d channels, want %d", rows.C, channels)
+					}
+					for c := range channels {
 						if !slices.Equal(rows.Plane(c), cut(img.Plane(c))) {
 							t.Errorf("samples of channel %d at row %d are not the image's", c, y)
 						}

@@ -166,7 +166,7 @@ func TestReadEarlier(t *testing.T) {
 			// Results of images that are not this run's stay beside its own, whether or
 			// not it skips those that it finds.
 			for _, skip := range []bool{true, false} {
-				r.batch.SkipExisting, r.batch.Inputs, r.others = skip, []Input{{Path: "done.png"}}, nil
+				r.batch.SkipExisting, r.batch.Inputs, r.earlier, r.others = skip, []Input{{Path: "done.png"}}, nil, nil
 				r.goOn(r.readManifest())
 				if c.counts != (len(r.others) == 1 && r.others[0].Input == "kept.png") {
 					t.Errorf("skip %v: results of others: %v", skip, r.others)
