@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -8,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"unet/unet/formats"
 	"unet/unet/imageio"
+	"unet/unet/instance"
 )
 
 // squares is a label image with nuclei 1 to n, nucleus 3 with a hole.
@@ -74,6 +77,26 @@ func TestConvert(t *testing.T) {
 	_, stderr := mustRun(t, exitInput, "convert", file("both.json"), file("one.tif"), "--name", "third", "--force")
 	if !strings.Contains(stderr, "in.tif, other.tif") {
 		t.Errorf("unknown name: %q", stderr)
+	}
+}
+
+// TestConvertNamesImages: the competition's tables name an image without its folder and
+// extension.
+func TestConvertNamesImages(t *testing.T) {
+	dir := t.TempDir()
+	coco, table := filepath.Join(dir, "in.json"), filepath.Join(dir, "out.csv")
+	var b bytes.Buffer
+	l := squares(45, 31, 1)
+	if err := formats.WriteAll(formats.NewCOCO(&b), formats.Source{Name: "plate/a.b.tif", W: l.W, H: l.H}, instance.Measure(l, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(coco, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, exitOK, "convert", coco, table)
+	got, err := os.ReadFile(table)
+	if lines := strings.Split(string(got), "\n"); err != nil || len(lines) < 2 || !strings.HasPrefix(lines[1], "a.b,") {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

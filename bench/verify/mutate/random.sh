@@ -12,7 +12,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 [ $# -ge 1 ] || { echo "usage: bench/verify/mutate/random.sh PACKAGE [LINES [SEED]]" >&2; exit 2; }
-package=$1 lines=${2:-100} seed=${3:-1}
+package=$1 lines=${2:-30} seed=${3:-1}
 # The tests of each fault run anew, so that gremlins knows how long they take.
 export GOFLAGS='-trimpath -short -count=1 -vet=off'
 work=$(mktemp -d)
@@ -29,7 +29,7 @@ go work init . ./kernels
 grep -rl --include='*.go' '"unet/' . | xargs sed -i 's#"unet/#"example.com/copy/#; s#"example.com/copy/csrc"#"unet/csrc"#'
 find "$package" -mindepth 2 -name '*_test.go' -delete # gremlins takes the packages below, too
 cd "$package"
-unleash() { TMPDIR=$work nice -n 5 "$work/gremlins" unleash --workers 1 --timeout-coefficient 40 "$@"; }
+unleash() { TMPDIR=$work nice -n 5 "$work/gremlins" unleash --workers 1 --timeout-coefficient 20 "$@"; }
 unleash --dry-run -S r | sed -n 's/^ *RUNNABLE .* at \([^/:]*\):\([0-9]*\):.*/\1 \2/p' | sort -u |
 	shuf -n "$lines" --random-source=<(yes "$seed") >"$work/drawn"
 mkdir "$work/right"
