@@ -41,6 +41,10 @@ func TestCompletion(t *testing.T) {
 	if out, _ := mustRun(t, 0, "completion", "powershell"); !strings.Contains(out, "'predict' = 'segment") {
 		t.Errorf("PowerShell: %s", out)
 	}
+	// complete -l and -s take names without dashes (fish's manual).
+	if out, _ := mustRun(t, 0, "completion", "fish"); !strings.Contains(out, " -l out -s o ") || strings.Contains(out, " -s -") || strings.Contains(out, " -l -") {
+		t.Errorf("fish: %s", out)
+	}
 	for _, args := range [][]string{nil, {"tcsh"}, {"bash", "zsh"}} {
 		mustRun(t, 2, append([]string{"completion"}, args...)...)
 	}
