@@ -402,6 +402,62 @@ func TestCOCOBoxes(t *testing.T) {
 	}
 }
 
+// TestCOCOCounts: run lengths go down the columns, begin with background, and add up to
+// all pixels, without which the COCO API does not decode them.
+func TestCOCOCounts(t *testing.T) {
+	for _, c := range []struct {
+		runs []instance.Run // of an image of 3 x 2
+		want []int
+	}{
+		{[]instance.Run{{Y: 1, X0: 1, X1: 2}}, []int{3, 1, 2}},
+		{[]instance.Run{{Y: 0, X0: 0, X1: 1}}, []int{0, 1, 5}},
+		{[]instance.Run{{Y: 1, X0: 2, X1: 3}}, []int{5, 1}},
+		{[]instance.Run{{Y: 0, X0: 0, X1: 3}}, []int{0, 1, 1, 1, 1, 1, 1}},
+		{[]instance.Run{{Y: 0, X0: 1, X1: 3}, {Y: 1, X0: 1, X1: 2}}, []int{2, 3, 1}},
+	} {
+		if diff := cmp.Diff(c.want, counts(c.runs, 3, 2)); diff != "" {
+			t.Errorf("%v: %s", c.runs, diff)
+		}
+	}
+}
+
+// TestReadCOCOForms: nuclei are polygons, or run lengths as a list or, packed, as a text,
+// of an image of 3 x 2 pixels. What is wrong with an annotation is told with its number.
+func TestReadCOCOForms(t *testing.T) {
+	const first = `{"image_id":7,"segmentation":{"size":[2,3],"counts":[0,1,5]}}` // pixel 0, 0
+	for _, c := range []struct {
+		name, segmentation string
+		labels             []uint32
+		err                string
+	}{
+		{"a polygon", `[[1,0,3,0,3,1,1,1]]`, []uint32{1, 2, 2, 0, 0, 0}, ""},
+		{"two polygons", `[[1,0,2,0,2,1,1,1],[2,1,3,1,3,2,2,2]]`, []uint32{1, 2, 0, 0, 0, 2}, ""},
+		{"a list", `{"size":[2,3],"counts":[3,1,2]}`, []uint32{1, 0, 0, 0, 2, 0}, ""},
+		{"a list with empty runs", `{"size":[2,3],"counts":[3,0,0,3]}`, []uint32{1, 0, 2, 0, 2, 2}, ""},
+		{"packed", `{"size":[2,3],"counts":"312"}`, []uint32{1, 0, 0, 0, 2, 0}, ""},
+		{"nothing", `null`, nil, "it has no segmentation"},
+		{"an odd number", `[[1,0,3]]`, nil, "odd number"},
+		{"texts", `[["a"]]`, nil, "its polygons"},
+		{"another size", `{"size":[3,2],"counts":[3,1,2]}`, nil, "its mask is 2 x 3, its image 3 x 2"},
+		{"too long a run", `{"size":[2,3],"counts":[3,4]}`, nil, "run length 2 does not fit"},
+	} {
+		all, err := ReadCOCO(strings.NewReader(`{"images":[{"id":7,"file_name":"a","width":3,"height":2}],
+			"annotations":[` + first + `,{"image_id":7,"segmentation":` + c.segmentation + `}]}`))
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), "annotation 2: ") || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			continue
+		}
+		l, _, err := single(all, err)(0, 0)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		} else if diff := cmp.Diff(c.labels, l.ID); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
+
 // TestSummaryOfNothing: an image without nuclei has no mean of them.
 func TestSummaryOfNothing(t *testing.T) {
 	src := Source{Name: "a.tif", W: 10, H: 10, PixelSize: imageio.PixelSize{X: 0.5, Y: 0.5}, Channels: []string{"1"}, Region: 50}
