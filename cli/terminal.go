@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"unet/core"
 	"unet/unet/imageio/owned"
 	"unet/unet/report"
 
@@ -73,6 +75,9 @@ func (t *terminal) finish(err error) int {
 		return exitOK
 	}
 	code, hint := explain(err)
+	if errors.Is(err, core.ErrElsewhere) {
+		return code
+	}
 	fmt.Fprintf(t.err, "unet: %s\n", clipped(oneLine(err.Error())))
 	if hint != "" {
 		fmt.Fprintf(t.err, "hint: %s\n", hint)

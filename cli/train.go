@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
 	"unet/unet/report"
@@ -91,41 +92,23 @@ func settingFlag(name, value string) cli.Flag {
 
 // runTrain is the command.
 func runTrain(c *cli.Context) error {
-	dir, err := oneArgument(c, "the folder of a prepared set")
-	if err != nil {
-		return err
-	}
-	o := train.Options{Out: c.String("out"), Resume: c.Bool("resume"), Recompute: c.Bool("recompute"), Force: c.Bool("force"),
+	return together(c, func(peers core.Peers) error { return trainWith(c, peers) })
+}
+
+// trainWith trains as one of peers, or alone.
+func trainWith(c *cli.Context, peers core.Peers) error {
+	o := train.Options{Peers: peers, Out: c.String("out"), Resume: c.Bool("resume"), Recompute: c.Bool("recompute"), Force: c.Bool("force"),
 		Name: c.String("name"), License: c.String("license"), Program: version()}
-	if o.Out == "" {
-		return usagef("--out is missing: the folder of the run")
-	}
-	folds, err := foldsOf(c)
-	if err != nil {
-		return err
-	}
-	if c.IsSet("job") {
+	dir, folds, err := trainArguments(c, peers)
+	if err == nil && c.IsSet("job") {
 		return writeTrainJob(c, "train", fmt.Sprintf("Trains %d folds of %s", folds, dir), folds)
 	}
-	w, err := openWork(c, dir)
-	if err != nil {
-		return err
+	var w work
+	if err == nil {
+		w, err = openTraining(c, dir, folds, &o)
 	}
 	defer w.close()
-	o.Engine, o.Set = w.engine, w.set
-	o.Memory, o.Free = segment.SystemMemory()
-	if folds == 0 {
-		if o.Set, o.LeftOut, err = leaveOut(c, w.set); err != nil {
-			return err
-		}
-	}
-	if from := c.String("from"); from != "" {
-		if o.From, err = modelFor(from); err != nil {
-			return err
-		}
-		defer o.From.Params.Free()
-	}
-	if o.Config, err = trainConfig(c, o.Set, o.From); err != nil {
+	if err = core.Agree(peers, err); err != nil {
 		return err
 	}
 	if folds > 0 {
@@ -134,21 +117,58 @@ func runTrain(c *cli.Context) error {
 	o.Next = func(done bool) []report.Step { return afterTraining(dir, o.Out, done) }
 	t := term(c)
 	s, err := train.Run(c.Context, o, &trainObserver{terminal: t})
-	if errors.Is(err, errInterrupted) {
-		return withHint(err, interruptedHint(o.Out))
-	}
 	full := slices.ContainsFunc(diskFull, func(e error) bool { return errors.Is(err, e) })
-	if full && train.HoldsRun(o.Out) {
+	switch {
+	case errors.Is(err, errInterrupted) && peers != nil:
+		return withHint(fmt.Errorf("%w: the job was stopped, or another process of it died", err), interruptedHint(o.Out))
+	case errors.Is(err, errInterrupted):
+		return withHint(err, interruptedHint(o.Out))
+	case full && train.HoldsRun(o.Out):
 		return withHint(err, "the disk is full: make room, and continue with the same command and --resume")
-	}
-	if err != nil {
+	case err != nil || s == nil:
 		return err
-	}
-	if t.json {
+	case t.json:
 		return t.writeJSON(s)
 	}
 	printTraining(t, s)
 	return nil
+}
+
+// trainArguments reads the set's folder and the number of folds, 0 for one training.
+func trainArguments(c *cli.Context, peers core.Peers) (dir string, folds int, err error) {
+	if dir, err = oneArgument(c, "the folder of a prepared set"); err != nil {
+		return dir, 0, err
+	}
+	if c.String("out") == "" {
+		return dir, 0, usagef("--out is missing: the folder of the run")
+	}
+	if folds, err = foldsOf(c); err == nil && folds > 0 && peers != nil {
+		err = withHint(usagef("the processes of mpirun train one network: not --folds"), "train each fold by itself, with --fold")
+	}
+	return dir, folds, err
+}
+
+// openTraining opens what a training works with: the set, less what a fold leaves out,
+// an engine, the model to start from and the settings. Close the work in any case.
+func openTraining(c *cli.Context, dir string, folds int, o *train.Options) (w work, err error) {
+	if w, err = openWork(c, dir); err != nil {
+		return work{}, err
+	}
+	o.Engine, o.Set = w.engine, w.set
+	o.Memory, o.Free = segment.SystemMemory()
+	if folds == 0 {
+		if o.Set, o.LeftOut, err = leaveOut(c, w.set); err != nil {
+			return w, err
+		}
+	}
+	if from := c.String("from"); from != "" {
+		if w.model, err = modelFor(from); err != nil {
+			return w, err
+		}
+		o.From = w.model
+	}
+	o.Config, err = trainConfig(c, o.Set, o.From)
+	return w, err
 }
 
 // interruptedHint tells how to go on with a run that was interrupted, perhaps
@@ -289,8 +309,12 @@ type trainObserver struct {
 }
 
 func (t *trainObserver) Started(p train.Plan) {
+	threads := count(p.Threads, "thread")
+	if p.Processes > 1 {
+		threads = fmt.Sprintf("%d processes of %s", p.Processes, threads)
+	}
 	t.notef("network of %.2f M parameters, kernels %s, %s, %s of activations",
-		float64(p.Parameters)/1e6, p.Kernels, count(p.Threads, "thread"), bytesText(uint64(p.Memory)))
+		float64(p.Parameters)/1e6, p.Kernels, threads, bytesText(uint64(p.Memory)))
 	t.notef("%s for training and %s for validation; %s of %s of %d patches", count(p.TrainImages, "image"), count(p.ValImages, "image"),
 		count(p.Epochs, "epoch"), count(p.Steps, "step"), p.Batch)
 	if p.Start != nil {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 	"unsafe"
 )
@@ -44,14 +45,30 @@ func exchange(p Peers, sums, theirs []float64, add func(to, from []float64)) err
 	return nil
 }
 
-// First returns the least number of the processes that say so, or how many there are.
-func First(p Peers, so bool) (int, error) {
-	first := []float64{float64(p.Size())}
-	if so {
+// ErrElsewhere says that another process failed, which tells why.
+var ErrElsewhere = errors.New("another process failed")
+
+// Agree returns an error in every process if one has an error: its own, or
+// ErrElsewhere where it is for a process with a lower number to tell. All processes
+// call it. Without peers it returns err.
+func Agree(p Peers, err error) error {
+	if p == nil {
+		return err
+	}
+	first := []float64{float64(p.Size())} // process with an error
+	if err != nil {
 		first[0] = float64(p.Rank())
 	}
-	err := exchange(p, first, make([]float64, 1), func(to, from []float64) { to[0] = min(to[0], from[0]) })
-	return int(first[0]), err
+	failed := exchange(p, first, make([]float64, 1), func(to, from []float64) { to[0] = min(to[0], from[0]) })
+	switch {
+	case failed != nil && err == nil:
+		return failed
+	case failed != nil || int(first[0]) == p.Rank():
+		return err
+	case int(first[0]) == p.Size():
+		return nil
+	}
+	return ErrElsewhere
 }
 
 // Broadcast returns the bytes that process 0 has.

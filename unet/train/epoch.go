@@ -212,7 +212,7 @@ func (t *Trainer) rollBack() error {
 	if leads(t.Peers) {
 		err = t.goBack()
 	}
-	if err = agree(t.Peers, err); err != nil {
+	if err = core.Agree(t.Peers, err); err != nil {
 		return err
 	}
 	return t.follow()

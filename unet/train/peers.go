@@ -2,7 +2,6 @@ package train
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"unet/core"
@@ -12,36 +11,15 @@ import (
 // micro-batches. Process 0 alone has a folder: it scores and decides, writes, and hands
 // its state to the others.
 
-// ErrElsewhere says that another process of the training failed and tells why.
-var ErrElsewhere = errors.New("another process failed")
-
 // leads reports whether this is process 0, or the only one.
 func leads(p core.Peers) bool { return p == nil || p.Rank() == 0 }
-
-// agree returns err, or ErrElsewhere where it is for a process with a lower number to
-// tell. All processes call it; all return an error if one does.
-func agree(p core.Peers, err error) error {
-	if p == nil {
-		return err
-	}
-	first, failed := core.First(p, err != nil)
-	switch {
-	case failed != nil && err == nil:
-		return failed
-	case failed != nil || first == p.Rank():
-		return err
-	case first == p.Size():
-		return nil
-	}
-	return ErrElsewhere
-}
 
 // divides says whether the micro-batches are enough for the processes.
 func (c Config) divides(p core.Peers) error {
 	if p == nil || c.MicroBatches%p.Size() == 0 {
 		return nil
 	}
-	return &SettingError{Problem: fmt.Sprintf("%d processes cannot share %d micro-batches equally", p.Size(), c.MicroBatches),
+	return &SettingError{Problem: fmt.Sprintf("%d processes cannot share the %d micro-batches of a step equally", p.Size(), c.MicroBatches),
 		Advice: "divide steps into as many parts as there are processes, or more; resumed, a run keeps its number",
 		Option: fmt.Sprintf("micro-batches %d", p.Size())}
 }
@@ -85,7 +63,7 @@ func (t *Trainer) meet() error {
 	if err := json.Unmarshal(text, &first); err != nil {
 		return err
 	}
-	if err := agree(t.Peers, own.differ(first)); err != nil {
+	if err := core.Agree(t.Peers, own.differ(first)); err != nil {
 		return err
 	}
 	return t.follow()

@@ -125,13 +125,13 @@ func TestPeersMeet(t *testing.T) {
 			switch {
 			case rank == 2 && (err == nil || !strings.Contains(err.Error(), problem)):
 				t.Errorf("%s: process 2 says %v", problem, err)
-			case rank != 2 && !errors.Is(err, ErrElsewhere):
+			case rank != 2 && !errors.Is(err, core.ErrElsewhere):
 				t.Errorf("%s: process %d says %v", problem, rank, err)
 			}
 		}
 	}
 	errs := together(t, coretest.Peers(t.Context(), 8), t.TempDir(), func(int, *Trainer) {})
-	if errs[0] == nil || !strings.Contains(errs[0].Error(), "8 processes cannot share 4") || !errors.Is(errs[7], ErrElsewhere) {
+	if errs[0] == nil || !strings.Contains(errs[0].Error(), "8 processes cannot share the 4") || !errors.Is(errs[7], core.ErrElsewhere) {
 		t.Errorf("8 processes for 4 parts: %v and %v", errs[0], errs[7])
 	}
 }

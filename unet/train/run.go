@@ -102,7 +102,7 @@ func Run(ctx context.Context, o Options, observer Observer) (*Summary, error) {
 		defer tr.Train.Close()
 		defer tr.Val.Close()
 	}
-	if err = agree(o.Peers, err); err != nil {
+	if err = core.Agree(o.Peers, err); err != nil {
 		return nil, err
 	}
 	if !leads(o.Peers) {

@@ -122,7 +122,7 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 	unlock, err := t.begin()
 	defer unlock()
 	defer t.tearDown()
-	if err = agree(t.Peers, err); err != nil {
+	if err = core.Agree(t.Peers, err); err != nil {
 		return nil, err
 	}
 	if err := t.meet(); err != nil {

@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"unet/core"
+	"unet/core/mpi"
+
+	"github.com/urfave/cli/v2"
+)
+
+// together does work in each of the processes that mpirun started, if it did. Where
+// several fail, one tells why.
+func together(c *cli.Context, work func(core.Peers) error) error {
+	peers, end, err := mpi.Start(c.Context)
+	if err == nil {
+		err = work(peers)
+	}
+	switch {
+	case err == nil:
+		end()
+		return nil
+	case errors.Is(err, core.ErrElsewhere):
+		select { // the end of this process must not come before the other's message
+		case <-c.Context.Done():
+		case <-time.After(10 * time.Second):
+		}
+		return err
+	case peers == nil:
+		return err
+	case errors.Is(err, errInterrupted) && peers.Rank() > 0:
+		return core.ErrElsewhere
+	case peers.Rank() > 0:
+		return fmt.Errorf("process %d: %w", peers.Rank(), err)
+	}
+	return err
+}
