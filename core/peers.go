@@ -21,8 +21,8 @@ type Peers interface {
 
 // Streams of Exchange.
 const (
-	waiting   = iota // of what this process waits for
-	gradients        // while the backward pass goes on
+	Waiting   = iota // for what comes, with nothing else to do
+	Gradients        // while the backward pass goes on
 
 	Streams // the number of them
 )
@@ -32,7 +32,7 @@ const (
 func exchange(p Peers, sums, theirs []float64, add func(to, from []float64)) error {
 	for d := 1; d < p.Size(); d *= 2 {
 		peer := p.Rank() ^ d
-		if err := p.Exchange(peer, waiting, bytesOf(sums), bytesOf(theirs)); err != nil {
+		if err := p.Exchange(peer, Waiting, bytesOf(sums), bytesOf(theirs)); err != nil {
 			return err
 		}
 		if peer > p.Rank() {
@@ -88,9 +88,9 @@ func broadcast(p Peers, b []byte) (err error) {
 	for d := p.Size() / 2; d > 0 && err == nil; d /= 2 {
 		switch p.Rank() % (2 * d) {
 		case 0:
-			err = p.Exchange(p.Rank()+d, waiting, b, nil)
+			err = p.Exchange(p.Rank()+d, Waiting, b, nil)
 		case d:
-			err = p.Exchange(p.Rank()-d, waiting, nil, b)
+			err = p.Exchange(p.Rank()-d, Waiting, nil, b)
 		}
 	}
 	return err
@@ -159,7 +159,7 @@ func sumOver(p Peers, v, room []float32) error {
 			keep, give = give, keep
 		}
 		theirs := room[:keep.to-keep.from]
-		if err := p.Exchange(p.Rank()^d, gradients, bytesOf(v[give.from:give.to]), bytesOf(theirs)); err != nil {
+		if err := p.Exchange(p.Rank()^d, Gradients, bytesOf(v[give.from:give.to]), bytesOf(theirs)); err != nil {
 			return err
 		}
 		addFloats(v[keep.from:keep.to], theirs)
@@ -172,7 +172,7 @@ func sumOver(p Peers, v, room []float32) error {
 		if mine.from == whole.from {
 			theirs.from, theirs.to = mine.to, whole.to
 		}
-		if err := p.Exchange(p.Rank()^d, gradients, bytesOf(v[mine.from:mine.to]), bytesOf(v[theirs.from:theirs.to])); err != nil {
+		if err := p.Exchange(p.Rank()^d, Gradients, bytesOf(v[mine.from:mine.to]), bytesOf(v[theirs.from:theirs.to])); err != nil {
 			return err
 		}
 		mine = whole

@@ -5,6 +5,7 @@ package mpi
 /*
 #cgo pkg-config: ompi-c
 #include <mpi.h>
+#include <sched.h>
 
 // Calls may come from any thread of Go's, one at a time.
 static int un_mpi_start(int *rank, int *size)
@@ -99,8 +100,8 @@ func (j *job) Exchange(peer, stream int, send, receive []byte) error {
 }
 
 // patience is how often a process looks for the end of a transfer before it sleeps in
-// between: on a machine with fewer cores than threads its peer may be waiting for
-// the core.
+// between. Between any two looks others have their turn: on a machine with fewer cores
+// than threads its peer may be waiting for the core.
 const patience = 1000
 
 func (j *job) exchange(peer, stream int, send, receive []byte) error {
@@ -126,7 +127,7 @@ func (j *job) exchange(peer, stream int, send, receive []byte) error {
 		if j.ctx.Err() != nil {
 			err = context.Cause(j.ctx)
 		} else if n < patience {
-			runtime.Gosched()
+			C.sched_yield()
 		} else {
 			time.Sleep(20 * time.Microsecond)
 		}
