@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"unet/unet/imageio"
 	"unet/unet/instance"
 )
@@ -107,6 +109,33 @@ func TestOutsideTheImage(t *testing.T) {
 		}
 		if _, lost, err := e.Labels(20, 20); err != nil || lost != (Lost{Outside: 1}) {
 			t.Errorf("a square at %v: lost %+v, %v", at, lost, err)
+		}
+	}
+}
+
+// TestReadRegions: regions are QuPath's annotations, and where a file has none all that
+// is in it.
+func TestReadRegions(t *testing.T) {
+	feature := func(x int, kind string) string {
+		return `{"type":"Feature","properties":{"objectType":"` + kind + `"},"geometry":` + square(x, 0, 2) + `}`
+	}
+	for _, c := range []struct {
+		features []string
+		want     []uint32 // of a row of 8 pixels
+	}{
+		{[]string{feature(0, "annotation"), feature(3, "detection"), feature(6, "annotation")}, []uint32{1, 1, 0, 0, 0, 0, 2, 2}},
+		{[]string{feature(0, "detection"), feature(3, "detection")}, []uint32{1, 1, 0, 2, 2, 0, 0, 0}},
+	} {
+		e, err := ReadRegions(strings.NewReader("[" + strings.Join(c.features, ",") + "]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, _, err := e.Labels(8, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, l.ID); diff != "" {
+			t.Errorf("%s: %s", c.features, diff)
 		}
 	}
 }

@@ -1,11 +1,52 @@
 package segment
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
+	"unet/unet"
+	"unet/unet/imageio"
+
 	"github.com/google/go-cmp/cmp"
 )
+
+// TestLengthIn: a length in µm takes a size of pixels.
+func TestLengthIn(t *testing.T) {
+	half := imageio.PixelSize{X: 0.5, Y: 0.5}
+	for _, c := range []struct {
+		length Length
+		size   imageio.PixelSize
+		want   float64
+		ok     bool
+	}{
+		{Length{Micrometres: 2}, half, 4, true},
+		{Length{Pixels: 5}, half, 5, true},
+		{Length{Pixels: 5}, imageio.PixelSize{}, 5, true},
+		{Length{Micrometres: 2}, imageio.PixelSize{}, 0, false},
+	} {
+		if v, ok := c.length.in(c.size); ok != c.ok || ok && v != c.want {
+			t.Errorf("%+v at %+v: %v %v, want %v %v", c.length, c.size, v, ok, c.want, c.ok)
+		}
+	}
+}
+
+// TestParsePrecision: a model multiplies in what it was made for; one in float32 in
+// bfloat16, too.
+func TestParsePrecision(t *testing.T) {
+	for _, c := range []struct{ own, text, want string }{ // want "": an error
+		{"", "", "float32"}, {"", "auto", "float32"}, {"", "float32", "float32"}, {"", BFloat16, BFloat16}, {"", unet.Int8, ""}, {"", "float16", ""},
+		{unet.Int8, "auto", unet.Int8}, {unet.Int8, unet.Int8, unet.Int8}, {unet.Int8, "float32", ""}, {unet.Int8, BFloat16, ""},
+	} {
+		got, err := ParsePrecision(c.text, &unet.Model{Card: unet.Card{Precision: c.own}})
+		var wrong *PrecisionError
+		if got != c.want || (c.want == "") != errors.As(err, &wrong) {
+			t.Errorf("%q of a model in %q: %q, %v; want %q", c.text, c.own, got, err, c.want)
+		} else if wrong != nil && wrong.Hint() == "" {
+			t.Errorf("%v: no hint", err)
+		}
+	}
+}
 
 // TestParse: what options say, and that their texts read back. A μ may be that of Greek
 // or the sign for micro.
