@@ -482,6 +482,18 @@ func TestCrossEntropyByHand(t *testing.T) {
 	}
 }
 
+// TestMeanAP: a mean, 0 of none.
+func TestMeanAP(t *testing.T) {
+	for _, c := range []struct {
+		scores []Scores
+		want   float64
+	}{{nil, 0}, {[]Scores{{AP: 0.75}}, 0.75}, {[]Scores{{AP: 1}, {AP: 0.5}, {AP: 0.25}, {AP: 0.25}}, 0.5}} {
+		if got := MeanAP(c.scores); got != c.want {
+			t.Errorf("%v, want %v of %v", got, c.want, c.scores)
+		}
+	}
+}
+
 func TestSizesMustAgree(t *testing.T) {
 	a, b := imageio.NewLabels(3, 4), imageio.NewLabels(4, 3)
 	if _, err := Match(a, b, Taus()); err == nil {
@@ -495,11 +507,10 @@ func TestSizesMustAgree(t *testing.T) {
 func TestCurveEqualsThresholding(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	l := imageio.NewLabels(40, 30)
-	prob, mask := make([]float32, 1200), make([]float32, 1200)
+	prob := make([]float32, 1200)
 	for i := range prob {
 		l.ID[i] = uint32(rng.IntN(3))
-		mask[i] = float32(min(l.ID[i], 1))
-		prob[i] = min(1, rng.Float32()*0.8+0.3*mask[i])
+		prob[i] = min(1, rng.Float32()*0.8+0.3*float32(min(l.ID[i], 1)))
 		if i%50 == 0 {
 			prob[i] = float32(rng.IntN(1025)) / 1024 // exactly on a threshold
 		}
@@ -507,7 +518,7 @@ func TestCurveEqualsThresholding(t *testing.T) {
 	prob[7], prob[8], prob[9] = 0, 1, float32(math.NaN())
 	var c, d Curve
 	c.Add(prob[:600], &imageio.Labels{W: 40, H: 15, ID: l.ID[:600]})
-	d.AddMask(prob[600:], mask[600:])
+	d.Add(prob[600:], &imageio.Labels{W: 40, H: 15, ID: l.ID[600:]})
 	c.Merge(&d)
 	points := c.Points(1)
 	if len(points) != 1023 {

@@ -105,14 +105,6 @@ func (c *Curve) Add(prob []float32, truth *imageio.Labels) {
 	}
 }
 
-// AddMask counts probabilities against a mask, whose values above 0.5 are
-// foreground.
-func (c *Curve) AddMask(prob, truth []float32) {
-	for i, v := range truth {
-		c.count(prob[i], v > 0.5)
-	}
-}
-
 func (c *Curve) count(prob float32, truth bool) {
 	// Bin k holds (k/bins, (k+1)/bins]; NaN and what is not above 0 can
 	// pass no threshold but belong to the lowest bin's negatives.
