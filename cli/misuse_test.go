@@ -168,7 +168,7 @@ var misuses = []misuse{
 	{args: "train set --out OUT --config kind.yaml", code: exitUsage, says: "resnet"},
 	{args: "train set --out OUT --config alias.yaml", code: exitUsage, says: "alias.yaml"},
 	{args: "train set --out OUT --config long.yaml", code: exitUsage, says: "more than"},
-	{args: "train set --out OUT --resume", code: exitInput, says: "checkpoint.safetensors"},
+	{args: "train set --out OUT --resume", code: exitInput, says: "no checkpoint to continue from"},
 	{args: "train set --out OUT --from cut.safetensors", code: exitFormat, says: "cut.safetensors"},
 	{args: "sweep set --out OUT", code: exitUsage, says: "--vary"},
 	{args: "sweep set --out OUT --vary colour=red", code: exitUsage, says: "colour"},

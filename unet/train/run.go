@@ -131,6 +131,10 @@ func Run(ctx context.Context, o Options, observer Observer) (*Summary, error) {
 
 // ReadRun returns the settings of the run in a folder.
 func ReadRun(dir string) (Config, error) {
+	if !HoldsRun(dir) {
+		return Config{}, &dataset.InputError{Name: dir, Problem: "holds no checkpoint to continue from",
+			Advice: "name the folder of a run that was interrupted, or begin one"}
+	}
 	m, s, err := loadCheckpoint(filepath.Join(dir, CheckpointFile))
 	if err != nil {
 		return Config{}, err
