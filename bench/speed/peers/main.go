@@ -12,6 +12,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"image"
@@ -198,7 +199,27 @@ func makeModel(j job) error {
 		return err
 	}
 	defer m.Params.Free()
-	return m.Save(j.model, false)
+	if err := m.Save(j.model, false); err != nil {
+		return err
+	}
+	return settle(j)
+}
+
+// settle gives the model of a job the running statistics of the batch, as a training
+// would: with those of a new model activations grow from block to block of a residual
+// network, and rounding errors with them.
+func settle(j job) error {
+	b, err := newNetwork(j.model, j.side, j.batch, j.threads, true)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	for range 100 {
+		if err := b.net.Run(context.Background(), core.Forward); err != nil {
+			return err
+		}
+	}
+	return b.model.Save(j.model, false)
 }
 
 // export writes the model as ONNX, if PyTorch is there.
