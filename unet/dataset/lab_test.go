@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // Sizes and looks tell sources; a table overrules them; folds keep sources
@@ -226,5 +228,45 @@ func TestCorrectAndJoin(t *testing.T) {
 	}
 	if err := two.Correct(filepath.Dir(half(0))); err == nil {
 		t.Error("a folder without corrections accepted")
+	}
+}
+
+// TestGroupFolds: the largest group goes first, each to the fold with the fewest images,
+// and of a fold that is left out nothing is trained on.
+func TestGroupFolds(t *testing.T) {
+	s := &Set{Meta: &Metadata{}}
+	for group, images := range map[string]int{"a": 1, "b": 4, "c": 2, "d": 3} {
+		for i := range images {
+			s.Entries = append(s.Entries, Entry{ID: fmt.Sprint(group, i), Group: group, Split: []string{Train, Val, Test}[i%3]})
+		}
+	}
+	folds, err := s.GroupFolds(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{{"b", "a"}, {"d", "c"}}, folds); diff != "" {
+		t.Error(diff)
+	}
+	for _, n := range []int{1, 5} {
+		if _, err := s.GroupFolds(n); err == nil {
+			t.Errorf("%d folds of 4 groups", n)
+		}
+	}
+	out, err := s.LeaveOutGroups(folds[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range out.Entries {
+		was, left := s.Entries[i].Split, e.Group == "a" || e.Group == "b"
+		if left != (e.Split == Test) || !left && was == Val && e.Split != Val {
+			t.Errorf("%s of group %s, %s before, is in %s", e.ID, e.Group, was, e.Split)
+		}
+	}
+	// Without any for validation a tenth of the others is split off.
+	for i := range s.Entries {
+		s.Entries[i].Split = Train
+	}
+	if out, err = s.LeaveOutGroups([]string{"a"}); err != nil || len(out.Split(Test)) != 1 || len(out.Split(Val)) == 0 || len(out.Split(Train)) == 0 {
+		t.Errorf("%v: %d, %d, %d images", err, len(out.Split(Test)), len(out.Split(Val)), len(out.Split(Train)))
 	}
 }

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"unet/unet/imageio"
@@ -70,4 +71,24 @@ func ringArea(t *testing.T, ring []Point) float64 {
 		area += (p.X*q.Y - q.X*p.Y) / 2
 	}
 	return area
+}
+
+// TestOutlines: rings come in the order of nuclei, of each the outer before its holes.
+func TestOutlines(t *testing.T) {
+	l := imageio.NewLabels(5, 3)
+	copy(l.ID, []uint32{
+		0, 2, 2, 2, 1,
+		0, 2, 0, 2, 0,
+		0, 2, 2, 2, 0})
+	var spans [][2]float64
+	for _, ring := range Outlines(l) {
+		lo, hi := ring[0], ring[0]
+		for _, p := range ring {
+			lo, hi = Point{min(lo.X, p.X), min(lo.Y, p.Y)}, Point{max(hi.X, p.X), max(hi.Y, p.Y)}
+		}
+		spans = append(spans, [2]float64{lo.X, hi.X})
+	}
+	if want := [][2]float64{{4, 5}, {1, 4}, {2, 3}}; !slices.Equal(spans, want) {
+		t.Errorf("rings from and to columns %v, want %v", spans, want)
+	}
 }
