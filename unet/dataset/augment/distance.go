@@ -17,8 +17,8 @@ type parabola struct {
 // on the background. Felzenszwalb and Huttenlocher (2012), "Distance
 // Transforms of Sampled Functions", with every run of one component in a row
 // as a line of its own: a pixel outside is either beyond the ends of the run
-// or straight above or below a pixel of it. A component without any outside
-// gets 1 everywhere.
+// or straight above or below a pixel of it. A component without any outside is
+// far from it everywhere.
 func (t *TargetMaps) distances(w, h int) {
 	t.square = grow(t.square, w*h)
 	part, d := t.part, t.square
@@ -99,12 +99,6 @@ func (t *TargetMaps) envelope(row []int32, x0, x1 int) {
 		add(x1, 0)
 	}
 	t.hull = hull
-	if len(hull) == 0 {
-		for x := x0; x < x1; x++ {
-			row[x] = 1
-		}
-		return
-	}
 	for k, p := range hull {
 		end := x1
 		if k+1 < len(hull) {
