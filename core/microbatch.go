@@ -158,7 +158,7 @@ func (p *Program) sum(g gradient) {
 		}
 		copy(g.param.Grad[i*chunk:], part(0))
 	})
-	if p.sums != nil {
+	if p.peers != nil {
 		p.sums.queue <- g.param.Grad
 	}
 }

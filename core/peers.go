@@ -116,25 +116,25 @@ func bytesOf[T float32 | float64](v []T) []byte {
 type gradientSums struct {
 	queue chan []float32
 	done  chan error
+	room  []float32 // for a peer's, kept from step to step
 }
 
 // mostGradients bounds the gradients that wait, far above use.
 const mostGradients = 1 << 10
 
-func startSums(p Peers) *gradientSums {
-	s := &gradientSums{make(chan []float32, mostGradients), make(chan error, 1)}
+// begin takes gradients from the queue until end.
+func (s *gradientSums) begin(p Peers) {
+	s.queue, s.done = make(chan []float32, mostGradients), make(chan error, 1)
 	go func() {
 		var err error
-		var room []float32
 		for v := range s.queue {
 			if err == nil {
-				room = slices.Grow(room[:0], len(v))[:len(v)]
-				err = sumOver(p, v, room)
+				s.room = slices.Grow(s.room[:0], len(v))[:len(v)]
+				err = sumOver(p, v, s.room)
 			}
 		}
 		s.done <- err
 	}()
-	return s
 }
 
 // end waits until all gradients are summed.

@@ -86,7 +86,7 @@ type Program struct {
 	bufs    []*buffer
 	micros  int   // micro-batches that run side by side
 	peers   Peers // nil: no other process has more of them
-	sums    *gradientSums
+	sums    gradientSums
 	failed  error   // what a function of the program met with
 	dry     bool    // has no memory
 	shared  *Shared // nil: mem is the program's own
@@ -290,8 +290,9 @@ func (p *Program) Run(ctx context.Context, phases ...Phase) (err error) {
 	e := p.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	p.failed = nil
 	if p.peers != nil && slices.Contains(phases, Backward) {
-		p.sums = startSums(p.peers)
+		p.sums.begin(p.peers)
 		defer func() {
 			if failed := p.sums.end(); err == nil {
 				err = failed

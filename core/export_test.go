@@ -1,0 +1,4 @@
+package core
+
+// SumOver is for tests with peers, which package coretest makes.
+var SumOver = sumOver
