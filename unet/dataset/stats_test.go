@@ -145,3 +145,19 @@ func TestToPicture(t *testing.T) {
 func grayAt(v uint16) color.Color { return color.Gray16{Y: v} }
 
 func first(p image.Image, _ bool) image.Image { return p }
+
+// TestWholeAreas: nuclei that an edge cuts count only where there are no others.
+func TestWholeAreas(t *testing.T) {
+	for _, c := range []struct {
+		lines []string
+		want  []int
+	}{
+		{[]string{"..111..", ".......", "2.55.33", "2.5.633", "2......", "..444.."}, []int{1, 3}},
+		{[]string{"1...", "1.22", "...."}, []int{2, 2}},
+		{[]string{"....", "...."}, []int{}},
+	} {
+		if got := wholeAreas(drawn(c.lines...)); !slices.Equal(got, c.want) {
+			t.Errorf("%q: %v, want %v", c.lines, got, c.want)
+		}
+	}
+}
