@@ -1,4 +1,7 @@
 package core
 
-// SumOver is for tests with peers, which package coretest makes.
-var SumOver = sumOver
+// For tests with peers, which package coretest makes.
+var (
+	SumOver  = sumOver
+	Exchange = exchange
+)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -59,6 +60,21 @@ func TestSumOver(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestExchange: sums are added in the order of the processes, in all of them. What is
+// added here shows in what order.
+func TestExchange(t *testing.T) {
+	const want = ((1*10+2)*100+3*10+4)*1e4 + (5*10+6)*100 + 7*10 + 8
+	inEach(t, 8, func(p core.Peers) {
+		sums := []float64{float64(p.Rank() + 1), 1} // digits, and how many
+		err := core.Exchange(p, sums, make([]float64, 2), func(to, from []float64) {
+			to[0], to[1] = to[0]*math.Pow(10, from[1])+from[0], to[1]+from[1]
+		})
+		if err != nil || sums[0] != want {
+			t.Errorf("process %d has %v, not %v (%v)", p.Rank(), sums[0], float64(want), err)
+		}
+	})
 }
 
 func TestBroadcast(t *testing.T) {
