@@ -112,10 +112,14 @@ const (
 
 // MaxRows returns how many rows instance.Stream may hold when Bands predicts
 // an image of width w within budget bytes, and the bytes the network takes of
-// them; BandsAt with the network seeing it seen pixels wide. channels are those
-// that are measured.
-func (p *Predictor) MaxRows(w, seen, channels int, budget int64) (rows int, network int64, err error) {
-	n, err := p.model.memory(p.tileW, p.tileH, p.BFloat16)
+// them; BandsAt with the network seeing it seen x height pixels large. channels are
+// those that are measured.
+func (p *Predictor) MaxRows(w, seen, height, channels int, budget int64) (rows int, network int64, err error) {
+	tileW, tileH := p.tileW, p.tileH
+	if seen*height <= p.whole && seen*height > tileW*tileH {
+		tileW, tileH = seen, height // which the network sees as one tile
+	}
+	n, err := p.model.memory(tileW, tileH, p.BFloat16)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -218,7 +218,7 @@ func TestCuts(t *testing.T) {
 // TestMaxRows checks that a slide fits 2 GiB and that too little is refused.
 func TestMaxRows(t *testing.T) {
 	p := testPredictor(t, 4)
-	rows, network, err := p.MaxRows(40000, 40000, 1, 2<<30)
+	rows, network, err := p.MaxRows(40000, 40000, 40000, 1, 2<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,12 +226,20 @@ func TestMaxRows(t *testing.T) {
 	if rows < 512 {
 		t.Errorf("%d rows", rows)
 	}
-	if _, _, err := p.MaxRows(40000, 40000, 1, 512<<20); err == nil {
+	if _, _, err := p.MaxRows(40000, 40000, 40000, 1, 512<<20); err == nil {
 		t.Error("512 MiB accepted")
+	}
+	// An image that the network sees as one tile takes the memory of that tile.
+	side := 1 << 10
+	for side*side < p.tileW*p.tileH {
+		side += 32
+	}
+	if _, one, err := p.MaxRows(side, side, side, 1, 2<<30); err != nil || side*side > p.whole || one <= network {
+		t.Errorf("%d bytes for one tile of %d x %d, %d for one of %d x %d: %v", one, side, side, network, p.tileW, p.tileH, err)
 	}
 	// Where nuclei are rated, two maps of float32 more are held.
 	p.model.Card.Instance.Confidence = instance.Calibration{1}
-	rated, _, err := p.MaxRows(40000, 40000, 1, 2<<30)
+	rated, _, err := p.MaxRows(40000, 40000, 40000, 1, 2<<30)
 	if err != nil {
 		t.Fatal(err)
 	}

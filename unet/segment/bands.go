@@ -109,12 +109,12 @@ func (r *run) fits(p *plane) error {
 	if r.diameter.auto() {
 		least = minScale
 	}
-	narrow, _ := r.scaled(p.info, least)
-	if _, _, err = r.predictor.MaxRows(p.info.W, narrow, 1, r.bandMemory(p)); err == nil {
+	narrow, low := r.scaled(p.info, least)
+	if _, _, err = r.predictor.MaxRows(p.info.W, narrow, low, 1, r.bandMemory(p)); err == nil {
 		return nil
 	}
-	w, _ := r.scaled(p.info, scale)
-	_, _, err = r.predictor.MaxRows(p.info.W, w, max(1, len(p.channels)), r.bandMemory(p))
+	w, h := r.scaled(p.info, scale)
+	_, _, err = r.predictor.MaxRows(p.info.W, w, h, max(1, len(p.channels)), r.bandMemory(p))
 	return p.named(err)
 }
 
@@ -170,13 +170,13 @@ func (r *run) bandScale(ctx context.Context, p *plane, levels unet.Levels, rec *
 			rec.Notes = append(rec.Notes, r.scaleNote(rec.Estimate, rec.Scale))
 		}
 	}
-	w, _ := r.scaled(p.info, rec.Scale)
+	w, h := r.scaled(p.info, rec.Scale)
 	memory := r.bandMemory(p)
-	rows, network, err = r.predictor.MaxRows(p.info.W, w, len(p.channels), memory)
+	rows, network, err = r.predictor.MaxRows(p.info.W, w, h, len(p.channels), memory)
 	if err != nil && r.diameter.auto() && rec.Scale > 1 { // nobody asked for this size
 		rec.Warnings = append(rec.Warnings, err.Error()+": native scale")
 		rec.Scale = 1
-		rows, network, err = r.predictor.MaxRows(p.info.W, p.info.W, len(p.channels), memory)
+		rows, network, err = r.predictor.MaxRows(p.info.W, p.info.W, p.info.H, len(p.channels), memory)
 	}
 	return rows, network, p.named(err)
 }
