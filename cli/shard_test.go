@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"unet/unet"
+	"unet/unet/imageio/tiff"
 	"unet/unet/segment"
 
 	"github.com/google/go-cmp/cmp"
@@ -281,6 +282,73 @@ func TestShardsDivided(t *testing.T) {
 				sameFiles(t, "the gathered parts and one run", want, everything(t, out))
 			})
 		}
+	}
+}
+
+// writeStack writes a hyperstack, as ImageJ does, of slices of two channels, each
+// with discs of its own.
+func writeStack(t *testing.T, file string, w, h, slices int) {
+	t.Helper()
+	const channels = 2
+	f, err := tiff.Create(file, tiff.Options{W: w, H: h, Bits: 8, Pages: channels * slices,
+		Description: fmt.Sprintf("ImageJ=1.53t\nimages=%d\nchannels=%d\nslices=%d\nhyperstack=true\nmode=grayscale\n", channels*slices, channels, slices)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Abort()
+	for page := range channels * slices {
+		var list []disc
+		for i := range h / 12 {
+			list = append(list, disc{(i*(1237+page) + 31*page) % w, (i*(977+5*page) + 3*i) % h, 6 + (i+page)%12})
+		}
+		m := discs(w, h, list...)
+		row := make([]uint32, w)
+		for y := range h {
+			for x := range row {
+				row[x] = uint32(m.Pix[y*w+x]) + uint32(page)
+			}
+			if err := f.WriteLabels(row); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestShardsDividedStack: parts of the planes of a stack of several channels, of which
+// one is searched and all are measured, leave what one process does.
+func TestShardsDividedStack(t *testing.T) {
+	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
+	file := filepath.Join(dir, "stack.tif")
+	writeStack(t, file, 400, 1200, 2)
+	for _, c := range []struct {
+		name string
+		args []string
+	}{
+		{"a channel of all slices", []string{"--channel", "1"}},
+		{"each channel of a slice", []string{"--channel", "all", "--z", "1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			args := append([]string{"predict", file, "--model", model, "--diameter", "native", "--max-memory", "360MiB", "--jobs", "16", "--quiet",
+				"--format", "labels,csv,overlay,prob"}, append(c.args, "--out")...)
+			once, out := filepath.Join(t.TempDir(), "once"), filepath.Join(t.TempDir(), "out")
+			mustRun(t, exitOK, append(args, once)...)
+			for _, part := range []string{"3/3", "1/3", "2/3"} {
+				mustRun(t, exitOK, append(args, out, "--shard", part)...)
+			}
+			pieces, err := filepath.Glob(filepath.Join(out, segment.PartsDir, "pieces", "stack*.*-*-*"))
+			if err != nil || len(pieces) != 6 {
+				t.Errorf("%d pieces of 2 planes in 3 parts: %v", len(pieces), err)
+			}
+			mustRun(t, exitOK, "gather", out, "--quiet")
+			want := everything(t, once)
+			sameFiles(t, "the gathered parts and one run", want, everything(t, out))
+			if rows := readRows(t, filepath.Join(once, "nuclei.csv")); len(rows) < 100 || !strings.Contains(strings.Join(rows[0], " "), "mean_2") {
+				t.Errorf("%d rows of %q", len(rows), rows[0])
+			}
+		})
 	}
 }
 
