@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"unet/unet/imageio/tiff"
 )
 
 // killed starts the program and kills it after a random time up to most or, if
@@ -168,20 +170,24 @@ func (s *soak) predict(kills int) error {
 
 // parts divides predictions into 1 to 7 parts in any order, kills each of them and
 // the gathering, some again and again, and compares what is gathered with the
-// complete run.
+// complete run. One image is too large for the memory that is allowed: its rows are
+// divided, too.
 func (s *soak) parts(kills int) error {
+	if err := s.large(); err != nil {
+		return err
+	}
 	start := time.Now()
-	if err := s.must(s.predictArgs(s.path("whole"))...); err != nil {
+	if err := s.must(s.partArgs(s.path("once"))...); err != nil {
 		return err
 	}
 	took := time.Since(start)
-	tries := 0
+	tries, divided := 0, 0
 	for ; s.partKills < kills && tries < 3*kills && !s.late(); tries++ {
 		out := s.path(fmt.Sprintf("parts%d", tries))
 		n := 1 + s.rng.IntN(7)
 		var steps [][]string
 		for _, i := range s.rng.Perm(n) {
-			steps = append(steps, append(s.predictArgs(out), "--shard", fmt.Sprintf("%d/%d", i+1, n)))
+			steps = append(steps, append(s.partArgs(out), "--shard", fmt.Sprintf("%d/%d", i+1, n)))
 		}
 		steps = append(steps, steps[s.rng.IntN(n)], []string{"gather", out, "--quiet"}) // one is repeated
 		for _, args := range steps {
@@ -202,18 +208,59 @@ func (s *soak) parts(kills int) error {
 				if _, err := os.Stat(filepath.Join(out, ".unet-parts")); err != nil {
 					break // done before it was killed
 				}
+				if pieces, _ := filepath.Glob(filepath.Join(out, ".unet-parts", "pieces", "large.*-*-*")); len(pieces) > 1 {
+					divided++
+				}
 			}
 			if err := s.must(args...); err != nil {
 				s.fault("a killed part does not go on: %v", err)
 			}
 		}
-		if err := folders(s.path("whole"), out); err != nil {
+		if err := folders(s.path("once"), out); err != nil {
 			s.fault("%d parts, gathered: %v", n, err)
 		}
 		s.swept("parts", out)
 		os.RemoveAll(out)
 		s.compared++
 	}
-	fmt.Printf("parts: killed at %d moments; %d predictions in parts gathered and compared byte by byte, no temporary file left\n", s.partKills, tries)
+	if divided == 0 && tries > 3 {
+		s.fault("the rows of the large image were never divided")
+	}
+	fmt.Printf("parts: killed at %d moments; %d predictions in parts, %d of them with a divided image, gathered and compared byte by byte, no temporary file left\n",
+		s.partKills, tries, divided)
 	return nil
+}
+
+// large makes the images that parts predict: those of the set, and one that is too
+// large for memory, a TIFF, of which bands can be read.
+func (s *soak) large() error {
+	if err := os.CopyFS(s.path("images"), os.DirFS(filepath.Join(s.path("set"), "images"))); err != nil {
+		return err
+	}
+	const side = 1024
+	f, err := tiff.Create(filepath.Join(s.path("images"), "large.tif"), tiff.Options{W: side, H: side, Bits: 8, Tiled: true})
+	if err != nil {
+		return err
+	}
+	defer f.Abort()
+	row := make([]uint32, side)
+	for y := range side {
+		for x := range row { // discs
+			row[x] = uint32(10 + s.rng.IntN(10))
+			if dx, dy := x%29-14, y%31-15; dx*dx+dy*dy < 60+(x/29*7+y/31*5)%60 {
+				row[x] += 150
+			}
+		}
+		if err := f.WriteLabels(row); err != nil {
+			return err
+		}
+	}
+	return f.Close()
+}
+
+// partArgs predicts the images with little memory into out, or completes what is there.
+func (s *soak) partArgs(out string) []string {
+	args := s.predictArgs(out)
+	args[1] = s.path("images")
+	return append(args, "--diameter", "native", "--max-memory", "400MiB", "--jobs", "16")
 }
