@@ -2,6 +2,7 @@ package augment
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -200,6 +201,31 @@ func TestShrinkingAntiAliases(t *testing.T) {
 			if math.Abs(float64(v)-0.5) > 0.2 {
 				t.Fatalf("magnified %v times: sample %d is %v, want about 0.5", zoom, i, v)
 			}
+		}
+	}
+}
+
+// TestCentre: a window begins at a whole pixel, lies within the image or covers it, where
+// such a pixel can be, and is nowhere nearer to where it was to be.
+func TestCentre(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	for range 2000 {
+		w := 1 + rng.IntN(40)
+		side := float64(1+rng.IntN(160)) / 4
+		c := float64(w)*(1.5*rng.Float64()-0.25) - 0.5
+		fits := func(begin float64) bool {
+			end := begin + side - 1
+			return begin >= 0 && end <= float64(w-1) || begin <= 0 && end >= float64(w-1)
+		}
+		got := centre(c, w, side) - (side-1)/2
+		best, possible := math.Inf(1), false
+		for begin := -41; begin <= 41; begin++ {
+			if fits(float64(begin)) {
+				best, possible = min(best, math.Abs(float64(begin)+(side-1)/2-c)), true
+			}
+		}
+		if got != math.Trunc(got) || possible && (!fits(got) || math.Abs(got+(side-1)/2-c) > best+1e-9) {
+			t.Fatalf("a window of %g at %g in %d pixels begins at %g", side, c, w, got)
 		}
 	}
 }
