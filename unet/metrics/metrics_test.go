@@ -515,7 +515,7 @@ func TestCurveEqualsThresholding(t *testing.T) {
 			prob[i] = float32(rng.IntN(1025)) / 1024 // exactly on a threshold
 		}
 	}
-	prob[7], prob[8], prob[9] = 0, 1, float32(math.NaN())
+	prob[7], prob[8], prob[9], prob[10] = 0, 1, float32(math.NaN()), 1.5
 	var c, d Curve
 	c.Add(prob[:600], &imageio.Labels{W: 40, H: 15, ID: l.ID[:600]})
 	d.Add(prob[600:], &imageio.Labels{W: 40, H: 15, ID: l.ID[600:]})

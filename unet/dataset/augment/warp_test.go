@@ -229,3 +229,18 @@ func TestCentre(t *testing.T) {
 		}
 	}
 }
+
+// TestPatchWithoutNuclei: where there is none to aim at, a patch lies anywhere.
+func TestPatchWithoutNuclei(t *testing.T) {
+	s, err := NewLabelled(imageio.NewImage(20, 20, 1), imageio.NewLabels(20, 20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := None(8)
+	p.Foreground = 1
+	out, ids := make([]float32, 64), make([]uint32, 64)
+	p.Patch(source(1), s, nil, out, 1, ids)
+	if slices.Max(ids) != 0 {
+		t.Errorf("nuclei %v", ids)
+	}
+}
