@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs the jobs that `unet cluster` writes in the engines they are for, on this
-# machine, and compares what they leave with the results of one process.
+# machine, and compares what they leave with the results of one process: of images,
+# one of which is larger than memory and is divided among the parts, and of the folds
+# of a training.
 #
 #   bench/verify/cluster/run.sh PROGRAM NAME...
 #
@@ -25,14 +27,46 @@ cleanup() {
 trap cleanup EXIT
 cp "$program" "$work/unet"
 cd "$work"
-options=(--format labels,csv,coco --condition '(1|2|3)' --threads 1)
 ./unet sample --out sample.zip --count 18 --size 384 --seed 3 --quiet
 ./unet prepare sample.zip --out set --size native --quiet
-printf 'II*\0 and nothing else' > set/images/broken.tif
-./unet predict "$work/set/images" --out once "${options[@]}" --quiet 2>/dev/null || [ $? = 3 ]
+# train OUT trains two folds of a small network, for seconds.
+train() {
+  local out=$1
+  shift
+  ./unet train "$work/set" --out "$out" --split-by source --folds 2 --depth 1 --width 16 --batch 1 --steps 2 --epochs 1 "$@"
+}
+train once-folds --quiet >/dev/null
+cp -r set/images images
+printf 'II*\0 and nothing else' > images/broken.tif
+# A TIFF of discs in strips, which is read in bands.
+python3 - images/large.tif <<'EOF'
+import random, struct, sys
+random.seed(5)
+side, rows = 2048, 64
+pixels = bytearray(random.randrange(20, 40) for _ in range(side * side))
+for _ in range(3000):
+    x, y, r = random.randrange(side), random.randrange(side), random.randrange(6, 14)
+    for j in range(max(0, y - r), min(side, y + r)):
+        half = int((r * r - (j - y) ** 2) ** 0.5)
+        a, b = max(0, x - half), min(side, x + half)
+        pixels[j * side + a:j * side + b] = bytes(random.randrange(150, 190) for _ in range(b - a))
+strips = side // rows
+at = 8 + len(pixels)
+tags = [(256, side), (257, side), (258, 8), (259, 1), (262, 1), (273, at), (278, rows), (279, at + 4 * strips)]
+with open(sys.argv[1], "wb") as f:
+    f.write(struct.pack("<2sHI", b"II", 42, at + 8 * strips) + pixels)
+    f.write(struct.pack(f"<{strips}I", *(8 + i * rows * side for i in range(strips))))
+    f.write(struct.pack(f"<{strips}I", *[rows * side] * strips) + struct.pack("<H", len(tags)))
+    for tag, value in tags:
+        f.write(struct.pack("<HHII", tag, 4, strips if tag in (273, 279) else 1, value))
+    f.write(bytes(4))
+EOF
+options=(--format labels,csv,coco --condition '(1|2|3)' --max-memory 800MiB)
+./unet predict "$work/images" --out once "${options[@]}" --threads 1 --quiet 2>/dev/null || [ $? = 3 ]
+grep -q '"banded": true' once/manifest.json
 
 # job ENGINE prints the job.
-job() { ./unet cluster "$1" "$work/set/images" --out "$1" --parts 6 --cpus 1 --memory 1 "${options[@]:0:4}"; }
+job() { ./unet cluster "$1" "$work/images" --out "$1" --parts 6 --cpus 1 --memory 1 "${options[@]}"; }
 
 # same FOLDER compares results with those of one process.
 same() {
@@ -42,6 +76,18 @@ same() {
   diff once.manifest "$1.manifest"
   diff -r --exclude=manifest.json once "$1"
   echo "$1: $(find "$1" -type f | wc -l) files, as of one process"
+}
+
+# divided FOLDER: parts have divided the large image.
+divided() { [ "$(ls -d "$1"/.unet-parts/pieces/large.*-*-* | wc -l)" -gt 1 ]; }
+
+# same_folds FOLDER compares the report of folds with that of one process.
+same_folds() {
+  local name
+  for name in index.html folds.csv folds.json; do
+    diff <(sed "s#$work/##g" "once-folds/$name") <(sed "s#$work/##g; s#$1#once-folds#g" "$1/$name")
+  done
+  echo "$1: the report of one process"
 }
 
 # until_ SECONDS COMMAND... waits until the command succeeds.
@@ -94,7 +140,7 @@ JobAcctGatherType=jobacct_gather/none
 JobRequeue=1
 PluginDir=$lib/slurm-wlm
 SlurmdParameters=config_overrides
-NodeName=$host NodeAddr=127.0.0.1 CPUs=2 RealMemory=64000 State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=4 RealMemory=64000 State=UNKNOWN
 PartitionName=p Nodes=$host Default=YES MaxTime=INFINITE State=UP
 EOF
   export SLURM_CONF=$work/slurm.conf
@@ -127,11 +173,16 @@ EOF
   until_ 600 over
   cat unet-gather-*.log
   grep -q '1 of 6 parts are not done: 5$' unet-gather-*.log
+  divided slurm
   rm unet-gather-*.log
   sh job.slurm # again: the killed part is done, the others stand
   until_ 600 over
   cat unet-gather-*.log
   same slurm
+  train slurm-folds --job slurm > folds.slurm
+  sh folds.slurm
+  until_ 600 over
+  same_folds slurm-folds
 }
 
 nextflow() {
@@ -147,9 +198,14 @@ EOF
   job nextflow > main.nf
   # Part 2 is killed once, and tried again by Nextflow.
   (until_ 900 running 2 && kill -9 $(part 2)) & local killer=$!
-  NXF_OFFLINE=true NXF_HOME=$work/nxf timeout 1200 java -cp "$NEXTFLOW_CP" nextflow.cli.Launcher -q run main.nf
+  nxf() { NXF_OFFLINE=true NXF_HOME=$work/nxf timeout 1200 java -cp "$NEXTFLOW_CP" nextflow.cli.Launcher -q run "$1"; }
+  nxf main.nf
   wait $killer
   same nextflow
+  # For a machine with fewer processors than trainings ask for.
+  train nextflow-folds --job nextflow | sed "s/cpus 4/cpus 1/; s/'8 GB'/'1 GB'/" > folds.nf
+  nxf folds.nf
+  same_folds nextflow-folds
 }
 
 snakemake() {
@@ -164,6 +220,9 @@ snakemake() {
   timeout 1200 "$python" -m snakemake -q all --cores 2
   wait $killer
   same snakemake
+  train snakemake-folds --job snakemake > folds.smk
+  timeout 1200 "$python" -m snakemake -q all --cores 2 -s folds.smk
+  same_folds snakemake-folds
 }
 
 kubernetes() {
