@@ -6,6 +6,8 @@
 //	go run ./bench/speed/large                        40 000 x 40 000 pixels in 2 GiB
 //	go run ./bench/speed/large -height 4096           a band of it: the same memory
 //	go run ./bench/speed/large -side 4096 -check      compares with the image in one piece
+//	go run ./bench/speed/large -side 4096 -max-memory 1GiB -parts 4
+//	                                                  divided among parts, too, and joined
 package main
 
 import (
@@ -32,18 +34,19 @@ func main() {
 	model := flag.String("model", "", "model file (default: the built-in one)")
 	formats := flag.String("format", "labels,csv,overlay", "results to write")
 	check := flag.Bool("check", false, "segment it in one piece too and compare")
+	parts := flag.Int("parts", 0, "divide it among so many parts, too, and compare")
 	dir := flag.String("dir", "", "folder for the files (default: a temporary one)")
 	flag.Parse()
 	if *height == 0 {
 		*height = *width
 	}
-	if err := run(*dir, *width, *height, *memory, *model, *formats, *check); err != nil {
+	if err := run(*dir, *width, *height, *memory, *model, *formats, *check, *parts); err != nil {
 		fmt.Fprintln(os.Stderr, "large:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir string, w, h int, memory, model, formats string, check bool) error {
+func run(dir string, w, h int, memory, model, formats string, check bool, parts int) error {
 	if dir == "" {
 		var err error
 		if dir, err = os.MkdirTemp("", "unet-large"); err != nil {
@@ -65,50 +68,79 @@ func run(dir string, w, h int, memory, model, formats string, check bool) error 
 		return err
 	}
 	fmt.Printf("%d x %d pixels, 8 bits, tiled: %d MiB, made in %.0f s\n", w, h, st.Size()>>20, time.Since(start).Seconds())
-	predict := func(name, memory string) (string, error) {
-		out := filepath.Join(dir, name)
-		args := []string{"predict", file, "--out", out, "--format", formats, "--max-memory", memory, "--json"}
+	pixels := float64(w) * float64(h)
+	predict := func(name, out, memory string, more ...string) (string, error) {
+		out = filepath.Join(dir, out)
+		args := append([]string{"predict", file, "--out", out, "--format", formats, "--max-memory", memory}, more...)
 		if model != "" {
 			args = append(args, "--model", model)
 		}
-		cmd := exec.Command(unet, args...)
-		var stdout bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
-		start := time.Now()
-		if err := cmd.Run(); err != nil {
-			return "", err
-		}
-		seconds := time.Since(start).Seconds()
-		var m struct {
-			Nuclei int
-			Images []struct{ Planes []struct{ Banded bool } }
-		}
-		if err := json.Unmarshal(stdout.Bytes(), &m); err != nil {
-			return "", err
-		}
-		line := fmt.Sprintf("%-6s --max-memory %-7s  %8.1f s  %6.2f Mpixel/s  %9d nuclei", name, memory, seconds, float64(w)*float64(h)/seconds/1e6, m.Nuclei)
-		if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-			line += fmt.Sprintf("  peak %d MiB, %.0f s of processor time", u.Maxrss>>10, cmd.ProcessState.UserTime().Seconds()+cmd.ProcessState.SystemTime().Seconds())
-		}
-		if len(m.Images) == 1 && m.Images[0].Planes[0].Banded {
-			line += ", in bands"
-		}
-		fmt.Println(line)
-		return filepath.Join(out, "large.labels.tif"), nil
+		return filepath.Join(out, "large.labels.tif"), measure(unet, fmt.Sprintf("%-8s --max-memory %-7s", name, memory), pixels, args...)
 	}
-	bands, err := predict("bands", memory)
-	if err != nil || !check {
-		return err
-	}
-	whole, err := predict("whole", "1TiB")
+	bands, err := predict("bands", "bands", memory)
 	if err != nil {
 		return err
 	}
-	a, err := imageio.ReadLabels(bands)
+	for i := range parts {
+		shard := fmt.Sprintf("%d/%d", i+1, parts)
+		if _, err := predict("part "+shard, "parts", memory, "--shard", shard); err != nil {
+			return err
+		}
+	}
+	if parts > 0 {
+		joined := filepath.Join(dir, "parts")
+		if err := measure(unet, "gather", pixels, "gather", joined); err != nil {
+			return err
+		}
+		if err := compare(bands, filepath.Join(joined, "large.labels.tif")); err != nil {
+			return err
+		}
+	}
+	if !check {
+		return nil
+	}
+	whole, err := predict("whole", "whole", "1TiB")
 	if err != nil {
 		return err
 	}
-	b, err := imageio.ReadLabels(whole)
+	return compare(bands, whole)
+}
+
+// measure runs the program and prints what it took.
+func measure(unet, name string, pixels float64, args ...string) error {
+	cmd := exec.Command(unet, append(args, "--json")...)
+	var stdout bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
+	start := time.Now()
+	if err := cmd.Run(); err != nil {
+		return err
+	}
+	seconds := time.Since(start).Seconds()
+	var m struct {
+		Nuclei int
+		Images []struct{ Planes []struct{ Banded bool } }
+	}
+	if err := json.Unmarshal(stdout.Bytes(), &m); err != nil {
+		return err
+	}
+	line := fmt.Sprintf("%s  %8.1f s  %6.2f Mpixel/s  %9d nuclei", name, seconds, pixels/seconds/1e6, m.Nuclei)
+	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		line += fmt.Sprintf("  peak %d MiB, %.0f s of processor time", u.Maxrss>>10, cmd.ProcessState.UserTime().Seconds()+cmd.ProcessState.SystemTime().Seconds())
+	}
+	if len(m.Images) == 1 && len(m.Images[0].Planes) > 0 && m.Images[0].Planes[0].Banded {
+		line += ", in bands"
+	}
+	fmt.Println(line)
+	return nil
+}
+
+// compare fails where two label images differ.
+func compare(one, other string) error {
+	a, err := imageio.ReadLabels(one)
+	if err != nil {
+		return err
+	}
+	b, err := imageio.ReadLabels(other)
 	if err != nil {
 		return err
 	}
