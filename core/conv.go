@@ -76,17 +76,22 @@ func (b *Builder) newLayer(spec Layer, taps, ic int, out Tensor) *layer {
 // folded reports whether the layer's kernel does all of it.
 func (l *layer) folded() bool { return l.b.folded() || !l.b.training && l.Norm == "" }
 
-// fold turns running statistics into a scale of the weights and a bias.
+// fold makes the scale of the weights and the bias, to which that of a shortcut is
+// added.
 func (l *layer) fold() {
+	l.foldNorm()
+	if l.shortcut != nil {
+		bias := l.b.prog.slice(l.bias)
+		for i, v := range l.b.prog.slice(l.shortcut.bias) {
+			bias[i] += v
+		}
+	}
+}
+
+// foldNorm turns running statistics into a scale of the weights and a bias.
+func (l *layer) foldNorm() {
 	p := l.b.params
 	scale, bias := l.b.prog.slice(l.scale), l.b.prog.slice(l.bias)
-	if l.shortcut != nil {
-		defer func() {
-			for i, v := range l.b.prog.slice(l.shortcut.bias) {
-				bias[i] += v
-			}
-		}()
-	}
 	if l.Norm == "" {
 		for i, v := range p.must(l.Conv + ".bias").Value {
 			scale[i], bias[i] = 1, v
