@@ -8,6 +8,7 @@
 //	go run ./bench/verify/mutate                       # the whole list
 //	go run ./bench/verify/mutate -run 'unet/metrics|csrc'
 //	go run ./bench/verify/mutate -list bench/verify/mutate/drawn.txt   # 60 lines drawn at random
+//	go run ./bench/verify/mutate -list bench/verify/mutate/drawn2.txt  # 74 more, drawn later
 //	go run ./bench/verify/mutate -sample 2m -seed "$(git rev-parse HEAD)"
 //
 // Files are never changed: the compiler reads the fault from elsewhere (go help
@@ -18,9 +19,10 @@
 // status 1 if a fault survived that is not marked equivalent, or does not compile
 // (BROKEN). It does not begin if lines of the list are no longer to be found.
 //
-// Faults at random rather than of meaning are those of gremlins:
+// Faults at random rather than of meaning are those of gremlins, on so many lines of a
+// package:
 //
-//	bench/verify/mutate/random.sh unet/metrics
+//	bench/verify/mutate/random.sh unet/metrics 100
 package main
 
 import (
