@@ -117,6 +117,9 @@ func (in *inspection) metadata(ctx context.Context) (*Metadata, error) {
 	}
 	m.Source.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	links, err := in.looks.links(ctx, digests)
+	if cause := context.Cause(ctx); cause != nil {
+		return nil, cause
+	}
 	if err != nil {
 		return nil, fmt.Errorf("dataset: finding related images: %w", err)
 	}

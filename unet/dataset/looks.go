@@ -68,7 +68,7 @@ func (s *looks) add(img int, l *look) error {
 
 // links compares all pairs. digests are those of the images' files, by number.
 func (s *looks) links(ctx context.Context, digests []string) ([]link, error) {
-	// Of equal files it is known that they look alike.
+	// Equal files are duplicates: that they look alike, too, need not be said.
 	same := func(i, j int) bool { return digests[i] != "" && digests[i] == digests[j] }
 	alike, err := s.alike(ctx, same)
 	if err != nil {
@@ -89,7 +89,7 @@ type numbered struct {
 	*look
 }
 
-// alike finds adjacent crops and equal looks, these but of the same files.
+// alike finds adjacent crops, and images that look alike unless their files are equal.
 func (s *looks) alike(ctx context.Context, same func(i, j int) bool) ([]link, error) {
 	var out []link
 	var mu sync.Mutex
@@ -225,7 +225,8 @@ func decodeLook(b []byte) (k *look, img int) {
 	return k, img
 }
 
-// overlaps finds pairs that share patches at one displacement, but of the same files.
+// overlaps finds pairs that share patches at one displacement, unless their files are
+// equal.
 func (s *looks) overlaps(ctx context.Context, same func(i, j int) bool) (out []link, err error) {
 	err = s.patches.sorted(ctx, 2, s.part, func(part []row) error {
 		var votes []row

@@ -42,7 +42,7 @@ func (t *table) sorted(ctx context.Context, key int, partBytes int64, visit func
 	for k := range parts {
 		part = part[:0]
 		for at := int64(0); at < t.rows.Size(); at += int64(len(buffer)) {
-			if err := ctx.Err(); err != nil {
+			if err := context.Cause(ctx); err != nil {
 				return err
 			}
 			b, err := t.rows.Read(buffer[:min(int64(len(buffer)), t.rows.Size()-at)], at)
