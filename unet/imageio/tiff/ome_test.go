@@ -1,6 +1,7 @@
 package tiff
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -268,6 +269,37 @@ func TestManyMembers(t *testing.T) {
 			if m, err := f.ReadPlane(i); err != nil || m.Pix[0] != float32(i) {
 				t.Fatalf("plane %d: %v %v", i, m, err)
 			}
+		}
+	}
+}
+
+// TestOMELimits: a file has at most so many planes, pages of some sides, and its axes in
+// an order that the OME schema knows.
+func TestOMELimits(t *testing.T) {
+	const most = plane.MaxPlanes
+	for _, c := range []struct {
+		px   omePixels
+		fine bool
+	}{
+		{omePixels{SizeC: most, SizeZ: 1, SizeT: 1}, true},
+		{omePixels{SizeC: 1, SizeZ: most, SizeT: 1}, true},
+		{omePixels{SizeC: 1, SizeZ: 1, SizeT: most}, true},
+		{omePixels{SizeC: 2, SizeZ: most / 4, SizeT: 2}, true},
+		{omePixels{SizeC: most + 1, SizeZ: 1, SizeT: 1}, false},
+		{omePixels{SizeC: 1, SizeZ: 1, SizeT: most + 1}, false},
+		{omePixels{SizeC: 2, SizeZ: most/2 + 1, SizeT: 1}, false},
+		{omePixels{SizeC: 2, SizeZ: most / 4, SizeT: 3}, false},
+		{omePixels{SizeC: 0, SizeZ: 1, SizeT: 1}, false},
+		{omePixels{SizeC: 1, SizeZ: 1, SizeT: 1, SizeX: plane.MaxSide, SizeY: plane.MaxSide}, true},
+		{omePixels{SizeC: 1, SizeZ: 1, SizeT: 1, SizeX: plane.MaxSide + 1, SizeY: 1}, false},
+		{omePixels{SizeC: 1, SizeZ: 1, SizeT: 1, SizeX: 1, SizeY: plane.MaxSide + 1}, false},
+		{omePixels{SizeC: 1, SizeZ: 1, SizeT: 1, Order: "XYCZ"}, false},
+		{omePixels{SizeC: 1, SizeZ: 1, SizeT: 1, Order: "YXCZT"}, false},
+	} {
+		px := c.px
+		px.SizeX, px.SizeY, px.Order = cmp.Or(px.SizeX, 4), cmp.Or(px.SizeY, 4), cmp.Or(px.Order, "XYZTC")
+		if err := px.check(); (err == nil) != c.fine {
+			t.Errorf("%+v: %v", px, err)
 		}
 	}
 }
