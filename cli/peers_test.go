@@ -11,8 +11,10 @@ import (
 // side where the program cannot join them.
 func TestWithoutMPI(t *testing.T) {
 	t.Setenv("OMPI_COMM_WORLD_SIZE", "2")
-	_, stderr := mustRun(t, exitFailure, "train", "set", "--out", t.TempDir())
-	if !strings.Contains(stderr, "built without MPI") {
-		t.Errorf("output %q", stderr)
+	for _, args := range [][]string{{"train", "set"}, {"sweep", "set", "--vary", "depth=1,2"}} {
+		_, stderr := mustRun(t, exitFailure, append(args, "--out", t.TempDir())...)
+		if !strings.Contains(stderr, "built without MPI") {
+			t.Errorf("%s: output %q", args[0], stderr)
+		}
 	}
 }

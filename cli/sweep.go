@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"unet/core"
 	"unet/unet"
 	"unet/unet/report"
 	"unet/unet/train"
@@ -46,6 +47,17 @@ func sweepCommand() *cli.Command {
 
 // runSweep is the command.
 func runSweep(c *cli.Context) error {
+	return together(c, func(peers core.Peers) error {
+		if peers != nil {
+			return core.Agree(peers, withHint(usagef("the processes of mpirun train one network: not a sweep"),
+				"without mpirun, divide it with --shard"))
+		}
+		return sweep(c)
+	})
+}
+
+// sweep trains the variants one after the other.
+func sweep(c *cli.Context) error {
 	dir, err := oneArgument(c, "the folder of a prepared set")
 	if err != nil {
 		return err
