@@ -32,6 +32,11 @@ func TestNameOutputs(t *testing.T) {
 	if in := list[4]; in.Base != "y" || in.Name != "y.ome.tif" || in.ID != "y" {
 		t.Errorf("%+v", in)
 	}
+	// Some file systems hold these two names as one.
+	list = []Input{{Path: "/d/x.png", Name: "x.png"}, {Path: "/d/X.tif", Name: "X.tif"}}
+	if nameOutputs(list); strings.EqualFold(list[0].Base, list[1].Base) {
+		t.Errorf("outputs %q and %q", list[0].Base, list[1].Base)
+	}
 }
 
 // found lists what is found below a folder that holds files, and links to be
