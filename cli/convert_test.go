@@ -136,6 +136,10 @@ func TestConvertErrors(t *testing.T) {
 			t.Errorf("%q: exit status %d, want %d: %s", k.args, code, k.code, stderr)
 		}
 	}
+	// An input alone is not taken for the output.
+	if _, stderr := mustRun(t, exitUsage, "convert", file("kept.tif"), "--force"); !strings.Contains(stderr, "give an input and an output") {
+		t.Error(stderr)
+	}
 	if b, _ := os.ReadFile(file("kept.tif")); string(b) != "kept" {
 		t.Error("a failed conversion changed its output")
 	}
