@@ -81,7 +81,7 @@ func prepare(c *cli.Context) error {
 		return t.writeJSON(prepareResult{firstLayout, out, unchanged, m.Source, m.Settings, m.Counts, append([]dataset.Finding{}, m.Findings...)})
 	}
 	if unchanged && !c.Bool("verbose") {
-		t.notef("%d findings, as before", len(m.Findings))
+		t.notef("%s, as before", plural(len(m.Findings), "finding", "findings"))
 	} else {
 		printFindings(t, m.Findings, c.Bool("verbose"))
 	}

@@ -168,7 +168,7 @@ func strict(src *Source, m *Metadata) error {
 	if bad == 0 {
 		return nil
 	}
-	return &InputError{Name: src.Name(), Problem: fmt.Sprintf("has %d findings, and none are allowed", bad), Advice: "repair the files, or let them be repaired", Option: "fix"}
+	return &InputError{Name: src.Name(), Problem: fmt.Sprintf("no findings are allowed, and it has %d", bad), Advice: "repair the files, or let them be repaired", Option: "fix"}
 }
 
 // write fills the folder tmp with the set.

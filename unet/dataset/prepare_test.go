@@ -280,7 +280,7 @@ func TestNearDuplicatesWarn(t *testing.T) {
 	if want := []Finding{{Warning, "b", "", relNear, "looks like a"}}; cmp.Diff(want, m.Findings) != "" {
 		t.Errorf("%v, want %v", m.Findings, want)
 	}
-	if err == nil || !strings.Contains(err.Error(), "none are allowed") {
+	if err == nil || !strings.Contains(err.Error(), "no findings are allowed") {
 		t.Errorf("strict: %v", err)
 	}
 }
