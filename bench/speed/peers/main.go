@@ -12,7 +12,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"flag"
 	"fmt"
 	"image"
@@ -199,27 +198,7 @@ func makeModel(j job) error {
 		return err
 	}
 	defer m.Params.Free()
-	if err := m.Save(j.model, false); err != nil {
-		return err
-	}
-	return settle(j)
-}
-
-// settle gives the model of a job the running statistics of the batch, as a training
-// would: with those of a new model activations grow from block to block of a residual
-// network, and rounding errors with them.
-func settle(j job) error {
-	b, err := newNetwork(j.model, j.side, j.batch, j.threads, true)
-	if err != nil {
-		return err
-	}
-	defer b.close()
-	for range 100 {
-		if err := b.net.Run(context.Background(), core.Forward); err != nil {
-			return err
-		}
-	}
-	return b.model.Save(j.model, false)
+	return m.Save(j.model, false)
 }
 
 // export writes the model as ONNX, if PyTorch is there.
@@ -242,6 +221,7 @@ func quiet(name string, args ...string) *exec.Cmd {
 
 // compare times forward passes or training steps.
 func compare(programs []way, j job, rounds int) {
+	const rest = time.Second / 2 // threads of the program before may wait for work by spinning
 	var peers []*peer
 	for _, p := range programs {
 		model := j.model
@@ -271,6 +251,7 @@ func compare(programs []way, j job, rounds int) {
 			if round < 2 {
 				outputs[p], err = p.output(filepath.Join(j.scratch, "out"))
 			} else {
+				time.Sleep(rest)
 				t, err = p.number("step")
 				p.times = append(p.times, t)
 			}
