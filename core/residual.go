@@ -80,11 +80,8 @@ type Shortcut struct {
 // Shortcut adds the shortcut of a block from in to out. It comes first of the
 // block's layers, as its gradient adds to theirs.
 func (b *Builder) Shortcut(spec Layer, in, out Tensor) *Shortcut {
-	spec.Linear = true
 	if b.declaring || !b.folded() {
-		out = b.Tensor(spec.Conv+".out", out.C, out.H, out.W)
-		b.conv1x1(spec, in.C, in, out)
-		return &Shortcut{out: out}
+		return b.separate(spec, in.C, in, out)
 	}
 	s := b.joined(spec, in.C, out)
 	s.args.Image, s.args.ICB = in.root.image(), int32(in.cb())
@@ -94,12 +91,8 @@ func (b *Builder) Shortcut(spec Layer, in, out Tensor) *Shortcut {
 
 // FirstShortcut is Shortcut for the planar input of the network.
 func (b *Builder) FirstShortcut(spec Layer, in Planar, out Tensor) *Shortcut {
-	spec.Linear = true
 	if b.declaring || !b.folded() {
-		x := b.Interleave(spec.Conv+".input", in)
-		out = b.Tensor(spec.Conv+".out", out.C, out.H, out.W)
-		b.conv1x1(spec, in.C, x, out)
-		return &Shortcut{out: out}
+		return b.separate(spec, in.C, b.Interleave(spec.Conv+".input", in), out)
 	}
 	s := b.joined(spec, in.C, out)
 	s.args.Image, s.args.Planes = int64(in.C*in.H*in.W), int32(in.C)
@@ -107,8 +100,17 @@ func (b *Builder) FirstShortcut(spec Layer, in Planar, out Tensor) *Shortcut {
 	return s
 }
 
+// separate is a shortcut of ic channels that is a convolution of its own.
+func (b *Builder) separate(spec Layer, ic int, in, out Tensor) *Shortcut {
+	spec.Linear = true
+	out = b.Tensor(spec.Conv+".out", out.C, out.H, out.W)
+	b.conv1x1(spec, ic, in, out)
+	return &Shortcut{out: out}
+}
+
 // joined is a shortcut of ic channels that another convolution does besides.
 func (b *Builder) joined(spec Layer, ic int, out Tensor) *Shortcut {
+	spec.Linear = true
 	l := b.newLayer(spec, 1, ic, out)
 	rows := (ic + block - 1) / block * block
 	return &Shortcut{layer: l, weight: b.pack(Pack, csrc.OpPackConv1x1, l.Conv+".weight", l.oc, ic, 0, rows*l.oc, l.scale)}
