@@ -81,7 +81,7 @@ func prepare(c *cli.Context) error {
 		return t.writeJSON(prepareResult{firstLayout, out, unchanged, m.Source, m.Settings, m.Counts, append([]dataset.Finding{}, m.Findings...)})
 	}
 	if unchanged && !c.Bool("verbose") {
-		t.notef("%s, as before", plural(len(m.Findings), "finding", "findings"))
+		t.notef("%s, as before", count(len(m.Findings), "finding"))
 	} else {
 		printFindings(t, m.Findings, c.Bool("verbose"))
 	}
