@@ -76,8 +76,7 @@ func (a *File) Commit() error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", a.path, err)
 	}
-	a.f.leave()
-	a.f.Close() // its bytes are on disk
+	a.f.release() // its bytes are on disk
 	// The rename itself is durable only once the folder is synced. Some file
 	// systems refuse that; the content is safe either way.
 	if d, err := os.Open(filepath.Dir(a.path)); err == nil {

@@ -24,7 +24,9 @@ const temporarySuffix = ".unet.tmp"
 // left; once is enough, and reading a folder for each of its files is slow.
 var swept sync.Map
 
-// open are the temporaries that this process holds.
+// open are the temporaries that this process holds. Its lock is held from before a
+// name is made until it is in the set, and while one is renamed or removed, so that
+// Abandon finds each of them.
 var open struct {
 	sync.Mutex
 	set       map[*temporary]bool
@@ -44,28 +46,6 @@ func Abandon() {
 	for t := range open.set {
 		t.remove()
 	}
-}
-
-// enter notes a temporary that is held.
-func (t *temporary) enter() error {
-	open.Lock()
-	defer open.Unlock()
-	if open.abandoned {
-		t.remove()
-		return errAbandoned
-	}
-	if open.set == nil {
-		open.set = map[*temporary]bool{}
-	}
-	open.set[t] = true
-	return nil
-}
-
-// leave forgets it.
-func (t *temporary) leave() {
-	open.Lock()
-	defer open.Unlock()
-	delete(open.set, t)
 }
 
 // takeName renames t unless the process is ending.
@@ -94,22 +74,36 @@ func createTemporary(path string, folder bool) (*temporary, error) {
 	if _, again := swept.LoadOrStore(key, true); !again {
 		removeStale(dir)
 	}
-	pattern := temporaryPattern(base)
 	for range 100 {
-		name, err := newName(dir, pattern, folder)
-		if err != nil {
-			return nil, err
-		}
-		// Before it is held, another process may take it for a stale one.
-		t, err := hold(name, folder)
-		if err == nil {
-			err = t.enter()
-		}
+		t, err := tryTemporary(dir, temporaryPattern(base), folder)
 		if !errors.Is(err, ErrLocked) {
 			return t, err
 		}
 	}
 	return nil, fmt.Errorf("temporary files in %s vanish at once", dir)
+}
+
+// tryTemporary makes one. Before it is held, another process may take it for a
+// stale one, which is ErrLocked.
+func tryTemporary(dir, pattern string, folder bool) (*temporary, error) {
+	open.Lock()
+	defer open.Unlock()
+	if open.abandoned {
+		return nil, errAbandoned
+	}
+	name, err := newName(dir, pattern, folder)
+	if err != nil {
+		return nil, err
+	}
+	t, err := hold(name, folder)
+	if err != nil {
+		return nil, err
+	}
+	if open.set == nil {
+		open.set = map[*temporary]bool{}
+	}
+	open.set[t] = true
+	return t, nil
 }
 
 func newName(dir, pattern string, folder bool) (string, error) {
@@ -208,7 +202,9 @@ func (f *Folder) Release() { f.t.release() }
 
 // release ends the hold and removes what has not been renamed.
 func (t *temporary) release() {
-	t.leave()
+	open.Lock()
+	defer open.Unlock()
+	delete(open.set, t)
 	if t.renamed {
 		t.Close()
 		return
