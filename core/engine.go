@@ -124,8 +124,8 @@ type Engine struct {
 	scrmem  []unsafe.Pointer
 }
 
-// NewEngine starts an engine of the given number of threads (0: one per CPU
-// of GOMAXPROCS). isa names the instruction set; "" takes the environment
+// NewEngine starts an engine of the given number of threads (0: GOMAXPROCS as the
+// program began; see SpareProcs). isa names the instruction set; "" takes the environment
 // variable UNET_ISA or else the best one. Close releases the threads.
 func NewEngine(isa string, threads int) (*Engine, error) {
 	from := "instruction set"
@@ -140,7 +140,7 @@ func NewEngine(isa string, threads int) (*Engine, error) {
 		return nil, fmt.Errorf("%s %q is not available here; choose one of %s", from, isa, strings.Join(have, ", "))
 	}
 	if threads <= 0 {
-		threads = runtime.GOMAXPROCS(0)
+		threads = cpus
 	}
 	e := &Engine{
 		isa: isa, backend: backendOf(isa), workers: threads,

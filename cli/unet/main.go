@@ -5,6 +5,10 @@ import (
 	"os"
 
 	"unet/cli"
+	"unet/core"
 )
 
-func main() { os.Exit(cli.Main(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	core.SpareProcs()
+	os.Exit(cli.Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
+}

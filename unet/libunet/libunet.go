@@ -104,6 +104,7 @@ func open(name *C.char, threads int) (*segmenter, error) {
 	if err != nil {
 		return nil, err
 	}
+	core.SpareProcs()
 	e, err := core.NewEngine("", threads)
 	if err != nil {
 		m.Params.Free()

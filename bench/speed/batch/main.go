@@ -83,6 +83,7 @@ func run(args []string, formats, modelFile string, rounds int) error {
 		return err
 	}
 	defer m.Params.Free()
+	core.SpareProcs()
 	e, err := core.NewEngine("", 0)
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ const groupPixels = 1 << 16
 // newNetwork reads a model of one map and readies it for batches of side x side
 // images whose samples are i%251/251, with targets 1 at every 7th pixel.
 func newNetwork(path string, side, batch, threads int, training bool) (*network, error) {
+	core.SpareProcs()
 	e, err := core.NewEngine("", threads)
 	if err != nil {
 		return nil, err

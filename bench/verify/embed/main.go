@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 
+	core.SpareProcs()                    // once in a program, for speed
 	engine, err := core.NewEngine("", 0) // the best instruction set, all processors
 	if err != nil {
 		return err
