@@ -123,6 +123,7 @@ func modelFor(name string) (*unet.Model, error) {
 
 // newEngine starts an engine as --threads and UNET_ISA say.
 func newEngine(c *cli.Context) (*core.Engine, error) {
+	core.SpareProcs()
 	e, err := core.NewEngine("", c.Int("threads"))
 	if err != nil {
 		return nil, &usageErr{problem: err.Error(), command: c.Command.Name}

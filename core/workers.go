@@ -1,6 +1,7 @@
 package core
 
 import (
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -73,13 +74,17 @@ const patience = 200 * time.Microsecond
 // cpus is GOMAXPROCS as the program began.
 var cpus = runtime.GOMAXPROCS(0)
 
-// SpareProcs raises GOMAXPROCS by two, for a program whose engine uses all CPUs; a
-// second call changes nothing. Go's scheduler hands the P of a thread that is in C on
-// to another thread as soon as it looks (every 20 µs) and sees no P idle; back from
-// the kernel the thread then waits for a P. With some to spare none is taken before
-// 10 ms, longer than any task: on two cores a forward pass takes 15 % less time, a
-// step of training 12 % (go run ./bench/speed/peers).
-func SpareProcs() { runtime.GOMAXPROCS(cpus + 2) }
+// SpareProcs raises GOMAXPROCS by two, unless the environment sets it, for a program
+// whose engine uses all CPUs; a second call changes nothing. Go's scheduler hands the P
+// of a thread that is in C on to another thread as soon as it looks (every 20 µs) and
+// sees no P idle; back from the kernel the thread then waits for a P. With some to spare
+// none is taken before 10 ms, longer than any task: on two cores a forward pass takes
+// 15 % less time, a step of training 12 % (go run ./bench/speed/peers).
+func SpareProcs() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(cpus + 2)
+	}
+}
 
 func (e *Engine) work(i int) {
 	for {

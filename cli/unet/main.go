@@ -5,10 +5,6 @@ import (
 	"os"
 
 	"unet/cli"
-	"unet/core"
 )
 
-func main() {
-	core.SpareProcs()
-	os.Exit(cli.Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
-}
+func main() { os.Exit(cli.Main(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
