@@ -107,6 +107,7 @@ var misuses = []misuse{
 	{args: "predict cut.png --out OUT", code: exitInput, says: "cut.png"},
 	{args: "predict text.png --out OUT", code: exitInput, says: "text.png"},
 	{args: "predict huge.png --out OUT", code: exitResource, says: "huge.png"},
+	{args: "predict images.zip --out OUT", code: exitFormat, says: "zip archive\nhint: unpack it and give the folder; `unet prepare`"},
 	{args: "predict good.png cut.tif --out OUT --format csv --model model.safetensors", code: exitPartial, says: "cut.tif"},
 	{args: "predict cut.tif --out OUT", code: exitInput, says: "cut.tif"},
 	{args: "predict cyclic.tif --out OUT", code: exitInput, says: "cyclic.tif"},

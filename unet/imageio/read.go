@@ -112,8 +112,8 @@ var strangers = []struct {
 	{0, "version https://git-lfs", "pointer of Git LFS", "fetch the file itself with git lfs pull"},
 	{0, "SQLite format 3", "SQLite database", "give the images themselves"},
 	{0, "%PDF", "PDF", "export its images as TIFF or PNG"},
-	{0, "PK\x03\x04", "zip archive", "unpack it first"},
-	{0, "\x1f\x8b", "gzip archive", "unpack it first"},
+	{0, "PK\x03\x04", "zip archive", "unpack it and give the folder; `unet prepare` and `unet inspect` read zip archives of annotated images"},
+	{0, "\x1f\x8b", "gzip archive", "unpack it, with gunzip or tar -xzf, and give what was in it"},
 }
 
 const (
