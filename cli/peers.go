@@ -37,3 +37,11 @@ func together(c *cli.Context, work func(core.Peers) error) error {
 	}
 	return err
 }
+
+// alone refuses to do, in processes that mpirun started, what they cannot share.
+func alone(peers core.Peers, what, advice string) error {
+	if peers == nil {
+		return nil
+	}
+	return withHint(usagef("the processes of mpirun train one network: not %s", what), advice)
+}

@@ -48,9 +48,8 @@ func sweepCommand() *cli.Command {
 // runSweep is the command.
 func runSweep(c *cli.Context) error {
 	return together(c, func(peers core.Peers) error {
-		if peers != nil {
-			return core.Agree(peers, withHint(usagef("the processes of mpirun train one network: not a sweep"),
-				"without mpirun, divide it with --shard"))
+		if err := core.Agree(peers, alone(peers, "a sweep", "without mpirun, divide it with --shard")); err != nil {
+			return err
 		}
 		return sweep(c)
 	})

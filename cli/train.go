@@ -142,8 +142,8 @@ func trainArguments(c *cli.Context, peers core.Peers) (dir string, folds int, er
 	if c.String("out") == "" {
 		return dir, 0, usagef("--out is missing: the folder of the run")
 	}
-	if folds, err = foldsOf(c); err == nil && folds > 0 && peers != nil {
-		err = withHint(usagef("the processes of mpirun train one network: not --folds"), "train each fold by itself, with --fold")
+	if folds, err = foldsOf(c); err == nil && folds > 0 {
+		err = alone(peers, "--folds", "train each fold by itself, with --fold")
 	}
 	return dir, folds, err
 }

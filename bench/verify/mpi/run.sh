@@ -68,6 +68,7 @@ refused 2 '2 processes cannot share the 1 micro-batches' "${together[@]}" 2 ./un
 refused 4 'is not a prepared set' "${together[@]}" 2 ./unet train nothing --out no --quiet
 refused 2 'already holds a run' "${together[@]}" 2 ./unet train set --out by2 --config short.yaml --quiet
 refused 2 'train one network: not a sweep' "${together[@]}" 2 ./unet sweep set --out no --vary depth=1,2
+refused 2 'train one network: not --folds' "${together[@]}" 2 ./unet train set --out no --split-by group --folds 2
 refused 1 'built without MPI' "${together[@]}" 2 ./plain train set --out no --config short.yaml
 refused 1 'process 1: it has kernels other' "${together[@]}" 1 ./unet train set --out no --config short.yaml --quiet : \
   -n 1 -x UNET_ISA=c ./unet train set --out no --config short.yaml --quiet
