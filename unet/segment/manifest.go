@@ -56,13 +56,7 @@ func (r *results) summaryNow() Summary {
 }
 
 // writeJSON writes a record.
-func writeJSON(name string, v any) error {
-	return atomicfile.WriteFile(name, func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(v)
-	})
-}
+func writeJSON(name string, v any) error { return atomicfile.WriteFile(name, owned.JSON(v)) }
 
 // writeTable writes the line of every plane.
 func (r *results) writeTable() error {

@@ -15,6 +15,7 @@ import (
 
 	"unet/unet/imageio/atomicfile"
 	"unet/unet/imageio/input"
+	"unet/unet/imageio/owned"
 )
 
 // Part is one of the parts that a batch is divided into, each of which a process
@@ -145,11 +146,7 @@ func (p *plan) publish(out string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	write := func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", " ")
-		return e.Encode(p)
-	}
+	write := func(w io.Writer) error { return owned.EncodeJSON(w, p, " ") }
 	f, err := os.CreateTemp(dir, "plan")
 	if err != nil {
 		return err

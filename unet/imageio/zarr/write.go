@@ -19,6 +19,7 @@ import (
 
 	"unet/unet/imageio/atomicfile"
 	"unet/unet/imageio/chunk"
+	"unet/unet/imageio/owned"
 	"unet/unet/imageio/plane"
 )
 
@@ -271,13 +272,7 @@ func object(m map[string]any, key string) map[string]any {
 	return o
 }
 
-func writeJSON(file string, v any) error {
-	return atomicfile.WriteFile(file, func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(v)
-	})
-}
+func writeJSON(file string, v any) error { return atomicfile.WriteFile(file, owned.JSON(v)) }
 
 // group makes a folder a group with attributes.
 func (w *LabelWriter) group(dir string, ome map[string]any) error {
