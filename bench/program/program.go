@@ -1,5 +1,5 @@
-// Package program builds unet for the tools of bench, which measure and break
-// the program that users run.
+// Package program builds unet for the tools of bench, which measure and break the
+// program that users run, and tells how much memory a process took.
 package program
 
 import (

@@ -17,7 +17,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"unet/bench/program"
@@ -106,7 +105,7 @@ type trained struct {
 	report     evaluate.Report
 	parameters int64
 	epoch      time.Duration // processor time of an epoch, with its share of start and end
-	memory     int64         // peak, in bytes
+	memory     int64         // peak, in bytes; 0 where it is not known
 }
 
 // train trains a network of kind paper and evaluates it.
@@ -120,10 +119,7 @@ func (b bench) train(name string, options ...string) (*trained, error) {
 	if err := json.Unmarshal(cmd.out, &summary); err != nil {
 		return nil, err
 	}
-	t := &trained{epoch: (cmd.state.UserTime() + cmd.state.SystemTime()) / time.Duration(summary.Epochs)}
-	if usage, ok := cmd.state.SysUsage().(*syscall.Rusage); ok {
-		t.memory = usage.Maxrss << 10
-	}
+	t := &trained{epoch: (cmd.state.UserTime() + cmd.state.SystemTime()) / time.Duration(summary.Epochs), memory: program.MaxRSS(cmd.state)}
 	m, err := unet.LoadModel(summary.Model)
 	if err != nil {
 		return nil, err

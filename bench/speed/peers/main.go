@@ -350,7 +350,7 @@ func compareStart(programs []way, j job, rounds int) {
 				i--
 				continue
 			}
-			r.memory = max(r.memory, float64(maxRSS(cmd.ProcessState)))
+			r.memory = max(r.memory, float64(program.MaxRSS(cmd.ProcessState)))
 			if round > 0 { // the first reads files from disk
 				r.times = append(r.times, t)
 			}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package program
 
 import (
 	"os"
@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// maxRSS returns the largest resident size of an ended process in bytes.
-func maxRSS(s *os.ProcessState) int64 {
+// MaxRSS returns the largest resident size of an ended process in bytes; 0 where it is
+// not known.
+func MaxRSS(s *os.ProcessState) int64 {
 	r := s.SysUsage().(*syscall.Rusage).Maxrss
 	if runtime.GOOS == "darwin" { // which counts bytes, not KiB
 		return int64(r)
