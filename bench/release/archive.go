@@ -112,8 +112,8 @@ func (r *release) deb(p platform, exe entry) []byte {
 			files = append(files, entry{name: "usr/share/fish/vendor_completions.d/unet.fish", data: d.data})
 		case base == "LICENSE":
 			files = append(files, entry{name: "usr/share/doc/unet/copyright", data: d.data})
-		case folder == "":
-			files = append(files, entry{name: "usr/share/doc/unet/" + base, data: d.data})
+		case folder == "", path.Ext(base) == ".png":
+			files = append(files, entry{name: "usr/share/doc/unet/" + d.name, data: d.data})
 		}
 	}
 	size := 0

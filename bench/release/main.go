@@ -169,6 +169,13 @@ func (r *release) document() error {
 			return err
 		}
 		r.docs = append(r.docs, entry{name: name, data: text})
+		for _, picture := range pictures(text) {
+			data, err := output(nil, "git", "show", r.commit+":"+picture)
+			if err != nil {
+				return err
+			}
+			r.docs = append(r.docs, entry{name: picture, data: data})
+		}
 	}
 	text, err := output(nil, r.program, "licenses", "--text")
 	if err != nil {
@@ -200,6 +207,14 @@ func (r *release) document() error {
 		r.docs = append(r.docs, entry{name: "man/" + filepath.Base(page), data: text})
 	}
 	return nil
+}
+
+// pictures are the files of the repository that a page in Markdown shows.
+func pictures(page []byte) (files []string) {
+	for _, m := range regexp.MustCompile(`!\[[^]]*\]\(([^):]+)\)`).FindAllSubmatch(page, -1) {
+		files = append(files, string(m[1]))
+	}
+	return files
 }
 
 // bill writes the list of the parts.
