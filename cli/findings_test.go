@@ -10,12 +10,13 @@ import (
 )
 
 // TestFindingsInOrder: what is worse comes first, then what there is more of. Long
-// names keep their beginning.
+// names keep their beginning. What is no image's is in none.
 func TestFindingsInOrder(t *testing.T) {
 	long := "0123456789abcdefghijklmnopqrstuvwxyz"
 	var out strings.Builder
 	printFindings(&terminal{out: &out, err: &out}, []dataset.Finding{
 		{Level: dataset.Info, ID: "a", Code: "small", Text: "is small"},
+		{Level: dataset.Info, Code: "missing-kind", Text: "no image of kind a is in val"},
 		{Level: dataset.Warning, ID: long, Code: "alike", Text: "looks like b"},
 		{Level: dataset.Warning, ID: "c", Code: "overlap", File: "c/masks/1.png", Text: "overlaps"},
 		{Level: dataset.Warning, ID: "d", Code: "overlap", Text: "overlaps"},
@@ -30,6 +31,8 @@ warning alike: 1 finding in 1 image
   0123456789ab... looks like b
 info small: 1 finding in 1 image
   a is small
+info missing-kind: 1 finding
+  no image of kind a is in val
 
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {

@@ -260,9 +260,15 @@ func printFindings(t *terminal, findings []dataset.Finding, all bool) {
 		list := of[k]
 		images := map[string]bool{}
 		for _, f := range list {
-			images[f.ID] = true
+			if f.ID != "" {
+				images[f.ID] = true
+			}
 		}
-		t.printf("%s %s: %s in %s\n", k.level, k.code, count(len(list), "finding"), count(len(images), "image"))
+		where := ""
+		if len(images) > 0 {
+			where = " in " + count(len(images), "image")
+		}
+		t.printf("%s %s: %s%s\n", k.level, k.code, count(len(list), "finding"), where)
 		for i, f := range list {
 			if !all && k.level != dataset.Error && i == shownFindings && len(list) > shownFindings+1 {
 				t.printf("  ... %d more (-v prints all)\n", len(list)-i)

@@ -46,6 +46,7 @@ func TestPrepare(t *testing.T) {
 	if !r.Unchanged || r.Counts.Images != 12 || r.Settings.Size != 64 || r.Settings.Seed != 4 || r.Findings == nil {
 		t.Errorf("result %+v", r)
 	}
+	stdout, _ = mustRun(t, exitOK, "prepare", images, "--out", filepath.Join(dir, "train"), "--split", "1,0,0", "--json", "-q")
 	if !strings.Contains(stdout, `"findings": []`) {
 		t.Error("no findings are not an empty list")
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"unet/unet/imageio"
@@ -224,11 +225,30 @@ func write(ctx context.Context, src *Source, tmp string, set Settings, o Options
 		m.Findings = append(m.Findings, f.notes...)
 	}
 	m.count(m.Counts.LeftOut)
+	m.Findings = append(m.Findings, m.missingKinds(o.Fractions)...)
+	m.count(m.Counts.LeftOut) // with these
 	if err := writeFile(filepath.Join(tmp, "README.md"), []byte(readme(m))); err != nil {
 		return nil, err
 	}
 	// Last, since it makes the folder a set.
 	return m, atomicfile.WriteFile(filepath.Join(tmp, "metadata.json"), func(w io.Writer) error { return owned.EncodeJSON(w, m, " ") })
+}
+
+// missingKinds tells of which kinds of images a split that is to have some has none.
+func (m *Metadata) missingKinds(f Fractions) (list []Finding) {
+	share := map[string]float64{Train: f.Train, Val: f.Val, Test: f.Test}
+	for _, kind := range Kinds {
+		var without []string
+		for _, split := range splitNames {
+			if m.Counts.Kinds[kind] > 0 && share[split] > 0 && m.Counts.Table[kind][split] == 0 {
+				without = append(without, split)
+			}
+		}
+		if len(without) > 0 {
+			list = append(list, Finding{Info, "", "", "missing-kind", fmt.Sprintf("no image of kind %s is in %s", kind, strings.Join(without, " or "))})
+		}
+	}
+	return list
 }
 
 // store writes the sample's two files, resized, and returns what they hold.

@@ -258,6 +258,37 @@ func TestPrepareStrictAndFix(t *testing.T) {
 	}
 }
 
+// TestMissingKinds: a split that has none of a kind is named, unless it is to have no
+// images. Two fields are enough for val, not for test.
+func TestMissingKinds(t *testing.T) {
+	src := sourceOf(t, append(one(t, "a", 1), one(t, "b", 2)...)...)
+	for want, fractions := range map[string]Fractions{
+		" is in test": {Train: 0.5, Val: 0.25, Test: 0.25},
+		"":            {Train: 0.5, Val: 0.5},
+	} {
+		m, err := Prepare(t.Context(), src, filepath.Join(t.TempDir(), "set"), Options{Fractions: fractions})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, f := range m.Findings {
+			if f.Code == "missing-kind" {
+				got += f.Text
+			}
+		}
+		if want != "" {
+			want = "no image of kind " + m.Entries[0].Kind + want
+		}
+		if got != want || m.Counts.Findings["missing-kind"] != min(len(want), 1) {
+			t.Errorf("%v: %v, %q, want %q", fractions, m.Counts, got, want)
+		}
+	}
+	m := &Metadata{Counts: Counts{Kinds: map[string]int{GrayTissue: 3}, Table: map[string]map[string]int{GrayTissue: {Train: 3}}}}
+	if list := m.missingKinds(DefaultFractions); len(list) != 1 || list[0].Text != "no image of kind gray-tissue is in val or test" {
+		t.Error(list)
+	}
+}
+
 // TestNearDuplicatesWarn: the same pixels in two files are one image to people, which a
 // strict set must not hold twice.
 func TestNearDuplicatesWarn(t *testing.T) {
