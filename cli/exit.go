@@ -107,7 +107,7 @@ func exitCode(err error) int {
 	switch {
 	case is(errInterrupted, context.Canceled):
 		return exitInterrupted
-	case as(new(*usageErr)), as(new(*owned.RefusedError)), as(new(*segment.ChoiceError)), as(new(*segment.DividedError)), as(new(*train.SettingError)):
+	case as(new(*usageErr)), as(new(*owned.RefusedError)), as(new(*segment.ChoiceError)), as(new(*segment.DividedError)), as(new(*segment.UnknownMarkerError)), as(new(*train.SettingError)):
 		return exitUsage
 	case errors.As(err, &partial) && partial.failed == partial.total:
 		return exitInput

@@ -80,6 +80,10 @@ func measure(c *cli.Context) error {
 	if err := owned.File(out, c.Bool("force"), c.Args().Slice()...); err != nil {
 		return err
 	}
+	markers, err := positive(c)
+	if err != nil {
+		return err
+	}
 	labels, img, err := readMeasured(c)
 	if err != nil {
 		return err
@@ -89,11 +93,10 @@ func measure(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	markers, err := positive(c)
+	marked, warnings, err := segment.Mark(markers, &src, found.Nuclei)
 	if err != nil {
 		return err
 	}
-	marked, warnings := segment.Mark(markers, &src, found.Nuclei)
 	for _, w := range warnings {
 		t.warnf("%s", w)
 	}

@@ -154,13 +154,53 @@ func TestPredictMeasures(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &measured); err != nil || len(measured.Markers) != 2 || measured.Markers[0].Positive != 1 || len(measured.Positive["green"]) != 1 || len(measured.Positive["area"]) != 3 {
 		t.Errorf("measure --json: %v %+v", err, measured)
 	}
-	if _, stderr := mustRun(t, 0, "measure", filepath.Join(alone, "p_B2_1.labels.tif"), "--positive", "green"); !strings.Contains(stderr, "no channel or measurement green") {
+	if _, stderr := mustRun(t, exitUsage, "measure", filepath.Join(alone, "p_B2_1.labels.tif"), "--positive", "green"); !strings.Contains(stderr, "no channel or measurement green\nhint: no channels are measured") {
 		t.Errorf("a marker of nothing: %s", stderr)
 	}
 	mustRun(t, 2, "measure", filepath.Join(alone, "p_B2_1.labels.tif"), "--positive", "a>b")
 	mustRun(t, 2, "predict", in, "--model", model, "--out", out, "--format", "labels", "--positive", "green")
 	for _, flag := range []string{"--ring=x", "--stains=pas", "--keep=area", "--positive=a>b", "--colour-by=area:9-2"} {
 		mustRun(t, 2, "predict", in, "--model", model, "--out", out, flag)
+	}
+}
+
+// TestUnknownMarkers: a marker that no image has is a wrong command line, before anything
+// is done; one that some images have is not. A colour image that is gray in substance
+// has a channel 1.
+func TestUnknownMarkers(t *testing.T) {
+	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
+	gray, green, alike := filepath.Join(dir, "gray.png"), filepath.Join(dir, "green.png"), filepath.Join(dir, "alike.png")
+	writeImage(t, gray, discs(64, 48, threeDiscs...))
+	writeStained(t, green, []disc{{15, 15, 7}, {40, 15, 7}}, []disc{{15, 15, 7}})
+	writeStained(t, alike, nil, nil)
+	run := func(code int, markers string, images ...string) (stderr, out string) {
+		t.Helper()
+		out = filepath.Join(dir, "out", strings.NewReplacer(">", "", ",", "").Replace(markers)+filepath.Base(images[0]))
+		_, stderr = mustRun(t, code, append([]string{"predict", "--model", model, "--diameter", "native", "--positive", markers, "--out", out}, images...)...)
+		return stderr, out
+	}
+	for _, images := range [][]string{{green, gray}, {gray, green}} {
+		stderr, out := run(exitUsage, "green,Ki67", images...)
+		if !strings.Contains(stderr, "there is no channel or measurement Ki67\nhint: the channels are ") || !strings.Contains(stderr, "red, green, blue") {
+			t.Error(stderr)
+		}
+		if _, err := os.Stat(out); err == nil {
+			t.Error("results were begun")
+		}
+	}
+	if stderr, _ := run(exitOK, "GREEN>100,area", gray, green); !strings.Contains(stderr, "1 image has no channel or measurement GREEN") {
+		t.Error(stderr)
+	}
+	for _, markers := range []string{"1>100", "mean_1>100", "area>9"} {
+		if stderr, _ := run(exitOK, markers, alike); stderr != "" {
+			t.Errorf("%s: %s", markers, stderr)
+		}
+	}
+	run(exitInput, "Ki67", filepath.Join(dir, "out", "none.png"))
+	labels := filepath.Join(dir, "labels.tif")
+	writeImage(t, labels, numbered(64, 60, threeDiscs...))
+	if _, stderr := mustRun(t, exitUsage, "measure", labels, green, "--positive", "Ki67"); !strings.Contains(stderr, "hint: the channels are red, green, blue;") {
+		t.Error(stderr)
 	}
 }
 

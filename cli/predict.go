@@ -97,9 +97,6 @@ func predict(c *cli.Context) error {
 	if len(batch.Inputs) == 1 && batch.Inputs[0].Err != nil && batch.Part.Of == 0 {
 		return batch.Inputs[0].Err
 	}
-	if err := os.MkdirAll(batch.Out, 0o755); err != nil {
-		return err
-	}
 	e, err := newEngine(c)
 	if err != nil {
 		return err
@@ -112,6 +109,12 @@ func predict(c *cli.Context) error {
 	defer s.Close()
 	if options.BFloat16 {
 		warnPrecision(c, e, segment.BFloat16)
+	}
+	if err := s.CheckMarkers(c.Context, batch); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(batch.Out, 0o755); err != nil {
+		return err
 	}
 	summary, err := s.Run(c.Context, batch, &predictPrinter{t: t})
 	if errors.As(err, new(*owned.RefusedError)) || errors.As(err, new(*segment.DividedError)) || errors.Is(err, owned.ErrBusy) {

@@ -1,6 +1,9 @@
 package segment
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // InputError says that an input cannot be segmented as asked.
 type InputError struct {
@@ -33,3 +36,25 @@ func (e *ChoiceError) Error() string { return fmt.Sprintf("%s: %s", e.Name, e.Pr
 
 // Hint tells what there is to choose from.
 func (e *ChoiceError) Hint() string { return e.Has }
+
+// UnknownMarkerError says that no image has the measurement a marker goes by.
+type UnknownMarkerError struct {
+	Name     string   // of the marker
+	Channels []string // those that there are
+}
+
+func (e *UnknownMarkerError) Error() string {
+	return fmt.Sprintf("there is no channel or measurement %s", e.Name)
+}
+
+// Hint tells what there is to choose from.
+func (e *UnknownMarkerError) Hint() string {
+	const most = 16
+	switch n := len(e.Channels); {
+	case n == 0:
+		return "no channels are measured: give a measurement, such as area"
+	case n > most:
+		return fmt.Sprintf("the channels are %s and %d more; other measurements, such as area, do as well", strings.Join(e.Channels[:most], ", "), n-most)
+	}
+	return fmt.Sprintf("the channels are %s; other measurements, such as area, do as well", strings.Join(e.Channels, ", "))
+}

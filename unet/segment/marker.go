@@ -205,16 +205,15 @@ func (m *MarkerRecord) choose(of Marker, values []float64) (warning string, ok b
 }
 
 // Mark tells which nuclei of one image are positive, as a run does of a batch that
-// holds nothing else: by the measurements as its table tells them. Markers of which
-// the image has no measurement are left out, with a warning.
-func Mark(markers []Marker, src *formats.Source, nuclei []instance.Nucleus) (list []MarkerRecord, warnings []string) {
+// holds nothing else: by the measurements as its table tells them. It fails where
+// the image has no measurement of a marker.
+func Mark(markers []Marker, src *formats.Source, nuclei []instance.Nucleus) (list []MarkerRecord, warnings []string, err error) {
 	sheet := src.Sheet()
 	var row []float64
 	for _, m := range markers {
 		at := sheet.Index(m.Name)
 		if at < 0 {
-			warnings = append(warnings, fmt.Sprintf("there is no channel or measurement %s: positive nuclei are not counted", m.Name))
-			continue
+			return nil, nil, &UnknownMarkerError{m.Name, src.Channels}
 		}
 		rec := MarkerRecord{Name: m.Name, Column: sheet.Columns[at].Name, Otsu: m.Threshold == nil}
 		values := make([]float64, 0, len(nuclei))
@@ -240,7 +239,7 @@ func Mark(markers []Marker, src *formats.Source, nuclei []instance.Nucleus) (lis
 		list = append(list, rec)
 		src.Markers = append(src.Markers, formats.Marker{Name: m.Name, Column: rec.Column, Threshold: float64(rec.Threshold)})
 	}
-	return list, warnings
+	return list, warnings, nil
 }
 
 // writeNuclei joins the tables of all planes in one, with a column for each that
