@@ -45,6 +45,7 @@ func TestSplitBySource(t *testing.T) {
 	for _, args := range [][]string{
 		{"train", dir, "--split-by", "camera", "--out", run + "2"},
 		{"train", dir, "--split-by", "source", "--fold", "3/2", "--out", run + "2"},
+		{"train", dir, "--split-by", "source", "--fold", "1/2x", "--out", run + "2"},
 		{"evaluate", dir, "--split-by", "source"}, // the built-in model left none out
 	} {
 		mustRun(t, exitUsage, args...)

@@ -278,7 +278,8 @@ func leaveOut(c *cli.Context, set *dataset.Set) (*dataset.Set, []string, error) 
 		return set, nil, nil
 	}
 	var k, n int
-	if _, err := fmt.Sscanf(c.String("fold"), "%d/%d", &k, &n); err != nil || k < 1 || k > n {
+	var rest string
+	if got, _ := fmt.Sscanf(c.String("fold"), "%d/%d%s", &k, &n, &rest); got != 2 || k < 1 || k > n {
 		return nil, nil, usagef("--fold %q: give a fold and the number of folds, such as 2/5", c.String("fold"))
 	}
 	folds, err := set.Folds(n)
