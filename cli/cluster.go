@@ -34,7 +34,7 @@ func shard(c *cli.Context) (index, of int, err error) {
 var notInJobs = []string{"shard", "skip-existing", "force"}
 
 // filesInJobs are the options that name files.
-var filesInJobs = []string{"out", "model", "from-file", "condition", "config", "from"}
+var filesInJobs = []string{"out", "model", "from-file", "condition", "region", "config", "from"}
 
 func clusterCommand() *cli.Command {
 	const job = "Job"

@@ -451,4 +451,16 @@ func TestClusterJob(t *testing.T) {
 		mustRun(t, exitUsage, wrong...)
 	}
 	mustRun(t, exitInput, "cluster", "slurm", filepath.Join(dir, "missing"), "--out", out)
+
+	// Tasks of Nextflow run in folders of their own.
+	t.Chdir(dir)
+	if err := os.Mkdir("regions", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script, _ = mustRun(t, exitOK, "cluster", "nextflow", "the images", "--out", "new", "--region", "regions")
+	for _, name := range []string{"the images", "new", "regions"} {
+		if !strings.Contains(script, string(filepath.Separator)+name) {
+			t.Errorf("%s is not absolute:\n%s", name, script)
+		}
+	}
 }
