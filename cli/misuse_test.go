@@ -173,6 +173,7 @@ var misuses = []misuse{
 	{args: "train set --out OUT --from cut.safetensors", code: exitFormat, says: "cut.safetensors"},
 	{args: "sweep set --out OUT", code: exitUsage, says: "--vary"},
 	{args: "sweep set --out OUT --vary colour=red", code: exitUsage, says: "colour"},
+	{args: "sweep set --out OUT --vary lr=0.1,0.2 --random 0", code: exitUsage, says: "--random 0: 1 or more"},
 	{args: "sweep set --kind nuclei --out OUT --vary lr=abc", code: exitUsage, says: `lr "abc": give a number`},
 	{args: "sweep set --kind nuclei --out OUT --vary depth=1.5", code: exitUsage, says: `depth "1.5": give a whole number`},
 	{args: "train set --out OUT --monitor foo", code: exitUsage, says: "monitor"},

@@ -61,6 +61,9 @@ func sweep(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if n := c.Int("random"); c.IsSet("random") && n < 1 {
+		return usagef("--random %d: 1 or more", n)
+	}
 	if c.IsSet("job") {
 		return writeSweepJob(c, dir)
 	}

@@ -82,6 +82,12 @@ func TestSweep(t *testing.T) {
 	if again != stdout {
 		t.Errorf("first\n%sthen\n%s", stdout, again)
 	}
+	// A wrong command line leaves nothing.
+	none := filepath.Join(t.TempDir(), "none")
+	mustRun(t, exitUsage, "sweep", set, "--kind", "paper", "--out", none, "--vary", "lr=0.01,fast")
+	if _, err := os.Stat(none); err == nil {
+		t.Error("a folder was made for nothing")
+	}
 }
 
 // By default nuclei models are trained, and ranked by MeanAP at the threshold of

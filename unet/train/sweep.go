@@ -83,14 +83,14 @@ type SweepSummary struct {
 // processes have trained only ranks them. o.Out gets index.html, results.csv,
 // results.json and best.safetensors. A part has no summary.
 func Sweep(ctx context.Context, o SweepOptions, observer Observer) (*SweepSummary, error) {
+	variants, err := o.variants()
+	if err != nil {
+		return nil, err
+	}
 	if o.Of == 0 {
 		if err := owned.Reserve(o.Out, owned.Options{Force: o.Force}, "index.html", "results.csv", "results.json", BestFile); err != nil {
 			return nil, err
 		}
-	}
-	variants, err := o.variants()
-	if err != nil {
-		return nil, err
 	}
 	o.remark(len(variants), observer)
 	if o.Wait {
@@ -175,7 +175,10 @@ func (o *SweepOptions) variants() ([]Variant, error) {
 		}
 		var next []Variant
 		for _, v := range list {
-			for _, value := range a.Values {
+			for k, value := range a.Values {
+				if slices.Contains(a.Values[:k], value) {
+					return nil, wrongSetting("%s has the value %s twice", a.Setting, value)
+				}
 				s := maps.Clone(v.Settings)
 				s[a.Setting] = value
 				next = append(next, Variant{Settings: s})

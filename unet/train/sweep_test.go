@@ -62,6 +62,7 @@ func TestVariants(t *testing.T) {
 	for name, vary := range map[string][]Axis{
 		"no setting":     {{"luck", []string{"1"}}},
 		"varied twice":   {{"lr", []string{"0.001"}}, {"lr", []string{"0.002"}}},
+		"a value twice":  {{"lr", []string{"0.001", "0.002", "0.001"}}},
 		"a wrong value":  {{"lr", []string{"fast"}}},
 		"beyond a limit": {{"batch", []string{"0"}}},
 	} {
