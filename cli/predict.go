@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"unet/unet"
-	"unet/unet/imageio/owned"
 	"unet/unet/segment"
 
 	"github.com/urfave/cli/v2"
@@ -117,7 +116,7 @@ func predict(c *cli.Context) error {
 		return err
 	}
 	summary, err := s.Run(c.Context, batch, &predictPrinter{t: t})
-	if errors.As(err, new(*owned.RefusedError)) || errors.As(err, new(*segment.DividedError)) || errors.Is(err, owned.ErrBusy) {
+	if err != nil && summary == nil && !errors.Is(err, errInterrupted) {
 		return err // nothing was begun
 	}
 	if err != nil && batch.Part.Of > 0 {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"unet/unet"
+	"unet/unet/imageio/owned"
 	"unet/unet/segment"
 
 	"github.com/google/go-cmp/cmp"
@@ -76,6 +77,22 @@ func TestPredictFaults(t *testing.T) {
 		}
 		if d := cmp.Diff(want, contents(t, out)); d != "" {
 			t.Errorf("%s: not the files of one run: %s", name, d)
+		}
+	}
+}
+
+// TestNothingBegun: a run that cannot begin is not said to go on.
+func TestNothingBegun(t *testing.T) {
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "a.png"), filepath.Join(dir, "out")
+	writeImage(t, in, discs(64, 48, threeDiscs...))
+	if err := os.MkdirAll(filepath.Join(out, owned.ListFile), 0o755); err != nil { // where a file belongs
+		t.Fatal(err)
+	}
+	for _, more := range [][]string{nil, {"--shard", "1/2"}} {
+		code, _, stderr := unetRun("", append([]string{"predict", in, "--model", brightnessModel(t, unet.Nuclei), "--out", out}, more...)...)
+		if code == exitOK || strings.Contains(stderr, "continues from here") || !strings.Contains(stderr, owned.ListFile) {
+			t.Errorf("%v: status %d, %s", more, code, stderr)
 		}
 	}
 }
