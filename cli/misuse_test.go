@@ -174,6 +174,8 @@ var misuses = []misuse{
 	{args: "sweep set --out OUT", code: exitUsage, says: "--vary"},
 	{args: "sweep set --out OUT --vary colour=red", code: exitUsage, says: "colour"},
 	{args: "sweep set --out OUT --vary lr=0.1,0.2 --random 0", code: exitUsage, says: "--random 0: 1 or more"},
+	{args: "sweep set --out set --vary lr=0.1", code: exitUsage, says: "set holds a prepared set"},
+	{args: "train set --split-by source --folds 2 --out set", code: exitUsage, says: "set holds a prepared set"},
 	{args: "sweep set --kind nuclei --out OUT --vary lr=abc", code: exitUsage, says: `lr "abc": give a number`},
 	{args: "sweep set --kind nuclei --out OUT --vary depth=1.5", code: exitUsage, says: `depth "1.5": give a whole number`},
 	{args: "train set --out OUT --monitor foo", code: exitUsage, says: "monitor"},

@@ -95,6 +95,9 @@ func Run(ctx context.Context, o Options, observer train.Observer) (*Summary, err
 	if err != nil {
 		return nil, err
 	}
+	if err := train.RefuseSet(o.Out); err != nil {
+		return nil, err
+	}
 	if o.Of == 0 {
 		if err := owned.Reserve(o.Out, owned.Options{Force: o.Force}, pageFile, tableFile, jsonFile); err != nil {
 			return nil, err

@@ -209,10 +209,18 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 // files are those of a run.
 var files = []string{ModelFile, BestFile, CheckpointFile, configFile, reportFile, lockFile, "history.csv", "history.json", "curves.png", "curves.svg"}
 
+// RefuseSet refuses a folder that holds a prepared set, for the results of training.
+func RefuseSet(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, "metadata.json")); err != nil {
+		return nil
+	}
+	return &owned.RefusedError{Name: dir, Problem: "holds a prepared set", Advice: "choose another folder for the run"}
+}
+
 // check refuses a folder that the run may not write into.
 func (o *Options) check() error {
-	if _, err := os.Stat(filepath.Join(o.Out, "metadata.json")); err == nil {
-		return &owned.RefusedError{Name: o.Out, Problem: "holds a prepared set", Advice: "choose another folder for the run"}
+	if err := RefuseSet(o.Out); err != nil {
+		return err
 	}
 	f, err := owned.Open(o.Out, o.claim())
 	if errors.Is(err, fs.ErrNotExist) {

@@ -87,6 +87,9 @@ func Sweep(ctx context.Context, o SweepOptions, observer Observer) (*SweepSummar
 	if err != nil {
 		return nil, err
 	}
+	if err := RefuseSet(o.Out); err != nil {
+		return nil, err
+	}
 	if o.Of == 0 {
 		if err := owned.Reserve(o.Out, owned.Options{Force: o.Force}, "index.html", "results.csv", "results.json", BestFile); err != nil {
 			return nil, err
@@ -176,6 +179,9 @@ func (o *SweepOptions) variants() ([]Variant, error) {
 		var next []Variant
 		for _, v := range list {
 			for k, value := range a.Values {
+				if value == "" {
+					return nil, wrongSetting("%s has an empty value", a.Setting)
+				}
 				if slices.Contains(a.Values[:k], value) {
 					return nil, wrongSetting("%s has the value %s twice", a.Setting, value)
 				}

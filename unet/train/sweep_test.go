@@ -63,6 +63,7 @@ func TestVariants(t *testing.T) {
 		"no setting":     {{"luck", []string{"1"}}},
 		"varied twice":   {{"lr", []string{"0.001"}}, {"lr", []string{"0.002"}}},
 		"a value twice":  {{"lr", []string{"0.001", "0.002", "0.001"}}},
+		"an empty value": {{"block", []string{""}}},
 		"a wrong value":  {{"lr", []string{"fast"}}},
 		"beyond a limit": {{"batch", []string{"0"}}},
 	} {
