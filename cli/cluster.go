@@ -75,10 +75,18 @@ func writeJob(c *cli.Context) error {
 	if j.Parts = c.Int("parts"); c.IsSet("parts") && (j.Parts < 1 || j.Parts > 100000) {
 		return usagef("--parts %d: 1 to 100000", j.Parts)
 	}
+	if c.String("from-file") == "-" {
+		return usagef("--from-file -: the tasks of a job have no standard input: give a file")
+	}
 	b, images, err := predictBatch(c)
 	if err != nil {
 		return err
 	}
+	m, _, err := predictWith(c, &b) // every task would fail where this does
+	if err != nil {
+		return err
+	}
+	m.Params.Free()
 	b.Inputs = segment.Inputs(images[1:], b.Out) // without the engine
 	if len(b.Inputs) == 0 {
 		return usagef("an argument is missing: the images, a folder or a pattern")

@@ -186,7 +186,7 @@ func splitBySource(c *cli.Context) (bool, error) {
 	case "source":
 		return true, nil
 	default:
-		return false, usagef("--split-by %q: source", by)
+		return false, usagef("--split-by %q: give source", by)
 	}
 }
 

@@ -76,21 +76,11 @@ func predict(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	model, err := modelFor(c.String("model"))
+	model, options, err := predictWith(c, &batch)
 	if err != nil {
 		return err
 	}
 	defer model.Params.Free()
-	options, err := predictOptions(c, model)
-	if err != nil {
-		return err
-	}
-	if batch.Formats, err = resultFormats(c.String("format"), model); err != nil {
-		return err
-	}
-	if len(batch.Markers) > 0 && !slices.Contains(batch.Formats, segment.CSV) {
-		return withHint(usagef("--positive needs the measurements of every nucleus"), "add csv to --format")
-	}
 	batch.Inputs = segment.Inputs(args, batch.Out)
 	batch.Keep = []string{c.String("model"), c.String("from-file")}
 	if len(batch.Inputs) == 1 && batch.Inputs[0].Err != nil && batch.Part.Of == 0 {
@@ -129,6 +119,23 @@ func predict(c *cli.Context) error {
 		return printPart(t, summary, batch)
 	}
 	return printSummary(t, summary, batch.Out)
+}
+
+// predictWith reads the model and what has to suit it.
+func predictWith(c *cli.Context, b *segment.Batch) (m *unet.Model, o segment.Options, err error) {
+	if m, err = modelFor(c.String("model")); err != nil {
+		return nil, o, err
+	}
+	if o, err = predictOptions(c, m); err == nil {
+		b.Formats, err = resultFormats(c.String("format"), m)
+	}
+	if err == nil && len(b.Markers) > 0 && !slices.Contains(b.Formats, segment.CSV) {
+		err = withHint(usagef("--positive needs the measurements of every nucleus"), "add csv to --format")
+	}
+	if err != nil {
+		m.Params.Free()
+	}
+	return m, o, err
 }
 
 // predictBatch reads what is to be done, and with which arguments.

@@ -64,9 +64,6 @@ func sweep(c *cli.Context) error {
 	if n := c.Int("random"); c.IsSet("random") && n < 1 {
 		return usagef("--random %d: 1 or more", n)
 	}
-	if c.IsSet("job") {
-		return writeSweepJob(c, dir)
-	}
 	o := train.SweepOptions{Out: c.String("out"), Random: c.Int("random"), Force: c.Bool("force"), Program: version()}
 	if o.Out == "" {
 		return usagef("--out is missing: the folder of the sweep")
@@ -89,6 +86,9 @@ func sweep(c *cli.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if c.IsSet("job") {
+		return writeSweepJob(c, dir)
 	}
 	t := term(c)
 	s, err := train.Sweep(c.Context, o, &trainObserver{terminal: t})

@@ -100,14 +100,14 @@ func trainWith(c *cli.Context, peers core.Peers) error {
 	o := train.Options{Peers: peers, Out: c.String("out"), Resume: c.Bool("resume"), Recompute: c.Bool("recompute"), Force: c.Bool("force"),
 		Name: c.String("name"), License: c.String("license"), Program: version()}
 	dir, folds, err := trainArguments(c, peers)
-	if err == nil && c.IsSet("job") {
-		return writeTrainJob(c, "train", fmt.Sprintf("Trains %d folds of %s", folds, dir), folds)
-	}
 	var w work
 	if err == nil {
 		w, err = openTraining(c, dir, folds, &o)
 	}
 	defer w.close()
+	if err == nil && c.IsSet("job") { // whose tasks can be trained
+		return writeTrainJob(c, "train", fmt.Sprintf("Trains %d folds of %s", folds, dir), folds)
+	}
 	if err = core.Agree(peers, err); err != nil {
 		return err
 	}
@@ -267,6 +267,9 @@ func setOptions(c *cli.Context, cfg *train.Config) error {
 
 // leaveOut takes the sources of a fold out of the set, if asked to.
 func leaveOut(c *cli.Context, set *dataset.Set) (*dataset.Set, []string, error) {
+	if c.String("split-by") == "group" {
+		return nil, nil, usagef("--split-by group goes with --folds; a single fold is of sources")
+	}
 	by, err := splitBySource(c)
 	if err != nil {
 		return nil, nil, err
