@@ -67,7 +67,7 @@ type inspected struct {
 // image reads and checks image i.
 func (in *inspection) image(ctx context.Context, i int) (out inspected, err error) {
 	r := in.src.read(ctx, i)
-	if err := ctx.Err(); err != nil {
+	if err := context.Cause(ctx); err != nil {
 		return out, err
 	}
 	sm := r.sample

@@ -514,3 +514,14 @@ func FuzzMetadata(f *testing.F) {
 		}
 	})
 }
+
+// TestInterruptedImage: what ended the work is told, not that something did.
+func TestInterruptedImage(t *testing.T) {
+	gone := errors.New("gone")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(gone)
+	in := &inspection{src: sourceOf(t, one(t, "a", 1)...)}
+	if _, err := in.image(ctx, 0); !errors.Is(err, gone) {
+		t.Error(err)
+	}
+}
