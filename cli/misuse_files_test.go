@@ -26,6 +26,8 @@ var hostileFiles = []misuse{
 	{args: "predict cut-imagej.tif --out OUT", code: exitInput, says: "cut-imagej.tif"},
 	{args: "predict cut.zarr --out OUT", code: exitInput, says: "cut.zarr"},
 	{args: "predict chunk.zarr --out OUT", code: exitInput, says: "chunk.zarr"},
+	{args: "predict chunk.zarr good.png --out chunk.zarr", code: exitUsage, says: "chunk.zarr lies in an image"},
+	{args: "predict good.png chunk.zarr --out chunk.zarr/0 --shard 1/2", code: exitUsage, says: "lies in an image"},
 	{args: "convert cut.geojson OUT.tif --size 64x48", code: exitInput, says: "cut.geojson"},
 	{args: "convert cut.json OUT.tif", code: exitInput, says: "cut.json"},
 	{args: "convert cut-rois.zip OUT.tif --size 64x48", code: exitInput, says: "cut-rois.zip"},

@@ -25,7 +25,7 @@ func predictCommand() *cli.Command {
 			"one for each nucleus (if csv is among the formats), and DIR/manifest.json records\n" +
 			"the run.\n\n" +
 			"Formats: labels (label image, TIFF), zarr (label image, OME-Zarr with a pyramid; in\n" +
-			"IMAGE.zarr/labels/nuclei where DIR is the folder of an OME-Zarr image), overlay\n" +
+			"IMAGE.zarr/labels/nuclei where DIR holds IMAGE.zarr and it has one plane), overlay\n" +
 			"(picture with outlines), csv (measurements), mask (PNG), prob (probability maps,\n" +
 			"float TIFF), density (map of the density of nuclei, PNG), roi (ImageJ), geojson\n" +
 			"(QuPath); and, for all images together, coco (COCO JSON) and rle-csv (Kaggle\n" +

@@ -75,6 +75,11 @@ const maxManifest = 1 << 30
 // with the bytes of memory that their file takes, may be divided.
 func (r *results) begin(ctx context.Context, large func(PlaneRef, int64) bool) (err error) {
 	r.all = r.batch.Inputs
+	for _, in := range r.all {
+		if holds(in.Path, r.batch.Out) {
+			return &owned.RefusedError{Name: r.batch.Out, Problem: "lies in an image, which results would change", Advice: "choose another folder, such as that which holds the image"}
+		}
+	}
 	if r.batch.Part.Of == 0 {
 		return r.takeFolder()
 	}
@@ -130,6 +135,12 @@ func (r *results) takeFolder() (err error) {
 	}
 	r.goOn(old)
 	return nil
+}
+
+// holds reports whether a folder is an OME-Zarr image, or lies in it.
+func holds(in, dir string) bool {
+	rel, err := filepath.Rel(absolute(in), absolute(dir))
+	return err == nil && filepath.IsLocal(rel) && isZarr(in)
 }
 
 // made are the files that the run is known to have made.
