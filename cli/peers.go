@@ -31,6 +31,9 @@ func together(c *cli.Context, work func(core.Peers) error) error {
 	case peers == nil:
 		return err
 	case errors.Is(err, errInterrupted) && peers.Rank() > 0:
+		// At the end of any process mpirun kills the others, and the first saves its step:
+		// it has the second that mpirun leaves it.
+		time.Sleep(2 * time.Second)
 		return core.ErrElsewhere
 	case peers.Rank() > 0:
 		return fmt.Errorf("process %d: %w", peers.Rank(), err)

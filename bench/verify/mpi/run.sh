@@ -101,3 +101,23 @@ for n in 4 2; do
 done
 "${together[@]}" 8 ./unet train set --out killed --resume --threads 1 --quiet >/dev/null
 same killed straight
+
+# Where the job is stopped, the first process has time to save its step, each time.
+settings 1000 40 >endless.yaml
+how=(--config endless.yaml)
+for signal in INT TERM INT TERM; do
+  "${together[@]}" 2 ./unet train set --out stopped "${how[@]}" --threads 1 --quiet >stopped.out 2>&1 &
+  job=$!
+  until [ -f stopped/config.yaml ]; do
+    kill -0 $job || { cat stopped.out; exit 1; }
+    sleep 0.05
+  done
+  sleep 1
+  kill -$signal $job
+  if wait $job || ! grep -q 'the state is saved' stopped.out || ls stopped/.*.tmp 2>/dev/null; then
+    cat stopped.out >&2
+    exit 1
+  fi
+  how=(--resume)
+done
+echo "stopped: the state is saved"
