@@ -73,7 +73,7 @@ func TestTrainImported(t *testing.T) {
 		if _, stderr := mustRun(t, exitUsage, append(train, "--kind", "paper")...); !strings.Contains(stderr, "of kind nuclei") {
 			t.Errorf("%s as a paper model: %q", name, stderr)
 		}
-		if _, stderr := mustRun(t, exitUsage, append(train, "--width", "32")...); !strings.Contains(stderr, "another network") {
+		if _, stderr := mustRun(t, exitUsage, append(train, "--width", "32")...); !strings.Contains(stderr, "another network (depth ") {
 			t.Errorf("%s of another width: %q", name, stderr)
 		}
 		mustRun(t, exitOK, train...)

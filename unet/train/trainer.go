@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"time"
 
 	"unet/core"
@@ -260,8 +261,9 @@ func (t *Trainer) start() (err error) {
 			return fmt.Errorf("a model of precision %s cannot be trained: start from the one it was made of", t.From.Card.Precision)
 		}
 		if !t.From.Card.Arch.Fits(card.Arch) {
-			return &SettingError{Problem: fmt.Sprintf("the weights to start from belong to another network (%+v)", t.From.Card.Arch), Advice: "leave out the settings that change the network"}
-
+			a := t.From.Card.Arch
+			network := append([]string{fmt.Sprintf("depth %d", a.Depth), fmt.Sprintf("width %d", a.Width)}, a.Variant()...)
+			return &SettingError{Problem: fmt.Sprintf("the weights to start from belong to another network (%s)", strings.Join(network, ", ")), Advice: "leave out the settings that change the network"}
 		}
 		t.From.CopyTo(t.model, false)
 		t.model.Params.ResetAverage()
