@@ -41,6 +41,14 @@ func TestReplace(t *testing.T) {
 	}
 	predict(exitOK, "", at("b.png"))
 	predict(exitOK, "", at("b.png"))
+	// No run has made this one, whatever its name.
+	if err := os.WriteFile(at(segment.COCOFile), []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, exitUsage, "predict", "--model", model, "--format", "mask,coco", "--out", dir, at("b.png"))
+	if now, err := os.ReadFile(at(segment.COCOFile)); err != nil || string(now) != "mine" {
+		t.Fatal("a file of the user is replaced", err)
+	}
 	predict(exitOK, "", at("a.png"), "--force")
 	var s segment.Summary
 	b, err := os.ReadFile(at(segment.ManifestFile))

@@ -145,7 +145,12 @@ func holds(in, dir string) bool {
 
 // made are the files that the run is known to have made.
 func (s *Summary) made() []string {
-	list := []string{ManifestFile, SummaryFile, COCOFile, RLEFile}
+	list := []string{ManifestFile, SummaryFile}
+	for _, k := range wholeFormats {
+		if slices.Contains(s.Settings.Formats, k.format) {
+			list = append(list, k.name)
+		}
+	}
 	for _, im := range s.Images {
 		for i := range im.Planes {
 			list = append(list, im.Planes[i].Outputs...)
