@@ -14,12 +14,16 @@ import (
 	"unet/unet/imageio"
 )
 
-// choose returns the annotated and the unseen images of a case.
-func choose(set *dataset.Set, name string) (own, unseen []*dataset.Sample, err error) {
-	load := func(split, kind string) []*dataset.Sample {
+// trial is images that are annotated, unseen ones like them, and those of other
+// sources, for what it costs there.
+type trial struct{ own, unseen, elsewhere []*dataset.Sample }
+
+// choose returns the images of a case, at most n of them annotated.
+func choose(set *dataset.Set, name string, n int) (c trial, err error) {
+	load := func(which func(e *dataset.Entry) bool) []*dataset.Sample {
 		var list []*dataset.Sample
-		for _, i := range set.Split(split) {
-			if set.Entries[i].Kind != kind || err != nil {
+		for i := range set.Entries {
+			if !which(&set.Entries[i]) || err != nil {
 				continue
 			}
 			var s *dataset.Sample
@@ -30,29 +34,43 @@ func choose(set *dataset.Set, name string) (own, unseen []*dataset.Sample, err e
 		slices.SortStableFunc(list, func(a, b *dataset.Sample) int { return cmp.Compare(a.Group, b.Group) })
 		return list
 	}
+	kind := func(split, kind string) []*dataset.Sample {
+		return load(func(e *dataset.Entry) bool { return e.Split == split && e.Kind == kind })
+	}
 	switch name {
 	case "microscope":
-		fields := load(dataset.Val, dataset.FluorescenceSmall)
-		own = slices.CompactFunc(fields, func(a, b *dataset.Sample) bool { return a.Group == b.Group })
-		own = own[:min(10, len(own))]
-		unseen = load(dataset.Test, dataset.FluorescenceSmall)
-		for i, s := range slices.Concat(own, unseen) {
+		fields := kind(dataset.Val, dataset.FluorescenceSmall)
+		c.own = slices.CompactFunc(fields, func(a, b *dataset.Sample) bool { return a.Group == b.Group })
+		c.unseen = kind(dataset.Test, dataset.FluorescenceSmall)
+		for i, s := range slices.Concat(c.own, c.unseen) {
 			relief(s, uint64(i))
 		}
 	case "slides":
-		for i, s := range append(load(dataset.Val, dataset.HistologyPurple), load(dataset.Test, dataset.HistologyPurple)...) {
+		for i, s := range append(kind(dataset.Val, dataset.HistologyPurple), kind(dataset.Test, dataset.HistologyPurple)...) {
 			if i%2 == 0 {
-				own = append(own, s)
+				c.own = append(c.own, s)
 			} else {
-				unseen = append(unseen, s)
+				c.unseen = append(c.unseen, s)
 			}
 		}
 	case "others":
-		own, unseen = load(dataset.Val, dataset.HistologyPurple), load(dataset.Test, dataset.HistologyPurple)
+		c.own, c.unseen = kind(dataset.Val, dataset.HistologyPurple), kind(dataset.Test, dataset.HistologyPurple)
 	default:
-		return nil, nil, fmt.Errorf("unknown case %q: microscope, slides or others", name)
+		c.own = load(func(e *dataset.Entry) bool { return e.Source == name })
+		// One group shows one field; the annotated and the unseen share none.
+		for last := min(n, len(c.own)); last < len(c.own); last++ {
+			if c.own[last].Group != c.own[last-1].Group {
+				c.own, c.unseen = c.own[:last], c.own[last:]
+				break
+			}
+		}
+		c.elsewhere = load(func(e *dataset.Entry) bool { return e.Split == dataset.Val && e.Source != name })
+		if len(c.unseen) == 0 {
+			return c, fmt.Errorf("case %q: microscope, slides, others or a source of more than %d images, such as %s", name, n, set.Entries[0].Source)
+		}
 	}
-	return own, unseen, err
+	c.own = c.own[:min(n, len(c.own))]
+	return c, err
 }
 
 // relief replaces an image by the slope of its blurred intensity along the

@@ -1,4 +1,4 @@
-// Command finetune shows what fine-tuning the built-in model on ten images
+// Command finetune shows what fine-tuning the built-in model on a few images
 // gains on images that nothing has seen, and how long it takes. SET is prepared
 // by `unet prepare --size native`; the model was not trained on its validation
 // and test images, of which the cases are made:
@@ -12,9 +12,14 @@
 //   - others: ten purple sections are annotated, sections of other slides are
 //     scored: what fine-tuning costs where it cannot help.
 //
+// Any other case is the name of a source of the set: as many of its images as
+// -images says are annotated, the others are scored, and what it costs on the
+// validation images of all other sources is shown. For laboratories that the model
+// has not seen, -from gives one that has not.
+//
 // Usage:
 //
-//	go run ./bench/quality/finetune [-case microscope,slides,others] [-preset quick] SET
+//	go run ./bench/quality/finetune [-case microscope,slides,others] [-images 10] [-from embedded] [-epochs N] SET
 package main
 
 import (
@@ -25,6 +30,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,48 +39,57 @@ import (
 )
 
 func main() {
-	cases := flag.String("case", "microscope,slides,others", "comma-separated cases")
-	preset := flag.String("preset", "quick", "length of the training")
+	b := &bench{}
+	cases := flag.String("case", "microscope,slides,others", "comma-separated cases and sources")
+	images := flag.String("images", "10", "comma-separated `NUMBERS` of annotated images, at most")
+	flag.StringVar(&b.from, "from", "embedded", "`MODEL` to begin with")
+	flag.IntVar(&b.epochs, "epochs", 0, "epochs of 100 steps, 0 for those of the preset quick")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "finetune: give one prepared set")
 		os.Exit(2)
 	}
-	if err := run(flag.Arg(0), *preset, strings.Split(*cases, ",")); err != nil {
+	if err := b.run(flag.Arg(0), strings.Split(*cases, ","), strings.Split(*images, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "finetune:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir, preset string, cases []string) error {
+func (b *bench) run(dir string, cases, images []string) error {
 	set, err := dataset.Open(dir)
 	if err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp("", "unet-finetune")
-	if err != nil {
+	if b.work, err = os.MkdirTemp("", "unet-finetune"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
-	unet, err := program.Build(work)
-	if err != nil {
+	defer os.RemoveAll(b.work)
+	if b.program, err = program.Build(b.work); err != nil {
 		return err
 	}
-	b := &bench{work: work, preset: preset, program: unet}
-	fmt.Println("| case | images | training | model | PooledAP50 | MeanAP .5:.9 | KaggleScore | merged | missed | invented |\n|---|--:|--:|---|--:|--:|--:|--:|--:|--:|")
+	fmt.Println("| case | images | training | model | PooledAP50 | MeanAP .5:.9 | KaggleScore | merged | missed | invented | elsewhere: PooledAP50 |\n|---|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|")
 	for _, name := range cases {
-		own, unseen, err := choose(set, name)
-		if err != nil {
-			return err
-		}
-		if err := b.measure(name, own, unseen); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		for _, text := range images {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				return err
+			}
+			c, err := choose(set, name, n)
+			if err != nil {
+				return err
+			}
+			if err := b.measure(fmt.Sprintf("%s-%d", name, n), c); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
 		}
 	}
 	return nil
 }
 
-type bench struct{ work, preset, program string }
+type bench struct {
+	work, program, from string
+	epochs              int
+}
 
 func (b *bench) unet(args ...string) ([]byte, error) {
 	out, err := exec.Command(b.program, args...).Output()
@@ -85,26 +100,36 @@ func (b *bench) unet(args ...string) ([]byte, error) {
 	return out, err
 }
 
-// measure trains on own and scores unseen before and after.
-func (b *bench) measure(name string, own, unseen []*dataset.Sample) error {
-	if len(own) < 5 || len(unseen) == 0 {
-		return fmt.Errorf("%d images to annotate and %d unseen ones: too few", len(own), len(unseen))
+// measure trains on the annotated images and scores the others before and after.
+func (b *bench) measure(name string, c trial) error {
+	if len(c.own) < 3 || len(c.unseen) == 0 {
+		return fmt.Errorf("%d images to annotate and %d unseen ones: too few", len(c.own), len(c.unseen))
 	}
-	annotated, scored := filepath.Join(b.work, name+"-own"), filepath.Join(b.work, name+"-unseen")
+	share := "0.8,0.2,0"
+	if len(c.own) < 5 {
+		share = "0.6,0.4,0"
+	}
+	at := func(what string) string { return filepath.Join(b.work, name+"-"+what) }
 	for _, s := range []struct {
-		folder, split string
-		samples       []*dataset.Sample
-	}{{annotated, "0.8,0.2,0", own}, {scored, "1,0,0", unseen}} {
-		if err := write(s.folder, s.samples); err != nil {
+		what, split string
+		samples     []*dataset.Sample
+	}{{"own", share, c.own}, {"unseen", "1,0,0", c.unseen}, {"elsewhere", "1,0,0", c.elsewhere}} {
+		if len(s.samples) == 0 {
+			continue
+		}
+		if err := write(at(s.what), s.samples); err != nil {
 			return err
 		}
-		if _, err := b.unet("prepare", s.folder, "--out", s.folder+"-set", "--size", "native", "--split", s.split, "--quiet"); err != nil {
+		if _, err := b.unet("prepare", at(s.what), "--out", at(s.what)+"-set", "--size", "native", "--split", s.split, "--quiet"); err != nil {
 			return err
 		}
 	}
 	start := time.Now()
-	run := filepath.Join(b.work, name+"-run")
-	out, err := b.unet("train", annotated+"-set", "--from", "embedded", "--preset", b.preset, "--out", run, "--quiet", "--json")
+	args := []string{"train", at("own") + "-set", "--from", b.from, "--preset", "quick", "--out", at("run"), "--quiet", "--json"}
+	if b.epochs > 0 {
+		args = append(args, "--epochs", strconv.Itoa(b.epochs))
+	}
+	out, err := b.unet(args...)
 	if err != nil {
 		return err
 	}
@@ -119,17 +144,25 @@ func (b *bench) measure(name string, own, unseen []*dataset.Sample) error {
 	}
 	after := fmt.Sprintf("fine-tuned, epoch %d of %d", trained.BestEpoch, trained.Epochs)
 	if trained.Unchanged {
-		after = fmt.Sprintf("none of %d epochs better: the built-in one", trained.Epochs)
+		after = fmt.Sprintf("none of %d epochs better: as before", trained.Epochs)
 	}
 	for _, m := range []struct{ label, time, file string }{
-		{"built-in", "", "embedded"}, {after, took.Round(time.Second).String(), filepath.Join(run, "model.safetensors")},
+		{"before", "", b.from}, {after, took.Round(time.Second).String(), filepath.Join(at("run"), "model.safetensors")},
 	} {
-		s, err := b.score(scored+"-set", m.file)
+		s, err := b.score(at("unseen")+"-set", m.file)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("| %s | %d + %d | %s | %s | %.3f | %.3f | %.3f | %d | %d | %d |\n", name, len(own), len(unseen), m.time, m.label,
-			s.Pooled[0].AP, s.Mean, s.Kaggle, s.Errors.Merged, s.Errors.Missed, s.Errors.Invented)
+		elsewhere := ""
+		if len(c.elsewhere) > 0 {
+			e, err := b.score(at("elsewhere")+"-set", m.file)
+			if err != nil {
+				return err
+			}
+			elsewhere = fmt.Sprintf("%.3f", e.Pooled[0].AP)
+		}
+		fmt.Printf("| %s | %d + %d | %s | %s | %.3f | %.3f | %.3f | %d | %d | %d | %s |\n", name, len(c.own), len(c.unseen), m.time, m.label,
+			s.Pooled[0].AP, s.Mean, s.Kaggle, s.Errors.Merged, s.Errors.Missed, s.Errors.Invented, elsewhere)
 	}
 	return nil
 }
