@@ -41,6 +41,7 @@ func choose(set *dataset.Set, name string, n int) (c trial, err error) {
 	case "microscope":
 		fields := kind(dataset.Val, dataset.FluorescenceSmall)
 		c.own = slices.CompactFunc(fields, func(a, b *dataset.Sample) bool { return a.Group == b.Group })
+		c.own = c.own[:min(n, len(c.own))] // before the noise, which follows their number
 		c.unseen = kind(dataset.Test, dataset.FluorescenceSmall)
 		for i, s := range slices.Concat(c.own, c.unseen) {
 			relief(s, uint64(i))
@@ -65,7 +66,7 @@ func choose(set *dataset.Set, name string, n int) (c trial, err error) {
 			}
 		}
 		c.elsewhere = load(func(e *dataset.Entry) bool { return e.Split == dataset.Val && e.Source != name })
-		if len(c.unseen) == 0 {
+		if err == nil && len(c.unseen) == 0 {
 			return c, fmt.Errorf("case %q: microscope, slides, others or a source of more than %d images, such as %s", name, n, set.Entries[0].Source)
 		}
 	}
