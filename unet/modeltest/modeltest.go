@@ -1,14 +1,11 @@
-// Package modeltest makes small models and prepared sets for tests of packages
-// that train and judge models.
+// Package modeltest makes small models for tests of packages that
+// train and judge them.
 package modeltest
 
 import (
-	"bytes"
-	"path/filepath"
 	"testing"
 
 	"unet/unet"
-	"unet/unet/dataset"
 	"unet/unet/instance"
 )
 
@@ -25,27 +22,4 @@ func Small(t testing.TB) *unet.Model {
 	}
 	t.Cleanup(m.Params.Free)
 	return m
-}
-
-// Set is a prepared set of synthetic images.
-func Set(t testing.TB, images dataset.Synthesis, o dataset.Options) *dataset.Set {
-	t.Helper()
-	var zip bytes.Buffer
-	if err := dataset.Generate(t.Context(), &zip, images); err != nil {
-		t.Fatal(err)
-	}
-	src, err := dataset.NewSource("synthetic.zip", bytes.NewReader(zip.Bytes()), int64(zip.Len()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
-	dir := filepath.Join(t.TempDir(), "set")
-	if _, err := dataset.Prepare(t.Context(), src, dir, o); err != nil {
-		t.Fatal(err)
-	}
-	set, err := dataset.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
 }
