@@ -30,6 +30,7 @@ type follower struct {
 	err  error         // of the last pass
 	pass chan struct{} // closed at the end of a pass
 
+	known chan struct{} // closed when what a killed process has left is due
 	news  chan struct{} // something is due
 	hurry chan struct{} // somebody waits for it
 	files sync.Mutex    // held by who writes results
@@ -44,7 +45,7 @@ type edited struct{ id, suffix string }
 var followAfter, settleTime, tryAgain = 400 * time.Millisecond, 30 * time.Second, 10 * time.Second
 
 func newFollower() *follower {
-	return &follower{due: map[edited]bool{}, pass: make(chan struct{}), news: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
+	return &follower{due: map[edited]bool{}, pass: make(chan struct{}), known: make(chan struct{}), news: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 }
 
 // tell puts something into a channel that holds one, unless it does already.
@@ -93,6 +94,7 @@ func (s *Server) follow() {
 	for _, im := range s.images() { // of a process that was killed
 		s.overdue(&im)
 	}
+	close(s.follower.known)
 	for {
 		if len(s.follower.list()) == 0 {
 			select {
@@ -158,6 +160,12 @@ func (s *Server) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	f := s.follower
+	late := &apiError{http.StatusServiceUnavailable, "the results are being brought up to date with the corrections: try again in a moment"}
+	select {
+	case <-f.known:
+	case <-ctx.Done():
+		return late
+	}
 	for {
 		f.mu.Lock()
 		n, pass := len(f.due), f.pass
@@ -169,7 +177,7 @@ func (s *Server) settle(ctx context.Context) error {
 		select {
 		case <-pass:
 		case <-ctx.Done():
-			return &apiError{http.StatusServiceUnavailable, "the results are being brought up to date with the corrections: try again in a moment"}
+			return late
 		}
 		f.mu.Lock()
 		err := f.err

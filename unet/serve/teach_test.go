@@ -3,6 +3,7 @@ package serve
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -251,6 +252,21 @@ func TestExport(t *testing.T) {
 	w.s.overdue(w.find(m.ID))
 	if now := entries()["0.nuclei.csv"]; strings.Count(now, "\n") != m.Count {
 		t.Errorf("after a kill the table is\n%s", now)
+	}
+}
+
+// TestSettleKnows: results are not said to be up to date before it is known what a
+// killed process has left.
+func TestSettleKnows(t *testing.T) {
+	s := &Server{follower: newFollower()}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if s.settle(ctx) == nil {
+		t.Error("settled, and nobody has looked")
+	}
+	close(s.follower.known)
+	if err := s.settle(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
