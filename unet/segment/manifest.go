@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -134,7 +135,52 @@ func (r *results) takeFolder() (err error) {
 		return err
 	}
 	r.goOn(old)
+	return r.disown(old)
+}
+
+// disown takes out of the earlier run's record what this run is going to replace. If
+// this one is killed before it writes its own, a later run must not take its files
+// for those of the earlier one.
+func (r *results) disown(old *Summary) error {
+	if old == nil {
+		return nil
+	}
+	bases := map[string]bool{}
+	for _, in := range r.batch.Inputs {
+		bases[strings.ToLower(in.Base)] = true
+	}
+	kept := len(r.others)
+	r.others = slices.DeleteFunc(r.others, func(im *ImageRecord) bool { return im.replaced(bases) })
+	switch same := r.continues(old); {
+	case same && len(r.others) == kept:
+		return nil
+	case same && r.plan == nil:
+		return r.writeManifest()
+	}
+	if err := os.Remove(filepath.Join(r.batch.Out, ManifestFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // else another part was first
+	}
 	return nil
+}
+
+// replaced reports whether results of inputs with these bases, in lower case, take the
+// places of those of an image.
+func (r *ImageRecord) replaced(bases map[string]bool) bool {
+	for _, p := range r.Planes {
+		for _, name := range p.Outputs {
+			for i, c := range name {
+				if base := strings.ToLower(name[:i]); c == '.' && (bases[base] || bases[strings.TrimSuffix(base, strings.ToLower(p.Suffix))]) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// continues reports whether this run has the model and the settings of an earlier one.
+func (r *results) continues(old *Summary) bool {
+	return old.Model.SHA256 == r.summary.Model.SHA256 && reflect.DeepEqual(old.Settings, r.summary.Settings) && old.Schema == schema
 }
 
 // holds reports whether a folder is an OME-Zarr image, or lies in it.
@@ -196,7 +242,7 @@ func (r *results) goOn(old *Summary) {
 	for _, in := range r.batch.Inputs {
 		mine[in.Path] = true
 	}
-	if old.Model.SHA256 != r.summary.Model.SHA256 || !reflect.DeepEqual(old.Settings, r.summary.Settings) || old.Schema != schema {
+	if !r.continues(old) {
 		if r.batch.SkipExisting {
 			r.observer.Note(fmt.Sprintf("the results in %s come from another model, other settings or another version: all images are segmented again", r.batch.Out))
 		} else if slices.ContainsFunc(old.Images, func(im *ImageRecord) bool { return !mine[im.Input] }) {

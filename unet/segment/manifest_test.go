@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"unet/unet/imageio"
@@ -107,4 +108,45 @@ func FuzzManifest(f *testing.F) {
 			t.Errorf("summary of %d rows for %d planes: %v\n%s", len(rows), len(e.Planes), err, table)
 		}
 	})
+}
+
+// A run that is killed before it has written its record leaves none that takes its
+// files for those of the run before.
+func TestDisown(t *testing.T) {
+	record := func(path, name string) *ImageRecord {
+		return &ImageRecord{Input: path, Name: name, Status: Done, Planes: []PlaneRecord{{Outputs: []string{name + ".labels.tif"}}}}
+	}
+	old := Summary{Schema: schema, Model: ModelRecord{SHA256: "x"}, Settings: Settings{Diameter: "auto"},
+		Images: []*ImageRecord{record("a/one.png", "one"), record("a/two.png", "two"), record("a/dot.two.png", "dot.two")}}
+	for name, c := range map[string]struct {
+		inputs []Input
+		change func(*Summary)
+		stay   []string // images whose record stays
+	}{
+		"as before":       {[]Input{{Path: "a/one.png", Base: "one"}}, func(*Summary) {}, []string{"a/one.png", "a/two.png", "a/dot.two.png"}},
+		"other settings":  {[]Input{{Path: "a/one.png", Base: "one"}}, func(s *Summary) { s.Settings.Diameter = "30" }, nil},
+		"another model":   {[]Input{{Path: "a/one.png", Base: "one"}}, func(s *Summary) { s.Model.SHA256 = "y" }, nil},
+		"of another name": {[]Input{{Path: "b/Two.png", Base: "Two"}}, func(*Summary) {}, []string{"a/one.png", "a/dot.two.png"}},
+	} {
+		out := t.TempDir()
+		if err := writeJSON(filepath.Join(out, ManifestFile), old); err != nil {
+			t.Fatal(err)
+		}
+		r := &results{observer: Quiet{}, batch: Batch{Out: out, Formats: []string{Labels}, Inputs: c.inputs}, all: c.inputs,
+			summary: Summary{Schema: schema, Model: old.Model, Settings: old.Settings}}
+		c.change(&r.summary)
+		if err := r.takeFolder(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		r.folder.Close()
+		var stay []string
+		if now := r.readManifest(); now != nil {
+			for _, im := range now.Images {
+				stay = append(stay, im.Input)
+			}
+		}
+		if !slices.Equal(stay, c.stay) {
+			t.Errorf("%s: the records of %q stay, not of %q", name, stay, c.stay)
+		}
+	}
 }
