@@ -391,6 +391,7 @@ func TestShardsRefused(t *testing.T) {
 		{"more images", []string{"--shard", "2/2", filepath.Join(dir, "more.png")}, "the images are not the same"},
 		{"no such part", []string{"--shard", "3/2"}, "there is no part 3 of 2"},
 		{"no scheduler", []string{"--shard", "auto"}, "no scheduler"},
+		{"all of it", nil, "into 2 parts, which are not gathered yet"},
 	} {
 		if _, stderr := mustRun(t, exitUsage, append(args, c.more...)...); !strings.Contains(stderr, c.says) {
 			t.Errorf("%s: %s", c.name, stderr)
@@ -403,6 +404,9 @@ func TestShardsRefused(t *testing.T) {
 	mustRun(t, exitOK, append(args, "--shard", "auto/2")...)
 	mustRun(t, exitPartial, "gather", out, "--quiet")
 	mustRun(t, exitUsage, "gather")
+	if _, stderr := mustRun(t, exitInput, "gather", filepath.Join(dir, "nowhere")); !strings.Contains(stderr, "no such folder") {
+		t.Error(stderr)
+	}
 }
 
 // sbatch stands for Slurm's: it runs the tasks of an array one after the other.

@@ -94,6 +94,9 @@ func Gather(ctx context.Context, dir string, o Observer) (*Summary, error) {
 
 // gathered ends what a gathering began that was killed when all was written.
 func gathered(dir string) (*Summary, error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: there is no such folder, so %w", dir, ErrNoParts)
+	}
 	s := new(Summary)
 	if _, err := os.Stat(filepath.Join(dir, PartsDir)); err != nil || readJSON(filepath.Join(dir, ManifestFile), s) != nil || s.Interrupted {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoParts)
