@@ -73,7 +73,7 @@ func (e *DividedError) Error() string {
 
 // Hint says what to do about it.
 func (e *DividedError) Hint() string {
-	return fmt.Sprintf("run all parts with the same arguments; to start over, choose another folder or remove %s", filepath.Join(e.Dir, PartsDir))
+	return fmt.Sprintf("run all parts with the same arguments, and gather them; to start over, choose another folder or remove %s", filepath.Join(e.Dir, PartsDir))
 }
 
 // newPlan is the plan of a batch, as yet not divided.
@@ -128,6 +128,19 @@ func (p *plan) same(q *plan, out string) error {
 		problem = "with another model or other settings"
 	}
 	return &DividedError{out, problem}
+}
+
+// undivided refuses a run of all of a batch where parts are not gathered yet: they
+// would be joined with what this run has put in the place of their results.
+func undivided(out string) error {
+	p, err := readPlan(out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return &DividedError{out, fmt.Sprintf("into %d parts, which are not gathered yet", p.Parts)}
 }
 
 // divide gives every part about the same work, by what the images hold.

@@ -117,6 +117,11 @@ func (s *Segmenter) Run(ctx context.Context, b Batch, o Observer) (*Summary, err
 	if b.Version == "" {
 		b.Version = unet.Version
 	}
+	if b.Part.Of == 0 {
+		if err := undivided(b.Out); err != nil {
+			return nil, err
+		}
+	}
 	b.Choice.PixelSize = s.options.PixelSize
 	r := &run{Segmenter: s, results: results{batch: b, observer: o}, jobs: b.Jobs, owners: map[string]string{}}
 	if r.jobs <= 0 {
