@@ -76,7 +76,9 @@ func (d *document) load() error {
 	if l == nil || err != nil {
 		return err
 	}
+	d.s.journals.Lock()
 	h, err := openHistory(journal, l)
+	d.s.journals.Unlock()
 	if err != nil {
 		l.close()
 		return err
@@ -241,7 +243,14 @@ func (d *document) change(c Command) (int, error) {
 	if err := h.under(e, into(changed)); err != nil {
 		return h.revision, err
 	}
-	if err := h.write(c.Tool, spans); err != nil {
+	d.s.journals.Lock()
+	err = h.write(c.Tool, spans)
+	d.s.journals.Unlock()
+	if errors.Is(err, errBehind) {
+		d.reload()
+		return h.revision, err
+	}
+	if err != nil {
 		return h.revision, &apiError{http.StatusInsufficientStorage, err.Error()}
 	}
 	if err := h.under(e, into(changed)); err != nil {

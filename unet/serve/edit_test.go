@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	stdimage "image"
 	"math"
 	"os"
@@ -72,7 +73,7 @@ func onDisk(t interface{ Fatal(...any) }, dir string, l *imageio.Labels) (*histo
 
 // do does a command as a document does.
 func do(h *history, c *catalogue, command Command) error {
-	d := &document{history: h, nuclei: c}
+	d := &document{s: &Server{}, history: h, nuclei: c}
 	_, err := d.change(command)
 	return err
 }
@@ -230,5 +231,28 @@ func TestMedianDiameter(t *testing.T) {
 		if n, d := c.numbers(); n != len(v.areas) || math.Abs(d-v.want) > 1e-12 {
 			t.Errorf("areas %v: %d nuclei, diameter %v, want %v", v.areas, n, d, v.want)
 		}
+	}
+}
+
+// TestBehind: a journal that somebody else has gone on with is not written over.
+func TestBehind(t *testing.T) {
+	dir := t.TempDir()
+	l := two()
+	first, c := onDisk(t, dir, l)
+	second, _ := onDisk(t, dir, l)
+	defer first.close()
+	defer second.close()
+	if err := do(first, c, Command{Tool: "delete", IDs: []uint32{1}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := second.write("delete", []span{{side, side, side + 1, 0}}); !errors.Is(err, errBehind) {
+			t.Fatalf("the second: %v", err)
+		}
+	}
+	third, _ := onDisk(t, dir, l)
+	defer third.close()
+	if third.revision != 1 {
+		t.Errorf("revision %d", third.revision)
 	}
 }

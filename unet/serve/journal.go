@@ -6,6 +6,7 @@ import (
 	"fmt"
 	stdimage "image"
 	"io"
+	"net/http"
 	"os"
 )
 
@@ -157,6 +158,9 @@ func (h *history) spansOf(c Command, next uint32, box func(id uint32) stdimage.R
 	return plan(window, r.Min, next, c)
 }
 
+// errBehind says that a journal is longer than what was read of it.
+var errBehind = &apiError{http.StatusConflict, "this image was opened anew in the meantime: check it and try again"}
+
 // write puts an edit on disk, and then does it.
 func (h *history) write(tool string, spans []span) error {
 	l := line{Tool: tool}
@@ -175,6 +179,13 @@ func (h *history) write(tool string, spans []span) error {
 		}
 	}
 	at, err := h.file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	st, err := h.file.Stat()
+	if err == nil && st.Size() != at {
+		err = errBehind
+	}
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,9 @@ type Server struct {
 	work      sync.WaitGroup
 	compute   sync.Mutex // one computation at a time
 	overviews sync.Mutex // one is made at a time
+	// journals is held by who opens or writes one: a document that is being closed
+	// and its successor must not write over each other's edits.
+	journals sync.Mutex
 }
 
 // New opens a folder. Close it.
