@@ -317,6 +317,9 @@ func firstPlane(im *image) *segment.PlaneRecord {
 // exportAll sends all files that the command writes of the images: those of each,
 // the tables and the page.
 func (s *Server) exportAll(w http.ResponseWriter, r *http.Request) error {
+	if st := s.state(); st.Running && st.Kind == "segment" {
+		return &apiError{http.StatusServiceUnavailable, "images are being segmented: the zip is there when that is done"}
+	}
 	if err := s.settle(r.Context()); err != nil {
 		return err
 	}

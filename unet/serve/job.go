@@ -59,8 +59,9 @@ type Comparison struct {
 	After  int    `json:"nuclei_after"`
 }
 
-// start begins a job, unless one is under way.
-func (s *Server) start(kind string, work func(context.Context) error) error {
+// start begins a job, unless one is under way. The images that it gives new results
+// are not edited from now on.
+func (s *Server) start(kind string, images []image, work func(context.Context) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.job != nil && s.job.State.Running {
@@ -71,6 +72,9 @@ func (s *Server) start(kind string, work func(context.Context) error) error {
 	}
 	ctx, cancel := context.WithCancel(s.base)
 	j := &job{State: JobState{Kind: kind, Running: true, began: time.Now()}, cancel: cancel}
+	for i := range images {
+		j.State.images = append(j.State.images, images[i].ID)
+	}
 	s.job = j
 	if kind == "teach" {
 		s.teaching = j
@@ -163,8 +167,7 @@ func (s *Server) segmentAll(r segmentRequest) error {
 	o.Memory = s.o.Memory
 	var list []image
 	corrected := 0
-	all := s.images()
-	for _, im := range all {
+	for _, im := range s.images() {
 		if len(r.Images) > 0 && !slices.Contains(r.Images, im.ID) || len(r.Images) == 0 && im.Status == segment.Done && !r.Again {
 			continue
 		}
@@ -181,28 +184,36 @@ func (s *Server) segmentAll(r segmentRequest) error {
 				return err
 			}
 		}
-		b.Inputs, list = append(b.Inputs, im.in), append(list, im)
+		list = append(list, im)
 	}
 	switch {
-	case len(b.Inputs) == 0 && corrected > 0:
-		return &apiError{http.StatusConflict, "corrected images are not segmented again, since their corrections would be lost; “Model's own” on the page of an image discards them"}
-	case len(b.Inputs) == 0:
+	case len(list) == 0 && corrected > 0:
+		return errCorrected
+	case len(list) == 0:
 		return &apiError{http.StatusConflict, "there is nothing to segment: add images, or select some"}
 	}
 	seg, err := segment.New(s.o.Engine, model, o)
 	if err != nil {
 		return &apiError{http.StatusBadRequest, err.Error()}
 	}
-	err = s.start("segment", func(ctx context.Context) error {
+	err = s.start("segment", list, func(ctx context.Context) error {
 		s.compute.Lock()
 		defer s.compute.Unlock()
 		s.follower.files.Lock()
 		defer s.follower.files.Unlock()
 		defer seg.Close()
+		ready, err := s.clear(list)
+		if err != nil {
+			return err
+		}
+		if len(ready) == 0 {
+			return errCorrected
+		}
+		corrected += len(list) - len(ready)
+		for i := range ready {
+			b.Inputs = append(b.Inputs, ready[i].in)
+		}
 		s.update(func(st *JobState) {
-			for i := range list {
-				st.images = append(st.images, list[i].ID)
-			}
 			if corrected > 0 {
 				st.Notes = append(st.Notes, fmt.Sprintf("%d corrected images were left as they are", corrected))
 			}
@@ -210,11 +221,14 @@ func (s *Server) segmentAll(r segmentRequest) error {
 				st.Notes = append(st.Notes, "this CPU has no instructions for bfloat16: the results are right, but float32 is faster")
 			}
 		})
-		if err := s.keepRecords(all); err != nil {
+		if err := s.keepRecords(s.images(), ready); err != nil {
 			return err
 		}
-		_, err := seg.Run(ctx, b, watcher{s})
-		return errors.Join(err, s.renew(list))
+		_, err = seg.Run(ctx, b, watcher{s})
+		for i := range ready {
+			s.forget(ready[i].ID) // what was opened of the results before
+		}
+		return errors.Join(err, s.dropReplaced())
 	})
 	if err != nil {
 		seg.Close()
@@ -222,20 +236,35 @@ func (s *Server) segmentAll(r segmentRequest) error {
 	return err
 }
 
-// renew closes what is open of images that have new results, and drops the edits
-// of earlier ones that were all taken back.
-func (s *Server) renew(list []image) (failed error) {
-	for i := range list {
-		im := &list[i]
-		s.forget(im.ID)
-		if im.record == nil {
+var errCorrected = &apiError{http.StatusConflict, "corrected images are not segmented again, since their corrections would be lost; “Model's own” on the page of an image discards them"}
+
+// clear makes images ready for new results: it closes what is open of them, and
+// forgets edits that were all taken back. It returns those that nobody has corrected
+// since they were listed.
+func (s *Server) clear(list []image) (ready []image, err error) {
+	for _, im := range list {
+		s.forget(im.ID) // after an edit that is under way
+		corrected := false
+		for k := 0; im.record != nil && k < len(im.record.Planes); k++ {
+			suffix := im.record.Planes[k].Suffix
+			n, ok := s.corrections(&im, suffix)
+			corrected = corrected || ok && n.Corrected
+			if ok && !n.Corrected && s.followed(&im, suffix) != n.Journal {
+				if _, _, err := s.rewrite(&im, suffix); err != nil { // the model's own files are to be there if this ends early
+					return nil, fmt.Errorf("%s%s: %w", im.Name, suffix, err)
+				}
+			}
+		}
+		if corrected {
 			continue
 		}
-		for k := range im.record.Planes {
-			failed = errors.Join(failed, s.forgetEdits(im, im.record.Planes[k].Suffix))
+		for k := 0; im.record != nil && k < len(im.record.Planes); k++ {
+			err = errors.Join(err, s.forgetEdits(&im, im.record.Planes[k].Suffix))
 		}
+		s.forget(im.ID)
+		ready = append(ready, im)
 	}
-	return failed
+	return ready, err
 }
 
 // segmenting reports whether an image gets new results now.

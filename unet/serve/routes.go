@@ -171,6 +171,10 @@ func (s *Server) results(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	behind := s.settle(r.Context())
+	if ext := path.Ext(name); behind != nil && (ext == ".csv" || ext == ".json") { // a page says so
+		fail(w, behind)
+		return
+	}
 	f, err := s.root.Open(path.Join(ResultsFolder, name))
 	if err != nil {
 		fail(w, &apiError{http.StatusNotFound, "there is no such result: segment images first"})

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path"
@@ -115,6 +116,10 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.remember()
+	if err := s.dropReplaced(); err != nil {
+		s.Close()
+		return nil, err
+	}
 	s.follower.work.Go(s.follow)
 	return s, nil
 }
@@ -228,7 +233,9 @@ func (s *Server) imageOf(in segment.Input, records map[string]keptRecord) *image
 // keptRecord is what became of an image, and what that comes from.
 type keptRecord struct {
 	segment.Origin
-	Record  *segment.ImageRecord `json:"record"`
+	Record *segment.ImageRecord `json:"record"`
+	// Files are what its results were, by name, when a run began to replace them.
+	Files   map[string]string `json:"files,omitempty"`
 	markers []segment.MarkerRecord
 }
 
@@ -266,7 +273,7 @@ func (s *Server) records() map[string]keptRecord {
 	if b, err := os.ReadFile(filepath.Join(s.out, segment.ManifestFile)); err == nil && json.Unmarshal(b, &summary) == nil {
 		for _, r := range summary.Images {
 			if r != nil {
-				list[r.Name] = keptRecord{segment.Origin{Version: summary.Version, Model: summary.Model, Settings: summary.Settings}, r, summary.Markers}
+				list[r.Name] = keptRecord{Origin: segment.Origin{Version: summary.Version, Model: summary.Model, Settings: summary.Settings}, Record: r, markers: summary.Markers}
 			}
 		}
 	}
@@ -289,13 +296,48 @@ func (s *Server) complete(r *segment.ImageRecord) bool {
 }
 
 // keepRecords writes those of all images that have results, before a run that may
-// leave some of them out of its manifest.
-func (s *Server) keepRecords(images []image) error {
+// leave some of them out of its manifest, and replaces those of some again.
+func (s *Server) keepRecords(images, again []image) error {
 	list := []keptRecord{}
 	for i := range images {
-		if im := &images[i]; im.record != nil && im.Status == segment.Done {
-			list = append(list, keptRecord{Origin: im.origin, Record: im.record})
+		im := &images[i]
+		if im.record == nil || im.Status != segment.Done {
+			continue
 		}
+		k := keptRecord{Origin: im.origin, Record: im.record}
+		if slices.ContainsFunc(again, func(m image) bool { return m.ID == im.ID }) {
+			k.Files = s.stamps(im.record)
+		}
+		list = append(list, k)
+	}
+	return s.writeEarlier(list)
+}
+
+// stamps tell versions of the results of an image apart.
+func (s *Server) stamps(r *segment.ImageRecord) map[string]string {
+	stamps := map[string]string{}
+	for _, p := range r.Planes {
+		for _, name := range p.Outputs {
+			stamps[name] = stampOf(filepath.Join(s.out, filepath.FromSlash(name)))
+		}
+	}
+	return stamps
+}
+
+// dropReplaced drops the records of results that a run has replaced, in part where it
+// was ended or killed: no record tells of what there is now.
+func (s *Server) dropReplaced() error {
+	list := s.earlier()
+	changed := false
+	list = slices.DeleteFunc(list, func(k keptRecord) bool {
+		changed = changed || k.Files != nil
+		return k.Files != nil && !maps.Equal(k.Files, s.stamps(k.Record))
+	})
+	if !changed {
+		return nil
+	}
+	for i := range list {
+		list[i].Files = nil
 	}
 	return s.writeEarlier(list)
 }

@@ -67,18 +67,15 @@ func (s *Server) teach(r teachRequest) error {
 	if len(list) < 2 {
 		return &apiError{http.StatusConflict, "teaching needs at least two corrected images: one to learn from, one to check against"}
 	}
-	dir, err := s.teachFolder()
-	if err != nil {
-		return err
-	}
 	t := &teaching{Request: r, Base: s.model().SHA256}
-	if err := t.save(dir); err != nil {
-		return err
-	}
-	return s.start("teach", func(ctx context.Context) error {
+	return s.start("teach", nil, func(ctx context.Context) error {
 		s.compute.Lock()
 		defer s.compute.Unlock()
 		s.update(func(st *JobState) { st.Text = "preparing" })
+		dir, err := s.teachFolder()
+		if err != nil {
+			return err
+		}
 		for i := range list {
 			if err := s.writeSamples(filepath.Join(dir, "source"), &list[i]); err != nil {
 				return err
@@ -118,25 +115,33 @@ func (t *teaching) save(dir string) error {
 	})
 }
 
-// lastTeaching is the newest teaching that is not dropped, nil where there is none.
+// lastTeaching is the newest teaching that had its images, nil where there is none or
+// it was dropped. One that was killed before has nothing to go on with.
 func (s *Server) lastTeaching() (dir string, t *teaching) {
 	list, err := os.ReadDir(filepath.Join(s.out, "teach"))
 	if err != nil {
 		return "", nil
 	}
-	newest := 0
+	var numbers []int
 	for _, e := range list {
 		if n, err := strconv.Atoi(e.Name()); err == nil {
-			newest = max(newest, n)
+			numbers = append(numbers, n)
 		}
 	}
-	dir = filepath.Join(s.out, "teach", strconv.Itoa(newest))
-	b, err := os.ReadFile(filepath.Join(dir, teachFile))
-	t = &teaching{}
-	if err != nil || json.Unmarshal(b, t) != nil || t.Dropped {
-		return "", nil
+	slices.Sort(numbers)
+	for _, n := range slices.Backward(numbers) {
+		dir = filepath.Join(s.out, "teach", strconv.Itoa(n))
+		b, err := os.ReadFile(filepath.Join(dir, teachFile))
+		t = &teaching{}
+		switch {
+		case err != nil, json.Unmarshal(b, t) != nil, !t.Copied:
+			continue
+		case t.Dropped:
+			return "", nil
+		}
+		return dir, t
 	}
-	return dir, t
+	return "", nil
 }
 
 // remember shows the last teaching again, after a start.
@@ -189,7 +194,7 @@ func (s *Server) resume() error {
 	case t.Base != s.model().SHA256:
 		return &apiError{http.StatusConflict, "that teaching started from another model: use that model first"}
 	}
-	return s.start("teach", func(ctx context.Context) error {
+	return s.start("teach", nil, func(ctx context.Context) error {
 		s.compute.Lock()
 		defer s.compute.Unlock()
 		return s.learn(ctx, dir, t)
