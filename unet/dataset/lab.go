@@ -3,7 +3,6 @@ package dataset
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/csv"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"unet/unet/formats"
 	"unet/unet/imageio/input"
 )
 
@@ -133,14 +133,17 @@ func ReadSources(name string) (map[string]string, error) {
 	}
 	defer f.Close()
 	const hint = "give a CSV with the columns id and source, one line an image"
-	r := csv.NewReader(io.LimitReader(f, maxSources))
-	header, err := r.Read()
+	var header []string
+	r, err := formats.Table(io.LimitReader(f, maxSources))
+	if err == nil {
+		header, err = r.Read()
+	}
 	if err != nil {
 		return nil, &InputError{Name: name, Problem: "is not a table: " + oneLine(err), Advice: hint}
 	}
 	column := func(names ...string) int {
 		return slices.IndexFunc(header, func(h string) bool {
-			return slices.Contains(names, strings.ToLower(strings.TrimSpace(strings.TrimPrefix(h, "\ufeff"))))
+			return slices.Contains(names, strings.ToLower(strings.TrimSpace(h)))
 		})
 	}
 	id, source := column("id", "image", "imageid"), column("source", "lab")

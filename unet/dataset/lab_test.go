@@ -87,6 +87,7 @@ func TestReadSources(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"id,source\na,x\nb,y\n", ""},
 		{"\ufeffImage, Lab\na,x\n", ""},
+		{"id;source\r\na;x\r\n", ""},
 		{"id,camera\na,x\n", "has no columns"},
 		{"id,source\na,x\na,y\n", "second source"},
 		{"id,source\n,x\n", "line 2"},

@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"unet/unet/formats"
 )
 
 // Condition tells which condition of an experiment an image belongs to. The zero
@@ -27,7 +28,7 @@ func ParseCondition(text string) (c Condition, err error) {
 	switch {
 	case text == "", text == "folder", text == "well":
 		return c, nil
-	case strings.EqualFold(path.Ext(text), ".csv"):
+	case slices.Contains([]string{".csv", ".tsv", ".txt"}, strings.ToLower(path.Ext(text))):
 		c.table, err = readConditions(text)
 		return c, err
 	}
@@ -46,18 +47,24 @@ func readConditions(name string) (map[string]string, error) {
 		return nil, err
 	}
 	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
+	var rows [][]string
+	c, err := formats.Table(f)
+	if err == nil {
+		rows, err = c.ReadAll()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("%s is empty", name)
 	}
-	rows[0][0] = strings.TrimPrefix(rows[0][0], "\ufeff")
-	of, condition := slices.Index(rows[0], "image"), slices.Index(rows[0], "condition")
+	column := func(name string) int {
+		return slices.IndexFunc(rows[0], func(h string) bool { return strings.EqualFold(strings.TrimSpace(h), name) })
+	}
+	of, condition := column("image"), column("condition")
 	wells := of < 0
 	if wells {
-		of = slices.Index(rows[0], "well")
+		of = column("well")
 	}
 	if of < 0 || condition < 0 {
 		return nil, fmt.Errorf("%s: its first line must name the columns image and condition, or well and condition", name)

@@ -16,7 +16,12 @@ func TestConditionOf(t *testing.T) {
 	if err := os.WriteFile(wells, []byte("well,condition\nb3,drug\nC01,control\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	german := filepath.Join(t.TempDir(), "german.TXT")
+	if err := os.WriteFile(german, []byte("Image;Condition\r\na;2,5 \xb5M\r\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ condition, image, want string }{
+		{german, "a.png", "2,5 µM"},
 		{"", "a/b.tif", ""},
 		{"folder", "day1/b.tif", "day1"},
 		{"folder", "day1/x/b.tif", "day1/x"},
