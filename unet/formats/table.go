@@ -11,8 +11,8 @@ import (
 )
 
 // Table reads a table that people have made, as spreadsheets save it: cells apart by
-// commas, semicolons or tabs, whichever the first line has most of, in UTF-8, UTF-16
-// with a mark of byte order, or Windows-1252.
+// commas, semicolons or tabs, whichever comes first, in UTF-8, UTF-16 with a mark of byte
+// order, or Windows-1252.
 func Table(r io.Reader) (*csv.Reader, error) {
 	b, err := io.ReadAll(limited(r))
 	if err != nil {
@@ -20,10 +20,16 @@ func Table(r io.Reader) (*csv.Reader, error) {
 	}
 	text := decodeText(b)
 	c := csv.NewReader(strings.NewReader(text))
-	first, _, _ := strings.Cut(text, "\n")
-	for _, comma := range ";\t" {
-		if strings.Count(first, string(comma)) > strings.Count(first, string(c.Comma)) {
-			c.Comma = comma
+	quoted := false
+	for _, r := range text {
+		if r == '"' {
+			quoted = !quoted
+		}
+		if !quoted && strings.ContainsRune(",;\t\n", r) {
+			if r != '\n' {
+				c.Comma = r
+			}
+			break
 		}
 	}
 	return c, nil

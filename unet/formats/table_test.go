@@ -25,6 +25,7 @@ func TestTable(t *testing.T) {
 		"Unicode text":              string(units(tabs, binary.LittleEndian)),
 		"Unicode text, big endian":  string(units(tabs, binary.BigEndian)),
 		"tabs":                      tabs,
+		"a semicolon in a name":     "\"image\",condition; dose\n\"a,1.png\",5 µM – „x“\n",
 		"a comma in the first line": "image;condition, and dose\r\n\"a,1.png\";5 µM – „x“\r\n",
 	} {
 		c, err := Table(strings.NewReader(text))
