@@ -14,6 +14,15 @@ import (
 	"testing"
 )
 
+// TestUnlink: pages of an archive link to what is in it, and elsewhere.
+func TestUnlink(t *testing.T) {
+	const page = "![a](a.png) [b](b.md) [b, part](b.md#part) [c](dir/c.md) [c, part](dir/c.md#part) [up](#top) [web](https://example.org/c.md)"
+	const want = "![a](a.png) [b](b.md) [b, part](b.md#part) c c, part [up](#top) [web](https://example.org/c.md)"
+	if got := unlink([]byte(page), map[string]bool{"a.png": true, "b.md": true}); string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // TestPictures: what README.md shows is in the repository, and in archives where the
 // page looks for it.
 func TestPictures(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -177,6 +178,15 @@ func (r *release) document() error {
 			r.docs = append(r.docs, entry{name: picture, data: data})
 		}
 	}
+	names := map[string]bool{}
+	for _, e := range r.docs {
+		names[e.name] = true
+	}
+	for i, e := range r.docs {
+		if path.Ext(e.name) == ".md" {
+			r.docs[i].data = unlink(e.data, names)
+		}
+	}
 	text, err := output(nil, r.program, "licenses", "--text")
 	if err != nil {
 		return err
@@ -207,6 +217,19 @@ func (r *release) document() error {
 		r.docs = append(r.docs, entry{name: "man/" + filepath.Base(page), data: text})
 	}
 	return nil
+}
+
+// unlink makes links of a page in Markdown to files that are not among names, as a
+// clone alone has them, mere text.
+func unlink(page []byte, names map[string]bool) []byte {
+	link := regexp.MustCompile(`\[([^]]*)\]\(([^):#]+)(#[^)]*)?\)`)
+	return link.ReplaceAllFunc(page, func(b []byte) []byte {
+		m := link.FindSubmatch(b)
+		if names[string(m[2])] {
+			return b
+		}
+		return m[1]
+	})
 }
 
 // pictures are the files of the repository that a page in Markdown shows.
