@@ -31,12 +31,15 @@ func TestWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := b.String()
+		if engine != "slurm" && !strings.Contains(text, "images were bad") { // sh leaves the status to people
+			t.Errorf("%s says nothing of status 3", engine)
+		}
 		if strings.Contains(text, "%!") || strings.Contains(text, "<no value>") || !strings.Contains(text, "Segments all, in 30 parts.") || !strings.Contains(text, "THIS_FILE") {
 			t.Errorf("%s:\n%s", engine, text)
 		}
 		b.Reset()
 		j.Trains = true
-		if err := j.Write(&b, engine); err != nil || strings.Contains(b.String(), "some images fail") ||
+		if err := j.Write(&b, engine); err != nil || strings.Contains(b.String(), "images were bad") || strings.Contains(b.String(), "= 3 ]") ||
 			strings.Contains(b.String(), "--wait") != (engine == "kubernetes") { // which knows no order of jobs
 
 			t.Errorf("%s: %v\n%s", engine, err, &b)
