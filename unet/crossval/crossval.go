@@ -61,8 +61,8 @@ type Fold struct {
 type Mean struct {
 	Score string  `json:"score"` // name of the score in scores
 	Mean  float64 `json:"mean"`  // mean over folds
-	Low   float64 `json:"low"`   // lower end of its 95 % confidence interval (Student's t)
-	High  float64 `json:"high"`  // upper end
+	Low   float64 `json:"low"`   // lower end of its 95 % confidence interval (Student's t), at least 0
+	High  float64 `json:"high"`  // upper end, at most 1
 }
 
 // SummarySchema is the version of the layout of Summary in JSON.
@@ -153,7 +153,7 @@ func summarise(o Options, folds []Fold) *Summary {
 			v = append(v, m.of(&folds[k].Scores))
 		}
 		mean, low, high := metrics.Mean(v)
-		s.Means = append(s.Means, Mean{m.key, mean, low, high})
+		s.Means = append(s.Means, Mean{m.key, mean, max(low, 0), min(high, 1)}) // of two folds t is 12.7: a score lies within 0 to 1
 	}
 	return s
 }

@@ -3,6 +3,7 @@ package crossval
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,7 +35,14 @@ func TestSummary(t *testing.T) {
 	s := summarise(o, folds)
 	if m := s.Means[1]; m.Score != "kaggle_score" || m.Mean != 0.625 {
 		t.Errorf("mean %+v of 0.5 and 0.75", m)
-	} else if _, low, high := metrics.Mean([]float64{0.5, 0.75}); m.Low != low || m.High != high {
+	} else if m.Low != 0 || m.High != 1 { // by Student's t it is 0.625 ± 1.59
+		t.Errorf("interval of %+v, want 0 to 1", m)
+	}
+	closer := slices.Clone(folds)
+	closer[1].Scores = scored("", 9, 90, 0.53125)
+	if m := summarise(o, closer).Means[1]; m.Low >= m.Mean || m.Low <= 0 || m.High >= 1 {
+		t.Errorf("interval of %+v", m)
+	} else if _, low, high := metrics.Mean([]float64{0.5, 0.53125}); m.Low != low || m.High != high {
 		t.Errorf("interval of %+v, want %v to %v", m, low, high)
 	}
 	var order []string
