@@ -135,7 +135,24 @@ func (r *results) takeFolder() (err error) {
 		return err
 	}
 	r.goOn(old)
+	r.takeEarlier()
 	return r.disown(old)
+}
+
+// takeEarlier adds images of the batch's earlier runs to those of the run before.
+func (r *results) takeEarlier() {
+	known := map[string]bool{}
+	for _, im := range r.others {
+		known[im.Name] = true
+	}
+	for _, in := range r.batch.Inputs {
+		known[in.Name] = true
+	}
+	for _, e := range r.batch.Earlier {
+		if !known[e.Record.Name] && r.continues(&Summary{Schema: schema, Model: e.Model, Settings: e.Settings}) {
+			r.others = append(r.others, e.Record)
+		}
+	}
 }
 
 // disown takes out of the earlier run's record what this run is going to replace. If
@@ -151,10 +168,10 @@ func (r *results) disown(old *Summary) error {
 	}
 	kept := len(r.others)
 	r.others = slices.DeleteFunc(r.others, func(im *ImageRecord) bool { return im.replaced(bases) })
-	switch same := r.continues(old); {
-	case same && len(r.others) == kept:
+	switch {
+	case r.continues(old) && len(r.others) == kept:
 		return nil
-	case same && r.plan == nil:
+	case r.plan == nil:
 		return r.writeManifest()
 	}
 	if err := os.Remove(filepath.Join(r.batch.Out, ManifestFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {

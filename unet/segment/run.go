@@ -35,6 +35,9 @@ type Batch struct {
 	// Force lets results replace files that no earlier run made. Inputs are never
 	// replaced.
 	Force bool
+	// Earlier are records of images whose results are in the folder, too. Those with
+	// the same model and settings count to this batch, as those of the run before do.
+	Earlier []Earlier
 	// Part is the part of the inputs to do, each with the same results as in a run
 	// of all of them. What belongs to all together is left to Gather.
 	Part Part
@@ -51,6 +54,12 @@ type Batch struct {
 	Jobs int
 	// Version of the program is recorded with the results; "": unet.Version.
 	Version string
+}
+
+// Earlier is what became of an image in an earlier run.
+type Earlier struct {
+	Origin
+	Record *ImageRecord
 }
 
 // run is a Batch under way. Images are read ahead, computed, and written

@@ -221,7 +221,7 @@ func (s *Server) segmentAll(r segmentRequest) error {
 				st.Notes = append(st.Notes, "this CPU has no instructions for bfloat16: the results are right, but float32 is faster")
 			}
 		})
-		if err := s.keepRecords(s.images(), ready); err != nil {
+		if b.Earlier, err = s.keepRecords(s.images(), ready); err != nil {
 			return err
 		}
 		_, err = seg.Run(ctx, b, watcher{s})

@@ -2,9 +2,11 @@ package serve
 
 import (
 	"context"
+	"encoding/csv"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +79,7 @@ func TestKilledAgain(t *testing.T) {
 	w := newSite(t)
 	w.segment()
 	list := w.s.images()
-	if err := w.s.keepRecords(list, list); err != nil {
+	if _, err := w.s.keepRecords(list, list); err != nil {
 		t.Fatal(err)
 	}
 	out := filepath.Join(w.dir, ResultsFolder)
@@ -152,4 +154,42 @@ func TestBehindTables(t *testing.T) {
 		}
 	}
 	w.s.follower.files.Unlock()
+}
+
+// TestTablesOfAll: when an image has been segmented in another way and then again as
+// the others, the tables tell of all of them.
+func TestTablesOfAll(t *testing.T) {
+	w := newSite(t)
+	w.segment()
+	list := w.images()
+	w.edit(list[1], `{"tool":"delete","ids":[1]}`, http.StatusOK)
+	want := func(when string, names ...string) {
+		t.Helper()
+		for _, file := range []string{segment.SummaryFile, segment.NucleiFile} {
+			_, body := w.do("GET", "/results/"+file, "")
+			rows, err := csv.NewReader(strings.NewReader(body)).ReadAll()
+			var got []string
+			for _, row := range rows[min(1, len(rows)):] {
+				if !slices.Contains(got, row[0]) {
+					got = append(got, row[0])
+				}
+			}
+			if slices.Sort(got); err != nil || !slices.Equal(got, names) {
+				t.Errorf("%s: %s tells of %q, %v", when, file, got, err)
+			}
+		}
+	}
+	for _, c := range []struct {
+		settings string
+		names    []string
+	}{{`{"diameter":"20"}`, []string{"0.png"}}, {`{}`, []string{"0.png", "1.png"}}} {
+		if status, body := w.do("POST", "/api/v1/segment", `{"again":true,"images":["`+list[0].ID+`"],"settings":`+c.settings+`}`); status != http.StatusAccepted {
+			t.Fatal(status, body)
+		}
+		w.s.work.Wait()
+		want(c.settings, c.names...)
+	}
+	if _, body := w.do("GET", "/results/"+segment.SummaryFile, ""); !strings.Contains(body, "corrected") {
+		t.Errorf("it does not tell of corrections:\n%s", body)
+	}
 }

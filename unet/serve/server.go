@@ -296,8 +296,9 @@ func (s *Server) complete(r *segment.ImageRecord) bool {
 }
 
 // keepRecords writes those of all images that have results, before a run that may
-// leave some of them out of its manifest, and replaces those of some again.
-func (s *Server) keepRecords(images, again []image) error {
+// leave some of them out of its manifest, and replaces those of some again. It returns
+// those of the others.
+func (s *Server) keepRecords(images, again []image) (others []segment.Earlier, err error) {
 	list := []keptRecord{}
 	for i := range images {
 		im := &images[i]
@@ -307,10 +308,12 @@ func (s *Server) keepRecords(images, again []image) error {
 		k := keptRecord{Origin: im.origin, Record: im.record}
 		if slices.ContainsFunc(again, func(m image) bool { return m.ID == im.ID }) {
 			k.Files = s.stamps(im.record)
+		} else {
+			others = append(others, segment.Earlier{Origin: im.origin, Record: im.record})
 		}
 		list = append(list, k)
 	}
-	return s.writeEarlier(list)
+	return others, s.writeEarlier(list)
 }
 
 // stamps tell versions of the results of an image apart.
