@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -116,6 +117,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.remember()
+	s.dropUploads()
 	if err := s.dropReplaced(); err != nil {
 		s.Close()
 		return nil, err
@@ -482,7 +484,10 @@ func (s *Server) add(name string, copyTo func(*os.File) error) (string, error) {
 		if k > 1 {
 			to = fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(name, ext), k, ext)
 		}
-		err := s.root.Link(tmp, to) // never replaces a file
+		err := link(s.root, tmp, to) // never replaces a file
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			err = s.moveTo(tmp, to) // a file system without links, as on USB sticks
+		}
 		if err == nil {
 			return to, nil
 		}
@@ -491,4 +496,34 @@ func (s *Server) add(name string, copyTo func(*os.File) error) (string, error) {
 		}
 	}
 	return "", &apiError{http.StatusConflict, "too many files of this name"}
+}
+
+// upload is the name of a file that is being added.
+var upload = regexp.MustCompile(`^\.upload-[A-Z2-7]{26}\.[A-Za-z0-9]+$`)
+
+// dropUploads removes what a server that was killed has left of files that were being
+// added.
+func (s *Server) dropUploads() {
+	list, err := fs.ReadDir(s.root.FS(), ".")
+	if err != nil {
+		return // listing the images tells
+	}
+	for _, e := range list {
+		if upload.MatchString(e.Name()) && e.Type().IsRegular() {
+			s.root.Remove(e.Name())
+		}
+	}
+}
+
+// link gives a file a second name. Tests let it fail.
+var link = (*os.Root).Link
+
+// moveTo gives a file another name, which must not be taken.
+func (s *Server) moveTo(from, to string) error {
+	f, err := s.root.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	return s.root.Rename(from, to)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	stdimage "image"
@@ -237,6 +238,34 @@ func TestUpload(t *testing.T) {
 	}
 	if b, _ := os.ReadFile(filepath.Join(w.dir, "0.png")); !bytes.Equal(b, discs(t, 0)) {
 		t.Error("an image was replaced")
+	}
+}
+
+// TestUploadWithoutLinks: files are added where a file system knows no links, and
+// what a killed server left of them goes.
+func TestUploadWithoutLinks(t *testing.T) {
+	w := newSite(t)
+	defer func(f func(*os.Root, string, string) error) { link = f }(link)
+	link = func(*os.Root, string, string) error {
+		return &os.LinkError{Op: "link", Err: errors.ErrUnsupported}
+	}
+	for _, want := range []string{"new.png", "new (2).png"} {
+		if status, body := w.do("POST", "/api/v1/images?name=new.png", string(discs(t, 1))); status != 201 || !strings.Contains(body, want) {
+			t.Errorf("%d, want %s: %s", status, want, body)
+		}
+		if b, err := os.ReadFile(filepath.Join(w.dir, want)); err != nil || !bytes.Equal(b, discs(t, 1)) {
+			t.Errorf("%s: %d bytes, %v", want, len(b), err)
+		}
+	}
+	for _, name := range []string{".upload-ABCDEFGHIJKLMNOPQRSTUVWXY2.png", ".upload-mine.png"} {
+		if err := os.WriteFile(filepath.Join(w.dir, name), discs(t, 1)[:40], 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.again()
+	left, _ := filepath.Glob(filepath.Join(w.dir, ".upload-*"))
+	if len(left) != 1 || filepath.Base(left[0]) != ".upload-mine.png" {
+		t.Errorf("left: %q", left)
 	}
 }
 
