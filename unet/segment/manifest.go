@@ -166,10 +166,11 @@ func (r *results) disown(old *Summary) error {
 	for _, in := range r.batch.Inputs {
 		bases[strings.ToLower(in.Base)] = true
 	}
+	r.anew = !r.continues(old)
 	kept := len(r.others)
 	r.others = slices.DeleteFunc(r.others, func(im *ImageRecord) bool { return im.replaced(bases) })
 	switch {
-	case r.continues(old) && len(r.others) == kept:
+	case !r.anew && len(r.others) == kept:
 		return nil
 	case r.plan == nil:
 		return r.writeManifest()

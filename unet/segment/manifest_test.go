@@ -2,8 +2,10 @@ package segment
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"os"
 	"path"
 	"path/filepath"
@@ -132,18 +134,26 @@ func TestDisown(t *testing.T) {
 		if err := writeJSON(filepath.Join(out, ManifestFile), old); err != nil {
 			t.Fatal(err)
 		}
-		r := &results{observer: Quiet{}, batch: Batch{Out: out, Formats: []string{Labels}, Inputs: c.inputs}, all: c.inputs,
+		r := &results{observer: Quiet{}, batch: Batch{Out: out, Formats: []string{CSV, Labels}, Inputs: c.inputs}, all: c.inputs,
 			summary: Summary{Schema: schema, Model: old.Model, Settings: old.Settings}}
 		c.change(&r.summary)
 		if err := r.takeFolder(); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		r.folder.Close()
+		if err := os.WriteFile(filepath.Join(out, NucleiFile), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
 		var stay []string
 		if now := r.readManifest(); now != nil {
 			for _, im := range now.Images {
 				stay = append(stay, im.Input)
 			}
+		}
+		if err := r.complete(context.Canceled); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(out, NucleiFile)); (err == nil) != (c.stay != nil) {
+			t.Errorf("%s: the table of all nuclei after an early end: %v", name, err)
 		}
 		if !slices.Equal(stay, c.stay) {
 			t.Errorf("%s: the records of %q stay, not of %q", name, stay, c.stay)

@@ -3,6 +3,9 @@ package segment
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -88,6 +91,7 @@ type results struct {
 	summary  Summary
 	earlier  map[string]*ImageRecord // of the run that is continued, by input
 	others   []*ImageRecord          // of earlier runs with the same settings, of other inputs
+	anew     bool                    // the run before had another model or other settings
 
 	shown      Summary            // with others: what the page and the table of nuclei show
 	histograms map[string]logBins // of all nuclei, by column of the table
@@ -165,6 +169,11 @@ func (r *results) complete(err error) error {
 	if err == nil && r.has(CSV) {
 		err = r.writeNuclei()
 	}
+	if err != nil && r.anew {
+		if rerr := r.removeWhole(); rerr != nil {
+			err = errors.Join(err, rerr)
+		}
+	}
 	r.compare()
 	if werr := r.writeRecords(); err == nil {
 		err = werr
@@ -173,6 +182,20 @@ func (r *results) complete(err error) error {
 		err = cerr
 	}
 	r.summary.count()
+	return err
+}
+
+// removeWhole removes the files of all nuclei, which are of the run before when this one
+// ends early.
+func (r *results) removeWhole() (err error) {
+	for format, name := range map[string]string{COCO: COCOFile, RLE: RLEFile, CSV: NucleiFile} {
+		if !r.has(format) {
+			continue
+		}
+		if rerr := os.Remove(filepath.Join(r.batch.Out, name)); !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+	}
 	return err
 }
 
