@@ -138,7 +138,7 @@ func (t *Trainer) decide(ctx context.Context, start time.Time) error {
 func (t *Trainer) validate(ctx context.Context, average bool) (Scores, float64, error) {
 	t.model.CopyTo(t.valCopy, average)
 	t.val.Repack()
-	v, foreground, err := validate(ctx, t.val, t.Val, t.From != nil)
+	v, foreground, err := validate(ctx, t.val, t.Val, t.state.From)
 	if err != nil && ctx.Err() != nil {
 		err = t.interrupted(ctx)
 	}

@@ -83,7 +83,8 @@ type state struct {
 	BestEpoch  int             `json:"best_epoch"`
 	RolledBack bool            `json:"rolled_back"`
 	Partial    tally           `json:"partial"`
-	Start      *Scores         `json:"start,omitempty"` // of the model training began with
+	From       bool            `json:"from,omitempty"`  // training began with a model
+	Start      *Scores         `json:"start,omitempty"` // of that model
 	History    []Epoch         `json:"history"`
 	Finished   bool            `json:"finished"`
 }

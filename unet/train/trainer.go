@@ -268,7 +268,7 @@ func (t *Trainer) start() (err error) {
 		t.From.CopyTo(t.model, false)
 		t.model.Params.ResetAverage()
 	}
-	t.state = &state{Config: t.config, Data: t.DataHash, ISA: t.Engine.ISA(), Factor: 1, Best: math.MaxFloat64}
+	t.state = &state{Config: t.config, Data: t.DataHash, ISA: t.Engine.ISA(), Factor: 1, Best: math.MaxFloat64, From: t.From != nil}
 	if !t.Config.lowestIsBest() {
 		t.state.Best = -math.MaxFloat64
 	}
@@ -297,6 +297,7 @@ func (t *Trainer) restore() (err error) {
 		return &unet.ModelError{Name: path, Problem: err.Error(), Advice: "resume with the same settings and data, or start a new run in another folder"}
 	}
 	t.adam.Step = t.state.Updates
+	t.state.From = t.state.From || t.state.Start != nil // older versions did not say it
 	return nil
 }
 

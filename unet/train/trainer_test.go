@@ -219,10 +219,35 @@ func (e *events) Warn(string) {
 }
 
 // TestResume interrupts a training after every few steps; the weights must be
-// those of an uninterrupted one to the bit.
+// those of an uninterrupted one to the bit. So must those of one that began with a
+// model, though that is not named again.
 func TestResume(t *testing.T) {
+	t.Run("from random weights", func(t *testing.T) {
+		testResume(t, func(*Trainer) {})
+	})
+	t.Run("from a model", func(t *testing.T) {
+		tr := trainer(t, t.TempDir())
+		tr.Config.Epochs = 1
+		first, err := tr.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer first.Model.Params.Free()
+		first.Model.Card.Instance.Foreground = 0.9 // another suits it better
+		testResume(t, func(tr *Trainer) {
+			tr.Config.Seed = 2
+			if !tr.Resume {
+				tr.From = first.Model
+			}
+		})
+	})
+}
+
+func testResume(t *testing.T, set func(*Trainer)) {
 	straight := t.TempDir()
-	r, err := trainer(t, straight).Run(context.Background())
+	tr := trainer(t, straight)
+	set(tr)
+	r, err := tr.Run(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,6 +260,7 @@ func TestResume(t *testing.T) {
 		}
 		tr := trainer(t, broken)
 		tr.Resume = i > 0
+		set(tr)
 		ctx, cancel := context.WithCancelCause(context.Background())
 		left := 1 + i%3
 		tr.Observer = &events{progress: func(Progress) {
