@@ -1,6 +1,7 @@
 // Command scores prints the tables of scores in the README and in the model
-// card, as Markdown: a nuclei model by split and kind of image, and all images of
-// a split by several ways to predict, the paper's model among them. The built-in
+// card, as Markdown: a nuclei model by split and kind of image, the best, the median
+// and the worst image of each kind, and all images of a split by several ways to
+// predict, the paper's model among them. The built-in
 // model has seen the images of every split: score its twin, which has not.
 //
 //	unet prepare stage1_train.zip --out set --fix
@@ -8,9 +9,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"unet/core"
 	"unet/unet"
@@ -60,6 +63,7 @@ func run(dir, model string) error {
 		}
 		if i == 1 { // as it is used if nothing else is asked for
 			kinds(results[i])
+			examples(results[i])
 		}
 	}
 	fmt.Println("\n| model | val PooledAP50 | val MeanAP .5:.9 | val KaggleScore | test PooledAP50 | test MeanAP .5:.9 | test KaggleScore |\n|---|--:|--:|--:|--:|--:|--:|")
@@ -105,5 +109,40 @@ func kinds(r *evaluate.Evaluation) {
 	for _, s := range r.Splits {
 		x := s.All.Nuclei.Errors
 		fmt.Printf("| %s | %d | %d | %d | %d | %d | %d | %d |\n", s.Name, s.All.Nuclei.Truth, x.Matched, x.Merged, x.Missed, x.Inexact, x.Split, x.Invented)
+	}
+}
+
+// examples names the best, the median and the worst image of each kind by MeanAP, for
+// people to look at.
+func examples(r *evaluate.Evaluation) {
+	fmt.Println("\n| kind | | split | image | nuclei | AP50 | MeanAP | merged | missed | split | invented |\n|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|")
+	type of struct {
+		split string
+		evaluate.ImageScores
+	}
+	kinds := map[string][]of{}
+	var names []string
+	for _, s := range r.Splits {
+		for _, im := range s.Images {
+			if kinds[im.Kind] == nil {
+				names = append(names, im.Kind)
+			}
+			kinds[im.Kind] = append(kinds[im.Kind], of{s.Name, im})
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		list := kinds[name]
+		slices.SortFunc(list, func(a, b of) int {
+			return cmp.Or(cmp.Compare(b.MeanAP, a.MeanAP), cmp.Compare(a.ID, b.ID))
+		})
+		for _, p := range []struct {
+			label string
+			at    int
+		}{{"best", 0}, {"median", len(list) / 2}, {"worst", len(list) - 1}} {
+			im := list[p.at]
+			fmt.Printf("| %s | %s | %s | %.12s | %d | %.3f | %.3f | %d | %d | %d | %d |\n", name, p.label, im.split, im.ID, im.Truth, im.AP50, im.MeanAP,
+				im.Errors.Merged, im.Errors.Missed, im.Errors.Split, im.Errors.Invented)
+		}
 	}
 }
