@@ -27,16 +27,18 @@ func trainCommand() *cli.Command {
 		UsageText: "unet train DIR --out RUN [options]\n" +
 			"unet train DIR --out RUN --split-by source --folds 5 [--shard I/N | --job ENGINE] [options]",
 		Description: "Trains on the set that `unet prepare` wrote to DIR. The run's folder holds\n" +
-			"model.safetensors (the result), best.safetensors, checkpoint.safetensors,\n" +
-			"config.yaml (all settings), history.csv, history.json, curves.png, curves.svg and\n" +
-			"report.html. Ctrl-C saves and stops; --resume continues the run, bit for bit.\n\n" +
+			"model.safetensors (the result), best.safetensors, checkpoint.safetensors, with\n" +
+			"--from start.safetensors, config.yaml (all settings), history.csv, history.json,\n" +
+			"curves.png, curves.svg and report.html. Ctrl-C saves and stops; --resume continues the run, bit for bit.\n\n" +
 			"Settings come from --kind and --preset, then from --config, then from options. A\n" +
 			"file lists the settings to change, such as `batch: 16`, under the names of the\n" +
 			"options; config.yaml lists all of them.\n\n" +
 			"--from starts from the weights and thresholds of a model, with a fifth of the\n" +
 			"learning rate. That model is scored on the validation images as well, and remains\n" +
-			"the result unless an epoch is better by --min-delta. Expect better results on images\n" +
-			"like those of the set, and perhaps worse ones on others.\n\n" +
+			"the result unless an epoch is better by --min-delta. The mean of an epoch's weights\n" +
+			"and that model's stands for the epoch unless that is better by as much alone: it\n" +
+			"forgets less. Expect better results on images like those of the set, and perhaps\n" +
+			"worse ones on others.\n\n" +
 			"--split-by source --fold 2/5 shows what a model is worth on laboratories it has not\n" +
 			"seen: the sources of the set are spread over five folds, and those of the second are\n" +
 			"left out. `unet evaluate --split-by source` scores the model on them. --folds 5 trains\n" +
@@ -355,6 +357,9 @@ func epochLine(e train.Epoch) string {
 		shortDuration(time.Duration(e.Seconds*float64(time.Second))), e.Train.Loss, e.Train.Accuracy, e.Train.F1)
 	if e.Val != nil {
 		s += "  | " + scoreLine(e.Val)
+	}
+	if e.Mean {
+		s += "  (mean with the starting model)"
 	}
 	return s
 }

@@ -23,6 +23,8 @@ type Epoch struct {
 	Train  Scores
 	// Val is nil for an epoch without validation.
 	Val *Scores
+	// Mean says that Val is of the mean with the model that training began with.
+	Mean bool
 	// LR is the learning rate of the epoch.
 	LR float64
 	// Seconds is the duration of the epoch.

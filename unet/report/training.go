@@ -127,6 +127,9 @@ func (in *Training) result(s *Section) {
 	case kept >= 0:
 		e := in.History[kept]
 		text := fmt.Sprintf("The weights of epoch %d are kept", e.Number)
+		if e.Mean {
+			text = fmt.Sprintf("The mean of the weights of epoch %d and of the model that training began with is kept", e.Number)
+		}
 		if in.Monitor != "" {
 			text += ", the best by " + in.Monitor
 		}

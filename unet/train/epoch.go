@@ -109,11 +109,9 @@ func (t *Trainer) decide(ctx context.Context, start time.Time) error {
 		Rate: s.Factor * c.rate((s.Epoch+1)*t.feed.steps-1, c.Epochs*t.feed.steps)} // of the last step, which an earlier run may have done
 	last := e.Epoch == c.Epochs
 	if e.Epoch%c.ValidateEvery == 0 || last {
-		v, foreground, err := t.validate(ctx, c.EMA > 0)
-		if err != nil {
+		if err := t.score(ctx, &e); err != nil {
 			return err
 		}
-		e.Val, e.Foreground = &v, foreground
 	}
 	e.Seconds = time.Since(start).Seconds()
 	s.History = append(s.History, e)
@@ -133,10 +131,64 @@ func (t *Trainer) decide(ctx context.Context, start time.Time) error {
 	return nil
 }
 
-// validate scores the weights, or their average, on the validation images. If
-// ctx ends, the state is saved as it is, and resuming validates again.
-func (t *Trainer) validate(ctx context.Context, average bool) (Scores, float64, error) {
+// score validates an epoch. In fine-tuning its mean with the starting model, which
+// forgets less of what that knows (Wortsman et al., Robust fine-tuning of zero-shot
+// models, 2022), stands for it unless the epoch alone is clearly better.
+func (t *Trainer) score(ctx context.Context, e *Epoch) error {
+	average := t.Config.EMA > 0
 	t.model.CopyTo(t.valCopy, average)
+	v, foreground, err := t.validate(ctx)
+	if err != nil {
+		return err
+	}
+	e.Val, e.Foreground = &v, foreground
+	if t.first == nil {
+		return nil
+	}
+	alone, err := e.Monitored(t.Config.Monitor)
+	if err != nil {
+		return err
+	}
+	t.average()
+	w, foreground, err := t.validate(ctx)
+	if err != nil {
+		return err
+	}
+	m := Epoch{Val: &w, Foreground: foreground, Mean: true}
+	mean, err := m.Monitored(t.Config.Monitor)
+	if err != nil {
+		return err
+	}
+	if t.Config.lowestIsBest() {
+		alone, mean = -alone, -mean
+	}
+	if alone > mean+t.Config.MinDelta {
+		t.model.CopyTo(t.valCopy, average)
+		return nil
+	}
+	e.Val, e.Foreground, e.Mean = m.Val, m.Foreground, m.Mean
+	return nil
+}
+
+// average makes of valCopy's weights the mean with those of the starting model, and
+// gives it that model's running statistics: those of few images of one kind fit no
+// other.
+func (t *Trainer) average() {
+	for _, q := range t.model.Params.All() {
+		v, first := t.valCopy.Params.Get(q.Name).Value, t.first.Params.Get(q.Name).Value
+		if q.Grad == nil {
+			copy(v, first)
+			continue
+		}
+		for i := range v {
+			v[i] = (v[i] + first[i]) / 2
+		}
+	}
+}
+
+// validate scores the weights of valCopy on the validation images. If ctx ends, the
+// state is saved as it is, and resuming validates again.
+func (t *Trainer) validate(ctx context.Context) (Scores, float64, error) {
 	t.val.Repack()
 	v, foreground, err := validate(ctx, t.val, t.Val, t.state.From)
 	if err != nil && ctx.Err() != nil {
@@ -152,7 +204,8 @@ func (t *Trainer) judgeStart(ctx context.Context) error {
 	if !leads(t.Peers) || t.From == nil || s.Updates > 0 || s.Start != nil || strings.HasPrefix(t.Config.Monitor, "train_") {
 		return nil
 	}
-	v, _, err := t.validate(ctx, false)
+	t.model.CopyTo(t.valCopy, false)
+	v, _, err := t.validate(ctx)
 	if err != nil {
 		return err
 	}
@@ -160,6 +213,12 @@ func (t *Trainer) judgeStart(ctx context.Context) error {
 		return err
 	}
 	s.Start = &v
+	if err := t.From.Save(t.path(startFile), false); err != nil {
+		return err
+	}
+	if t.first, err = t.From.Clone(false); err != nil {
+		return err
+	}
 	return t.From.Save(t.path(BestFile), false)
 }
 

@@ -91,7 +91,7 @@ func (r *record) write(status string) {
 func (r *record) writeFiles(status string) error {
 	epochs := make([]report.Epoch, len(r.history))
 	for i, e := range r.history {
-		epochs[i] = report.Epoch{Number: e.Epoch, Train: report.Scores(e.Train), Val: (*report.Scores)(e.Val), LR: e.Rate, Seconds: e.Seconds}
+		epochs[i] = report.Epoch{Number: e.Epoch, Train: report.Scores(e.Train), Val: (*report.Scores)(e.Val), Mean: e.Mean, LR: e.Rate, Seconds: e.Seconds}
 	}
 	training := r.training(epochs, status)
 	page, err := report.TrainingPage(training)

@@ -90,7 +90,8 @@ type Summary struct {
 
 // Run trains a model on a prepared set. The folder o.Out gets
 // model.safetensors, the result; best.safetensors; checkpoint.safetensors, from
-// which Resume continues; config.yaml, all settings; and history.csv,
+// which Resume continues, with start.safetensors, the model that training began
+// with, if any; config.yaml, all settings; and history.csv,
 // history.json, curves.png, curves.svg and report.html. If ctx ends, the state
 // is saved and the cause of ctx returned.
 func Run(ctx context.Context, o Options, observer Observer) (*Summary, error) {
@@ -207,7 +208,7 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 }
 
 // files are those of a run.
-var files = []string{ModelFile, BestFile, CheckpointFile, configFile, reportFile, lockFile, "history.csv", "history.json", "curves.png", "curves.svg"}
+var files = []string{ModelFile, BestFile, CheckpointFile, startFile, configFile, reportFile, lockFile, "history.csv", "history.json", "curves.png", "curves.svg"}
 
 // RefuseSet refuses a folder that holds a prepared set, for the results of training.
 func RefuseSet(dir string) error {

@@ -19,6 +19,7 @@ type Epoch struct {
 	Val        *Scores `json:"val,omitempty"`        // scores on whole validation images, after the epoch
 	Seconds    float64 `json:"seconds"`              // time of the epoch
 	Foreground float64 `json:"foreground,omitempty"` // threshold of nuclei that the validation scores are at, where it was chosen on those images, as in fine-tuning; 0: the model's
+	Mean       bool    `json:"mean,omitempty"`       // in fine-tuning: the validation scores are those of the mean of the starting model and this epoch's
 }
 
 // monitored are the scores that may decide which epoch is best.

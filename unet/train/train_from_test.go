@@ -7,6 +7,7 @@ import (
 
 	"unet/core/coretest"
 	"unet/unet"
+	"unet/unet/instance"
 )
 
 // TestStartStays: a model that training does not make better is the result
@@ -57,6 +58,66 @@ func TestStartStays(t *testing.T) {
 			t.Errorf("%s: the start is the result: %v, best epoch %d", k.monitor, same, r.BestEpoch)
 		}
 		r.Model.Params.Free()
+	}
+}
+
+// TestMean: the mean with the starting model, with that model's running statistics,
+// stands for an epoch that is not clearly better alone.
+func TestMean(t *testing.T) {
+	coretest.NeedsKernels(t)
+	first, err := trainer(t, t.TempDir()).Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := first.Model
+	defer start.Params.Free()
+	start.Params.Get("head.bias").Value[0] += 3 // every step leads away from it
+	run := func(minDelta float64) *Result {
+		tr := trainer(t, t.TempDir())
+		c := &tr.Config
+		c.Monitor, c.MinDelta, c.LearningRate, c.Warmup, c.Epochs, c.Steps, c.EMA = "val_loss", minDelta, 0.001, 0, 1, 20, 0
+		tr.From = start
+		r, err := tr.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.Model.Params.Free)
+		return r
+	}
+	alone, mean := run(0), run(100)
+	a, m := alone.History[0], mean.History[0]
+	if a.Mean || !m.Mean || a.Val.Loss >= m.Val.Loss || mean.BestEpoch != 0 {
+		t.Fatalf("alone %v with loss %v, mean %v with loss %v", !a.Mean, a.Val.Loss, m.Mean, m.Val.Loss)
+	}
+}
+
+// TestAverage: the mean is one of weights; statistics are those of the first model.
+func TestAverage(t *testing.T) {
+	c := testConfig()
+	model := func(seed uint64, training bool) *unet.Model {
+		m, err := unet.NewModel(unet.Card{Kind: c.Kind, Arch: c.Arch, Input: c.Input, Instance: instance.DefaultParams()}, seed, training)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(m.Params.Free)
+		for i, q := range m.Params.All() {
+			q.Value[0] += float32(seed) * float32(i)
+		}
+		return m
+	}
+	tr := &Trainer{model: model(1, true), first: model(2, false), valCopy: model(3, false)}
+	tr.model.CopyTo(tr.valCopy, false)
+	tr.average()
+	for _, q := range tr.model.Params.All() {
+		got, first := tr.valCopy.Params.Get(q.Name).Value, tr.first.Params.Get(q.Name).Value
+		for i, v := range first {
+			if q.Grad != nil {
+				v = (v + q.Value[i]) / 2
+			}
+			if got[i] != v {
+				t.Fatalf("%s[%d] is %v, want %v, of %v and %v", q.Name, i, got[i], v, first[i], q.Value[i])
+			}
+		}
 	}
 }
 

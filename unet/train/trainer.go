@@ -23,6 +23,7 @@ const (
 	CheckpointFile = "checkpoint.safetensors" // everything, to resume from
 	BestFile       = "best.safetensors"       // the best epoch so far
 	ModelFile      = "model.safetensors"      // the result
+	startFile      = "start.safetensors"      // From, for the mean with it
 	lockFile       = "lock"
 )
 
@@ -60,6 +61,7 @@ type Trainer struct {
 	feed    *feed
 	val     *unet.Predictor
 	valCopy *unet.Model
+	first   *unet.Model // From, while epochs may be averaged with it; else nil
 	state   *state
 	config  []byte
 }
@@ -240,6 +242,9 @@ func (t *Trainer) tearDown() {
 	if t.model != nil {
 		t.model.Params.Free()
 	}
+	if t.first != nil {
+		t.first.Params.Free()
+	}
 }
 
 func (t *Trainer) start() (err error) {
@@ -297,7 +302,11 @@ func (t *Trainer) restore() (err error) {
 		return &unet.ModelError{Name: path, Problem: err.Error(), Advice: "resume with the same settings and data, or start a new run in another folder"}
 	}
 	t.adam.Step = t.state.Updates
-	t.state.From = t.state.From || t.state.Start != nil // older versions did not say it
+	t.state.From = t.state.From || t.state.Start != nil                           // older versions did not say it
+	if _, err := os.Stat(t.path(startFile)); t.state.Start != nil && err == nil { // nor keep it
+		t.first, err = unet.LoadModel(t.path(startFile))
+		return err
+	}
 	return nil
 }
 
