@@ -29,6 +29,7 @@ type follower struct {
 	due  map[edited]bool
 	err  error         // of the last pass
 	pass chan struct{} // closed at the end of a pass
+	seen string        // what the manifest was when it was compared with the corrections
 
 	known chan struct{} // closed when what a killed process has left is due
 	news  chan struct{} // something is due
@@ -91,9 +92,7 @@ func (f *follower) passed(done []edited, err error) {
 // follow brings the results up to date, a moment after the last edit, until the
 // server is closed.
 func (s *Server) follow() {
-	for _, im := range s.images() { // of a process that was killed
-		s.overdue(&im)
-	}
+	s.compareAll() // with what a process that was killed has left
 	close(s.follower.known)
 	for {
 		if len(s.follower.list()) == 0 {
@@ -128,6 +127,24 @@ func (s *Server) follow() {
 			}
 		}
 	}
+}
+
+// compareAll finds what is overdue, unless the manifest is the one that was looked at:
+// another program may have written results into the folder, too.
+func (s *Server) compareAll() {
+	stamp := stampOf(filepath.Join(s.out, segment.ManifestFile))
+	s.follower.mu.Lock()
+	same := s.follower.seen == stamp && stamp != ""
+	s.follower.mu.Unlock()
+	if same {
+		return
+	}
+	for _, im := range s.images() {
+		s.overdue(&im)
+	}
+	s.follower.mu.Lock()
+	s.follower.seen = stamp
+	s.follower.mu.Unlock()
 }
 
 // overdue finds planes of an image whose results do not tell of the last edit.
@@ -166,6 +183,7 @@ func (s *Server) settle(ctx context.Context) error {
 	case <-ctx.Done():
 		return late
 	}
+	s.compareAll()
 	for {
 		f.mu.Lock()
 		n, pass := len(f.due), f.pass

@@ -193,3 +193,32 @@ func TestTablesOfAll(t *testing.T) {
 		t.Errorf("it does not tell of corrections:\n%s", body)
 	}
 }
+
+// TestAnotherProgram: corrections come back where another program has segmented the
+// images into the folder while it is served.
+func TestAnotherProgram(t *testing.T) {
+	w := newSite(t)
+	w.segment()
+	w.edit(w.images()[0], `{"tool":"delete","ids":[1]}`, http.StatusOK)
+	table := func() string {
+		status, body := w.do("GET", "/results/"+segment.NucleiFile, "")
+		if status != http.StatusOK {
+			t.Fatal(status, body)
+		}
+		return body
+	}
+	want := table()
+	seg, err := segment.New(w.s.o.Engine, w.s.o.Model, segment.Options{Memory: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seg.Close()
+	out := filepath.Join(w.dir, ResultsFolder)
+	b := segment.Batch{Inputs: segment.Inputs([]string{w.dir}, out), Out: out, Formats: ResultFormats, Version: "test"}
+	if _, err := seg.Run(t.Context(), b, watcherOfNothing{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := table(); got != want {
+		t.Errorf("the table of all nuclei:\n%s\nwant\n%s", got, want)
+	}
+}
