@@ -22,7 +22,9 @@ func TestPredictPage(t *testing.T) {
 	}
 	args := []string{"predict", in, "--out", out, "--model", model, "--condition", "folder", "--skip-existing"}
 	for range 2 {
-		mustRun(t, 0, args...)
+		if _, stderr := mustRun(t, 0, args...); strings.Contains(stderr, "have a condition") {
+			t.Errorf("all images have one: %s", stderr)
+		}
 		page, err := os.ReadFile(filepath.Join(out, segment.PageFile))
 		if err != nil {
 			t.Fatal(err)
@@ -44,6 +46,9 @@ func TestPredictPage(t *testing.T) {
 		if err := json.Unmarshal(b, &m); err != nil || len(m.Conditions) != 2 || m.Conditions[0].Means["count"].Mean != 1.5 || m.Images[2].Planes[0].WellName != "B01" {
 			t.Errorf("conditions %v (%v)", m.Conditions, err)
 		}
+	}
+	if _, stderr := mustRun(t, 0, "predict", in, "--out", filepath.Join(dir, "other"), "--model", model, "--condition", "(drug|wash)"); !strings.Contains(stderr, "1 of 3 images have a condition; ctrl/A01.png is one without") {
+		t.Errorf("images without a condition: %s", stderr)
 	}
 	mustRun(t, 2, "predict", in, "--out", out, "--condition", "nogroup")
 }

@@ -1,16 +1,20 @@
 package segment
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
 	"unet/unet/formats"
 )
 
-// assign enters conditions and wells in the records of all planes.
+// assign enters conditions and wells in the records of all planes, and warns of images
+// that have none: a table may spell their names in another way.
 func (r *results) assign() {
 	r.shown = r.withOthers(r.summary)
 	r.shown.count()
+	without := ""
+	planes, found := 0, 0
 	for _, im := range r.shown.Images {
 		for i := range im.Planes {
 			p := &im.Planes[i]
@@ -18,7 +22,16 @@ func (r *results) assign() {
 				p.WellName = WellOf(im.Name + p.Suffix)
 			}
 			p.Condition = r.batch.Condition.Of(im.Name, p.WellName)
+			planes++
+			if p.Condition != "" {
+				found++
+			} else if without == "" {
+				without = im.Name + p.Suffix
+			}
 		}
+	}
+	if text := r.batch.Condition.text; text != "" && found < planes {
+		r.observer.Warn(fmt.Sprintf("by %q %d of %d images have a condition; %s is one without", text, found, planes, without))
 	}
 }
 
