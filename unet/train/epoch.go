@@ -131,9 +131,14 @@ func (t *Trainer) decide(ctx context.Context, start time.Time) error {
 	return nil
 }
 
+// An epoch alone stands for itself where its score is better than that of the mean with
+// the starting model by more than aloneGain, or its loss less by more than that share:
+// where images are unlike all that the starting model knows (bench/quality/finetune).
+const aloneGain = 0.1
+
 // score validates an epoch. In fine-tuning its mean with the starting model, which
 // forgets less of what that knows (Wortsman et al., Robust fine-tuning of zero-shot
-// models, 2022), stands for it unless the epoch alone is clearly better.
+// models, 2022), stands for it unless the epoch alone is much better.
 func (t *Trainer) score(ctx context.Context, e *Epoch) error {
 	average := t.Config.EMA > 0
 	t.model.CopyTo(t.valCopy, average)
@@ -159,10 +164,11 @@ func (t *Trainer) score(ctx context.Context, e *Epoch) error {
 	if err != nil {
 		return err
 	}
+	better := alone > mean+aloneGain
 	if t.Config.lowestIsBest() {
-		alone, mean = -alone, -mean
+		better = alone < mean*(1-aloneGain)
 	}
-	if alone > mean+t.Config.MinDelta {
+	if better {
 		t.model.CopyTo(t.valCopy, average)
 		return nil
 	}

@@ -62,7 +62,7 @@ func TestStartStays(t *testing.T) {
 }
 
 // TestMean: the mean with the starting model, with that model's running statistics,
-// stands for an epoch that is not clearly better alone.
+// stands for an epoch that is not much better alone.
 func TestMean(t *testing.T) {
 	coretest.NeedsKernels(t)
 	first, err := trainer(t, t.TempDir()).Run(t.Context())
@@ -72,10 +72,10 @@ func TestMean(t *testing.T) {
 	start := first.Model
 	defer start.Params.Free()
 	start.Params.Get("head.bias").Value[0] += 3 // every step leads away from it
-	run := func(minDelta float64) *Result {
+	run := func(rate float64) *Result {
 		tr := trainer(t, t.TempDir())
 		c := &tr.Config
-		c.Monitor, c.MinDelta, c.LearningRate, c.Warmup, c.Epochs, c.Steps, c.EMA = "val_loss", minDelta, 0.001, 0, 1, 20, 0
+		c.Monitor, c.MinDelta, c.LearningRate, c.Warmup, c.Epochs, c.Steps, c.EMA = "val_loss", 0, rate, 0, 1, 20, 0
 		tr.From = start
 		r, err := tr.Run(t.Context())
 		if err != nil {
@@ -84,10 +84,12 @@ func TestMean(t *testing.T) {
 		t.Cleanup(r.Model.Params.Free)
 		return r
 	}
-	alone, mean := run(0), run(100)
-	a, m := alone.History[0], mean.History[0]
-	if a.Mean || !m.Mean || a.Val.Loss >= m.Val.Loss || mean.BestEpoch != 0 {
-		t.Fatalf("alone %v with loss %v, mean %v with loss %v", !a.Mean, a.Val.Loss, m.Mean, m.Val.Loss)
+	// Hardly trained, the two are much alike.
+	if r := run(1e-7); !r.History[0].Mean {
+		t.Errorf("of equals not the mean: %+v", r.History[0])
+	}
+	if r := run(0.003); r.History[0].Mean || r.BestEpoch != 1 || r.History[0].Val.Loss > 0.9*r.Start.Loss {
+		t.Errorf("epoch %d is the result, mean %v, with loss %v after %v", r.BestEpoch, r.History[0].Mean, r.History[0].Val.Loss, r.Start.Loss)
 	}
 }
 
