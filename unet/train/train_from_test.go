@@ -72,10 +72,10 @@ func TestMean(t *testing.T) {
 	start := first.Model
 	defer start.Params.Free()
 	start.Params.Get("head.bias").Value[0] += 3 // every step leads away from it
-	run := func(rate float64) *Result {
+	run := func(monitor string, rate float64) *Result {
 		tr := trainer(t, t.TempDir())
 		c := &tr.Config
-		c.Monitor, c.MinDelta, c.LearningRate, c.Warmup, c.Epochs, c.Steps, c.EMA = "val_loss", 0, rate, 0, 1, 20, 0
+		c.Monitor, c.MinDelta, c.LearningRate, c.Warmup, c.Epochs, c.Steps, c.EMA = monitor, 0, rate, 0, 1, 20, 0
 		tr.From = start
 		r, err := tr.Run(t.Context())
 		if err != nil {
@@ -85,10 +85,12 @@ func TestMean(t *testing.T) {
 		return r
 	}
 	// Hardly trained, the two are much alike.
-	if r := run(1e-7); !r.History[0].Mean {
-		t.Errorf("of equals not the mean: %+v", r.History[0])
+	for _, monitor := range []string{"val_loss", "val_iou"} {
+		if r := run(monitor, 1e-7); !r.History[0].Mean {
+			t.Errorf("%s: of equals not the mean: %+v", monitor, r.History[0])
+		}
 	}
-	if r := run(0.003); r.History[0].Mean || r.BestEpoch != 1 || r.History[0].Val.Loss > 0.9*r.Start.Loss {
+	if r := run("val_loss", 0.003); r.History[0].Mean || r.BestEpoch != 1 || r.History[0].Val.Loss > 0.9*r.Start.Loss {
 		t.Errorf("epoch %d is the result, mean %v, with loss %v after %v", r.BestEpoch, r.History[0].Mean, r.History[0].Val.Loss, r.Start.Loss)
 	}
 }

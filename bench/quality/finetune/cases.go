@@ -58,9 +58,10 @@ func choose(set *dataset.Set, name string, n int) (c trial, err error) {
 		c.own, c.unseen = kind(dataset.Val, dataset.HistologyPurple), kind(dataset.Test, dataset.HistologyPurple)
 	default:
 		c.own = load(func(e *dataset.Entry) bool { return e.Source == name })
-		// One group shows one field; the annotated and the unseen share none.
+		// One group shows one field; the annotated and the unseen share none, where
+		// the source has more than one.
 		for last := min(n, len(c.own)); last < len(c.own); last++ {
-			if c.own[last].Group != c.own[last-1].Group {
+			if c.own[last].Group != c.own[last-1].Group || c.own[0].Group == c.own[len(c.own)-1].Group {
 				c.own, c.unseen = c.own[:last], c.own[last:]
 				break
 			}
