@@ -29,7 +29,8 @@ func trainCommand() *cli.Command {
 		Description: "Trains on the set that `unet prepare` wrote to DIR. The run's folder holds\n" +
 			"model.safetensors (the result), best.safetensors, checkpoint.safetensors, with\n" +
 			"--from start.safetensors, config.yaml (all settings), history.csv, history.json,\n" +
-			"curves.png, curves.svg and report.html. Ctrl-C saves and stops; --resume continues the run, bit for bit.\n\n" +
+			"curves.png, curves.svg and report.html. Ctrl-C saves and stops; --resume continues\n" +
+			"the run, bit for bit.\n\n" +
 			"Settings come from --kind and --preset, then from --config, then from options. A\n" +
 			"file lists the settings to change, such as `batch: 16`, under the names of the\n" +
 			"options; config.yaml lists all of them.\n\n" +
