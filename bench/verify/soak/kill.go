@@ -192,6 +192,9 @@ func (s *soak) parts(kills int) error {
 		steps = append(steps, steps[s.rng.IntN(n)], []string{"gather", out, "--quiet"}) // one is repeated
 		for _, args := range steps {
 			for range s.rng.IntN(3) {
+				if _, err := os.Stat(filepath.Join(out, ".unet-parts")); args[0] == "gather" && err != nil {
+					break // the kill before came when all was done
+				}
 				half, hit, err := s.killed(out, took/2, []string{"", "."}[s.rng.IntN(2)], args...)
 				if err != nil {
 					return err
