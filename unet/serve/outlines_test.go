@@ -22,7 +22,7 @@ func TestColours(t *testing.T) {
 	t.Cleanup(func() { mostShown = few })
 	w := newSite(t)
 	w.segment()
-	small(t)
+	w.small()
 	path := "/api/v1/images/" + w.images()[0].ID
 	list := func(by string) (d shownNuclei) {
 		t.Helper()

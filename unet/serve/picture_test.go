@@ -18,10 +18,19 @@ import (
 )
 
 // small makes all images count as large for a test.
-func small(t *testing.T) {
+func small(t testing.TB) {
 	before, held := largePixels, heldPixels
 	largePixels, heldPixels = 1<<13, 1<<13
 	t.Cleanup(func() { largePixels, heldPixels = before, held })
+}
+
+// small opens the folder anew with all images counting as large: nothing of the server
+// before runs meanwhile.
+func (w *site) small() {
+	w.t.Helper()
+	w.s.Close()
+	small(w.t)
+	w.again()
 }
 
 // noise writes a gray TIFF of several pages and returns the samples of the first.
@@ -313,8 +322,7 @@ func TestLarge(t *testing.T) {
 	for format := range extensions {
 		_, want[format] = w.do("GET", path+"/export/"+format, "")
 	}
-	small(t)
-	w.s.forget(m.ID) // it is opened anew
+	w.small()
 	for _, format := range []string{segment.CSV, segment.GeoJSON, segment.ROI} {
 		if _, got := w.do("GET", path+"/export/"+format, ""); !alike(got, want[format]) {
 			t.Errorf("%s differs where the image counts as large:\n%s\nwant\n%s", format, got, want[format])
