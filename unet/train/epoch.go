@@ -142,24 +142,20 @@ const aloneGain = 0.1
 func (t *Trainer) score(ctx context.Context, e *Epoch) error {
 	average := t.Config.EMA > 0
 	t.model.CopyTo(t.valCopy, average)
-	v, foreground, err := t.validate(ctx)
-	if err != nil {
+	var err error
+	if e.Val, e.Foreground, err = t.validate(ctx); err != nil || t.first == nil {
 		return err
-	}
-	e.Val, e.Foreground = &v, foreground
-	if t.first == nil {
-		return nil
 	}
 	alone, err := e.Monitored(t.Config.Monitor)
 	if err != nil {
 		return err
 	}
 	t.average()
-	w, foreground, err := t.validate(ctx)
-	if err != nil {
+	m := *e
+	m.Mean = true
+	if m.Val, m.Foreground, err = t.validate(ctx); err != nil {
 		return err
 	}
-	m := Epoch{Val: &w, Foreground: foreground, Mean: true}
 	mean, err := m.Monitored(t.Config.Monitor)
 	if err != nil {
 		return err
@@ -172,7 +168,7 @@ func (t *Trainer) score(ctx context.Context, e *Epoch) error {
 		t.model.CopyTo(t.valCopy, average)
 		return nil
 	}
-	e.Val, e.Foreground, e.Mean = m.Val, m.Foreground, m.Mean
+	*e = m
 	return nil
 }
 
@@ -194,13 +190,13 @@ func (t *Trainer) average() {
 
 // validate scores the weights of valCopy on the validation images. If ctx ends, the
 // state is saved as it is, and resuming validates again.
-func (t *Trainer) validate(ctx context.Context) (Scores, float64, error) {
+func (t *Trainer) validate(ctx context.Context) (*Scores, float64, error) {
 	t.val.Repack()
-	v, foreground, err := validate(ctx, t.val, t.Val, t.state.From)
+	v, foreground, err := validate(ctx, t.val, t.Val, t.state.From || t.state.Start != nil)
 	if err != nil && ctx.Err() != nil {
 		err = t.interrupted(ctx)
 	}
-	return v, foreground, err
+	return &v, foreground, err
 }
 
 // judgeStart scores From as the one to beat. Figures of training, which it has
@@ -215,10 +211,10 @@ func (t *Trainer) judgeStart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.Best, err = (Epoch{Val: &v}).Monitored(t.Config.Monitor); err != nil {
+	if s.Best, err = (Epoch{Val: v}).Monitored(t.Config.Monitor); err != nil {
 		return err
 	}
-	s.Start = &v
+	s.Start = v
 	if err := t.From.Save(t.path(startFile), false); err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ type state struct {
 	BestEpoch  int             `json:"best_epoch"`
 	RolledBack bool            `json:"rolled_back"`
 	Partial    tally           `json:"partial"`
-	From       bool            `json:"from,omitempty"`  // training began with a model
+	From       bool            `json:"from,omitempty"`  // training began with a model; older versions do not say so
 	Start      *Scores         `json:"start,omitempty"` // of that model
 	History    []Epoch         `json:"history"`
 	Finished   bool            `json:"finished"`

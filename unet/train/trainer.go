@@ -302,12 +302,10 @@ func (t *Trainer) restore() (err error) {
 		return &unet.ModelError{Name: path, Problem: err.Error(), Advice: "resume with the same settings and data, or start a new run in another folder"}
 	}
 	t.adam.Step = t.state.Updates
-	t.state.From = t.state.From || t.state.Start != nil                           // older versions did not say it
-	if _, err := os.Stat(t.path(startFile)); t.state.Start != nil && err == nil { // nor keep it
+	if t.state.From && t.state.Start != nil {
 		t.first, err = unet.LoadModel(t.path(startFile))
-		return err
 	}
-	return nil
+	return err
 }
 
 // finish writes the result.

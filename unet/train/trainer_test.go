@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -240,6 +241,21 @@ func TestResume(t *testing.T) {
 				tr.From = first.Model
 			}
 		})
+
+		again := trainer(t, t.TempDir())
+		again.From, again.Config.Epochs = first.Model, 1
+		r, err := again.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Model.Params.Free()
+		if err := os.Remove(filepath.Join(again.Dir, startFile)); err != nil {
+			t.Fatal(err)
+		}
+		again.Resume, again.From = true, nil
+		if _, err := again.Run(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("resumed without the model that the mean is with: %v", err)
+		}
 	})
 }
 
