@@ -141,12 +141,7 @@ func ReadSources(name string) (map[string]string, error) {
 	if err != nil {
 		return nil, &InputError{Name: name, Problem: "is not a table: " + oneLine(err), Advice: hint}
 	}
-	column := func(names ...string) int {
-		return slices.IndexFunc(header, func(h string) bool {
-			return slices.Contains(names, strings.ToLower(strings.TrimSpace(h)))
-		})
-	}
-	id, source := column("id", "image", "imageid"), column("source", "lab")
+	id, source := formats.Heading(header, "id", "image", "imageid"), formats.Heading(header, "source", "lab")
 	if id < 0 || source < 0 {
 		return nil, &InputError{Name: name, Problem: fmt.Sprintf("has no columns id and source, but %s", strings.Join(header, ", ")), Advice: hint}
 	}

@@ -3,6 +3,7 @@ package formats
 import (
 	"encoding/csv"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -38,6 +39,14 @@ func Table(r io.Reader) (*csv.Reader, error) {
 		}
 	}
 	return c, nil
+}
+
+// Heading is the place in a table's first line of the first heading that is one of names,
+// which are in lower case, and -1 if none is.
+func Heading(header []string, names ...string) int {
+	return slices.IndexFunc(header, func(h string) bool {
+		return slices.Contains(names, strings.ToLower(strings.TrimSpace(h)))
+	})
 }
 
 // decodeText is the text of a file, without a mark of byte order.

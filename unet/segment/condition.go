@@ -58,13 +58,10 @@ func readConditions(name string) (map[string]string, error) {
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("%s is empty", name)
 	}
-	column := func(name string) int {
-		return slices.IndexFunc(rows[0], func(h string) bool { return strings.EqualFold(strings.TrimSpace(h), name) })
-	}
-	of, condition := column("image"), column("condition")
+	of, condition := formats.Heading(rows[0], "image"), formats.Heading(rows[0], "condition")
 	wells := of < 0
 	if wells {
-		of = column("well")
+		of = formats.Heading(rows[0], "well")
 	}
 	if of < 0 || condition < 0 {
 		return nil, fmt.Errorf("%s: its first line must name the columns image and condition, or well and condition", name)
