@@ -135,6 +135,7 @@ func (r *results) takeFolder() (err error) {
 		return err
 	}
 	r.goOn(old)
+	r.noteCorrected(old)
 	r.takeEarlier()
 	return r.disown(old)
 }
@@ -279,6 +280,32 @@ func (r *results) goOn(old *Summary) {
 		case r.earlier != nil:
 			r.earlier[im.Input] = im
 		}
+	}
+}
+
+// noteCorrected tells of images that a person has corrected and that are now segmented
+// again: their corrections are kept, and out of sight.
+func (r *results) noteCorrected(old *Summary) {
+	if old == nil || r.earlier != nil {
+		return
+	}
+	mine := map[string]bool{}
+	for _, in := range r.batch.Inputs {
+		mine[in.Path] = true
+	}
+	first, n := "", 0
+	for _, im := range old.Images {
+		if mine[im.Input] && slices.ContainsFunc(im.Planes, func(p PlaneRecord) bool { return p.Corrected }) {
+			if n++; n == 1 {
+				first = im.Input
+			}
+		}
+	}
+	switch {
+	case n == 1:
+		r.observer.Note(first + " was corrected by hand: its nuclei are the model's own again until `unet serve` opens the folder and puts the corrections back")
+	case n > 1:
+		r.observer.Note(fmt.Sprintf("%d images, such as %s, were corrected by hand: their nuclei are the model's own again until `unet serve` opens the folder and puts the corrections back", n, first))
 	}
 }
 

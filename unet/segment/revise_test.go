@@ -39,7 +39,7 @@ func spots(t *testing.T, name string, discs ...[3]int) {
 }
 
 // runOf segments the images of a folder with all that Revise writes again.
-func runOf(t *testing.T, in, out string) *Summary {
+func runOf(t *testing.T, in, out string, o Observer) *Summary {
 	t.Helper()
 	e, err := core.NewEngine("", 0)
 	if err != nil {
@@ -60,7 +60,7 @@ func runOf(t *testing.T, in, out string) *Summary {
 	if b.Condition, err = ParseCondition("folder"); err != nil {
 		t.Fatal(err)
 	}
-	summary, err := s.Run(t.Context(), b, Quiet{})
+	summary, err := s.Run(t.Context(), b, o)
 	if err != nil || summary.Failed > 0 {
 		t.Fatal(err, summary.Failed)
 	}
@@ -93,7 +93,7 @@ func TestRevise(t *testing.T) {
 	spots(t, filepath.Join(in, "ctrl", "B03.png"), [3]int{25, 25, 10}, [3]int{60, 30, 11}, [3]int{40, 70, 12})
 	spots(t, filepath.Join(in, "drug", "C03.png"), [3]int{20, 25, 8}, [3]int{62, 34, 13})
 	spots(t, filepath.Join(in, "drug", "C04.png"), [3]int{25, 60, 9}, [3]int{62, 30, 12})
-	summary := runOf(t, in, out)
+	summary := runOf(t, in, out, Quiet{})
 	before := files(t, out)
 	p := summary.Images[0].Planes[0]
 	if none, ok := p.Positive["solidity"]; !ok || none != 0 { // which is at most 1
@@ -174,7 +174,21 @@ func TestRevise(t *testing.T) {
 	if err := readJSON(filepath.Join(out, ManifestFile), &again); err != nil || again.Conditions[0].Nuclei != 2 || !again.Images[0].Planes[0].Corrected {
 		t.Errorf("manifest: %v, %+v", err, again.Conditions)
 	}
+
+	var heard notes
+	runOf(t, in, out, &heard)
+	if text := strings.Join(heard.list, "\n"); !strings.Contains(text, "B03.png was corrected by hand") {
+		t.Errorf("a corrected image is segmented again, and the notes are %q", text)
+	}
 }
+
+// notes keeps what a run notes.
+type notes struct {
+	Quiet
+	list []string
+}
+
+func (n *notes) Note(text string) { n.list = append(n.list, text) }
 
 // TestReviseRefuses: a record that leads out of the folder is not followed.
 func TestReviseRefuses(t *testing.T) {
