@@ -14,6 +14,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/dataset/datasettest"
 	"unet/unet/train"
 
 	"github.com/google/go-cmp/cmp"
@@ -116,23 +117,7 @@ func options(t *testing.T, set *dataset.Set, e *core.Engine) Options {
 // TestRun: folds that are trained in one process, one at a time in any order, or in two
 // runs of which the first is interrupted, give the same report.
 func TestRun(t *testing.T) {
-	var zip bytes.Buffer
-	if err := dataset.Generate(t.Context(), &zip, dataset.Synthesis{Count: 8, Size: 64, Seed: 3}); err != nil {
-		t.Fatal(err)
-	}
-	src, err := dataset.NewSource("set.zip", bytes.NewReader(zip.Bytes()), int64(zip.Len()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
-	dir := filepath.Join(t.TempDir(), "set")
-	if _, err := dataset.Prepare(t.Context(), src, dir, dataset.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	set, err := dataset.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	set := datasettest.Prepared(t, dataset.Synthesis{Count: 8, Size: 64, Seed: 3}, dataset.Options{})
 	e, err := core.NewEngine("", 2)
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package evaluate
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +16,7 @@ import (
 	"unet/core/coretest"
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/dataset/datasettest"
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
@@ -29,23 +29,8 @@ import (
 // preparedSet is a small synthetic set on disk.
 func preparedSet(t *testing.T, count, size int) *dataset.Set {
 	t.Helper()
-	var b bytes.Buffer
-	if err := dataset.Generate(t.Context(), &b, dataset.Synthesis{Count: count, Size: size, Seed: 5}); err != nil {
-		t.Fatal(err)
-	}
-	src, err := dataset.NewSource("synthetic.zip", bytes.NewReader(b.Bytes()), int64(b.Len()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(t.TempDir(), "set")
-	if _, err := dataset.Prepare(t.Context(), src, dir, dataset.Options{Seed: 1, Fractions: dataset.Fractions{Train: 0.4, Val: 0.4, Test: 0.2}}); err != nil {
-		t.Fatal(err)
-	}
-	set, err := dataset.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
+	return datasettest.Prepared(t, dataset.Synthesis{Count: count, Size: size, Seed: 5},
+		dataset.Options{Seed: 1, Fractions: dataset.Fractions{Train: 0.4, Val: 0.4, Test: 0.2}})
 }
 
 func evaluateWith(t *testing.T, threads int, set *dataset.Set) *Evaluation {

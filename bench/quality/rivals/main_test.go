@@ -1,43 +1,20 @@
 package main
 
 import (
-	"bytes"
 	"math"
 	"path/filepath"
 	"testing"
 
 	"unet/unet/dataset"
+	"unet/unet/dataset/datasettest"
 	"unet/unet/imageio"
 )
-
-// prepared makes a set of synthetic images.
-func prepared(t *testing.T, o dataset.Synthesis) *dataset.Set {
-	t.Helper()
-	var zip bytes.Buffer
-	if err := dataset.Generate(t.Context(), &zip, o); err != nil {
-		t.Fatal(err)
-	}
-	src, err := dataset.NewSource("set.zip", bytes.NewReader(zip.Bytes()), int64(zip.Len()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
-	dir := filepath.Join(t.TempDir(), "set")
-	if _, err := dataset.Prepare(t.Context(), src, dir, dataset.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	set, err := dataset.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
-}
 
 // TestDerive: the set of a fold holds the sources left out to test on and nothing
 // else there, generated scenes to train on, and fluorescence alone.
 func TestDerive(t *testing.T) {
-	set := prepared(t, dataset.Synthesis{Count: 20, Size: 64, Seed: 1})
-	generated := prepared(t, dataset.Synthesis{Count: 8, Size: 64, Seed: 2, Crowded: true})
+	set := datasettest.Prepared(t, dataset.Synthesis{Count: 20, Size: 64, Seed: 1}, dataset.Options{})
+	generated := datasettest.Prepared(t, dataset.Synthesis{Count: 8, Size: 64, Seed: 2, Crowded: true}, dataset.Options{})
 	want := map[string]int{}
 	for i := range set.Entries {
 		e := &set.Entries[i]
