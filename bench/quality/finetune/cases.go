@@ -57,15 +57,7 @@ func choose(set *dataset.Set, name string, n int) (c trial, err error) {
 	case "others":
 		c.own, c.unseen = kind(dataset.Val, dataset.HistologyPurple), kind(dataset.Test, dataset.HistologyPurple)
 	default:
-		c.own = load(func(e *dataset.Entry) bool { return e.Source == name })
-		// One group shows one field; the annotated and the unseen share none, where
-		// the source has more than one.
-		for last := min(n, len(c.own)); last < len(c.own); last++ {
-			if c.own[last].Group != c.own[last-1].Group || c.own[0].Group == c.own[len(c.own)-1].Group {
-				c.own, c.unseen = c.own[:last], c.own[last:]
-				break
-			}
-		}
+		c.own, c.unseen = spread(load(func(e *dataset.Entry) bool { return e.Source == name }), n)
 		c.elsewhere = load(func(e *dataset.Entry) bool { return e.Split == dataset.Val && e.Source != name })
 		if err == nil && len(c.unseen) == 0 {
 			return c, fmt.Errorf("case %q: microscope, slides, others or a source of more than %d images, such as %s", name, n, set.Entries[0].Source)
@@ -73,6 +65,33 @@ func choose(set *dataset.Set, name string, n int) (c trial, err error) {
 	}
 	c.own = c.own[:min(n, len(c.own))]
 	return c, err
+}
+
+// spread chooses n images to annotate, of as many fields as can be, and returns those
+// of other fields as unseen. One group of a set shows one field; of a source that is one
+// group, the first n images are annotated.
+func spread(list []*dataset.Sample, n int) (own, unseen []*dataset.Sample) {
+	var fields [][]*dataset.Sample
+	for i, s := range list {
+		if i == 0 || s.Group != list[i-1].Group {
+			fields = append(fields, nil)
+		}
+		fields[len(fields)-1] = append(fields[len(fields)-1], s)
+	}
+	if len(fields) < 2 {
+		n = min(n, len(list))
+		return list[:n], list[n:]
+	}
+	used := min(n, len(fields)-1)
+	for k, more := 0, true; more; k++ {
+		more = false
+		for _, f := range fields[:used] {
+			if k < len(f) && len(own) < n {
+				own, more = append(own, f[k]), true
+			}
+		}
+	}
+	return own, slices.Concat(fields[used:]...)
 }
 
 // relief replaces an image by the slope of its blurred intensity along the
