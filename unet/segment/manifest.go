@@ -257,10 +257,7 @@ func (r *results) goOn(old *Summary) {
 	if old == nil || len(old.Images) == 0 {
 		return
 	}
-	mine := map[string]bool{}
-	for _, in := range r.batch.Inputs {
-		mine[in.Path] = true
-	}
+	mine := r.mine()
 	if !r.continues(old) {
 		if r.batch.SkipExisting {
 			r.observer.Note(fmt.Sprintf("the results in %s come from another model, other settings or another version: all images are segmented again", r.batch.Out))
@@ -283,30 +280,36 @@ func (r *results) goOn(old *Summary) {
 	}
 }
 
+// mine are the paths of the inputs.
+func (r *results) mine() map[string]bool {
+	mine := map[string]bool{}
+	for _, in := range r.batch.Inputs {
+		mine[in.Path] = true
+	}
+	return mine
+}
+
 // noteCorrected tells of images that a person has corrected and that are now segmented
 // again: their corrections are kept, and out of sight.
 func (r *results) noteCorrected(old *Summary) {
 	if old == nil || r.earlier != nil {
 		return
 	}
-	mine := map[string]bool{}
-	for _, in := range r.batch.Inputs {
-		mine[in.Path] = true
-	}
-	first, n := "", 0
+	mine := r.mine()
+	var corrected []string
 	for _, im := range old.Images {
 		if mine[im.Input] && slices.ContainsFunc(im.Planes, func(p PlaneRecord) bool { return p.Corrected }) {
-			if n++; n == 1 {
-				first = im.Input
-			}
+			corrected = append(corrected, im.Input)
 		}
 	}
-	switch {
-	case n == 1:
-		r.observer.Note(first + " was corrected by hand: its nuclei are the model's own again until `unet serve` opens the folder and puts the corrections back")
-	case n > 1:
-		r.observer.Note(fmt.Sprintf("%d images, such as %s, were corrected by hand: their nuclei are the model's own again until `unet serve` opens the folder and puts the corrections back", n, first))
+	if len(corrected) == 0 {
+		return
 	}
+	what := corrected[0] + " was corrected by hand: its"
+	if n := len(corrected); n > 1 {
+		what = fmt.Sprintf("%d images, such as %s, were corrected by hand: their", n, corrected[0])
+	}
+	r.observer.Note(what + " nuclei are the model's own again until `unet serve` opens the folder and puts the corrections back")
 }
 
 // restoreNames gives images of an earlier run whose names are not UTF-8 these
