@@ -14,8 +14,8 @@
 //
 // Any other case is the name of a source of the set: as many of its images as
 // -images says are annotated, of different fields, those of other fields are scored,
-// and what it costs on the validation images of all other sources is shown. For laboratories that the model
-// has not seen, -from gives one that has not.
+// and what it costs on the validation images of all other sources is shown. For
+// laboratories that the model has not seen, -from gives one that has not.
 //
 // Usage:
 //

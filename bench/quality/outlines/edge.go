@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 
 	"unet/unet/imageio"
 )
@@ -47,12 +48,7 @@ func (s *slopes) add(m *imageio.Image, l *imageio.Labels) {
 // outside is how far outlines lie outside the steepest place: the top of the parabola
 // through it and its neighbours.
 func (s *slopes) outside() float64 {
-	top := 0
-	for k, v := range s {
-		if v > s[top] {
-			top = k
-		}
-	}
+	top := slices.Index(s[:], slices.Max(s[:]))
 	at := float64(top - window)
 	if top > 0 && top < len(s)-1 {
 		a, b, c := s[top-1], s[top], s[top+1]
