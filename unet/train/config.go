@@ -37,6 +37,12 @@ type Config struct {
 	// which nuclei of the training images are packed (package scene).
 	Scenes float64 `json:",omitempty"` // not in older checkpoints
 
+	// Rehearsal is, in a training that starts from a model, the share of patches that show
+	// synthetic images as that model segments them. They stand for what it was trained on,
+	// which it would forget (Robins, Catastrophic forgetting, rehearsal and pseudorehearsal,
+	// 1995).
+	Rehearsal float64 `json:",omitempty"` // not in older checkpoints
+
 	Loss map[string]core.Loss // of each head
 	// PixelWeights uses the weight map (touching borders, small nuclei).
 	PixelWeights bool
@@ -124,12 +130,16 @@ func presetConfig(preset string) Config {
 // FineTuning adapts c to weights that are learned already, and to few images
 // that are soon learned by heart: a fifth of the learning rate, an epoch of a
 // nuclei model every 100 steps, and no epoch counts as better than another, or
-// than the model training began with, for less than 0.01 (bench/quality/finetune).
+// than the model training began with, for less than 0.01; half of the patches of a
+// nuclei model rehearse what it knows (bench/quality/finetune).
 func (c Config) FineTuning() Config {
 	c.LearningRate = math.Round(c.LearningRate/5*1e9) / 1e9 // people read it
 	c.ValidateEvery = 1
 	if !c.lowestIsBest() {
 		c.MinDelta = 0.01
+	}
+	if c.Kind == unet.Nuclei {
+		c.Rehearsal = 0.5
 	}
 	if c.Steps > 100 {
 		c.Epochs, c.Steps = c.Epochs*c.Steps/100, 100
@@ -164,6 +174,8 @@ func (c Config) Check() error {
 	switch {
 	case c.Kind == unet.Paper && len(c.Arch.Heads) != 1:
 		return fmt.Errorf("a paper model has one head, not %d", len(c.Arch.Heads))
+	case c.Kind == unet.Paper && c.Rehearsal > 0:
+		return fmt.Errorf("rehearsal %v: a paper model rehearses nothing", c.Rehearsal)
 	case c.Kind == unet.Paper && c.Augment.Size != c.Input.Size:
 		return fmt.Errorf("patch size %d differs from input size %d", c.Augment.Size, c.Input.Size)
 	case c.Batch > 0 && c.Augment.Size > maxStep/c.Augment.Size/c.Batch:

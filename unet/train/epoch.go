@@ -132,13 +132,12 @@ func (t *Trainer) decide(ctx context.Context, start time.Time) error {
 }
 
 // An epoch alone stands for itself where its score is better than that of the mean with
-// the starting model by more than aloneGain, or its loss less by more than that share:
-// where images are unlike all that the starting model knows (bench/quality/finetune).
-const aloneGain = 0.1
+// the starting model by more than aloneGain, or its loss less by more than that share.
+const aloneGain = 0.01
 
 // score validates an epoch. In fine-tuning its mean with the starting model, which
 // forgets less of what that knows (Wortsman et al., Robust fine-tuning of zero-shot
-// models, 2022), stands for it unless the epoch alone is much better.
+// models, 2022), stands for it unless the epoch alone is better.
 func (t *Trainer) score(ctx context.Context, e *Epoch) error {
 	average := t.Config.EMA > 0
 	t.model.CopyTo(t.valCopy, average)
@@ -215,9 +214,6 @@ func (t *Trainer) judgeStart(ctx context.Context) error {
 		return err
 	}
 	s.Start = v
-	if err := t.From.Save(t.path(startFile), false); err != nil {
-		return err
-	}
 	if t.first, err = t.From.Clone(false); err != nil {
 		return err
 	}

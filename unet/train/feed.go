@@ -31,6 +31,8 @@ type feed struct {
 	kin     map[string][]int // images of each kind, the donors of copy-paste
 	scenes  *scene.Library   // of the nuclei in images, nil unless scenes are drawn
 	scratch sync.Pool
+	// rehearsal are the images of Config.Rehearsal, nil for none.
+	rehearsal *Images
 }
 
 // nucleiPerImage bounds how many nuclei of one image scenes are packed of.
@@ -180,9 +182,16 @@ func (f *feed) patch(b *batch, s *patchScratch, epoch, position, i int, perm []i
 	var item augment.Labelled
 	policy := f.cfg.Augment
 	var donors []augment.Labelled
-	if f.cfg.Scenes > 0 && rng.Float64() < f.cfg.Scenes {
+	switch {
+	case f.cfg.Scenes > 0 && rng.Float64() < f.cfg.Scenes:
 		item, policy = f.scene(rng)
-	} else {
+	case f.rehearsal != nil && rng.Float64() < f.cfg.Rehearsal:
+		policy.CopyPaste = 0 // nuclei of people's images would not be as the model segments them
+		var err error
+		if item, err = f.rehearsal.item(rng.IntN(f.rehearsal.Len()), &s.item); err != nil {
+			return err
+		}
+	default:
 		var err error
 		if item, err = f.images.item(index, &s.item); err != nil {
 			return err

@@ -39,21 +39,27 @@ func (o *Options) need(batch int, recompute bool) (int64, error) {
 		bytes += min(kept, inMemory)
 	}
 	bytes += 2 * int64(o.Engine.Threads()+1) * largest
+	if c.Rehearsal > 0 { // in colour, with labels
+		bytes += 4 * int64(rehearsedKinds+rehearsedScenes) * rehearsedSide * rehearsedSide * (3 + 1)
+	}
 	scoring, err := o.needToScore()
 	return bytes + scoring, err
 }
 
 // needToScore estimates the bytes that it takes to predict the validation images,
-// which are whole ones.
+// which are whole ones, and those to rehearse.
 func (o *Options) needToScore() (int64, error) {
-	most, known := 0, map[[2]int]bool{}
+	sizes := map[[2]int]bool{}
 	for _, i := range o.Set.Split(dataset.Val) {
 		e := &o.Set.Entries[i]
-		if known[[2]int{e.W, e.H}] {
-			continue
-		}
-		known[[2]int{e.W, e.H}] = true
-		n, err := o.Config.Arch.PredictionMemory(o.Engine, e.W, e.H)
+		sizes[[2]int{e.W, e.H}] = true
+	}
+	if o.Config.Rehearsal > 0 {
+		sizes[[2]int{rehearsedSide, rehearsedSide}] = true
+	}
+	most := 0
+	for size := range sizes {
+		n, err := o.Config.Arch.PredictionMemory(o.Engine, size[0], size[1])
 		if err != nil {
 			return 0, err
 		}

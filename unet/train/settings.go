@@ -79,6 +79,8 @@ var Settings = []Setting{
 		func(v float64) bool { return v >= 0 && v <= 1 }, func(c *Config) *float64 { return &c.Balance })),
 	rare(real("scenes", ofTraining, "`SHARE` of patches that show synthetic crowded tissue", "0 to 1",
 		func(v float64) bool { return v >= 0 && v <= 1 }, func(c *Config) *float64 { return &c.Scenes })),
+	rare(real("rehearsal", ofTraining, "`SHARE` of patches, in training from a model, of synthetic images as that model segments them", "0 to below 1",
+		func(v float64) bool { return v >= 0 && v < 1 }, func(c *Config) *float64 { return &c.Rehearsal })),
 	{Name: "loss", Category: ofTraining, Rare: true, Usage: "`TERMS` of the foreground's loss: bce, dice or bce+dice",
 		field: func(c *Config) any { return &c.Loss }},
 	{Name: "pixel-weights", Category: ofTraining, Rare: true, Usage: "whether borders and small nuclei weigh more",

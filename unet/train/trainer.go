@@ -23,7 +23,7 @@ const (
 	CheckpointFile = "checkpoint.safetensors" // everything, to resume from
 	BestFile       = "best.safetensors"       // the best epoch so far
 	ModelFile      = "model.safetensors"      // the result
-	startFile      = "start.safetensors"      // From, for the mean with it
+	startFile      = "start.safetensors"      // From, for the mean with it and to rehearse
 	lockFile       = "lock"
 )
 
@@ -131,6 +131,9 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 	if err := t.meet(); err != nil {
 		return nil, err
 	}
+	if t.feed.rehearsal, err = t.rehearse(ctx); err != nil {
+		return nil, err
+	}
 	if err := t.judgeStart(ctx); err != nil {
 		return nil, err
 	}
@@ -232,6 +235,9 @@ func (t *Trainer) setUp() (err error) {
 }
 
 func (t *Trainer) tearDown() {
+	if t.feed != nil && t.feed.rehearsal != nil {
+		t.feed.rehearsal.Close()
+	}
 	if t.net != nil {
 		t.net.Free()
 	}
@@ -272,6 +278,11 @@ func (t *Trainer) start() (err error) {
 		}
 		t.From.CopyTo(t.model, false)
 		t.model.Params.ResetAverage()
+		if leads(t.Peers) {
+			if err := t.From.Save(t.path(startFile), false); err != nil {
+				return err
+			}
+		}
 	}
 	t.state = &state{Config: t.config, Data: t.DataHash, ISA: t.Engine.ISA(), Factor: 1, Best: math.MaxFloat64, From: t.From != nil}
 	if !t.Config.lowestIsBest() {

@@ -227,6 +227,7 @@ func TestResume(t *testing.T) {
 		testResume(t, func(*Trainer) {})
 	})
 	t.Run("from a model", func(t *testing.T) {
+		rehearseLittle(t)
 		tr := trainer(t, t.TempDir())
 		tr.Config.Epochs = 1
 		first, err := tr.Run(t.Context())
@@ -236,7 +237,7 @@ func TestResume(t *testing.T) {
 		defer first.Model.Params.Free()
 		first.Model.Card.Instance.Foreground = 0.9 // another suits it better
 		testResume(t, func(tr *Trainer) {
-			tr.Config.Seed = 2
+			tr.Config.Seed, tr.Config.Rehearsal = 2, 0.5
 			if !tr.Resume {
 				tr.From = first.Model
 			}
@@ -279,7 +280,10 @@ func testResume(t *testing.T, set func(*Trainer)) {
 		set(tr)
 		ctx, cancel := context.WithCancelCause(context.Background())
 		left := 1 + i%3
-		tr.Observer = &events{progress: func(Progress) {
+		tr.Observer = &events{progress: func(p Progress) {
+			if p.Loading != "" {
+				return
+			}
 			if left--; left == 0 {
 				cancel(stop)
 			}
