@@ -48,7 +48,7 @@ func toSegment(seed uint64) ([]*dataset.Sample, error) {
 // segment replaces the labels of samples by those that the starting model gives them.
 func (t *Trainer) segment(ctx context.Context, samples []*dataset.Sample) error {
 	start := t.From
-	if start == nil { // resumed
+	if t.Resume {
 		var err error
 		if start, err = unet.LoadModel(t.path(startFile)); err != nil {
 			return err
