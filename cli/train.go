@@ -38,8 +38,8 @@ func trainCommand() *cli.Command {
 			"learning rate. That model is scored on the validation images as well, and remains\n" +
 			"the result unless an epoch is better by --min-delta. The mean of an epoch's weights\n" +
 			"and that model's stands for the epoch unless that is better alone: it forgets less.\n" +
-			"So does an epoch itself: half of its patches are synthetic images as that model\n" +
-			"segments them (`rehearsal: 0.5` in a file of settings). Expect better results on\n" +
+			"To forget less, too, a quarter of the patches are synthetic images as that model\n" +
+			"segments them (`rehearsal: 0.25` in a file of settings). Expect better results on\n" +
 			"images like those of the set, and slightly worse ones on others.\n\n" +
 			"--split-by source --fold 2/5 shows what a model is worth on laboratories it has not\n" +
 			"seen: the sources of the set are spread over five folds, and those of the second are\n" +

@@ -130,7 +130,7 @@ func presetConfig(preset string) Config {
 // FineTuning adapts c to weights that are learned already, and to few images
 // that are soon learned by heart: a fifth of the learning rate, an epoch of a
 // nuclei model every 100 steps, and no epoch counts as better than another, or
-// than the model training began with, for less than 0.01; half of the patches of a
+// than the model training began with, for less than 0.01; a quarter of the patches of a
 // nuclei model rehearse what it knows (bench/quality/finetune).
 func (c Config) FineTuning() Config {
 	c.LearningRate = math.Round(c.LearningRate/5*1e9) / 1e9 // people read it
@@ -139,7 +139,7 @@ func (c Config) FineTuning() Config {
 		c.MinDelta = 0.01
 	}
 	if c.Kind == unet.Nuclei {
-		c.Rehearsal = 0.5
+		c.Rehearsal = 0.25
 	}
 	if c.Steps > 100 {
 		c.Epochs, c.Steps = c.Epochs*c.Steps/100, 100
