@@ -85,7 +85,7 @@ type Plan struct {
 
 // Progress tells how far the loading of a split or the training has come.
 type Progress struct {
-	Loading     string // split; "": training
+	Loading     string // split, or "synthetic"; "": training
 	Done, Total int    // images, or steps of all epochs
 	// In training.
 	Epoch int     // from 1
