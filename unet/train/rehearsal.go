@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -76,20 +75,14 @@ func (t *Trainer) sendLabels(samples []*dataset.Sample) error {
 		return nil
 	}
 	for _, s := range samples {
-		var b []byte
-		for _, id := range s.Labels.ID {
-			b = binary.LittleEndian.AppendUint32(b, id)
-		}
-		b, err := core.Broadcast(t.Peers, b)
+		b, err := core.Broadcast(t.Peers, appendNumbers(nil, s.Labels.ID, 4, sameNumber))
 		if err != nil {
 			return err
 		}
 		if len(b) != 4*len(s.Labels.ID) {
 			return fmt.Errorf("process 0 sent %d bytes of labels instead of %d", len(b), 4*len(s.Labels.ID))
 		}
-		for i := range s.Labels.ID {
-			s.Labels.ID[i] = binary.LittleEndian.Uint32(b[4*i:])
-		}
+		readNumbers(s.Labels.ID, b, 4, sameNumber)
 	}
 	return nil
 }
