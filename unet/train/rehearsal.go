@@ -19,7 +19,7 @@ const rehearsedSide = 256 // pixels
 // rehearse makes the synthetic images of Config.Rehearsal, with the nuclei that the
 // starting model finds in them. It returns nil where there is nothing to rehearse.
 func (t *Trainer) rehearse(ctx context.Context) (*Images, error) {
-	if t.Config.Rehearsal == 0 || !t.state.From {
+	if t.Config.Rehearsal == 0 || !t.state.From || t.state.Finished {
 		return nil, nil
 	}
 	samples, err := toSegment(t.Config.Seed)
