@@ -45,6 +45,7 @@ const (
 	OpGateBwd
 	OpAdam
 	OpSumSq
+	OpRange
 	OpQWino43
 	OpQTConv
 	OpPackQ
@@ -52,7 +53,6 @@ const (
 	OpPackBWino43
 	OpBTConv
 	OpPackBTConv
-	OpRange
 	Ops
 )
 

@@ -92,14 +92,13 @@ import "unsafe"
 
 // Compiled reports whether this program holds kernels for isa. Whether the CPU
 // can run them is for the caller to find out.
-func Compiled(isa ISA) bool { return C.un_kernels(C.enum_un_isa(isa)) != nil }
+func Compiled(isa ISA) bool { return kernel(isa, 0) != nil }
 
 // Has reports whether isa implements op.
 func Has(isa ISA, op Op) bool { return kernel(isa, op).run != nil }
 
 func kernel(isa ISA, op Op) *C.struct_un_kernel {
-	table := C.un_kernels(C.enum_un_isa(isa))
-	return (*C.struct_un_kernel)(unsafe.Add(unsafe.Pointer(table), uintptr(op)*unsafe.Sizeof(*table)))
+	return C.un_kernel(C.enum_un_isa(isa), C.enum_un_op(op))
 }
 
 // Tasks returns into how many independent tasks op on args falls.

@@ -8,6 +8,7 @@
 #endif
 #include "target_push.h"
 #include "v16_neon.h"
+#define UN_TABLE UN_EACH_QUANTISED_OP
 #include "kernels_tmpl.h"
 #include "target_pop.h"
 #endif

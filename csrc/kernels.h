@@ -329,7 +329,8 @@ struct un_range {
 
 /* Every operation: its name, and the functions of its kernel: run, tasks and
  * scratch. enum un_op, the tables of kernels and Go's constants follow this list. */
-#define UN_EACH_OP(X) \
+#define UN_EACH_OP(X) UN_EACH_FLOAT_OP(X) UN_EACH_QUANTISED_OP(X) UN_EACH_BFLOAT_OP(X)
+#define UN_EACH_FLOAT_OP(X) \
     X(CONV3X3, conv3x3, conv3x3_tasks, conv3x3_scratch)                                                 \
     X(WINO43, wino43, wino43_tasks, wino43_scratch)                                                     \
     X(FIRST, first, first_tasks, first_scratch)                                                         \
@@ -369,14 +370,16 @@ struct un_range {
     X(GATE_BWD, gate_bwd, gate_tasks, no_scratch)                                                       \
     X(ADAM, adam, adam_tasks, no_scratch)                                                               \
     X(SUMSQ, sumsq, adam_tasks, no_scratch)                                                             \
-    X(QWINO43, qwino43, wino43_tasks, qwino43_scratch)                                                  \
-    X(QTCONV, qtconv, qtconv_tasks, qtconv_scratch)                                                     \
-    X(PACK_Q, pack_q, pack_q_tasks, no_scratch)                                                         \
-    X(BWINO43, bwino43, wino43_tasks, bwino43_scratch)                                                  \
-    X(PACK_BWINO43, pack_bwino43, pack_wino43_tasks, no_scratch)                                        \
-    X(BTCONV, btconv, tconv_tasks, btconv_scratch)                                                      \
-    X(PACK_BTCONV, pack_btconv, pack_tconv_tasks, no_scratch)                                           \
     X(RANGE, range, range_tasks, range_scratch)
+#define UN_EACH_QUANTISED_OP(X) \
+    X(QWINO43, qwino43, wino43_tasks, qwino43_scratch) \
+    X(QTCONV, qtconv, qtconv_tasks, qtconv_scratch)    \
+    X(PACK_Q, pack_q, pack_q_tasks, no_scratch)
+#define UN_EACH_BFLOAT_OP(X) \
+    X(BWINO43, bwino43, wino43_tasks, bwino43_scratch)           \
+    X(PACK_BWINO43, pack_bwino43, pack_wino43_tasks, no_scratch) \
+    X(BTCONV, btconv, tconv_tasks, btconv_scratch)               \
+    X(PACK_BTCONV, pack_btconv, pack_tconv_tasks, no_scratch)
 
 #define UN_OP(name, run, tasks, scratch) UN_##name,
 enum un_op { UN_EACH_OP(UN_OP) UN_OPS };
@@ -389,12 +392,12 @@ struct un_kernel {
 };
 
 /* AVX512VNNI and NEONDOT compute the same as AVX512 and NEON, products of 8-bit
- * integers faster; AVX512BF16 those of bfloat16 numbers, too. */
+ * integers faster; AVX512BF16 those of bfloat16 numbers, too. All else they share. */
 enum un_isa { UN_C, UN_AVX2, UN_AVX512, UN_NEON, UN_AVX512VNNI, UN_NEONDOT, UN_AVX512BF16, UN_ISAS };
 
-/* The kernels compiled for an instruction set, NULL if this build has none.
- * Whether the CPU can run them is the caller's business. */
-const struct un_kernel *un_kernels(enum un_isa isa);
+/* The kernel of an operation for an instruction set, NULL if this build has none
+ * for that set. Whether the CPU can run it is the caller's business. */
+const struct un_kernel *un_kernel(enum un_isa isa, enum un_op op);
 
 /* Runs tasks t0..t1-1 with denormals flushed to zero, restoring the thread's
  * floating-point mode afterwards. */

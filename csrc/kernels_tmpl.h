@@ -1,8 +1,13 @@
 /* kernels_tmpl.h - every kernel, on the v16 of the file that includes this,
- * and the table of them for that instruction set. */
+ * and the table of them for that instruction set. A file that is for some
+ * operations alone says which in UN_TABLE. */
 #include "kernels.h"
 #include <stddef.h>
 #include <string.h>
+
+#ifdef UN_TABLE
+#pragma GCC diagnostic ignored "-Wunused-function"
+#endif
 
 #define UN_CAT2(a, b) a##_##b
 #define UN_CAT(a, b) UN_CAT2(a, b)
@@ -85,8 +90,13 @@ static inline int64_t UN(no_scratch)(const void *args) { (void)args; return 0; }
 #include "loss_tmpl.h"
 #include "gate_tmpl.h"
 #include "adam_tmpl.h"
+#ifndef UN_TABLE
 #include "peak_tmpl.h"
+#endif
 
+#ifndef UN_TABLE
+#define UN_TABLE UN_EACH_OP
+#endif
 #define UN_OP(name, run, tasks, scratch) [UN_##name] = { UN(run), UN(tasks), UN(scratch) },
-const struct un_kernel UN(un_table)[UN_OPS] = { UN_EACH_OP(UN_OP) };
+const struct un_kernel UN(un_table)[UN_OPS] = { UN_TABLE(UN_OP) };
 #undef UN_OP

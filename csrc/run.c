@@ -1,4 +1,4 @@
-/* run.c - picks a table of kernels and calls one with denormals off. */
+/* run.c - picks a kernel and calls it with denormals off. */
 #include "kernels.h"
 #include <stddef.h>
 
@@ -15,19 +15,28 @@ extern const struct un_kernel un_table_neon[UN_OPS], un_table_neondot[UN_OPS];
 double un_peak_neon(int64_t rounds, float *sink);
 #endif
 
-const struct un_kernel *un_kernels(enum un_isa isa)
+const struct un_kernel *un_kernel(enum un_isa isa, enum un_op op)
 {
     switch (isa) {
-    case UN_C: return un_table_c;
+    case UN_C: return &un_table_c[op];
 #ifdef __x86_64__
-    case UN_AVX2: return un_table_avx2;
-    case UN_AVX512: return un_table_avx512;
-    case UN_AVX512VNNI: return un_table_avx512vnni;
-    case UN_AVX512BF16: return un_table_avx512bf16;
+    case UN_AVX2: return &un_table_avx2[op];
+    case UN_AVX512BF16:
+        if (un_table_avx512bf16[op].run)
+            return &un_table_avx512bf16[op];
+        /* fall through */
+    case UN_AVX512VNNI:
+        if (un_table_avx512vnni[op].run)
+            return &un_table_avx512vnni[op];
+        /* fall through */
+    case UN_AVX512: return &un_table_avx512[op];
 #endif
 #ifdef __aarch64__
-    case UN_NEON: return un_table_neon;
-    case UN_NEONDOT: return un_table_neondot;
+    case UN_NEONDOT:
+        if (un_table_neondot[op].run)
+            return &un_table_neondot[op];
+        /* fall through */
+    case UN_NEON: return &un_table_neon[op];
 #endif
     default: return NULL;
     }

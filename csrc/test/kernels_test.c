@@ -33,7 +33,7 @@ static uint32_t rnd(uint32_t n) /* 0..n-1, splitmix64 */
 static float coarse(void) { return ((int)rnd(257) - 128) / 64.0f; }
 
 static const char *isa_name, *op_name;
-static const struct un_kernel *table;
+static enum un_isa isa; /* under test */
 static int failures;
 
 #define FAIL(...) (failures++, printf("%s %s: ", isa_name, op_name), printf(__VA_ARGS__), printf("\n"))
@@ -190,7 +190,7 @@ static void near(double got, double want, double bound, const char *what, int i,
 /* All tasks of op, one by one in random order. */
 static int run(enum un_op op, const void *args, int is_reduce)
 {
-    const struct un_kernel *k = &table[op];
+    const struct un_kernel *k = un_kernel(isa, op);
     const int n = k->tasks(args);
     const int64_t s = is_reduce ? 0 : k->scratch(args);
     int *order = malloc((size_t)n * sizeof *order);
@@ -234,7 +234,7 @@ static dims random_dims(void)
 static float *packed(enum un_op op, const float *w, const float *scale, int oc, int ic, int flip)
 {
     const int64_t blocks = (int64_t)((oc + 15) / 16) * ((ic + 15) / 16) * 256;
-    const int bfloats = table == un_kernels(UN_AVX512BF16) ? 2 : 1; /* in the place of a float */
+    const int bfloats = isa == UN_AVX512BF16 ? 2 : 1; /* in the place of a float */
     const int64_t n = op == UN_PACK_CONV1X1 ? blocks : op == UN_PACK_CONV3X3 ? 9 * blocks : op == UN_PACK_WINO43 ? 36 * blocks :
                       op == UN_PACK_TCONV ? 4 * blocks : op == UN_PACK_BWINO43 ? 36 * blocks / bfloats :
                       op == UN_PACK_BTCONV ? 4 * blocks / bfloats : (int64_t)(oc + 15) / 16 * 16 * ic * 9;
@@ -348,7 +348,7 @@ static void test_conv(int wino, int flip)
         .n = d.n, .h = d.h, .w = d.w, .icb = src.cb, .ocb = dst.cb, .relu = relu,
         .compact = compact,
     };
-    const int tasks = table[op].tasks(&a);
+    const int tasks = un_kernel(isa, op)->tasks(&a);
     if (!flip && d.h > 1 && d.w > 1) {
         pool = output(d.n, to, d.h / 2, d.w / 2);
         a.pool = pool.p;
@@ -437,7 +437,7 @@ static void test_first(void)
         .src = x, .weight = packed(UN_PACK_FIRST, w, scale, d.oc, d.ic, 0), .bias = bias, .dst = dst.p,
         .dst_image = dst.image, .n = d.n, .ic = d.ic, .h = d.h, .w = d.w, .ocb = dst.cb,
     };
-    const int tasks = table[UN_FIRST].tasks(&a);
+    const int tasks = un_kernel(isa, UN_FIRST)->tasks(&a);
     a.stats = vectors((int64_t)tasks * 3 * dst.cb * 16);
     a.counts = guarded((size_t)tasks * 4, 4);
     run(UN_FIRST, &a, 0);
@@ -457,7 +457,7 @@ static void wgrad(enum un_op op, enum un_op reduce)
         .src = x ? x : src.p, .act = x ? none : activation(d.ic), .dy = dy.p, .dw = planar((int64_t)d.oc * d.ic * 9),
         .src_image = src.image, .dy_image = dy.image, .n = d.n, .h = d.h, .w = d.w, .ic = d.ic, .oc = d.oc,
     };
-    a.partial = vectors(table[reduce].scratch(&a));
+    a.partial = vectors(un_kernel(isa, reduce)->scratch(&a));
     run(op, &a, 0);
     run(reduce, &a, 1);
     for (int o = 0; o < d.oc; o++)
@@ -537,7 +537,7 @@ static void test_tconv_wgrad(void)
         .src = src.p, .act = activation(d.ic), .dy = dy.p, .dw = planar(4 * d.ic * d.oc), .db = planar(d.oc),
         .src_image = src.image, .dy_image = dy.image, .n = d.n, .h = d.h, .w = d.w, .ic = d.ic, .oc = d.oc,
     };
-    a.partial = vectors(table[UN_TCONV_WGRAD_REDUCE].scratch(&a));
+    a.partial = vectors(un_kernel(isa, UN_TCONV_WGRAD_REDUCE)->scratch(&a));
     run(UN_TCONV_WGRAD, &a, 0);
     run(UN_TCONV_WGRAD_REDUCE, &a, 1);
     for (int o = 0; o < d.oc; o++) {
@@ -602,7 +602,7 @@ static void test_bn(void)
         .y = y.p, .act = activation(d.ic), .da = da.p, .mean = padded(d.ic), .ca = padded(d.ic), .cy = padded(d.ic),
         .c0 = padded(d.ic), .y_image = y.image, .da_image = da.image, .n = d.n, .h = d.h, .w = d.w, .cb = y.cb,
     };
-    const int tasks = table[UN_BN_STATS].tasks(&a), tasks2 = table[UN_BN_SUMS].tasks(&a);
+    const int tasks = un_kernel(isa, UN_BN_STATS)->tasks(&a), tasks2 = un_kernel(isa, UN_BN_SUMS)->tasks(&a);
     a.stats = vectors((int64_t)tasks * 3 * y.cb * 16);
     a.counts = guarded((size_t)tasks * 4, 4);
     a.sums = vectors((int64_t)tasks2 * 2 * y.cb * 16);
@@ -631,7 +631,7 @@ static void test_head(void)
         .d_logits = planar((int64_t)d.n * k * hw), .d_src = ds.p, .src_image = src.image, .d_src_image = ds.image,
         .n = d.n, .h = d.h, .w = d.w, .cb = src.cb, .k = k,
     };
-    const int row = src.cb * 16 + 16, tasks = table[UN_HEAD_BWD].tasks(&a);
+    const int row = src.cb * 16 + 16, tasks = un_kernel(isa, UN_HEAD_BWD)->tasks(&a);
     a.partial = vectors((int64_t)tasks * k * row);
     run(UN_HEAD, &a, 0);
     run(UN_HEAD_BWD, &a, 0);
@@ -687,7 +687,7 @@ static void test_loss(void)
         .size = len, .stride = stride, .stride_t = stride_t, .c_bce = 0.5f, .c_t = -0.25f, .c_1 = 0.125f, .c_l1 = 0.5f,
         .beta = 0.25f, .n = n,
     };
-    const int tasks = table[UN_LOSS_FWD].tasks(&a);
+    const int tasks = un_kernel(isa, UN_LOSS_FWD)->tasks(&a);
     a.sums = guarded((size_t)tasks * 64, 8);
     run(UN_LOSS_FWD, &a, 0);
     run(UN_LOSS_BWD, &a, 0);
@@ -730,7 +730,7 @@ static void test_adam(void)
         .p = p, .g = g, .m = m, .v = v, .ema = rnd(2) ? ema : NULL, .size = n, .step = 0.01f, .c1 = 0.1f, .c2 = 0.001f,
         .eps = 1e-8f, .inv_sqrt_bc2 = 2, .decay = 1e-4f, .g_scale = 0.5f, .c_ema = 0.01f,
     };
-    const int tasks = table[UN_SUMSQ].tasks(&a);
+    const int tasks = un_kernel(isa, UN_SUMSQ)->tasks(&a);
     a.out = guarded((size_t)tasks * 8, 8);
     run(UN_SUMSQ, &a, 0);
     run(UN_ADAM, &a, 0);
@@ -851,7 +851,7 @@ static void test_conv1x1(void)
         .src_image = src.image, .dst_image = dst.image, .n = d.n, .h = d.h, .w = d.w,
         .icb = src.cb, .ocb = dst.cb, .relu = (int)rnd(2),
     };
-    const int tasks = table[UN_CONV1X1].tasks(&a);
+    const int tasks = un_kernel(isa, UN_CONV1X1)->tasks(&a);
     a.stats = vectors((int64_t)tasks * 3 * dst.cb * 16);
     a.counts = guarded((size_t)tasks * 4, 4);
     run(UN_CONV1X1, &a, 0);
@@ -875,7 +875,7 @@ static void test_wgrad1x1(void)
         .src = src.p, .act = activation(d.ic), .dy = dy.p, .dw = planar((int64_t)d.oc * d.ic),
         .src_image = src.image, .dy_image = dy.image, .n = d.n, .h = d.h, .w = d.w, .ic = d.ic, .oc = d.oc,
     };
-    a.partial = vectors(table[UN_WGRAD1X1_REDUCE].scratch(&a));
+    a.partial = vectors(un_kernel(isa, UN_WGRAD1X1_REDUCE)->scratch(&a));
     run(UN_WGRAD1X1, &a, 0);
     run(UN_WGRAD1X1_REDUCE, &a, 1);
     for (int o = 0; o < d.oc; o++)
@@ -1003,9 +1003,9 @@ static const struct { const char *name; void (*test)(void); } tests[] = {
     { "interleave", test_interleave }, { "gate", test_gate }, { "range", test_range },
 };
 
-static int supported(enum un_isa isa)
+static int supported(void)
 {
-    if (!un_kernels(isa))
+    if (!un_kernel(isa, 0))
         return 0;
 #ifdef __x86_64__
     if (isa == UN_AVX2)
@@ -1034,19 +1034,20 @@ int main(int argc, char **argv)
     const int cases = argc > 1 ? atoi(argv[1]) : 3;
     const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL) * 2654435761u;
     printf("seed %llu, %d cases\n", (unsigned long long)seed, cases);
-    for (enum un_isa isa = 0; isa < UN_ISAS; isa++) {
-        if (!supported(isa)) {
+    for (isa = 0; isa < UN_ISAS; isa++) {
+        if (!supported()) {
             printf("%s: not here\n", names[isa]);
             continue;
         }
         isa_name = names[isa];
-        table = un_kernels(isa);
-        for (int op = 0; op < UN_OPS; op++)
-            if (!table[op].run || !table[op].tasks || !table[op].scratch) {
+        for (enum un_op op = 0; op < UN_OPS; op++) {
+            const struct un_kernel *k = un_kernel(isa, op);
+            if (!k->run || !k->tasks || !k->scratch) {
                 op_name = "table";
                 FAIL("operation %d is missing", op);
                 return 1;
             }
+        }
         for (size_t t = 0; t < sizeof tests / sizeof *tests; t++) {
             op_name = tests[t].name;
             rng_state = seed;

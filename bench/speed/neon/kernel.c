@@ -21,8 +21,7 @@ int main(int argc, char **argv)
     const char *name = argv[1];
     const int c = atoi(argv[2]), side = atoi(argv[3]), times = atoi(argv[4]);
     const int64_t size = (int64_t)side * side * c;
-    const struct un_kernel *table = un_kernels(UN_NEON);
-    if (!table || c < 16 || c % 16 || side < 4)
+    if (!un_kernel(UN_NEON, 0) || c < 16 || c % 16 || side < 4)
         return 2;
     struct un_conv3x3 conv = {
         .src = zeros(size), .dst = zeros(size), .weight = zeros(36 * (int64_t)c * c),
@@ -46,8 +45,8 @@ int main(int argc, char **argv)
         if (strcmp(name, all[i].name))
             continue;
         if (all[i].reduce != UN_OPS)
-            wgrad.partial = zeros(table[all[i].reduce].scratch(all[i].args));
-        const struct un_kernel *k = &table[all[i].op];
+            wgrad.partial = zeros(un_kernel(UN_NEON, all[i].reduce)->scratch(all[i].args));
+        const struct un_kernel *k = un_kernel(UN_NEON, all[i].op);
         float *scratch = zeros(k->scratch(all[i].args));
         for (int t = 0; t < times; t++)
             un_run(k, all[i].args, 0, k->tasks(all[i].args), scratch);

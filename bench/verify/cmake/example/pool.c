@@ -22,7 +22,7 @@ int main(void)
     pool.h = H;
     pool.w = W;
     pool.cb = 1;
-    const struct un_kernel *k = &un_kernels(UN_C)[UN_POOL];
+    const struct un_kernel *k = un_kernel(UN_C, UN_POOL);
     un_run(k, &pool, 0, k->tasks(&pool), NULL);
     for (int y = 0; y < H / 2; y++)
         for (int x = 0; x < W / 2; x++)
