@@ -7,10 +7,11 @@ package csrc
 // is said in the file, because cgo has no flags per file. With the checks of the
 // address sanitizer in them, -O3 takes minutes to find registers for large tiles.
 // With unwind tables GCC aligns the stack of Windows to 16 bytes only, which is
-// too little for vectors of 32 and 64 (GCC bug 54412).
+// too little for vectors of 32 and 64 (GCC bug 54412). Lines are enough for a
+// debugger (-g1): to follow every variable through the tiles takes as long as the rest.
 
 /*
-#cgo CFLAGS: -std=c11 -O3 -Wall -Wextra -Wno-missing-field-initializers
+#cgo CFLAGS: -std=c11 -O3 -g1 -Wall -Wextra -Wno-missing-field-initializers
 #cgo asan CFLAGS: -Og
 #cgo windows CFLAGS: -fno-asynchronous-unwind-tables
 #cgo LDFLAGS: -lm
