@@ -139,7 +139,7 @@ var systemHints = []struct {
 	{noMemory, "close other programs, or use smaller images"},
 	{noFiles, "too many files are open: allow more (`ulimit -n`), or use fewer --jobs"},
 	{readOnly, "nothing can be written there: choose another place"},
-	{[]error{fs.ErrNotExist}, "check the name; quote patterns so that the shell leaves them alone"},
+	{[]error{fs.ErrNotExist}, "check the name"},
 	{[]error{fs.ErrPermission}, permissionHint},
 	{[]error{owned.ErrBusy}, "wait for it to end, or choose another --out"},
 	{[]error{train.ErrBusy}, "wait for it to end, or train in another folder"},

@@ -109,7 +109,11 @@ func (g *gatherer) argument(a string) {
 // missing adds an input that cannot be used.
 func (g *gatherer) missing(name string, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
-		err = &InputError{Name: name, Problem: "no such file or folder", Advice: "check the name; quote patterns so that the shell leaves them alone", Err: err}
+		advice := "check the name"
+		if strings.ContainsAny(name, "*?[") {
+			advice += "; quote patterns so that the shell leaves them alone"
+		}
+		err = &InputError{Name: name, Problem: "no such file or folder", Advice: advice, Err: err}
 	}
 	g.list = append(g.list, Input{Path: name, Name: filepath.ToSlash(filepath.Base(name)), Err: err})
 }
