@@ -59,7 +59,9 @@ func TestResumeRefusesOtherSettings(t *testing.T) {
 	set, run := preparedSet(t, "--size", "32"), filepath.Join(t.TempDir(), "run")
 	args := []string{"train", set, "--kind", "paper", "--depth", "1", "--steps", "1", "--epochs", "1", "--augment", "none", "--out", run}
 	mustRun(t, exitOK, args...)
-	mustRun(t, exitOK, append(args, "--resume")...)
+	if _, stderr := mustRun(t, exitOK, append(args, "--resume")...); !strings.Contains(stderr, "this training is finished") {
+		t.Errorf("a finished training goes on: %s", stderr)
+	}
 	for _, other := range [][]string{{"--epochs", "2"}, {"--lr", "0.1"}, {"--kind", "nuclei"}, {"--augment", "flips"}} {
 		_, stderr := mustRun(t, exitUsage, append([]string{"train", set, "--out", run, "--resume"}, other...)...)
 		if !strings.Contains(stderr, "own settings") {

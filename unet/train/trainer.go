@@ -142,6 +142,9 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 		Memory: t.net.Memory(), Kernels: t.Engine.ISA(), Threads: t.Engine.Threads(), Processes: t.processes(),
 		TrainImages: t.Train.Len(), ValImages: t.Val.Len(), Start: t.state.Start,
 	})
+	if t.state.Finished {
+		t.Observer.Note("this training is finished: there is nothing to continue")
+	}
 	for !t.state.Finished {
 		err := t.epoch(ctx)
 		if errors.Is(err, ErrDiverged) {
