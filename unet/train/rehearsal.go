@@ -54,7 +54,7 @@ func (t *Trainer) segment(ctx context.Context, samples []*dataset.Sample) error 
 		}
 		defer start.Params.Free()
 	}
-	t.Observer.Note(fmt.Sprintf("%.0f%% of the patches are synthetic images as the starting model segments them, so that it forgets less", 100*t.Config.Rehearsal))
+	t.Observer.Note(fmt.Sprintf("%.3g%% of the patches are synthetic images as the starting model segments them, so that it forgets less", 100*t.Config.Rehearsal))
 	p := unet.NewPredictor(t.Engine, start)
 	defer p.Close()
 	for i, s := range samples {
