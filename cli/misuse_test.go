@@ -169,6 +169,10 @@ var misuses = []misuse{
 	{args: "train set --out OUT --config kind.yaml", code: exitUsage, says: "resnet"},
 	{args: "train set --out OUT --config alias.yaml", code: exitUsage, says: "alias.yaml"},
 	{args: "train set --out OUT --config long.yaml", code: exitUsage, says: "more than"},
+	{args: "train set --out OUT --config rate.yaml", code: exitUsage, says: "rate.yaml: lr 99: above 0, up to 10"},
+	{args: "train set --out OUT --config rate.yaml --lr 98", code: exitUsage, says: "unet: lr 98: above 0"},
+	{args: "train set --out OUT --config rehearsal.yaml", code: exitUsage, says: "rehearsal 0.5: only a training that starts from a model rehearses what that knows\nhint: leave the setting out, or give a model to start from (--from)"},
+	{args: "train set --out good.png/run --epochs 1 --steps 1", code: exitInput, says: "good.png/run: not a directory"},
 	{args: "train set --out OUT --resume", code: exitInput, says: "no checkpoint to continue from"},
 	{args: "train set --out OUT --from cut.safetensors", code: exitFormat, says: "cut.safetensors"},
 	{args: "sweep set --out OUT", code: exitUsage, says: "--vary"},
@@ -294,6 +298,8 @@ func badFiles(t *testing.T) string {
 		z.Close()
 		write(name, b.Bytes())
 	}
+	write("rate.yaml", []byte("lr: 99\n"))
+	write("rehearsal.yaml", []byte("rehearsal: 0.5\n"))
 	write("key.yaml", []byte("kind: nuclei\nlerning_rate: 1\n"))
 	write("kind.yaml", []byte("kind: resnet\n"))
 	write("long.yaml", make([]byte, 1<<20+1))

@@ -36,8 +36,9 @@ func trainCommand() *cli.Command {
 			"options; config.yaml lists all of them.\n\n" +
 			"--from starts from the weights and thresholds of a model, with a fifth of the\n" +
 			"learning rate. That model is scored on the validation images as well, and remains\n" +
-			"the result unless an epoch is better by --min-delta. The mean of an epoch's weights\n" +
-			"and that model's stands for the epoch unless that is better alone: it forgets less.\n" +
+			"the result unless an epoch is better by --min-delta (0.01, then; --patience is 8).\n" +
+			"The mean of an epoch's weights and that model's stands for the epoch unless that is\n" +
+			"better alone: it forgets less.\n" +
 			"To forget less, too, a quarter of the patches are synthetic images as that model\n" +
 			"segments them (`rehearsal: 0.25` in a file of settings). Expect better results on\n" +
 			"images like those of the set, and slightly worse ones on others.\n\n" +
@@ -220,16 +221,23 @@ func trainConfig(c *cli.Context, set *dataset.Set, from *unet.Model) (train.Conf
 			d.Kind = from.Card.Kind
 		}
 	}
-	cfg, err := train.ReadConfig(c.String("config"), d)
-	if err == nil {
-		err = setOptions(c, &cfg)
+	file := c.String("config")
+	cfg, err := train.ReadConfig(file, d)
+	if err != nil {
+		return cfg, err
 	}
-	if err == nil {
-		if err = cfg.Check(); err != nil {
-			err = usagef("%v", err)
-		}
+	inFile := cfg.Check()
+	if err := setOptions(c, &cfg); err != nil {
+		return cfg, err
 	}
-	return cfg, err
+	err = cfg.Check()
+	switch {
+	case err == nil:
+		return cfg, nil
+	case file != "" && inFile != nil && inFile.Error() == err.Error():
+		return cfg, usagef("%s: %v", file, err)
+	}
+	return cfg, usagef("%v", err)
 }
 
 // resumedConfig returns the settings of the run in --out. The command that began

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"unet/core"
@@ -147,7 +148,7 @@ func ReadRun(dir string) (Config, error) {
 // HoldsRun reports whether a folder holds a run that may be resumed.
 func HoldsRun(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, CheckpointFile))
-	return !errors.Is(err, fs.ErrNotExist)
+	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR)
 }
 
 // newTrainer loads the set.
@@ -157,6 +158,10 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 	}
 	if leads(o.Peers) && !o.Resume && HoldsRun(o.Out) {
 		return nil, &SettingError{Problem: o.Out + " already holds a run", Advice: "choose another folder, or continue it", Option: "resume"}
+	}
+	if o.Config.Rehearsal > 0 && o.From == nil && !o.Resume {
+		return nil, &SettingError{Problem: fmt.Sprintf("rehearsal %v: only a training that starts from a model rehearses what that knows", o.Config.Rehearsal),
+			Advice: "leave the setting out, or give a model to start from", Option: "from"}
 	}
 	for _, split := range []string{dataset.Train, dataset.Val} {
 		if len(o.Set.Split(split)) == 0 {
