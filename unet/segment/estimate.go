@@ -104,42 +104,49 @@ func usualCount(areas []int) float64 {
 // at all, at native scale, and pieces say nothing of their size. What tells is
 // a look from afar.
 const (
-	farScale  = 1.0 / 4 // costs a sixteenth of the time
 	farSide   = 64      // pixels an image must have left then
 	solid     = 0.9     // the least solidity of what is no piece
 	farShare  = 0.02    // of the image that nuclei must cover then
 	wholeGain = 2       // and how much more than before in nuclei of one piece
 )
 
-// larger looks at a plane from afar if what was found is mostly pieces, or
-// nothing. It returns the usual diameter of the nuclei seen then, in pixels of
+// larger looks at a plane from afar if what was found is mostly pieces, or next
+// to nothing. It returns the usual diameter of the nuclei seen then, in pixels of
 // the plane, if they are larger than the model knows at native scale, and
 // cover clearly more; else 0.
 func (s *Segmenter) larger(ctx context.Context, r *Result, maps mapper) (diameter float64, err error) {
 	near, all := inOnePiece(r.Nuclei)
-	if all > 0 && 2*near >= all || float64(min(r.Maps.W, r.Maps.H))*farScale < farSide {
+	if 2*near >= all && float64(near)*wholeGain >= farShare*float64(r.Maps.W*r.Maps.H) {
 		return 0, nil
 	}
-	m, err := maps(ctx, farScale)
-	if err != nil {
-		return 0, err
-	}
-	nuclei := instance.Measure(instance.Separate(m, s.paramsAt(farScale)), nil)
-	far, _ := inOnePiece(nuclei)
-	if far < wholeGain*near || float64(far) < farShare*float64(m.W*m.H) {
-		return 0, nil
-	}
-	var sizes []int
-	for i := range nuclei {
-		if n := &nuclei[i]; n.Solidity >= solid {
-			sizes = append(sizes, n.Area)
+	for _, scale := range farScales {
+		if float64(min(r.Maps.W, r.Maps.H))*scale < farSide {
+			break
 		}
-	}
-	if d := usualCount(sizes); d > s.model.Card.Diameter[2] {
-		return d, nil
+		m, err := maps(ctx, scale)
+		if err != nil {
+			return 0, err
+		}
+		nuclei := instance.Measure(instance.Separate(m, s.paramsAt(scale)), nil)
+		far, _ := inOnePiece(nuclei)
+		if far < wholeGain*near || float64(far) < farShare*float64(m.W*m.H) {
+			continue
+		}
+		var sizes []int
+		for i := range nuclei {
+			if n := &nuclei[i]; n.Solidity >= solid {
+				sizes = append(sizes, n.Area)
+			}
+		}
+		if d := usualCount(sizes); d > s.model.Card.Diameter[2] {
+			return d, nil
+		}
 	}
 	return 0, nil
 }
+
+// farScales are looked from one after the other; the first costs a sixteenth of the time.
+var farScales = []float64{1.0 / 4, 1.0 / 8}
 
 // inOnePiece sums the areas of nuclei, and of those as solid as nuclei are.
 func inOnePiece(nuclei []instance.Nucleus) (whole, all int) {

@@ -37,11 +37,13 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
+const width, height = 680, 520 // of the maps below
+
 // disks are maps of 12 round nuclei; ragged, only some pixels of each are seen.
 func disks(diameter float64, ragged bool) instance.Maps {
-	m := instance.NewMaps(640, 480, instance.Foreground, instance.Distance)
+	m := instance.NewMaps(width, height, instance.Foreground, instance.Distance)
 	for k := range 12 {
-		cx, cy := 80+float64(k%4)*160, 80+float64(k/4)*160
+		cx, cy := 85+float64(k%4)*170, 85+float64(k/4)*170
 		for i := range m.W * m.H {
 			x, y := i%m.W, i/m.W
 			d := 2 * math.Hypot(float64(x)-cx, float64(y)-cy) / diameter
@@ -54,40 +56,62 @@ func disks(diameter float64, ragged bool) instance.Maps {
 	return m
 }
 
-// TestLargeNuclei: where nuclei are found in pieces, a look from afar tells
-// their size; whole ones are not looked at again.
+// speck is a field with one small nucleus, or none.
+func speck(there bool) instance.Maps {
+	m := instance.NewMaps(width, height, instance.Foreground, instance.Distance)
+	if there {
+		for y := range 10 {
+			for x := range 10 {
+				i := (y+20)*width + x + 20
+				m.Plane(instance.Foreground)[i], m.Plane(instance.Distance)[i] = 1, 1
+			}
+		}
+	}
+	return m
+}
+
+// TestLargeNuclei: where nuclei are found in pieces, or none but a speck, looks from
+// afar tell their size; whole ones are not looked at again.
 func TestLargeNuclei(t *testing.T) {
 	params := instance.DefaultParams()
 	params.Prominence = 0.05
 	s := &Segmenter{model: &unet.Model{Card: unet.Card{Diameter: [3]float64{10, 20, 50}}}, params: params}
+	whole := func(float64) instance.Maps { return disks(120, false) }
 	for _, k := range []struct {
 		name   string
-		ragged bool
+		sees   func(scale float64) instance.Maps
 		scales []float64 // at which maps are computed
 		scale  float64
 		nuclei int
 	}{
-		{"pieces", true, []float64{1, farScale, 20.0 / 120}, 20.0 / 120, 12},
-		{"whole", false, []float64{1, 20.0 / 120}, 20.0 / 120, 12},
+		{"pieces", func(scale float64) instance.Maps { return disks(120, scale == 1) }, []float64{1, 1. / 4, 20. / 120}, 20. / 120, 12},
+		{"whole", whole, []float64{1, 20. / 120}, 20. / 120, 12},
+		{"a speck", func(scale float64) instance.Maps {
+			if scale > 0.2 {
+				return speck(scale == 1)
+			}
+			return disks(160, false)
+		}, []float64{1, 1. / 4, 1. / 8, 20. / 160}, 20. / 160, 12},
+		{"a speck in an empty field", func(scale float64) instance.Maps { return speck(scale == 1) }, []float64{1, 1. / 4, 1. / 8}, 1, 1},
 	} {
 		var scales []float64
 		maps := func(_ context.Context, scale float64) (instance.Maps, error) {
 			scales = append(scales, scale)
-			return disks(120, k.ragged && scale == 1), nil
+			return k.sees(scale), nil
 		}
-		p := &plane{measured: imageio.NewImage(640, 480, 1), info: imageio.PlaneInfo{W: 640, H: 480}}
+		p := &plane{measured: imageio.NewImage(width, height, 1), info: imageio.PlaneInfo{W: width, H: height}}
 		r, err := s.compute(t.Context(), p, 1, maps)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(r.Nuclei) != k.nuclei || math.Abs(r.Scale-k.scale) > 0.01 || len(scales) != len(k.scales) {
-			t.Errorf("%s: %d nuclei at scale %.3f, computed at %.3f", k.name, len(r.Nuclei), r.Scale, scales)
+			t.Errorf("%s: %d nuclei at scale %.3f, computed at %.3f; %q", k.name, len(r.Nuclei), r.Scale, scales, r.Notes)
 		}
 	}
 	empty := func(context.Context, float64) (instance.Maps, error) {
-		return instance.NewMaps(640, 480, instance.Foreground, instance.Distance), nil
+		return instance.NewMaps(width, height, instance.Foreground, instance.Distance), nil
 	}
-	p := &plane{measured: imageio.NewImage(640, 480, 1), info: imageio.PlaneInfo{W: 640, H: 480}}
+	p := &plane{measured: imageio.NewImage(width, height, 1), info: imageio.PlaneInfo{W: width, H: height}}
 	if r, err := s.compute(t.Context(), p, 1, empty); err != nil || r.Scale != 1 || len(r.Nuclei) != 0 {
 		t.Errorf("an empty field: %+v, %v", r, err)
 	}
