@@ -497,23 +497,29 @@ func testPredictLarge(t *testing.T, diameter string) {
 }
 
 // TestPredictLargeEstimate: in bands, too, nuclei larger than the model knows
-// are found by size, from a part of the image.
+// are found by size, from a part of the image; and those that hardly fit into such a
+// part, from afar.
 func TestPredictLargeEstimate(t *testing.T) {
 	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
-	file := filepath.Join(dir, "big.tif")
-	var list []disc
-	for i := range 25 * 22 {
-		list = append(list, disc{34 + 68*(i%25), 34 + 68*(i/25), 20})
-	}
-	writeImage(t, file, discs(1700, 1500, list...))
-	stdout, _ := mustRun(t, 0, "predict", file, "--model", model, "--format", "csv", "--max-memory", "500MiB", "--json", "--out", filepath.Join(dir, "out"))
-	var m segment.Summary
-	if err := json.Unmarshal([]byte(stdout), &m); err != nil {
-		t.Fatal(err)
-	}
-	p := m.Images[0].Planes[0]
-	if !p.Banded || math.Abs(p.Estimate-40.2) > 1 || math.Abs(p.Scale-11/p.Estimate) > 0.001 || p.Nuclei != len(list) || len(p.Notes) != 1 {
-		t.Errorf("banded %v, %d nuclei of %v, scale %v, %q", p.Banded, p.Nuclei, p.Estimate, p.Scale, p.Notes)
+	for _, k := range []struct {
+		columns, rows, pitch, radius int
+		scale                        float64
+	}{{25, 22, 68, 20, 11 / 40.2}, {4, 3, 425, 200, 1. / 16}} {
+		file := filepath.Join(dir, fmt.Sprintf("big%d.tif", k.radius))
+		var list []disc
+		for i := range k.columns * k.rows {
+			list = append(list, disc{k.pitch/2 + k.pitch*(i%k.columns), k.pitch/2 + k.pitch*(i/k.columns), k.radius})
+		}
+		writeImage(t, file, discs(1700, 1500, list...))
+		stdout, _ := mustRun(t, 0, "predict", file, "--model", model, "--format", "csv", "--max-memory", "500MiB", "--json", "--out", filepath.Join(dir, fmt.Sprint(k.radius)))
+		var m segment.Summary
+		if err := json.Unmarshal([]byte(stdout), &m); err != nil {
+			t.Fatal(err)
+		}
+		p := m.Images[0].Planes[0]
+		if !p.Banded || math.Abs(p.Estimate-2*float64(k.radius)) > 2 || math.Abs(p.Scale-k.scale) > 0.01 || p.Nuclei != len(list) || len(p.Notes) != 1 {
+			t.Errorf("banded %v, %d nuclei of %v, scale %v, %q", p.Banded, p.Nuclei, p.Estimate, p.Scale, p.Notes)
+		}
 	}
 }
 

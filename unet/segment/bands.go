@@ -181,17 +181,53 @@ func (r *run) bandScale(ctx context.Context, p *plane, levels unet.Levels, rec *
 	return rows, network, p.named(err)
 }
 
-// sampleSide is the side in pixels of the four windows of a large plane from
-// which the size of its nuclei is estimated.
-const sampleSide = 512
+// sampleSide and farSample are the sides in pixels of the four windows of a large plane
+// from which the size of its nuclei is estimated, at native scale and from afar.
+const sampleSide, farSample = 512, 2048
 
-// estimateLarge is estimate for a plane read in pieces: from windows in the
-// middle of its quarters.
+// estimateLarge estimates the size of the nuclei of a plane read in pieces, and the
+// scale that suits it, from windows in the middle of its quarters.
 func (r *run) estimateLarge(ctx context.Context, p *plane, levels unet.Levels) (diameter, scale float64, err error) {
 	var found, all []int
+	var near sighting
 	params := r.params
 	params.RemoveEdge = true // what the window cuts is no nucleus
-	w, h := min(sampleSide, p.info.W), min(sampleSide, p.info.H)
+	err = r.windows(ctx, p, levels, sampleSide, 1, func(m instance.Maps) {
+		labels := instance.Separate(m, params)
+		part := areas(labels)
+		all = append(all, r.withSmaller(part, m, params)...)
+		found = append(found, part...)
+		near.add(m, instance.Measure(labels, nil))
+	})
+	if err != nil {
+		return 0, 1, err
+	}
+	look := func(scale float64) (far sighting, err error) {
+		params := r.paramsAt(scale)
+		params.RemoveEdge = true
+		err = r.windows(ctx, p, levels, farSample, scale, func(m instance.Maps) {
+			far.add(m, instance.Measure(instance.Separate(m, params), nil))
+		})
+		return far, err
+	}
+	large, err := r.larger(near, min(farSample, p.info.W, p.info.H), look)
+	if err != nil {
+		return 0, 1, err
+	}
+	if large > 0 {
+		scale := r.scaleFor(large)
+		if again, err := look(scale); err != nil || agrees(usualCount(again.sizes), large) {
+			return large, scale, err
+		}
+	}
+	diameter, scale = r.estimate(found, all)
+	return diameter, scale, nil
+}
+
+// windows computes the maps of windows of a large plane, in the middle of its quarters,
+// as the network sees them at a scale.
+func (r *run) windows(ctx context.Context, p *plane, levels unet.Levels, side int, scale float64, each func(instance.Maps)) error {
+	w, h := min(side, p.info.W), min(side, p.info.H)
 	for quarter := range 4 {
 		x0 := min(max(p.info.W*(1+quarter%2*2)/4-w/2, 0), p.info.W-w)
 		y0 := min(max(p.info.H*(1+quarter/2*2)/4-h/2, 0), p.info.H-h)
@@ -199,19 +235,17 @@ func (r *run) estimateLarge(ctx context.Context, p *plane, levels unet.Levels) (
 			return p.file.ReadRegion(p.ref.Index, x0, y0+y, w, n)
 		}}
 		m := instance.NewMaps(w, h, r.model.Card.Arch.Heads...)
-		err := r.predictor.Bands(ctx, window, levels, func(y int, part instance.Maps, _ *imageio.Image) error {
+		sw, sh := r.scaled(imageio.PlaneInfo{W: w, H: h}, scale)
+		err := r.predictor.BandsAt(ctx, window, levels, sw, sh, func(y int, part instance.Maps, _ *imageio.Image) error {
 			for _, name := range part.Names {
 				copy(m.Plane(name)[y*w:], part.Plane(name))
 			}
 			return nil
 		})
 		if err != nil {
-			return 0, 1, err
+			return err
 		}
-		part := areas(instance.Separate(m, params))
-		all = append(all, r.withSmaller(part, m, params)...)
-		found = append(found, part...)
+		each(m)
 	}
-	diameter, scale = r.estimate(found, all)
-	return diameter, scale, nil
+	return nil
 }

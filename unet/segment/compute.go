@@ -50,13 +50,21 @@ func (s *Segmenter) compute(ctx context.Context, p *plane, scale float64, maps m
 // size that the model does not know.
 func (s *Segmenter) rescale(ctx context.Context, r *Result, maps mapper) error {
 	found := areas(r.Labels)
-	large, err := s.larger(ctx, r, maps)
+	var near sighting
+	near.add(r.Maps, r.Nuclei)
+	large, err := s.larger(near, min(r.Maps.W, r.Maps.H), func(scale float64) (far sighting, err error) {
+		m, err := maps(ctx, scale)
+		if err == nil {
+			far.add(m, instance.Measure(instance.Separate(m, s.paramsAt(scale)), nil))
+		}
+		return far, err
+	})
 	if err != nil {
 		return err
 	}
 	var scale float64
 	if large > 0 {
-		r.Estimate, scale = large, max(s.model.Card.Diameter[1]/large, minScale)
+		r.Estimate, scale = large, s.scaleFor(large)
 	} else {
 		r.Estimate, scale = s.estimate(found, s.withSmaller(found, r.Maps, s.params))
 	}
@@ -73,7 +81,7 @@ func (s *Segmenter) rescale(ctx context.Context, r *Result, maps mapper) error {
 		return err
 	}
 	again := instance.Separate(m, s.paramsAt(scale))
-	if d := usualCount(areas(again)); d > r.Estimate*agree || d < r.Estimate/agree {
+	if d := usualCount(areas(again)); !agrees(d, r.Estimate) {
 		// Noise has grains of any size.
 		r.Notes = append(r.Notes, fmt.Sprintf("scaled by %.3g the nuclei of %.1f pixels are %.1f: native scale", scale, r.Estimate, d))
 		r.Estimate = usualCount(found)

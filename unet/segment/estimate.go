@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -67,7 +66,17 @@ func (s *Segmenter) estimate(found, all []int) (diameter, scale float64) {
 	default:
 		return diameter, 1
 	}
-	return diameter, min(max(card.Diameter[1]/diameter, minScale), maxScale)
+	return diameter, s.scaleFor(diameter)
+}
+
+// scaleFor is the scale at which nuclei of a diameter have that of training.
+func (s *Segmenter) scaleFor(diameter float64) float64 {
+	return min(max(s.model.Card.Diameter[1]/diameter, minScale), maxScale)
+}
+
+// agrees reports whether the diameter of nuclei after scaling bears an estimate out.
+func agrees(diameter, estimate float64) bool {
+	return diameter <= estimate*agree && diameter >= estimate/agree
 }
 
 // usual returns the diameter of circles of the median area, and that of the
@@ -104,60 +113,63 @@ func usualCount(areas []int) float64 {
 // at all, at native scale, and pieces say nothing of their size. What tells is
 // a look from afar.
 const (
-	farSide   = 64      // pixels an image must have left then
-	solid     = 0.9     // the least solidity of what is no piece
-	farShare  = 0.02    // of the image that nuclei must cover then
-	wholeGain = 2       // and how much more than before in nuclei of one piece
+	farSide   = 64   // pixels an image must have left then
+	solid     = 0.9  // the least solidity of what is no piece
+	farShare  = 0.02 // of the image that nuclei must cover then
+	wholeGain = 2    // and how much more than before in nuclei of one piece
 )
-
-// larger looks at a plane from afar if what was found is mostly pieces, or next
-// to nothing. It returns the usual diameter of the nuclei seen then, in pixels of
-// the plane, if they are larger than the model knows at native scale, and
-// cover clearly more; else 0.
-func (s *Segmenter) larger(ctx context.Context, r *Result, maps mapper) (diameter float64, err error) {
-	near, all := inOnePiece(r.Nuclei)
-	if 2*near >= all && float64(near)*wholeGain >= farShare*float64(r.Maps.W*r.Maps.H) {
-		return 0, nil
-	}
-	for _, scale := range farScales {
-		if float64(min(r.Maps.W, r.Maps.H))*scale < farSide {
-			break
-		}
-		m, err := maps(ctx, scale)
-		if err != nil {
-			return 0, err
-		}
-		nuclei := instance.Measure(instance.Separate(m, s.paramsAt(scale)), nil)
-		far, _ := inOnePiece(nuclei)
-		if far < wholeGain*near || float64(far) < farShare*float64(m.W*m.H) {
-			continue
-		}
-		var sizes []int
-		for i := range nuclei {
-			if n := &nuclei[i]; n.Solidity >= solid {
-				sizes = append(sizes, n.Area)
-			}
-		}
-		if d := usualCount(sizes); d > s.model.Card.Diameter[2] {
-			return d, nil
-		}
-	}
-	return 0, nil
-}
 
 // farScales are looked from one after the other; the first costs a sixteenth of the time.
 var farScales = []float64{1.0 / 4, 1.0 / 8}
 
-// inOnePiece sums the areas of nuclei, and of those as solid as nuclei are.
-func inOnePiece(nuclei []instance.Nucleus) (whole, all int) {
+// sighting is what is found in one or several parts of a plane, in its pixels.
+type sighting struct {
+	pixels int   // looked at
+	all    int   // in nuclei
+	whole  int   // in those as solid as nuclei are
+	sizes  []int // areas of these
+}
+
+// add adds what m shows.
+func (s *sighting) add(m instance.Maps, nuclei []instance.Nucleus) {
+	s.pixels += m.W * m.H
 	for i := range nuclei {
 		n := &nuclei[i]
-		all += n.Area
+		s.all += n.Area
 		if n.Solidity >= solid {
-			whole += n.Area
+			s.whole += n.Area
+			s.sizes = append(s.sizes, n.Area)
 		}
 	}
-	return whole, all
+}
+
+// share is how much of the plane nuclei of one piece cover.
+func (s *sighting) share() float64 { return float64(s.whole) / float64(s.pixels) }
+
+// larger looks at a plane from afar if what was found near is mostly pieces, or next
+// to nothing. It returns the usual diameter of the nuclei seen then, in pixels of
+// the plane, if they are larger than the model knows at native scale, and
+// cover clearly more; else 0. side is the shorter one of what is looked at.
+func (s *Segmenter) larger(near sighting, side int, look func(scale float64) (sighting, error)) (diameter float64, err error) {
+	if 2*near.whole >= near.all && near.share()*wholeGain >= farShare {
+		return 0, nil
+	}
+	for _, scale := range farScales {
+		if float64(side)*scale < farSide {
+			break
+		}
+		far, err := look(scale)
+		if err != nil {
+			return 0, err
+		}
+		if far.share() < max(wholeGain*near.share(), farShare) {
+			continue
+		}
+		if d := usualCount(far.sizes); d > s.model.Card.Diameter[2] {
+			return d, nil
+		}
+	}
+	return 0, nil
 }
 
 // scaleNote tells of a scale that was not asked for.
