@@ -197,7 +197,7 @@ func (r *run) estimateLarge(ctx context.Context, p *plane, levels unet.Levels) (
 		part := areas(labels)
 		all = append(all, r.withSmaller(part, m, params)...)
 		found = append(found, part...)
-		near.add(m, instance.Measure(labels, nil))
+		r.sight(&near, m, instance.Measure(labels, nil))
 	})
 	if err != nil {
 		return 0, 1, err
@@ -206,7 +206,7 @@ func (r *run) estimateLarge(ctx context.Context, p *plane, levels unet.Levels) (
 		params := r.paramsAt(scale)
 		params.RemoveEdge = true
 		err = r.windows(ctx, p, levels, farSample, scale, func(m instance.Maps) {
-			far.add(m, instance.Measure(instance.Separate(m, params), nil))
+			r.sight(&far, m, instance.Measure(instance.Separate(m, params), nil))
 		})
 		return far, err
 	}

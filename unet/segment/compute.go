@@ -51,11 +51,11 @@ func (s *Segmenter) compute(ctx context.Context, p *plane, scale float64, maps m
 func (s *Segmenter) rescale(ctx context.Context, r *Result, maps mapper) error {
 	found := areas(r.Labels)
 	var near sighting
-	near.add(r.Maps, r.Nuclei)
+	s.sight(&near, r.Maps, r.Nuclei)
 	large, err := s.larger(near, min(r.Maps.W, r.Maps.H), func(scale float64) (far sighting, err error) {
 		m, err := maps(ctx, scale)
 		if err == nil {
-			far.add(m, instance.Measure(instance.Separate(m, s.paramsAt(scale)), nil))
+			s.sight(&far, m, instance.Measure(instance.Separate(m, s.paramsAt(scale)), nil))
 		}
 		return far, err
 	})

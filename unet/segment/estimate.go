@@ -109,14 +109,13 @@ func usualCount(areas []int) float64 {
 	return d
 }
 
-// Nuclei much larger than those of training fall into pieces, or are not found
-// at all, at native scale, and pieces say nothing of their size. What tells is
-// a look from afar.
+// Nuclei larger than those of training fall into pieces, or are not found at all, at
+// native scale, and pieces say nothing of their size. What tells is a look from afar.
 const (
-	farSide   = 64   // pixels an image must have left then
-	solid     = 0.9  // the least solidity of what is no piece
-	farShare  = 0.02 // of the image that nuclei must cover then
-	wholeGain = 2    // and how much more than before in nuclei of one piece
+	farSide  = 64   // pixels an image must have left then
+	solid    = 0.9  // the least solidity of what is no piece
+	farShare = 0.02 // of the image that nuclei of one piece must cover then
+	beyond   = 1.1  // how far, as a factor, their size must be beyond that of training
 )
 
 // farScales are looked from one after the other; the first costs a sixteenth of the time.
@@ -124,21 +123,26 @@ var farScales = []float64{1.0 / 4, 1.0 / 8}
 
 // sighting is what is found in one or several parts of a plane, in its pixels.
 type sighting struct {
-	pixels int   // looked at
-	all    int   // in nuclei
-	whole  int   // in those as solid as nuclei are
-	sizes  []int // areas of these
+	pixels int     // looked at
+	all    int     // in nuclei
+	whole  int     // in those as solid as nuclei are
+	right  float64 // in nuclei, each weighed by its confidence
+	areas  []int   // of all nuclei
+	sizes  []int   // areas of the solid ones
 }
 
-// add adds what m shows.
-func (s *sighting) add(m instance.Maps, nuclei []instance.Nucleus) {
-	s.pixels += m.W * m.H
+// sight adds what maps show, nuclei that were measured on labels of their size.
+func (s *Segmenter) sight(to *sighting, m instance.Maps, nuclei []instance.Nucleus) {
+	s.params.Confidence.Rate(m, nuclei)
+	to.pixels += m.W * m.H
 	for i := range nuclei {
 		n := &nuclei[i]
-		s.all += n.Area
+		to.all += n.Area
+		to.right += float64(n.Area) * n.Confidence
+		to.areas = append(to.areas, n.Area)
 		if n.Solidity >= solid {
-			s.whole += n.Area
-			s.sizes = append(s.sizes, n.Area)
+			to.whole += n.Area
+			to.sizes = append(to.sizes, n.Area)
 		}
 	}
 }
@@ -146,13 +150,23 @@ func (s *sighting) add(m instance.Maps, nuclei []instance.Nucleus) {
 // share is how much of the plane nuclei of one piece cover.
 func (s *sighting) share() float64 { return float64(s.whole) / float64(s.pixels) }
 
-// larger looks at a plane from afar if what was found near is mostly pieces, or next
-// to nothing. It returns the usual diameter of the nuclei seen then, in pixels of
-// the plane, if they are larger than the model knows at native scale, and
-// cover clearly more; else 0. side is the shorter one of what is looked at.
+// clearer reports whether more is seen than in other: twice as much in nuclei of one
+// piece, or, where they are not few, more that is probably right.
+func (s *sighting) clearer(other *sighting) bool {
+	return s.share() >= 2*other.share() ||
+		len(s.sizes) >= fewest && s.right/float64(s.pixels) > other.right/float64(other.pixels)
+}
+
+// larger looks at a plane from afar if what was found near is mostly pieces, larger than
+// the nuclei of training, or next to nothing. It returns the usual diameter of the nuclei
+// seen then, in pixels of the plane, if they are larger than those of training and
+// seen more clearly; else 0. side is the shorter one of what is looked at.
 func (s *Segmenter) larger(near sighting, side int, look func(scale float64) (sighting, error)) (diameter float64, err error) {
-	if 2*near.whole >= near.all && near.share()*wholeGain >= farShare {
-		return 0, nil
+	usually := s.model.Card.Diameter[2]
+	if near.share() >= farShare/2 && 2*near.whole >= near.all {
+		if _, byArea := usual(near.areas); byArea <= usually {
+			return 0, nil
+		}
 	}
 	for _, scale := range farScales {
 		if float64(side)*scale < farSide {
@@ -162,10 +176,10 @@ func (s *Segmenter) larger(near sighting, side int, look func(scale float64) (si
 		if err != nil {
 			return 0, err
 		}
-		if far.share() < max(wholeGain*near.share(), farShare) {
+		if far.share() < farShare || !far.clearer(&near) {
 			continue
 		}
-		if d := usualCount(far.sizes); d > s.model.Card.Diameter[2] {
+		if d := usualCount(far.sizes); d > beyond*usually {
 			return d, nil
 		}
 	}
@@ -175,6 +189,9 @@ func (s *Segmenter) larger(near sighting, side int, look func(scale float64) (si
 // scaleNote tells of a scale that was not asked for.
 func (s *Segmenter) scaleNote(diameter, scale float64) string {
 	low, high := s.model.Card.KnownDiameters()
+	if diameter >= low && diameter <= high {
+		return fmt.Sprintf("nuclei are about %.1f pixels across, and clearer from afar: scaled by %.3g", diameter, scale)
+	}
 	return fmt.Sprintf("nuclei are about %.1f pixels across, the model knows %.0f to %.0f: scaled by %.3g", diameter, low, high, scale)
 }
 

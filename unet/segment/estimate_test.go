@@ -71,7 +71,7 @@ func speck(there bool) instance.Maps {
 }
 
 // TestLargeNuclei: where nuclei are found in pieces, or none but a speck, looks from
-// afar tell their size; whole ones are not looked at again.
+// afar tell their size; whole ones of a size that the model knows are not looked at again.
 func TestLargeNuclei(t *testing.T) {
 	params := instance.DefaultParams()
 	params.Prominence = 0.05
@@ -85,7 +85,9 @@ func TestLargeNuclei(t *testing.T) {
 		nuclei int
 	}{
 		{"pieces", func(scale float64) instance.Maps { return disks(120, scale == 1) }, []float64{1, 1. / 4, 20. / 120}, 20. / 120, 12},
-		{"whole", whole, []float64{1, 20. / 120}, 20. / 120, 12},
+		{"whole", whole, []float64{1, 1. / 4, 1. / 8, 20. / 120}, 20. / 120, 12},
+		{"whole, of a known size", func(float64) instance.Maps { return disks(40, false) }, []float64{1}, 1, 12},
+		{"pieces of a known size, once in four", func(scale float64) instance.Maps { return disks(90, scale == 1) }, []float64{1, 1. / 4, 20. / 90}, 20. / 90, 12},
 		{"a speck", func(scale float64) instance.Maps {
 			if scale > 0.2 {
 				return speck(scale == 1)
