@@ -172,6 +172,7 @@ var misuses = []misuse{
 	{args: "train set --out OUT --config rate.yaml", code: exitUsage, says: "rate.yaml: lr 99: above 0, up to 10"},
 	{args: "train set --out OUT --config rate.yaml --lr 98", code: exitUsage, says: "unet: lr 98: above 0"},
 	{args: "train set --out OUT --config rehearsal.yaml", code: exitUsage, says: "rehearsal 0.5: only a training that starts from a model rehearses what that knows\nhint: leave the setting out, or give a model to start from (--from)"},
+	{args: "train set --out good.png --epochs 1 --steps 1", code: exitUsage, says: "good.png is a file\nhint: give a folder for the run"},
 	{args: "train set --out good.png/run --epochs 1 --steps 1", code: exitInput, says: "good.png/run: not a directory"},
 	{args: "train set --out OUT --resume", code: exitInput, says: "no checkpoint to continue from"},
 	{args: "train set --out OUT --from cut.safetensors", code: exitFormat, says: "cut.safetensors"},

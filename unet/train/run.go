@@ -225,6 +225,9 @@ func RefuseSet(dir string) error {
 
 // check refuses a folder that the run may not write into.
 func (o *Options) check() error {
+	if st, err := os.Stat(o.Out); err == nil && !st.IsDir() {
+		return &SettingError{Problem: o.Out + " is a file", Advice: "give a folder for the run"}
+	}
 	if err := RefuseSet(o.Out); err != nil {
 		return err
 	}
