@@ -40,7 +40,7 @@ func (o *Options) need(batch int, recompute bool) (int64, error) {
 	}
 	bytes += 2 * int64(o.Engine.Threads()+1) * largest
 	if c.Rehearsal > 0 { // in colour, with labels
-		bytes += 4 * int64(rehearsedKinds+rehearsedScenes) * rehearsedSide * rehearsedSide * (3 + 1)
+		bytes += 4 * int64(rehearsed) * rehearsedSide * rehearsedSide * (3 + 1)
 	}
 	scoring, err := o.needToScore()
 	return bytes + scoring, err

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"unet/core"
@@ -10,11 +11,9 @@ import (
 	"unet/unet/dataset"
 )
 
-// What a starting model segments for Config.Rehearsal: images of all kinds and scenes
-// of crowded tissue. Tests take less.
-var rehearsedKinds, rehearsedScenes = 40, 20
-
-const rehearsedSide = 256 // pixels
+// rehearsed are the images at most that a starting model segments for
+// Config.Rehearsal, each of so many pixels squared.
+const rehearsed, rehearsedSide = 60, 256
 
 // rehearse makes the synthetic images of Config.Rehearsal, with the nuclei that the
 // starting model finds in them. It returns nil where there is nothing to rehearse.
@@ -22,7 +21,7 @@ func (t *Trainer) rehearse(ctx context.Context) (*Images, error) {
 	if t.Config.Rehearsal == 0 || !t.state.From || t.state.Finished {
 		return nil, nil
 	}
-	samples, err := toSegment(t.Config.Seed)
+	samples, err := t.toSegment()
 	if err == nil && leads(t.Peers) {
 		err = t.segment(ctx, samples)
 	}
@@ -35,12 +34,19 @@ func (t *Trainer) rehearse(ctx context.Context) (*Images, error) {
 	return NewImages(t.Config.Input, samples)
 }
 
-func toSegment(seed uint64) ([]*dataset.Sample, error) {
-	kinds, err := dataset.Synthesise(dataset.Synthesis{Count: rehearsedKinds, Size: rehearsedSide, Seed: seed})
+// toSegment makes images of all kinds and scenes of crowded tissue, two to one, fewer
+// where not even eight patches would be drawn of each.
+func (t *Trainer) toSegment() ([]*dataset.Sample, error) {
+	patches := t.Config.Rehearsal * float64(t.Config.Epochs*t.feed.steps*t.Config.Batch)
+	n := int(math.Ceil(min(patches/8, rehearsed)))
+	crowded := max(1, n/3)
+	synthetic := dataset.Synthesis{Count: max(1, n-crowded), Size: rehearsedSide, Seed: t.Config.Seed}
+	kinds, err := dataset.Synthesise(synthetic)
 	if err != nil {
 		return nil, err
 	}
-	scenes, err := dataset.Synthesise(dataset.Synthesis{Count: rehearsedScenes, Size: rehearsedSide, Seed: seed, Crowded: true})
+	synthetic.Count, synthetic.Crowded = crowded, true
+	scenes, err := dataset.Synthesise(synthetic)
 	return slices.Concat(kinds, scenes), err
 }
 

@@ -13,13 +13,6 @@ import (
 	"unet/unet/imageio"
 )
 
-// rehearseLittle makes what is rehearsed few images.
-func rehearseLittle(t *testing.T) {
-	kinds, scenes := rehearsedKinds, rehearsedScenes
-	rehearsedKinds, rehearsedScenes = 2, 1
-	t.Cleanup(func() { rehearsedKinds, rehearsedScenes = kinds, scenes })
-}
-
 // started is a model to start from, after an epoch.
 func started(t *testing.T) *unet.Model {
 	t.Helper()
@@ -37,9 +30,13 @@ func started(t *testing.T) *unet.Model {
 // there is nothing to rehearse without one.
 func TestRehearsal(t *testing.T) {
 	coretest.NeedsKernels(t)
-	rehearseLittle(t)
 	tr := trainer(t, t.TempDir())
-	tr.Config.Rehearsal, tr.Observer, tr.state = 0.5, silent{}, &state{}
+	tr.Config.Epochs, tr.Config.Steps, tr.Config.Batch = 2, 3, 9
+	tr.Config.Rehearsal, tr.Observer, tr.state = 0.6, silent{}, &state{}
+	var err error
+	if tr.feed, err = newFeed(tr.Config, tr.Train); err != nil {
+		t.Fatal(err)
+	}
 	if images, err := tr.rehearse(t.Context()); images != nil || err != nil {
 		t.Fatalf("from random weights: %v, %v", images, err)
 	}
@@ -49,11 +46,11 @@ func TestRehearsal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer images.Close()
-	samples, err := toSegment(tr.Config.Seed)
+	samples, err := tr.toSegment()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if images.Len() != len(samples) || len(samples) != rehearsedKinds+rehearsedScenes {
+	if images.Len() != len(samples) || len(samples) != 5 { // 0.6 of 54 patches, and 8 of each
 		t.Fatalf("%d images of %d", images.Len(), len(samples))
 	}
 	p := unet.NewPredictor(tr.Engine, tr.From)
@@ -138,7 +135,6 @@ func TestFeedOfRehearsal(t *testing.T) {
 // run, for which process 0 alone has the starting model.
 func TestRehearsalOfPeers(t *testing.T) {
 	coretest.NeedsKernels(t)
-	rehearseLittle(t)
 	start := started(t)
 	set := func(tr *Trainer) {
 		tr.Config.Rehearsal = 0.5

@@ -227,7 +227,6 @@ func TestResume(t *testing.T) {
 		testResume(t, func(*Trainer) {})
 	})
 	t.Run("from a model", func(t *testing.T) {
-		rehearseLittle(t)
 		tr := trainer(t, t.TempDir())
 		tr.Config.Epochs = 1
 		first, err := tr.Run(t.Context())
