@@ -197,7 +197,7 @@ func (r *run) estimateLarge(ctx context.Context, p *plane, levels unet.Levels) (
 		part := areas(labels)
 		all = append(all, r.withSmaller(part, m, params)...)
 		found = append(found, part...)
-		r.sight(&near, m, instance.Measure(labels, nil))
+		near.add(m, r.rated(m, labels, nil))
 	})
 	if err != nil {
 		return 0, 1, err
@@ -206,7 +206,7 @@ func (r *run) estimateLarge(ctx context.Context, p *plane, levels unet.Levels) (
 		params := r.paramsAt(scale)
 		params.RemoveEdge = true
 		err = r.windows(ctx, p, levels, farSample, scale, func(m instance.Maps) {
-			r.sight(&far, m, instance.Measure(instance.Separate(m, params), nil))
+			far.add(m, r.rated(m, instance.Separate(m, params), nil))
 		})
 		return far, err
 	}

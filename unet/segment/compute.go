@@ -23,17 +23,16 @@ func (s *Segmenter) compute(ctx context.Context, p *plane, scale float64, maps m
 	}
 	r := &Result{Maps: m, Scale: scale, Labels: instance.Separate(m, s.paramsAt(scale))}
 	measured := s.options.stained(&r.Measured, p.measured, p.channels, s.pixelSize(p.info))
-	r.Nuclei = instance.Measure(r.Labels, measured)
+	r.Nuclei = s.rated(r.Maps, r.Labels, measured)
 	if s.diameter.auto() {
 		before := r.Labels
 		if err := s.rescale(ctx, r, maps); err != nil {
 			return nil, err
 		}
 		if r.Labels != before {
-			r.Nuclei = instance.Measure(r.Labels, measured)
+			r.Nuclei = s.rated(r.Maps, r.Labels, measured)
 		}
 	}
-	s.params.Confidence.Rate(r.Maps, r.Nuclei)
 	if err := s.options.count(&r.Measured, r.Labels, measured, instance.Keeper{Rules: s.options.Keep, Region: p.region, Renumber: true}); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
@@ -46,16 +45,23 @@ func (s *Segmenter) compute(ctx context.Context, p *plane, scale float64, maps m
 	return r, nil
 }
 
+// rated measures the nuclei of labels of the size of the maps, with their confidence.
+func (s *Segmenter) rated(m instance.Maps, l *imageio.Labels, measured *imageio.Image) []instance.Nucleus {
+	nuclei := instance.Measure(l, measured)
+	s.params.Confidence.Rate(m, nuclei)
+	return nuclei
+}
+
 // rescale computes the maps and labels of r again if the nuclei found are of a
 // size that the model does not know.
 func (s *Segmenter) rescale(ctx context.Context, r *Result, maps mapper) error {
 	found := areas(r.Labels)
 	var near sighting
-	s.sight(&near, r.Maps, r.Nuclei)
+	near.add(r.Maps, r.Nuclei)
 	large, err := s.larger(near, min(r.Maps.W, r.Maps.H), func(scale float64) (far sighting, err error) {
 		m, err := maps(ctx, scale)
 		if err == nil {
-			s.sight(&far, m, instance.Measure(instance.Separate(m, s.paramsAt(scale)), nil))
+			far.add(m, s.rated(m, instance.Separate(m, s.paramsAt(scale)), nil))
 		}
 		return far, err
 	})

@@ -131,18 +131,17 @@ type sighting struct {
 	sizes  []int   // areas of the solid ones
 }
 
-// sight adds what maps show, nuclei that were measured on labels of their size.
-func (s *Segmenter) sight(to *sighting, m instance.Maps, nuclei []instance.Nucleus) {
-	s.params.Confidence.Rate(m, nuclei)
-	to.pixels += m.W * m.H
+// add adds what maps show, nuclei that are rated.
+func (s *sighting) add(m instance.Maps, nuclei []instance.Nucleus) {
+	s.pixels += m.W * m.H
 	for i := range nuclei {
 		n := &nuclei[i]
-		to.all += n.Area
-		to.right += float64(n.Area) * n.Confidence
-		to.areas = append(to.areas, n.Area)
+		s.all += n.Area
+		s.right += float64(n.Area) * n.Confidence
+		s.areas = append(s.areas, n.Area)
 		if n.Solidity >= solid {
-			to.whole += n.Area
-			to.sizes = append(to.sizes, n.Area)
+			s.whole += n.Area
+			s.sizes = append(s.sizes, n.Area)
 		}
 	}
 }
