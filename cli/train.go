@@ -161,8 +161,13 @@ func openTraining(c *cli.Context, dir string, folds int, o *train.Options) (w wo
 	}
 	o.Engine, o.Set = w.engine, w.set
 	o.Memory, o.Free = segment.SystemMemory()
+	if c.Bool("resume") {
+		if o.Config, o.LeftOut, err = resumedRun(c); err != nil {
+			return w, err
+		}
+	}
 	if folds == 0 {
-		if o.Set, o.LeftOut, err = leaveOut(c, w.set); err != nil {
+		if o.Set, o.LeftOut, err = leaveOut(c, w.set, o.LeftOut); err != nil {
 			return w, err
 		}
 	}
@@ -172,7 +177,9 @@ func openTraining(c *cli.Context, dir string, folds int, o *train.Options) (w wo
 		}
 		o.From = w.model
 	}
-	o.Config, err = trainConfig(c, o.Set, o.From)
+	if !o.Resume {
+		o.Config, err = trainConfig(c, o.Set, o.From)
+	}
 	return w, err
 }
 
@@ -209,11 +216,8 @@ func typed(name string) string {
 }
 
 // trainConfig returns the settings that preset, file, options and the model to
-// start from ask for, or those of the run that is resumed.
+// start from ask for.
 func trainConfig(c *cli.Context, set *dataset.Set, from *unet.Model) (train.Config, error) {
-	if c.Bool("resume") {
-		return resumedConfig(c)
-	}
 	d := train.Defaults{Kind: c.String("kind"), Preset: c.String("preset"), Size: set.Meta.Settings.Size}
 	if from != nil {
 		d.From = &from.Card
@@ -240,29 +244,27 @@ func trainConfig(c *cli.Context, set *dataset.Set, from *unet.Model) (train.Conf
 	return cfg, usagef("%v", err)
 }
 
-// resumedConfig returns the settings of the run in --out. The command that began
-// it may be repeated, nothing else.
-func resumedConfig(c *cli.Context) (train.Config, error) {
-	out := c.String("out")
+// resumedRun returns the settings of the run in --out, and the sources it leaves out.
+// The command that began it may be repeated, nothing else.
+func resumedRun(c *cli.Context) (cfg train.Config, leftOut []string, err error) {
 	if c.IsSet("config") {
-		return train.Config{}, usagef("--resume continues with the run's own settings: leave --config out")
+		return cfg, nil, usagef("--resume continues with the run's own settings: leave --config out")
 	}
-	cfg, err := train.ReadRun(out)
-	if err != nil {
-		return cfg, err
+	if cfg, leftOut, err = train.ReadRun(c.String("out")); err != nil {
+		return cfg, nil, err
 	}
 	asked := cfg
 	if c.IsSet("kind") {
 		asked.Kind = c.String("kind")
 	}
 	if err := setOptions(c, &asked); err != nil {
-		return cfg, err
+		return cfg, nil, err
 	}
 	if !reflect.DeepEqual(asked, cfg) {
-		return cfg, withHint(usagef("--resume continues with the run's own settings, and the options given differ"),
+		return cfg, nil, withHint(usagef("--resume continues with the run's own settings, and the options given differ"),
 			"leave them out, or begin another run")
 	}
-	return cfg, nil
+	return cfg, leftOut, nil
 }
 
 // setOptions applies the settings given as options.
@@ -277,19 +279,22 @@ func setOptions(c *cli.Context, cfg *train.Config) error {
 	return nil
 }
 
-// leaveOut takes the sources of a fold out of the set, if asked to.
-func leaveOut(c *cli.Context, set *dataset.Set) (*dataset.Set, []string, error) {
+// leaveOut takes the sources of a fold out of the set, if asked to, or those that a
+// run which is resumed has left out.
+func leaveOut(c *cli.Context, set *dataset.Set, before []string) (*dataset.Set, []string, error) {
 	if c.String("split-by") == "group" {
 		return nil, nil, usagef("--split-by group goes with --folds; a single fold is of sources")
 	}
 	by, err := splitBySource(c)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, nil, err
-	}
-	if !by {
-		if c.IsSet("fold") {
-			return nil, nil, usagef("--fold goes with --split-by source")
-		}
+	case !by && c.IsSet("fold"):
+		return nil, nil, usagef("--fold goes with --split-by source")
+	case !by && len(before) > 0:
+		set, err = set.LeaveOut(before)
+		return set, before, err
+	case !by:
 		return set, nil, nil
 	}
 	var k, n int

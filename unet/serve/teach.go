@@ -250,7 +250,7 @@ func (s *Server) learn(ctx context.Context, dir string, t *teaching) error {
 		Name: "taught", License: from.Card.Training.License, Program: "unet " + s.o.Version}
 	o.Memory, o.Free = segment.SystemMemory()
 	if o.Resume {
-		o.Config, err = train.ReadRun(run)
+		o.Config, _, err = train.ReadRun(run)
 	} else {
 		o.Config, err = t.Request.config(from)
 	}

@@ -131,18 +131,20 @@ func Run(ctx context.Context, o Options, observer Observer) (*Summary, error) {
 	return s, nil
 }
 
-// ReadRun returns the settings of the run in a folder.
-func ReadRun(dir string) (Config, error) {
+// ReadRun returns the settings of the run in a folder, and the sources its set was
+// relieved of.
+func ReadRun(dir string) (c Config, leftOut []string, err error) {
 	if !HoldsRun(dir) {
-		return Config{}, &dataset.InputError{Name: dir, Problem: "holds no checkpoint to continue from",
+		return c, nil, &dataset.InputError{Name: dir, Problem: "holds no checkpoint to continue from",
 			Advice: "name the folder of a run that was interrupted, or begin one"}
 	}
 	m, s, err := loadCheckpoint(filepath.Join(dir, CheckpointFile))
 	if err != nil {
-		return Config{}, err
+		return c, nil, err
 	}
 	m.Params.Free()
-	return s.settings()
+	c, err = s.settings()
+	return c, m.Card.Training.LeftOut, err
 }
 
 // HoldsRun reports whether a folder holds a run that may be resumed.
