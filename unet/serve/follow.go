@@ -29,13 +29,14 @@ type follower struct {
 	due  map[edited]bool
 	err  error         // of the last pass
 	pass chan struct{} // closed at the end of a pass
-	seen string        // what the manifest was when it was compared with the corrections
 
-	known chan struct{} // closed when what a killed process has left is due
 	news  chan struct{} // something is due
 	hurry chan struct{} // somebody waits for it
 	files sync.Mutex    // held by who writes results
 	work  sync.WaitGroup
+
+	comparing sync.Mutex // held by who compares results with corrections
+	seen      string     // what the manifest was then
 }
 
 // edited names a plane.
@@ -46,7 +47,7 @@ type edited struct{ id, suffix string }
 var followAfter, settleTime, tryAgain = 400 * time.Millisecond, 30 * time.Second, 10 * time.Second
 
 func newFollower() *follower {
-	return &follower{due: map[edited]bool{}, pass: make(chan struct{}), known: make(chan struct{}), news: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
+	return &follower{due: map[edited]bool{}, pass: make(chan struct{}), news: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 }
 
 // tell puts something into a channel that holds one, unless it does already.
@@ -93,7 +94,6 @@ func (f *follower) passed(done []edited, err error) {
 // server is closed.
 func (s *Server) follow() {
 	s.compareAll() // with what a process that was killed has left
-	close(s.follower.known)
 	for {
 		if len(s.follower.list()) == 0 {
 			select {
@@ -132,19 +132,16 @@ func (s *Server) follow() {
 // compareAll finds what is overdue, unless the manifest is the one that was looked at:
 // another program may have written results into the folder, too.
 func (s *Server) compareAll() {
+	s.follower.comparing.Lock()
+	defer s.follower.comparing.Unlock()
 	stamp := stampOf(filepath.Join(s.out, segment.ManifestFile))
-	s.follower.mu.Lock()
-	same := s.follower.seen == stamp && stamp != ""
-	s.follower.mu.Unlock()
-	if same {
+	if stamp != "" && stamp == s.follower.seen {
 		return
 	}
 	for _, im := range s.images() {
 		s.overdue(&im)
 	}
-	s.follower.mu.Lock()
 	s.follower.seen = stamp
-	s.follower.mu.Unlock()
 }
 
 // overdue finds planes of an image whose results do not tell of the last edit.
@@ -178,11 +175,6 @@ func (s *Server) settle(ctx context.Context) error {
 	defer cancel()
 	f := s.follower
 	late := &apiError{http.StatusServiceUnavailable, "the results are being brought up to date with the corrections: try again in a moment"}
-	select {
-	case <-f.known:
-	case <-ctx.Done():
-		return late
-	}
 	s.compareAll()
 	for {
 		f.mu.Lock()

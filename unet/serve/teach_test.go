@@ -3,7 +3,6 @@ package serve
 import (
 	"archive/zip"
 	"bytes"
-	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -259,13 +258,16 @@ func TestExport(t *testing.T) {
 // killed process has left.
 func TestSettleKnows(t *testing.T) {
 	s := &Server{follower: newFollower()}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if s.settle(ctx) == nil {
-		t.Error("settled, and nobody has looked")
+	s.follower.comparing.Lock() // as the search that follow begins with
+	settled := make(chan error)
+	go func() { settled <- s.settle(t.Context()) }()
+	select {
+	case <-settled:
+		t.Fatal("settled, and nobody has looked")
+	case <-time.After(10 * time.Millisecond):
 	}
-	close(s.follower.known)
-	if err := s.settle(t.Context()); err != nil {
+	s.follower.comparing.Unlock()
+	if err := <-settled; err != nil {
 		t.Error(err)
 	}
 }
