@@ -214,7 +214,7 @@ func measureImage(c *cli.Context, labels *imageio.Labels, img *imageio.Image) (*
 	if file, ok := where.Of(filepath.Base(c.Args().Get(min(1, c.NArg()-1)))); !ok {
 		return nil, src, inputf("give the file itself", "there is no region of the image in %s", c.String("region"))
 	} else if file != "" {
-		if region, err = segment.ReadRegion(file, labels.W, labels.H); err != nil {
+		if region, err = segment.ReadRegion(file, labels.W, labels.H, 0, 0); err != nil {
 			return nil, src, err
 		}
 	}

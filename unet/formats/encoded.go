@@ -42,6 +42,20 @@ type object struct {
 	slice    int // of a stack, from 1; 0 for all of them
 }
 
+// Scale makes the polygons larger or smaller, as those of an image of another size.
+func (e *Encoded) Scale(x, y float64) {
+	for _, o := range e.objects {
+		for _, p := range o.polygons {
+			for _, ring := range p {
+				for i := range ring {
+					ring[i].X *= x
+					ring[i].Y *= y
+				}
+			}
+		}
+	}
+}
+
 // Len is the number of nuclei.
 func (e *Encoded) Len() int { return len(e.objects) }
 

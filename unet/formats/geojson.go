@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 
 	"unet/unet/instance"
@@ -14,6 +15,7 @@ import (
 type geoJSON struct {
 	w     *bufio.Writer
 	src   Source
+	scale instance.Point // from the plane to the full resolution
 	begun bool
 	any   bool
 }
@@ -28,7 +30,10 @@ func (g *geoJSON) Begin(src Source) error {
 	if g.begun {
 		return fmt.Errorf("%s: a GeoJSON file holds the nuclei of one image", src.Name)
 	}
-	g.src, g.begun = src, true
+	g.src, g.begun, g.scale = src, true, instance.Point{X: 1, Y: 1}
+	if src.FullW > 0 && src.FullH > 0 {
+		g.scale = instance.Point{X: float64(src.FullW) / float64(src.W), Y: float64(src.FullH) / float64(src.H)}
+	}
 	_, err := g.w.WriteString(`{"type":"FeatureCollection","features":[`)
 	return err
 }
@@ -46,14 +51,14 @@ func (g *geoJSON) Write(n *instance.Nucleus) error {
 	polygons := n.Outline()
 	if len(polygons) == 1 {
 		b = append(b, `"Polygon","coordinates":`...)
-		b = appendPolygon(b, polygons[0])
+		b = g.appendPolygon(b, polygons[0])
 	} else {
 		b = append(b, `"MultiPolygon","coordinates":[`...)
 		for i, p := range polygons {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendPolygon(b, p)
+			b = g.appendPolygon(b, p)
 		}
 		b = append(b, ']')
 	}
@@ -117,18 +122,18 @@ func (g *geoJSON) Close() error {
 	return g.w.Flush()
 }
 
-func appendPolygon(b []byte, p instance.Polygon) []byte {
+func (g *geoJSON) appendPolygon(b []byte, p instance.Polygon) []byte {
 	b = append(b, '[')
-	b = appendRing(b, p.Outer)
+	b = g.appendRing(b, p.Outer)
 	for _, h := range p.Holes {
 		b = append(b, ',')
-		b = appendRing(b, h)
+		b = g.appendRing(b, h)
 	}
 	return append(b, ']')
 }
 
 // appendRing writes a ring that ends, as GeoJSON demands, on its first point.
-func appendRing(b []byte, ring []instance.Point) []byte {
+func (g *geoJSON) appendRing(b []byte, ring []instance.Point) []byte {
 	b = append(b, '[')
 	for i := range len(ring) + 1 {
 		if i > 0 {
@@ -136,10 +141,12 @@ func appendRing(b []byte, ring []instance.Point) []byte {
 		}
 		p := ring[i%len(ring)]
 		b = append(b, '[')
-		b = strconv.AppendFloat(b, p.X, 'f', -1, 64)
+		b = strconv.AppendFloat(b, thousandths(p.X*g.scale.X), 'f', -1, 64)
 		b = append(b, ',')
-		b = strconv.AppendFloat(b, p.Y, 'f', -1, 64)
+		b = strconv.AppendFloat(b, thousandths(p.Y*g.scale.Y), 'f', -1, 64)
 		b = append(b, ']')
 	}
 	return append(b, ']')
 }
+
+func thousandths(v float64) float64 { return math.Round(v*1000) / 1000 }

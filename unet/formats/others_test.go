@@ -182,6 +182,20 @@ func TestGeoJSONHoldsNoNull(t *testing.T) {
 	}
 }
 
+// TestGeoJSONOfALevel: outlines are in pixels of the full resolution, whatever level of
+// a pyramid they were found on.
+func TestGeoJSONOfALevel(t *testing.T) {
+	l := imageio.NewLabels(3, 3)
+	l.ID[4] = 1
+	var b bytes.Buffer
+	if err := WriteAll(NewGeoJSON(&b), Source{Name: "a", W: 3, H: 3, FullW: 12, FullH: 7}, instance.Measure(l, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if want := `[[[4,2.333],[8,2.333],[8,4.667],[4,4.667],[4,2.333]]]`; !strings.Contains(b.String(), want) {
+		t.Errorf("%s, want %s", b.String(), want)
+	}
+}
+
 // roiAt is a .roi file of a rectangle, at a position and a slice of a stack.
 func roiAt(position, slice int) []byte {
 	b := make([]byte, roiHeader)

@@ -34,6 +34,9 @@ type Source struct {
 	Channels []string
 	// Rings says that they were measured around the nuclei, too.
 	Rings bool
+	// FullW, FullH is its size at full resolution, if it is another level of a
+	// pyramid; else 0.
+	FullW, FullH int
 	// Region is the number of pixels in which nuclei were counted; 0: all.
 	Region int
 	// Markers tell which nuclei are positive, in further columns of tables.

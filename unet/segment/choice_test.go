@@ -187,7 +187,7 @@ func TestPixelSizeChoosesALevel(t *testing.T) {
 		{subIFDs, Choice{PixelSize: um(2)}, -1, um(2), ""}, // which says no sizes
 	} {
 		f := open(c.file)
-		w := f.Planes[0].W
+		w, full := f.Planes[0].W, f.Planes[0].W
 		list, _, err := c.choice.Planes(f)
 		if err != nil {
 			t.Errorf("%s %+v: %v", c.file, c.choice, err)
@@ -199,6 +199,9 @@ func TestPixelSizeChoosesALevel(t *testing.T) {
 		if p := list[0].Info; p.W != w || math.Abs(p.PixelSize.X-c.size.X) > 1e-9 || math.Abs(p.PixelSize.Y-c.size.Y) > 1e-9 || !strings.Contains(strings.Join(f.Notes, "; "), c.note) ||
 			c.note == "" && strings.Contains(strings.Join(f.Notes, ""), "nearest") {
 			t.Errorf("%s %+v: %d pixels of %v, notes %q", c.file, c.choice, p.W, p.PixelSize, f.Notes)
+		}
+		if p := list[0].Info; p.W < full && p.FullW != full || p.W == full && p.FullW != 0 {
+			t.Errorf("%s %+v: %d pixels at full resolution, want %d", c.file, c.choice, p.FullW, full)
 		}
 	}
 }

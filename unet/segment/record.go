@@ -110,6 +110,8 @@ type PlaneRecord struct {
 	ID         string            `json:"id"`                          // name in Kaggle's tables
 	Width      int               `json:"width"`                       // width of the plane, in pixels
 	Height     int               `json:"height"`                      // height of the plane, in pixels
+	FullWidth  int               `json:"full_width,omitempty"`        // width at full resolution, where another level of a pyramid was segmented
+	FullHeight int               `json:"full_height,omitempty"`       // height at full resolution, as full_width
 	PixelSize  imageio.PixelSize `json:"pixel_size_um,omitzero"`      // size of a pixel, in µm; [width, height] where pixels are not square
 	Scale      float64           `json:"scale"`                       // how much the plane was enlarged for the network
 	Estimate   float64           `json:"diameter_estimate,omitempty"` // usual diameter that was found before scaling, in pixels of the plane; absent: not estimated
@@ -207,7 +209,8 @@ func (p *PlaneRecord) row(image string) (columns, values []string) {
 
 // source describes the plane for tables.
 func (p *PlaneRecord) source(image string) formats.Source {
-	return formats.Source{Name: image + p.Suffix, W: p.Width, H: p.Height, PixelSize: p.PixelSize, Channels: p.Channels, Rings: p.Rings, Region: p.Region}
+	return formats.Source{Name: image + p.Suffix, W: p.Width, H: p.Height, FullW: p.FullWidth, FullH: p.FullHeight,
+		PixelSize: p.PixelSize, Channels: p.Channels, Rings: p.Rings, Region: p.Region}
 }
 
 // positiveShare is the share of nuclei positive for a marker; NaN of none.

@@ -51,9 +51,10 @@ func (r Regions) Of(image string) (file string, ok bool) {
 }
 
 // ReadRegion reads a region of an image of w x h pixels, polygons (GeoJSON, ImageJ
-// regions) or a mask, as labels that are 0 outside.
-func ReadRegion(file string, w, h int) (*imageio.Labels, error) {
-	l, err := readRegion(file, w, h)
+// regions) or a mask, as labels that are 0 outside. Polygons of GeoJSON are in pixels
+// of the full resolution, fullW x fullH, as QuPath has them; 0 x 0 is w x h.
+func ReadRegion(file string, w, h, fullW, fullH int) (*imageio.Labels, error) {
+	l, err := readRegion(file, w, h, fullW, fullH)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func ReadRegion(file string, w, h int) (*imageio.Labels, error) {
 	return l, nil
 }
 
-func readRegion(file string, w, h int) (*imageio.Labels, error) {
+func readRegion(file string, w, h, fullW, fullH int) (*imageio.Labels, error) {
 	lower := strings.ToLower(file)
 	if !strings.HasSuffix(lower, ".geojson") && !strings.HasSuffix(lower, ".geojson.gz") && !strings.HasSuffix(lower, ".json") && !strings.HasSuffix(lower, ".zip") {
 		return imageio.ReadLabels(file)
@@ -91,6 +92,9 @@ func readRegion(file string, w, h int) (*imageio.Labels, error) {
 	}
 	if err != nil {
 		return nil, wrap(err)
+	}
+	if fullW > 0 && fullH > 0 && !strings.HasSuffix(lower, ".zip") {
+		e.Scale(float64(w)/float64(fullW), float64(h)/float64(fullH))
 	}
 	l, _, err := e.Labels(w, h)
 	if err != nil {
@@ -122,7 +126,7 @@ func (r *run) region(j *job, ref PlaneRef) (*imageio.Labels, error) {
 	if file == "" {
 		return nil, nil
 	}
-	return ReadRegion(file, ref.Info.W, ref.Info.H)
+	return ReadRegion(file, ref.Info.W, ref.Info.H, ref.Info.FullW, ref.Info.FullH)
 }
 
 // regionHash is the SHA-256 of the file with the region of an image, "" without

@@ -67,16 +67,19 @@ func TestReadRegion(t *testing.T) {
 	for _, c := range []struct {
 		file   string
 		w, h   int
+		level  int // of a pyramid whose levels are half as large each
 		pixels int // 0: an error
 	}{
-		{mask, 6, 4, 2},
-		{mask, 6, 5, 0},
-		{put("two.GeoJSON", `{"type":"Feature","geometry":`+polygon("3")+`}`), 6, 4, 4},
-		{put("outside.geojson", `{"type":"Feature","geometry":`+polygon("3")+`}`), 2, 2, 0},
-		{put("none.geojson", `{}`), 6, 4, 0},
-		{put("archive.zip", "PK"), 6, 4, 0},
+		{mask, 6, 4, 0, 2},
+		{mask, 6, 4, 1, 2},
+		{mask, 6, 5, 0, 0},
+		{put("two.GeoJSON", `{"type":"Feature","geometry":`+polygon("3")+`}`), 6, 4, 0, 4},
+		{put("half.geojson", `{"type":"Feature","geometry":`+polygon("1")+`}`), 3, 2, 1, 2},
+		{put("outside.geojson", `{"type":"Feature","geometry":`+polygon("3")+`}`), 2, 2, 0, 0},
+		{put("none.geojson", `{}`), 6, 4, 0, 0},
+		{put("archive.zip", "PK"), 6, 4, 0, 0},
 	} {
-		l, err := ReadRegion(c.file, c.w, c.h)
+		l, err := ReadRegion(c.file, c.w, c.h, c.w<<c.level, c.h<<c.level)
 		var input *InputError
 		switch {
 		case c.pixels == 0 && (!errors.As(err, &input) || input.Hint() == ""):

@@ -249,7 +249,7 @@ func (r *results) has(format string) bool { return slices.Contains(r.batch.Forma
 // planeRecord is what is known of a plane before it is computed.
 func (r *run) planeRecord(p *plane) PlaneRecord {
 	return PlaneRecord{Suffix: p.ref.Suffix, ID: p.in.ID + p.ref.Suffix, Plane: p.info.String(),
-		Width: p.info.W, Height: p.info.H, PixelSize: r.pixelSize(p.info), Scale: 1, Channels: p.channels, WellName: wellText(p.info.Well), OnPlate: p.info.Well != ""}
+		Width: p.info.W, Height: p.info.H, FullWidth: p.info.FullW, FullHeight: p.info.FullH, PixelSize: r.pixelSize(p.info), Scale: 1, Channels: p.channels, WellName: wellText(p.info.Well), OnPlate: p.info.Well != ""}
 }
 
 // settings records what decides the results.

@@ -161,7 +161,7 @@ func (s *Server) newDocument(p *picture, plane int, ref segment.PlaneRef) *docum
 // describe takes over what is recorded of the plane.
 func (d *document) describe(im *image, ref segment.PlaneRef) {
 	d.im, d.rec = im, im.plane(d.suffix)
-	d.source = formats.Source{Name: im.Name + d.suffix, W: d.w, H: d.h, PixelSize: ref.Info.PixelSize}
+	d.source = formats.Source{Name: im.Name + d.suffix, W: d.w, H: d.h, FullW: ref.Info.FullW, FullH: ref.Info.FullH, PixelSize: ref.Info.PixelSize}
 	if d.rec == nil {
 		return
 	}

@@ -36,6 +36,9 @@ type Info struct {
 	Channel, Z, T int
 	// W, H and C are the plane's size as ReadPlane returns it.
 	W, H, C int
+	// FullW and FullH are its size at full resolution, where another level of a
+	// pyramid is in use; else 0.
+	FullW, FullH int
 	// Bits and Float describe the samples, as in Image.
 	Bits  int
 	Float bool
@@ -116,13 +119,19 @@ func (f *File) UseLevel(k int) error {
 		return fmt.Errorf("%s: there is no level %d, the file has levels 0 to %d", f.Name, k, f.Levels-1)
 	}
 	f.level = k
-	joined := f.views != nil
+	joined, full := f.views != nil, f.Planes
 	f.views = nil
 	if err := p.UseLevel(k); err != nil {
 		return err
 	}
 	if joined {
 		f.JoinNamedColours()
+	}
+	if len(f.Planes) != len(full) {
+		return fmt.Errorf("%s: level %d has %d planes, not %d", f.Name, k, len(f.Planes), len(full))
+	}
+	for i := range f.Planes {
+		f.Planes[i].FullW, f.Planes[i].FullH = full[i].W, full[i].H
 	}
 	return nil
 }
