@@ -2,6 +2,7 @@ package segment
 
 import (
 	"fmt"
+	"slices"
 
 	"unet/unet/imageio"
 )
@@ -17,13 +18,23 @@ func ChannelName(p imageio.PlaneInfo) string {
 	return fmt.Sprint(p.Channel + 1)
 }
 
-// channelNames names the channels of the image that planes make together.
+// channelNames names the channels of the image that planes make together, each in
+// its own way: of two that the file calls Cy5 the second is Cy5_2.
 func channelNames(f *imageio.File, planes []int) (names []string) {
+	add := func(name string) {
+		own := name
+		for k := 2; slices.Contains(names, own); k++ {
+			own = fmt.Sprintf("%s_%d", name, k)
+		}
+		names = append(names, own)
+	}
 	for _, i := range planes {
 		if p := f.Planes[i]; p.C == len(colours) {
-			names = append(names, colours...)
+			for _, name := range colours {
+				add(name)
+			}
 		} else {
-			names = append(names, ChannelName(p))
+			add(ChannelName(p))
 		}
 	}
 	return names

@@ -83,6 +83,15 @@ func TestChannelsOfColour(t *testing.T) {
 }
 
 // TestChannelsOfTwoSizes are refused.
+// TestChannelsOfOneName: channels that the file names alike have columns of their own.
+func TestChannelsOfOneName(t *testing.T) {
+	f := &imageio.File{Planes: []imageio.PlaneInfo{{C: 1, Name: "DAPI"}, {C: 1, Name: "Cy5"}, {C: 1, Name: "Cy5"}, {C: 1, Name: "Cy5_2"}, {C: 3}, {C: 3}}}
+	want := []string{"DAPI", "Cy5", "Cy5_2", "Cy5_2_2", "red", "green", "blue", "red_2", "green_2", "blue_2"}
+	if d := cmp.Diff(want, channelNames(f, []int{0, 1, 2, 3, 4, 5})); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestChannelsOfTwoSizes(t *testing.T) {
 	s := &numbered{}
 	s.file = imageplane.NewFile("f", "TIFF", s)
