@@ -102,6 +102,7 @@ func TestZarrCollectionOfASlide(t *testing.T) {
 		{`<ome:OME><ome:Image Name="a"/><ome:Image Name="label"/></ome:OME>`, 12},
 		{`<OME><Image Name="label image"/><Image Name="macro image"/></OME>`, 12},
 		{`damaged <Image Name="`, 12},
+		{`<OME><Image ID="Image:0"><Pixels/></Image><Image ID="Image:1" Name="macro image"/><ImageRef ID="Image:0"/></OME>`, 6},
 	} {
 		if err := os.WriteFile(filepath.Join(all, "OME", "METADATA.ome.xml"), []byte(c.names), 0o600); err != nil {
 			t.Fatal(err)

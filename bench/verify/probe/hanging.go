@@ -43,6 +43,12 @@ func hangingRows() []row {
 		{name: "inspect of a folder with a link to /dev/zero", line: hanging, args: "inspect d", code: badInput, says: "link",
 			make: func(d *dir) { d.link("/dev/zero", "d/images/a.png"); d.copy("labels.png", "d/labels/a.png") }},
 	}
+	rows = append(rows, row{name: "predict of Zarr images whose names are a pipe", line: hanging, args: "predict c.zarr --out o" + model,
+		make: func(d *dir) {
+			d.zarr("c.zarr/0", "[64,64]", "[64,64]")
+			d.text("c.zarr/.zattrs", `{"bioformats2raw.layout":3}`)
+			d.pipe("c.zarr/OME/METADATA.ome.xml")
+		}})
 	for _, f := range []string{".zattrs", "0/.zarray", "0/0.0"} {
 		for kind, make := range map[string]func(*dir){
 			"a pipe":     func(d *dir) { d.pipe("good.zarr/" + f) },

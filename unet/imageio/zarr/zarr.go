@@ -17,6 +17,7 @@ import (
 	"unicode"
 
 	"unet/unet/imageio/chunk"
+	"unet/unet/imageio/input"
 	"unet/unet/imageio/plane"
 )
 
@@ -164,13 +165,17 @@ func (s *zarrSource) attributes(dir string) (attrs zarrAttributes, version int, 
 // maxNames bounds the bytes of the XML that names the images of a collection.
 const maxNames = 1 << 24
 
-// imageName matches the name of an image in OME-XML.
-var imageName = regexp.MustCompile(`<(?:\w+:)?Image\s(?:[^>]*\s)?Name="([^"]*)"`)
+// imageTag matches the beginning of an image in OME-XML, and imageName the name in it,
+// which not every image has.
+var (
+	imageTag  = regexp.MustCompile(`<(?:\w+:)?Image[\s>/][^>]*`)
+	imageName = regexp.MustCompile(`\sName="([^"]*)"`)
+)
 
 // pictures tells which images of a collection are of the label or the whole glass
 // of a slide, by the OME-XML that bioformats2raw writes beside them.
 func (s *zarrSource) pictures(dir string) map[int]bool {
-	f, err := s.root.Open(path.Join(dir, "OME", "METADATA.ome.xml"))
+	f, err := input.OpenIn(s.root, path.Join(dir, "OME", "METADATA.ome.xml"))
 	if err != nil {
 		return nil
 	}
@@ -180,13 +185,13 @@ func (s *zarrSource) pictures(dir string) map[int]bool {
 		return nil
 	}
 	pictures := map[int]bool{}
-	names := imageName.FindAllSubmatch(b, -1)
-	for i, m := range names {
-		if plane.IsPicture(string(m[1])) {
+	images := imageTag.FindAll(b, -1)
+	for i, tag := range images {
+		if m := imageName.FindSubmatch(tag); m != nil && plane.IsPicture(string(m[1])) {
 			pictures[i] = true
 		}
 	}
-	if len(pictures) == len(names) {
+	if len(pictures) == len(images) {
 		return nil // nothing else is there
 	}
 	return pictures
