@@ -132,3 +132,44 @@ func FuzzNames(f *testing.F) {
 		}
 	})
 }
+
+// TestHashOfLinks: of a folder behind a link, and of files in it that are links, the
+// samples are hashed.
+func TestHashOfLinks(t *testing.T) {
+	dir := t.TempDir()
+	folder, link, chunk := filepath.Join(dir, "real"), filepath.Join(dir, "link"), filepath.Join(dir, "chunk")
+	put := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put(filepath.Join(folder, "0"), "a")
+	put(chunk, "a")
+	if err := os.Symlink(folder, link); err != nil {
+		t.Skip("no links here:", err)
+	}
+	if err := os.Symlink(chunk, filepath.Join(folder, "1")); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, change := range []string{filepath.Join(folder, "0"), chunk} {
+		for range 2 {
+			hash, err := hashInput(t.Context(), link)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if direct, _ := hashInput(t.Context(), folder); direct != hash {
+				t.Errorf("%s by the link, %s without", hash, direct)
+			}
+			seen[hash] = true
+			put(change, "b")
+		}
+	}
+	if len(seen) != 3 {
+		t.Errorf("%d hashes of 3 states", len(seen))
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -171,13 +172,20 @@ func hashInput(ctx context.Context, p string, members ...string) (string, error)
 		}
 		return hex.EncodeToString(h.Sum(nil)), err
 	}
-	err := filepath.WalkDir(p, func(q string, d fs.DirEntry, err error) error {
+	p, err := filepath.EvalSymlinks(p) // a walk begins with no link
+	if err != nil {
+		return "", err
+	}
+	err = filepath.WalkDir(p, func(q string, d fs.DirEntry, err error) error {
 		rel, _ := filepath.Rel(p, q)
 		if err == nil && d.IsDir() && rel == "labels" {
 			return fs.SkipDir // of an OME-Zarr image, which the results may go into
 		}
-		if err != nil || !d.Type().IsRegular() {
+		if err != nil {
 			return err
+		}
+		if st, err := os.Stat(q); err != nil || !st.Mode().IsRegular() { // of a link, what it leads to
+			return nil
 		}
 		io.WriteString(h, filepath.ToSlash(rel)+"\x00")
 		return one(q)
