@@ -1,18 +1,20 @@
 package instance
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"unet/unet/imageio"
 )
 
 // MeasureRows is Measure, without intensities, for a label image of w x h pixels
 // of a size too large for memory: read returns consecutive rows of it, any number at a
-// time, and emit gets the nuclei in order of their numbers. Held are those that
-// rows pass through. The numbers must rise in the order of first pixels and every
-// nucleus have pixels in each row from its first to its last, as those of Stream
-// do.
-func MeasureRows(w, h int, size imageio.PixelSize, read func(y int) (*imageio.Labels, error), emit func(*Nucleus) error) error {
+// time, and emit gets the nuclei in order of their numbers. If the labels are ordered,
+// only nuclei that rows pass through are held: numbers must rise in the order of first
+// pixels and every nucleus have pixels in each row from its first to its last, as
+// those of Stream do. Else, as after corrections, all are held until the end.
+func MeasureRows(w, h int, size imageio.PixelSize, ordered bool, read func(y int) (*imageio.Labels, error), emit func(*Nucleus) error) error {
 	var open []*Nucleus // by number
 	index := map[uint32]*Nucleus{}
 	newest := uint32(0)
@@ -49,7 +51,7 @@ func MeasureRows(w, h int, size imageio.PixelSize, read func(y int) (*imageio.La
 				}
 				n := index[id]
 				if n == nil {
-					if id < newest {
+					if ordered && id < newest {
 						return fmt.Errorf("label %d begins, or goes on, in row %d after label %d has begun: the labels are not numbered from top to bottom", id, y, newest)
 					}
 					newest = id
@@ -59,11 +61,14 @@ func MeasureRows(w, h int, size imageio.PixelSize, read func(y int) (*imageio.La
 				}
 				n.Runs = append(n.Runs, Run{y, start, x})
 			}
-			if err := leave(y); err != nil {
-				return err
+			if ordered {
+				if err := leave(y); err != nil {
+					return err
+				}
 			}
 			y++
 		}
 	}
+	slices.SortFunc(open, func(a, b *Nucleus) int { return cmp.Compare(a.ID, b.ID) })
 	return leave(h)
 }

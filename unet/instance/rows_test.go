@@ -37,7 +37,7 @@ func TestMeasureRows(t *testing.T) {
 	}
 	for _, n := range []int{1, 2, 7, 46, 47} {
 		var got []Nucleus
-		if err := MeasureRows(w, h, imageio.PixelSize{}, rows(n), func(n *Nucleus) error { got = append(got, *n); return nil }); err != nil {
+		if err := MeasureRows(w, h, imageio.PixelSize{}, true, rows(n), func(n *Nucleus) error { got = append(got, *n); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if d := cmp.Diff(want, got); d != "" {
@@ -45,18 +45,26 @@ func TestMeasureRows(t *testing.T) {
 		}
 	}
 	full := errors.New("full")
-	if err := MeasureRows(w, h, imageio.PixelSize{}, rows(5), func(*Nucleus) error { return full }); !errors.Is(err, full) {
+	if err := MeasureRows(w, h, imageio.PixelSize{}, true, rows(5), func(*Nucleus) error { return full }); !errors.Is(err, full) {
 		t.Errorf("an error of emit became %v", err)
 	}
-	if err := MeasureRows(w, h, imageio.PixelSize{}, rows(5), func(*Nucleus) error { return nil }); err != nil {
+	if err := MeasureRows(w, h, imageio.PixelSize{}, true, rows(5), func(*Nucleus) error { return nil }); err != nil {
 		t.Error(err)
 	}
-	// Another order of numbers, and an object of two parts, are told.
-	for _, at := range []int{45*w + 50, 30*w + 11} {
+	// Another order of numbers, and an object of two parts, are told, unless they are
+	// to be expected.
+	for _, at := range []int{45*w + 50, 30*w + 11, 0} {
 		old := l.ID[at]
 		l.ID[at] = 2
-		if err := MeasureRows(w, h, imageio.PixelSize{}, rows(5), func(*Nucleus) error { return nil }); err == nil {
+		if err := MeasureRows(w, h, imageio.PixelSize{}, true, rows(5), func(*Nucleus) error { return nil }); err == nil {
 			t.Errorf("label 2 again at %d: no error", at)
+		}
+		var got []Nucleus
+		if err := MeasureRows(w, h, imageio.PixelSize{}, false, rows(5), func(n *Nucleus) error { got = append(got, *n); return nil }); err != nil {
+			t.Error(err)
+		}
+		if d := cmp.Diff(Measure(l, nil), got); d != "" {
+			t.Errorf("label 2 again at %d: %s", at, d)
 		}
 		l.ID[at] = old
 	}

@@ -144,7 +144,7 @@ func (b *batchFiles) repeatPlane(out, labels string, p *PlaneRecord, name string
 		return b.write(src, p, sequence(nuclei))
 	}
 	writers := b.begin(src, p)
-	return instance.MeasureRows(src.W, src.H, src.PixelSize, func(y int) (*imageio.Labels, error) {
+	return instance.MeasureRows(src.W, src.H, src.PixelSize, !p.Corrected, func(y int) (*imageio.Labels, error) {
 		return f.ReadLabelsRegion(0, 0, y, src.W, min(repeatRows, src.H-y))
 	}, func(n *instance.Nucleus) error {
 		n.Confidence = confidence[n.ID]
