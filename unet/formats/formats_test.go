@@ -283,7 +283,7 @@ func TestTables(t *testing.T) {
 			t.Errorf("column %s: %s", name, diff)
 		}
 	}
-	sum := summaryCells(src, instance.Summarise(nuclei, 4, 3))
+	sum := summaryCells(src, instance.Summarise(nuclei, 4, 3, nil))
 	for name, want := range map[string]string{"count": "2", "edge_count": "2", "coverage": "0.416667", "region_area": "12",
 		"area_mean": "2.5", "solidity": "1", "eccentricity": "0", "area_median": "2.5", "area_std": "1.5", "area_mean_um2": "0.625",
 		"density_per_mm2": "666666.67", "mean_DAPI": "3.75"} {

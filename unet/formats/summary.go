@@ -138,7 +138,7 @@ var BatchSummaryColumns = []Column{
 	{Name: "diameter_estimate", Meaning: "usual diameter at native scale, where it was estimated", Unit: "pixels"},
 	{Name: "scale", Meaning: "how much the image was enlarged for the network"},
 	{Name: PositiveColumn + MarkerPlaceholder, Meaning: "number of nuclei positive for the marker"},
-	{Name: PositiveShare + MarkerPlaceholder, Meaning: "their share of all nuclei"},
+	{Name: PositiveShare + MarkerPlaceholder, Meaning: "their share of the nuclei whose value is known"},
 	{Name: ConditionColumn, Meaning: "condition of the image, from its folder, name, well or a table"},
 	{Name: WellColumn, Meaning: "well of the image, from its plate or its name"},
 	{Name: CorrectedColumn, Meaning: "true where a person has corrected the nuclei"},

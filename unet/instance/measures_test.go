@@ -34,7 +34,7 @@ func TestSummaryByHand(t *testing.T) {
 		{Area: 4, Channels: []Intensity{{Mean: 30}, {Mean: 3}}},
 		{Area: 3, Channels: []Intensity{{Mean: 60}, {Mean: 6}}},
 	}
-	s := Summarise(nuclei, 10, 8)
+	s := Summarise(nuclei, 10, 8, nil)
 	diameter := func(a float64) float64 { return 2 * math.Sqrt(a/math.Pi) }
 	for name, v := range map[string][2]float64{
 		"mean": {s.AreaMean, 4}, "median": {s.AreaMedian, 3.5}, "standard deviation": {s.AreaStd, math.Sqrt((9 + 1 + 0 + 16) / 4.0)},
@@ -48,8 +48,24 @@ func TestSummaryByHand(t *testing.T) {
 	if s.Count != 4 || s.EdgeCount != 1 {
 		t.Errorf("%d nuclei, %d at the edge; want 4 and 1", s.Count, s.EdgeCount)
 	}
-	if odd := Summarise(nuclei[:3], 10, 8); odd.AreaMedian != 4 {
+	if odd := Summarise(nuclei[:3], 10, 8, nil); odd.AreaMedian != 4 {
 		t.Errorf("the median of 8, 1 and 4 is %v", odd.AreaMedian)
+	}
+}
+
+// TestCoverageOfARegion: of nuclei that reach beyond the region, what lies in it counts.
+func TestCoverageOfARegion(t *testing.T) {
+	l, region := imageio.NewLabels(10, 8), imageio.NewLabels(10, 8)
+	for y := 1; y < 6; y++ {
+		for x := 1; x < 6; x++ {
+			l.ID[y*10+x] = 7
+		}
+	}
+	for x := range 10 {
+		region.ID[3*10+x] = 2
+	}
+	if s := Summarise(Measure(l, nil), 10, 8, region); s.Coverage != 0.5 {
+		t.Errorf("%v of a row of 10 pixels lies in nuclei, want 0.5", s.Coverage)
 	}
 }
 

@@ -3,6 +3,8 @@ package instance
 import (
 	"math"
 	"slices"
+
+	"unet/unet/imageio"
 )
 
 // Summary describes the nuclei of one image. Lengths are in pixels.
@@ -12,7 +14,7 @@ type Summary struct {
 	EdgeCount int `json:"edge_count"`
 	// LeftOut are nuclei that were found and do not count.
 	LeftOut []Dropped `json:"dropped,omitempty"`
-	// Coverage is the share of the image's pixels that lie in nuclei.
+	// Coverage is the share of the pixels in which nuclei count that lie in them.
 	Coverage       float64 `json:"coverage"`
 	AreaMean       float64 `json:"area_mean"`       // mean area, in pixels; 0 when there are no nuclei, as the following
 	AreaMedian     float64 `json:"area_median"`     // median area, in pixels
@@ -38,8 +40,12 @@ func (s *Summary) Dropped() (n int) {
 
 // Tally accumulates a Summary, nucleus by nucleus.
 type Tally struct {
+	// Region is where nuclei count, of the size of the image; nil: everywhere.
+	Region *imageio.Labels
+
 	s     Summary
 	areas []float64
+	area  int // in all, within the region
 	rings int // that are not empty
 	rated int // nuclei that have a confidence
 }
@@ -51,6 +57,7 @@ func (t *Tally) Add(n *Nucleus) {
 		t.s.EdgeCount++
 	}
 	t.areas = append(t.areas, float64(n.Area))
+	t.area += n.within(t.Region)
 	t.s.Circularity += n.Circularity
 	t.s.Solidity += n.Solidity
 	t.s.Eccentricity += n.Eccentricity
@@ -96,8 +103,12 @@ func (t *Tally) Summary(w, h int) Summary {
 	s.AreaMedian = (t.areas[(s.Count-1)/2] + t.areas[s.Count/2]) / 2
 	diameter := func(a float64) float64 { return math.Sqrt(4 * a / math.Pi) }
 	s.DiameterMedian = (diameter(t.areas[(s.Count-1)/2]) + diameter(t.areas[s.Count/2])) / 2
-	if w > 0 && h > 0 {
-		s.Coverage = sum / float64(w) / float64(h)
+	pixels := float64(w) * float64(h)
+	if t.Region != nil {
+		pixels = float64(Inside(t.Region))
+	}
+	if pixels > 0 {
+		s.Coverage = float64(t.area) / pixels
 	}
 	s.Circularity /= k
 	s.Solidity /= k
@@ -112,9 +123,35 @@ func (t *Tally) Summary(w, h int) Summary {
 	return s
 }
 
-// Summarise describes the nuclei of an image of w x h pixels.
-func Summarise(nuclei []Nucleus, w, h int) Summary {
-	var t Tally
+// within is the number of its pixels in a region.
+func (n *Nucleus) within(region *imageio.Labels) (pixels int) {
+	if region == nil {
+		return n.Area
+	}
+	for _, r := range n.Runs {
+		for _, id := range region.ID[r.Y*region.W:][r.X0:r.X1] {
+			if id != 0 {
+				pixels++
+			}
+		}
+	}
+	return pixels
+}
+
+// Inside is the number of pixels of a region: of those that are not 0.
+func Inside(region *imageio.Labels) (pixels int) {
+	for _, id := range region.ID {
+		if id != 0 {
+			pixels++
+		}
+	}
+	return pixels
+}
+
+// Summarise describes the nuclei of an image of w x h pixels, which count in a region;
+// nil: everywhere.
+func Summarise(nuclei []Nucleus, w, h int, region *imageio.Labels) Summary {
+	t := Tally{Region: region}
 	for i := range nuclei {
 		t.Add(&nuclei[i])
 	}

@@ -53,7 +53,7 @@ func (c *Content) WriteFile(file, format string) error {
 		}
 		return imageio.WritePNG(file, overlay)
 	case Density:
-		diameter := instance.Summarise(c.Nuclei, c.Source.W, c.Source.H).DiameterMedian
+		diameter := instance.Summarise(c.Nuclei, c.Source.W, c.Source.H, nil).DiameterMedian
 		return imageio.WritePNG(file, DensityPicture(centroidsOf(c.Nuclei), diameter, c.Source.W, c.Source.H, c.Source.PixelSize))
 	case CSV, GeoJSON, ROI:
 		f, err := createNuclei(filepath.Dir(file), filepath.Base(file), format)

@@ -315,15 +315,15 @@ func (r *results) joinColumns(tables []nucleiTable) *joint {
 
 // joinRows writes the nuclei of a plane, and counts those that are positive.
 func (r *results) joinRows(out *csv.Writer, to *joint, t *nucleiTable) error {
-	t.plane.Positive = nil
+	t.plane.Positive, t.plane.Judged = nil, nil
 	markers := r.summary.Markers
 	columns := make([]int, len(markers))
 	for k, m := range markers {
 		if columns[k] = t.column(Marker{Name: m.Name}); columns[k] >= 0 {
 			if t.plane.Positive == nil {
-				t.plane.Positive = map[string]int{}
+				t.plane.Positive, t.plane.Judged = map[string]int{}, map[string]int{}
 			}
-			t.plane.Positive[m.Name] = 0
+			t.plane.Positive[m.Name], t.plane.Judged[m.Name] = 0, 0
 		}
 	}
 	line := make([]string, len(to.header))
@@ -355,10 +355,11 @@ func (r *results) joinRows(out *csv.Writer, to *joint, t *nucleiTable) error {
 // where it is not known.
 func (m *MarkerRecord) judge(value string, p *PlaneRecord) string {
 	v, err := strconv.ParseFloat(value, 64)
-	if err != nil || math.IsNaN(v) {
+	if err != nil || v-v != 0 {
 		return ""
 	}
 	m.Nuclei++
+	p.Judged[m.Name]++
 	positive := v > float64(m.Threshold)
 	if positive {
 		m.Positive++

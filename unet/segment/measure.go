@@ -138,11 +138,8 @@ func keepText(rules []instance.Rule) string {
 
 // Summarise sums up the nuclei that count, of an image of w x h pixels.
 func (m *Measured) Summarise(w, h int) instance.Summary {
-	s := instance.Summarise(m.Nuclei, w, h)
+	s := instance.Summarise(m.Nuclei, w, h, m.Region)
 	s.LeftOut = m.Dropped
-	if n := m.Pixels(); n > 0 {
-		s.Coverage *= float64(w) * float64(h) / float64(n)
-	}
 	return s
 }
 

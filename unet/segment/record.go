@@ -131,13 +131,15 @@ type PlaneRecord struct {
 	Rings      bool              `json:"rings,omitempty"`             // rings around the nuclei were measured, too
 	Region     int               `json:"region_area,omitempty"`       // number of pixels in which nuclei were counted; absent: all
 	Positive   map[string]int    `json:"positive,omitempty"`          // positive nuclei, by marker
+	Judged     map[string]int    `json:"judged,omitempty"`            // nuclei whose value is known, by marker: positive and negative ones
 	Statistics Statistics        `json:"statistics"`                  // numbers of all its nuclei together
 }
 
-// Statistics are an instance.Summary whose intensities may be no numbers, as
+// Statistics are an instance.Summary whose coverage and intensities may be no numbers, as
 // samples of float images may.
 type Statistics struct {
 	instance.Summary
+	Coverage      Number   `json:"coverage"`                 // share of the pixels in which nuclei count that lie in them; null where it is not known any more
 	Intensity     []Number `json:"intensity,omitempty"`      // mean over nuclei of the mean of each channel, null where it is no number
 	RingIntensity []Number `json:"ring_intensity,omitempty"` // mean over rings of the mean of each channel
 }
@@ -171,12 +173,14 @@ func (p *PlaneRecord) count(s instance.Summary) {
 	for _, v := range s.RingIntensity {
 		p.Statistics.RingIntensity = append(p.Statistics.RingIntensity, Number(v))
 	}
-	p.Statistics.Summary.Intensity, p.Statistics.Summary.RingIntensity = nil, nil
+	p.Statistics.Coverage = Number(s.Coverage)
+	p.Statistics.Summary.Coverage, p.Statistics.Summary.Intensity, p.Statistics.Summary.RingIntensity = 0, nil, nil
 }
 
 // row is the plane's line of the table of all images.
 func (p *PlaneRecord) row(image string) (columns, values []string) {
 	s := p.Statistics.Summary
+	s.Coverage = float64(p.Statistics.Coverage)
 	for _, v := range p.Statistics.Intensity {
 		s.Intensity = append(s.Intensity, float64(v))
 	}
@@ -213,13 +217,13 @@ func (p *PlaneRecord) source(image string) formats.Source {
 		PixelSize: p.PixelSize, Channels: p.Channels, Rings: p.Rings, Region: p.Region}
 }
 
-// positiveShare is the share of nuclei positive for a marker; NaN of none.
+// positiveShare is the share of nuclei positive for a marker, of those whose value is
+// known; NaN of none.
 func (p *PlaneRecord) positiveShare(marker string) float64 {
-	positive, ok := p.Positive[marker]
-	if !ok || p.Nuclei == 0 {
+	if p.Judged[marker] == 0 {
 		return math.NaN()
 	}
-	return float64(positive) / float64(p.Nuclei)
+	return float64(p.Positive[marker]) / float64(p.Judged[marker])
 }
 
 // density is the number of nuclei per mm²; NaN where the size of a pixel is not

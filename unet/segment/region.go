@@ -10,6 +10,7 @@ import (
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/imageio/input"
+	"unet/unet/instance"
 )
 
 // Regions tells in which region of an image nuclei count. The zero value is all of
@@ -104,16 +105,11 @@ func readRegion(file string, w, h, fullW, fullH int) (*imageio.Labels, error) {
 }
 
 // regionPixels is the number of pixels of a region; 0 of none.
-func regionPixels(l *imageio.Labels) (n int) {
+func regionPixels(l *imageio.Labels) int {
 	if l == nil {
 		return 0
 	}
-	for _, id := range l.ID {
-		if id != 0 {
-			n++
-		}
-	}
-	return n
+	return instance.Inside(l)
 }
 
 // region is where the nuclei of a plane count; nil: everywhere.

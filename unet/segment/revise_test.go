@@ -100,6 +100,7 @@ func TestRevise(t *testing.T) {
 		t.Errorf("positive nuclei: %v", p.Positive)
 	}
 	revision := Revision{Image: "ctrl/B03.png", Nuclei: p.Statistics.Summary}
+	revision.Nuclei.Coverage = float64(p.Statistics.Coverage)
 	for _, v := range p.Statistics.Intensity {
 		revision.Nuclei.Intensity = append(revision.Nuclei.Intensity, float64(v))
 	}

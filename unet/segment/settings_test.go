@@ -175,3 +175,20 @@ func TestReadEarlier(t *testing.T) {
 		})
 	}
 }
+
+// TestPositiveShare: nuclei whose value is not known are neither positive nor negative.
+func TestPositiveShare(t *testing.T) {
+	m := MarkerRecord{Name: "k", Threshold: 2}
+	p := &PlaneRecord{Nuclei: 4, Positive: map[string]int{"k": 0}, Judged: map[string]int{"k": 0}}
+	for value, want := range map[string]string{"1": "false", "3": "true", "": "", "+Inf": ""} {
+		if got := m.judge(value, p); got != want {
+			t.Errorf("%q is judged %q, want %q", value, got, want)
+		}
+	}
+	if share := p.positiveShare("k"); share != 0.5 || m.Nuclei != 2 || m.Positive != 1 {
+		t.Errorf("%d of %d positive, a share of %v; want 1 of 2", m.Positive, m.Nuclei, share)
+	}
+	if share := p.positiveShare("other"); !math.IsNaN(share) {
+		t.Errorf("share %v of a marker that was not judged", share)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"image/jpeg"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"unet/unet/imageio"
 	"unet/unet/imageio/atomicfile"
 	"unet/unet/imageio/owned"
 	"unet/unet/instance"
@@ -299,15 +301,36 @@ func (s *Server) rewrite(im *image, suffix string) (v segment.Revision, size int
 	} else if err := d.writeAll(); err != nil {
 		return v, 0, err
 	}
-	var t instance.Tally
+	t := instance.Tally{Region: d.region()}
 	if err := d.each(func(n *instance.Nucleus) error { t.Add(n); return nil }); err != nil {
 		return v, 0, err
 	}
 	v.Nuclei = t.Summary(d.w, d.h)
-	if rec.Region > 0 {
-		v.Nuclei.Coverage *= float64(d.w) * float64(d.h) / float64(rec.Region)
+	if rec.Region > 0 && t.Region == nil {
+		v.Nuclei.Coverage = math.NaN()
 	}
 	return v, size, nil
+}
+
+// region is where nuclei were counted; nil: everywhere, or the region is not any more
+// what it was.
+func (d *document) region() *imageio.Labels {
+	if d.rec.Region == 0 {
+		return nil
+	}
+	all, err := segment.ParseRegions(d.im.origin.Settings.Region)
+	if err != nil {
+		return nil
+	}
+	file, ok := all.Of(d.im.record.Name)
+	if !ok || file == "" {
+		return nil
+	}
+	l, err := segment.ReadRegion(file, d.w, d.h, d.source.FullW, d.source.FullH)
+	if err != nil || instance.Inside(l) != d.rec.Region {
+		return nil
+	}
+	return l
 }
 
 // own is where a result of the model is kept that corrections replace.
