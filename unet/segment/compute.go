@@ -93,6 +93,11 @@ func (s *Segmenter) rescale(ctx context.Context, r *Result, maps mapper) error {
 		r.Estimate = usualCount(found)
 		return nil
 	}
+	if n := lost(r.Nuclei, again); large > 0 && n > int(again.Max()) {
+		r.Notes = append(r.Notes, fmt.Sprintf("there are nuclei of about %.1f pixels, too; scaled by %.3g for them %d others would be lost: native scale", large, scale, n))
+		r.Estimate = usualCount(found)
+		return nil
+	}
 	r.Notes = append(r.Notes, s.scaleNote(r.Estimate, scale))
 	r.Maps, r.Labels, r.Scale = m, again, scale
 	return nil

@@ -112,9 +112,10 @@ func usualCount(areas []int) float64 {
 // Nuclei larger than those of training fall into pieces, or are not found at all, at
 // native scale, and pieces say nothing of their size. What tells is a look from afar.
 const (
+	sure     = 0.85 // the mean confidence of nuclei that are no pieces
 	farSide  = 64   // pixels an image must have left then
 	solid    = 0.9  // the least solidity of what is no piece
-	farShare = 0.02 // of the image that nuclei of one piece must cover then
+	farShare = 0.02 // of the image that nuclei of one piece must cover then, if they are not sure
 	beyond   = 1.1  // how far, as a factor, their size must be beyond that of training
 )
 
@@ -123,12 +124,13 @@ var farScales = []float64{1.0 / 4, 1.0 / 8}
 
 // sighting is what is found in one or several parts of a plane, in its pixels.
 type sighting struct {
-	pixels int     // looked at
-	all    int     // in nuclei
-	whole  int     // in those as solid as nuclei are
-	right  float64 // in nuclei, each weighed by its confidence
-	areas  []int   // of all nuclei
-	sizes  []int   // areas of the solid ones
+	pixels     int     // looked at
+	all        int     // in nuclei
+	whole      int     // in those as solid as nuclei are
+	right      float64 // in nuclei, each weighed by its confidence
+	confidence float64 // of all nuclei, in sum; 0 where the model does not rate them
+	areas      []int   // of all nuclei
+	sizes      []int   // areas of the solid ones
 }
 
 // add adds what maps show, nuclei that are rated.
@@ -138,6 +140,7 @@ func (s *sighting) add(m instance.Maps, nuclei []instance.Nucleus) {
 		n := &nuclei[i]
 		s.all += n.Area
 		s.right += float64(n.Area) * n.Confidence
+		s.confidence += n.Confidence
 		s.areas = append(s.areas, n.Area)
 		if n.Solidity >= solid {
 			s.whole += n.Area
@@ -149,23 +152,43 @@ func (s *sighting) add(m instance.Maps, nuclei []instance.Nucleus) {
 // share is how much of the plane nuclei of one piece cover.
 func (s *sighting) share() float64 { return float64(s.whole) / float64(s.pixels) }
 
-// clearer reports whether more is seen than in other: twice as much in nuclei of one
-// piece, or, where they are not few, more that is probably right.
-func (s *sighting) clearer(other *sighting) bool {
-	return s.share() >= 2*other.share() ||
-		len(s.sizes) >= fewest && s.right/float64(s.pixels) > other.right/float64(other.pixels)
+// mean is the mean confidence.
+func (s *sighting) mean() float64 { return s.confidence / float64(max(1, len(s.areas))) }
+
+// known reports whether what is seen are nuclei as the model knows them: by their
+// confidence or, where the model does not rate nuclei, if most are of one piece and
+// of the usual size at most.
+func (s *sighting) known(usually float64) bool {
+	if s.confidence > 0 {
+		return s.mean() >= sure
+	}
+	if s.share() < farShare/2 || 2*s.whole < s.all {
+		return false
+	}
+	_, byArea := usual(s.areas)
+	return byArea <= usually
 }
 
-// larger looks at a plane from afar if what was found near is mostly pieces, larger than
+// clearer reports whether more is seen than in other: more that is probably right, and
+// more surely, and of nuclei that can be trusted half as many at least; or, where the
+// model does not say, twice as much in nuclei of one piece.
+func (s *sighting) clearer(other *sighting) bool {
+	if s.confidence == 0 {
+		return s.share() >= farShare && s.share() >= 2*other.share()
+	}
+	return (s.share() >= farShare || s.mean() >= sure) && s.mean() > other.mean() &&
+		s.right/float64(s.pixels) > other.right/float64(other.pixels) &&
+		(expectedF1(other.mean()) < trusted || s.confidence/float64(s.pixels) >= other.confidence/float64(other.pixels)/2)
+}
+
+// larger looks at a plane from afar if what was found near may be pieces, larger than
 // the nuclei of training, or next to nothing. It returns the usual diameter of the nuclei
 // seen then, in pixels of the plane, if they are larger than those of training and
 // seen more clearly; else 0. side is the shorter one of what is looked at.
 func (s *Segmenter) larger(near sighting, side int, look func(scale float64) (sighting, error)) (diameter float64, err error) {
 	usually := s.model.Card.Diameter[2]
-	if near.share() >= farShare/2 && 2*near.whole >= near.all {
-		if _, byArea := usual(near.areas); byArea <= usually {
-			return 0, nil
-		}
+	if near.known(usually) {
+		return 0, nil
 	}
 	for _, scale := range farScales {
 		if float64(side)*scale < farSide {
@@ -175,14 +198,27 @@ func (s *Segmenter) larger(near sighting, side int, look func(scale float64) (si
 		if err != nil {
 			return 0, err
 		}
-		if far.share() < farShare || !far.clearer(&near) {
+		if !far.clearer(&near) {
 			continue
 		}
 		if d := usualCount(far.sizes); d > beyond*usually {
 			return d, nil
 		}
+		return 0, nil // a few large ones among many that are not
 	}
 	return 0, nil
+}
+
+// lost is the number of nuclei of which the model is sure that lie outside those of
+// other labels.
+func lost(nuclei []instance.Nucleus, l *imageio.Labels) (n int) {
+	for i := range nuclei {
+		r := nuclei[i].Runs[len(nuclei[i].Runs)/2]
+		if nuclei[i].Confidence >= sure && l.ID[r.Y*l.W+(r.X0+r.X1)/2] == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // scaleNote tells of a scale that was not asked for.
@@ -242,11 +278,13 @@ const farOff = 2
 // trusted is the least F1 at IoU 0.5 expected of an image without a warning.
 const trusted = 0.7
 
+// expectedF1 is that of nuclei of which a share p is right, if none is missed.
+func expectedF1(p float64) float64 { return 2 * p / (1 + p) }
+
 // doubt says that fewer of the nuclei found are right than one would want; ""
-// if not, or if the model does not rate nuclei. Where a share p of them is
-// right and none is missed, F1 is 2p/(1+p).
+// if not, or if the model does not rate nuclei.
 func doubt(sum instance.Summary) string {
-	if p := sum.Confidence; p > 0 && 2*p/(1+p) < trusted {
+	if p := sum.Confidence; p > 0 && expectedF1(p) < trusted {
 		return fmt.Sprintf("unlike the images this model knows: expect about %.0f %% of these nuclei to be right", 100*p)
 	}
 	return ""

@@ -130,3 +130,63 @@ func TestDoubt(t *testing.T) {
 		}
 	}
 }
+
+// sightOf is a sighting of n nuclei of a diameter and a confidence in a million pixels.
+func sightOf(n int, diameter, confidence float64) (s sighting) {
+	area := int(math.Pi / 4 * diameter * diameter)
+	nuclei := slices.Repeat([]instance.Nucleus{{Area: area, Solidity: 1, Confidence: confidence}}, n)
+	s.add(instance.Maps{W: 1000, H: 1000}, nuclei)
+	return s
+}
+
+// TestLarger: pieces are told from nuclei by their confidence, and what is seen from
+// afar is believed where it is surer and not a few among many.
+func TestLarger(t *testing.T) {
+	s := &Segmenter{model: &unet.Model{Card: unet.Card{Diameter: [3]float64{10, 16, 50}}}}
+	mix := sightOf(12, 31, 0.96)
+	for range 5 {
+		mix.add(instance.Maps{}, []instance.Nucleus{{Area: 26000, Solidity: 1, Confidence: 0.96}})
+	}
+	for _, c := range []struct {
+		name string
+		near sighting
+		far  []sighting
+		want float64
+	}{
+		{"pieces of six", sightOf(26, 35, 0.4), []sighting{sightOf(6, 300, 0.95)}, 300},
+		{"pieces of one", sightOf(3, 40, 0.57), []sighting{sightOf(1, 270, 0.95)}, 270},
+		{"seen from further", sightOf(26, 35, 0.4), []sighting{sightOf(2, 40, 0.3), sightOf(6, 300, 0.95)}, 300},
+		{"few in a large image", sightOf(3, 40, 0.3), []sighting{sightOf(1, 120, 0.95)}, 120},
+		{"few, and not sure", sightOf(3, 40, 0.3), []sighting{sightOf(1, 120, 0.6), sightOf(1, 120, 0.6)}, 0},
+		{"small ones and a blob", sightOf(30, 20, 0.97), nil, 0},
+		{"many in clumps", sightOf(70, 16, 0.73), []sighting{sightOf(6, 70, 0.43), sightOf(2, 150, 0.79)}, 0},
+		{"a few large among many", sightOf(22, 30, 0.68), []sighting{mix, sightOf(5, 183, 0.97)}, 0},
+		{"nothing, and noise from afar", sighting{pixels: 1e6}, []sighting{{pixels: 1e6}, {pixels: 1e6}}, 0},
+		{"not rated: pieces", sightOf(5, 60, 0), []sighting{sightOf(6, 300, 0)}, 300},
+		{"not rated: nuclei", sightOf(50, 30, 0), nil, 0},
+	} {
+		got, err := s.larger(c.near, 1000, func(float64) (sighting, error) {
+			if len(c.far) == 0 {
+				t.Fatalf("%s: looked from afar", c.name)
+			}
+			far := c.far[0]
+			c.far = c.far[1:]
+			return far, nil
+		})
+		if err != nil || math.Abs(got-c.want) > 1 {
+			t.Errorf("%s: %v, %v; want %v", c.name, got, err, c.want)
+		}
+	}
+}
+
+// TestLost: nuclei of which the model is sure, outside those of other labels.
+func TestLost(t *testing.T) {
+	l := imageio.NewLabels(10, 1)
+	l.ID[3] = 1
+	at := func(x int, confidence float64) instance.Nucleus {
+		return instance.Nucleus{Runs: []instance.Run{{Y: 0, X0: x, X1: x + 1}}, Confidence: confidence}
+	}
+	if n := lost([]instance.Nucleus{at(3, 0.9), at(4, 0.9), at(5, 0.5), at(9, 0.85)}, l); n != 2 {
+		t.Errorf("%d nuclei lost, want 2", n)
+	}
+}
