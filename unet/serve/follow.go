@@ -260,7 +260,8 @@ func (s *Server) setFollowed(im *image, suffix string, size int64) error {
 	})
 }
 
-// revise enters revisions in the records of the last run and of earlier ones.
+// revise enters revisions in the records of the last run and of earlier ones. What
+// there is to say of the batch the run has said: no job is under way that could.
 func (s *Server) revise(ctx context.Context, list []segment.Revision) error {
 	if len(list) == 0 {
 		return nil
@@ -268,7 +269,7 @@ func (s *Server) revise(ctx context.Context, list []segment.Revision) error {
 	if err := s.reviseEarlier(list); err != nil {
 		return err
 	}
-	err := segment.Revise(ctx, s.out, list, watcher{s})
+	err := segment.Revise(ctx, s.out, list, segment.Quiet{})
 	if errors.Is(err, owned.ErrBusy) {
 		return &apiError{http.StatusServiceUnavailable, "another program is writing results into this folder: they follow the corrections when it ends"}
 	}

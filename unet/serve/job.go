@@ -97,9 +97,13 @@ func (s *Server) start(kind string, images []image, work func(context.Context) e
 	return nil
 }
 
-// update changes the state of the job and tells the pages.
+// update changes the state of the job, if there is one, and tells the pages.
 func (s *Server) update(change func(*JobState)) {
 	s.mu.Lock()
+	if s.job == nil {
+		s.mu.Unlock()
+		return
+	}
 	st := &s.job.State
 	change(st)
 	st.Seconds = time.Since(st.began).Seconds()

@@ -222,3 +222,33 @@ func TestAnotherProgram(t *testing.T) {
 		t.Errorf("the table of all nuclei:\n%s\nwant\n%s", got, want)
 	}
 }
+
+// TestWarningsOfRevise: what there is to say of results that follow a correction is
+// said of no job, neither where none has been nor of one that is done.
+func TestWarningsOfRevise(t *testing.T) {
+	w := newSite(t)
+	if err := os.WriteFile(filepath.Join(w.dir, "tissue.png"), tissue(t), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := w.do("POST", "/api/v1/segment", `{"settings":{"positive":"red>100"}}`); status != http.StatusAccepted {
+		t.Fatal(status, body)
+	}
+	w.s.work.Wait()
+	want := w.s.state().Notes
+	if len(want) == 0 {
+		t.Fatal("nothing is said of gray images, which have no red")
+	}
+	follows := func(edit string) {
+		t.Helper()
+		w.edit(w.images()[0], edit, http.StatusOK)
+		if err := w.s.settle(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	follows(`{"tool":"delete","ids":[1]}`)
+	if got := w.s.state().Notes; !slices.Equal(got, want) {
+		t.Errorf("a job that is done says %q, before %q", got, want)
+	}
+	w.again()
+	follows(`{"tool":"undo","revision":1}`)
+}
