@@ -36,6 +36,15 @@ var extensions = map[string]string{
 // bandMaskExt ends the name of the mask of a plane that is segmented in bands.
 const bandMaskExt = ".mask.tif"
 
+// Extension ends the name of a plane's result of a format, "" of a format that has
+// none for each plane. The mask of a plane that was segmented in bands is a TIFF.
+func Extension(format string, banded bool) string {
+	if format == Mask && banded {
+		return bandMaskExt
+	}
+	return extensions[format]
+}
+
 // Files of a batch.
 const (
 	SummaryFile  = "summary.csv"

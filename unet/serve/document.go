@@ -92,7 +92,7 @@ func (d *document) openLabels() (l *labels, journal string, err error) {
 	file := d.s.output(d.im, d.suffix, segment.Labels)
 	journal = d.s.correction(d.im, d.suffix, ".journal")
 	if st, err := os.Stat(journal); err == nil && st.Size() > 0 {
-		file = d.s.correction(d.im, d.suffix, extensions[segment.Labels])
+		file = d.s.own(d.im, d.suffix, segment.Labels)
 	}
 	if file == "" {
 		return nil, "", nil // no results, or none with labels
@@ -128,7 +128,7 @@ func (d *document) find(h *history) error {
 // table reads the model's table of its own labels, or finds the nuclei where there is
 // none.
 func (d *document) table(l *labels) (*catalogue, error) {
-	kept := d.s.correction(d.im, d.suffix, extensions[segment.CSV])
+	kept := d.s.own(d.im, d.suffix, segment.CSV)
 	if c, err := readCatalogue(kept); err == nil {
 		return c, nil
 	}
@@ -144,7 +144,7 @@ func (d *document) table(l *labels) (*catalogue, error) {
 // sameLabels reports whether the labels among the results are those that are kept:
 // corrections may be of an earlier run.
 func (s *Server) sameLabels(im *image, suffix string) bool {
-	a, errA := os.ReadFile(s.correction(im, suffix, extensions[segment.Labels]))
+	a, errA := os.ReadFile(s.own(im, suffix, segment.Labels))
 	b, errB := os.ReadFile(s.output(im, suffix, segment.Labels))
 	return errA == nil && errB == nil && slices.Equal(a, b)
 }
@@ -270,7 +270,7 @@ func (d *document) keepOwn() error {
 		d.reload()
 		return &apiError{http.StatusConflict, "this image has been segmented again: check it and try again"}
 	}
-	to := d.s.correction(d.im, d.suffix, extensions[segment.Labels])
+	to := d.s.own(d.im, d.suffix, segment.Labels)
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
@@ -348,12 +348,12 @@ func (s *Server) corrections(im *image, suffix string) (n numbers, ok bool) {
 // image has new results.
 func (s *Server) forgetEdits(im *image, suffix string) error {
 	var failed error
-	files := []string{s.correction(im, suffix, ".journal"), s.correction(im, suffix, extensions[segment.Labels])}
+	files := []string{s.correction(im, suffix, ".journal"), s.own(im, suffix, segment.Labels)}
 	for _, ext := range []string{".numbers.json", ".followed", thumbnailExt} {
 		files = append(files, s.correction(im, suffix, ext))
 	}
 	for _, name := range im.plane(suffix).Outputs {
-		files = append(files, s.own(im, suffix, name))
+		files = append(files, s.own(im, suffix, segment.FormatOf(name)))
 	}
 	for _, file := range slices.Compact(slices.Sorted(slices.Values(files))) {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	stdimage "image"
+	"image/color"
 	"image/jpeg"
+	"image/png"
 	"io"
 	"io/fs"
 	"math"
@@ -29,17 +31,13 @@ import (
 // exported are the formats of one image.
 var exported = []string{segment.Labels, segment.CSV, segment.GeoJSON, segment.ROI, segment.Overlay, segment.Mask, segment.Density}
 
-// extensions are the ends of their names where they are saved one by one.
-var extensions = map[string]string{segment.Labels: ".labels.tif", segment.CSV: ".nuclei.csv", segment.GeoJSON: ".geojson",
-	segment.ROI: ".rois.zip", segment.Overlay: ".overlay.png", segment.Mask: ".mask.png", segment.Density: ".density.png"}
-
 // write writes a result of a plane: the file of the run or, of a corrected one,
 // the nuclei as they are now.
 func (s *Server) write(w io.Writer, im *image, suffix, format string) error {
 	n, edited := s.corrections(im, suffix)
 	if file := s.output(im, suffix, format); file != "" && !(edited && n.Corrected) {
 		from := file
-		if own := s.correction(im, suffix, extensions[format]); edited && exists(own) {
+		if own := s.own(im, suffix, format); edited && exists(own) {
 			from = own // until the results have followed
 		}
 		f, err := os.Open(from)
@@ -60,7 +58,7 @@ func (s *Server) write(w io.Writer, im *image, suffix, format string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, "result"+extensions[format])
+	file := filepath.Join(dir, "result"+im.extension(suffix, format))
 	if err := d.writeFile(file, format); err != nil {
 		return err
 	}
@@ -130,6 +128,9 @@ func (d *document) writeFile(file, format string) error {
 	case segment.Labels:
 		return d.writeLabels(file, o, func([]uint32) {})
 	case segment.Mask:
+		if !d.rec.Banded { // as its file is named
+			return d.writeMask(file)
+		}
 		o.Bits = 8
 		return d.writeLabels(file, o, whiten)
 	case segment.Overlay:
@@ -165,19 +166,64 @@ func whiten(ids []uint32) {
 	}
 }
 
+// strip is some rows of the labels, from y on.
+func (d *document) strip(y int) (*imageio.Labels, error) {
+	rows := max(1, largePixels/d.w/tileSide) * tileSide
+	return d.history.region(stdimage.Rect(0, y, d.w, min(y+rows, d.h)))
+}
+
 // rows calls f for all labels, some rows at a time.
 func (d *document) rows(f func(ids []uint32) error) error {
-	rows := max(1, largePixels/d.w/tileSide) * tileSide
-	for y := 0; y < d.h; y += rows {
-		l, err := d.history.region(stdimage.Rect(0, y, d.w, min(y+rows, d.h)))
+	for y := 0; y < d.h; {
+		l, err := d.strip(y)
 		if err != nil {
 			return err
 		}
 		if err := f(l.ID); err != nil {
 			return err
 		}
+		y += l.H
 	}
 	return nil
+}
+
+// maskRows is the mask of a plane of which some rows are in memory: the encoder of PNG
+// asks for the pixels in their order.
+type maskRows struct {
+	d   *document
+	l   *imageio.Labels
+	y   int // the first row of l
+	err error
+}
+
+// ColorModel implements image.Image.
+func (m *maskRows) ColorModel() color.Model { return color.GrayModel }
+
+// Bounds implements image.Image.
+func (m *maskRows) Bounds() stdimage.Rectangle { return stdimage.Rect(0, 0, m.d.w, m.d.h) }
+
+// At implements image.Image.
+func (m *maskRows) At(x, y int) color.Color {
+	if m.err == nil && (m.l == nil || y < m.y || y >= m.y+m.l.H) {
+		m.y = y
+		m.l, m.err = m.d.strip(y)
+	}
+	if m.err != nil || m.l.ID[(y-m.y)*m.l.W+x] == 0 {
+		return outside
+	}
+	return inNucleus
+}
+
+// outside and inNucleus are the colours of a mask.
+var outside, inNucleus color.Color = color.Gray{0}, color.Gray{255}
+
+// writeMask writes the mask as PNG.
+func (d *document) writeMask(file string) error {
+	m := &maskRows{d: d}
+	return atomicfile.WriteFile(file, func(w io.Writer) error {
+		err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(w, m)
+		return errors.Join(m.err, err)
+	})
 }
 
 // writeLabels writes the labels, changed by change, to a TIFF file.

@@ -334,9 +334,9 @@ func (d *document) region() *imageio.Labels {
 	return l
 }
 
-// own is where a result of the model is kept that corrections replace.
-func (s *Server) own(im *image, suffix, name string) string {
-	return s.correction(im, suffix, strings.TrimPrefix(name, im.in.Base+suffix))
+// own is where the model's result of a format is kept that corrections replace.
+func (s *Server) own(im *image, suffix, format string) string {
+	return s.correction(im, suffix, im.extension(suffix, format))
 }
 
 const thumbnailExt = ".thumb.jpg"
@@ -348,7 +348,7 @@ func (s *Server) keepOwn(im *image, suffix string) error {
 	copies := map[string]string{}
 	for _, name := range rec.Outputs {
 		if f := segment.FormatOf(name); f != segment.Zarr && f != segment.Prob && filepath.IsLocal(filepath.FromSlash(name)) {
-			copies[name] = s.own(im, suffix, name)
+			copies[name] = s.own(im, suffix, f)
 		}
 	}
 	if t := rec.Thumbnail; t != nil && filepath.IsLocal(filepath.FromSlash(t.File)) {
@@ -377,8 +377,8 @@ func (s *Server) keepOwn(im *image, suffix string) error {
 // bringBack puts the results of the model in the place of corrected ones.
 func (d *document) bringBack() error {
 	for _, name := range d.rec.Outputs {
-		file, own := filepath.Join(d.s.out, filepath.FromSlash(name)), d.s.own(d.im, d.suffix, name)
 		format := segment.FormatOf(name)
+		file, own := filepath.Join(d.s.out, filepath.FromSlash(name)), d.s.own(d.im, d.suffix, format)
 		switch {
 		case !filepath.IsLocal(filepath.FromSlash(name)) || format == segment.Prob || format == "":
 			continue

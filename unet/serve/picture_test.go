@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	stdimage "image"
+	"image/png"
 	"math"
 	"math/rand/v2"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -319,7 +321,7 @@ func TestLarge(t *testing.T) {
 		}
 	}
 	want := map[string]string{}
-	for format := range extensions {
+	for _, format := range exported {
 		_, want[format] = w.do("GET", path+"/export/"+format, "")
 	}
 	w.small()
@@ -347,6 +349,50 @@ func TestLarge(t *testing.T) {
 	}
 	if status, body := w.do("POST", path+"/edits", `{"tool":"join","ids":[1,2],"revision":5}`); status != 200 {
 		t.Errorf("an edit of a large image: %d %s", status, body)
+	}
+}
+
+// TestMaskOfLarge: the mask of an image that is too large to be held has the format
+// that its name says, among the results and where it is saved: PNG, or TIFF of a plane
+// that was segmented in bands.
+func TestMaskOfLarge(t *testing.T) {
+	w := newSite(t)
+	if status, body := w.do("POST", "/api/v1/segment", `{"settings":{"format":"mask"}}`); status != 202 {
+		t.Fatal(status, body)
+	}
+	w.s.work.Wait()
+	m := w.images()[0]
+	export := func() (disposition, body string) {
+		r := httptest.NewRecorder()
+		q := httptest.NewRequest("GET", "http://127.0.0.1/api/v1/images/"+m.ID+"/export/mask", nil)
+		q.Header.Set("Authorization", "Bearer secret")
+		w.s.Handler().ServeHTTP(r, q)
+		return r.Header().Get("Content-Disposition"), r.Body.String()
+	}
+	pixels := func(body string) []byte {
+		img, err := png.Decode(strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return img.(*stdimage.Gray).Pix
+	}
+	w.edit(m, `{"tool":"delete","ids":[1]}`, 200)
+	_, whole := export()
+	w.small()
+	for _, edit := range []string{`{"tool":"undo","revision":1}`, `{"tool":"redo","revision":2}`} {
+		w.edit(m, edit, 200)
+		if err := w.s.settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name, body := export()
+	file, err := os.ReadFile(filepath.Join(w.dir, "unet", "0.mask.png"))
+	if err != nil || !strings.Contains(name, "0.mask.png") || !slices.Equal(pixels(body), pixels(whole)) || !slices.Equal(pixels(string(file)), pixels(whole)) {
+		t.Errorf("%v, %s: other pixels", err, name)
+	}
+	w.s.records()[m.Name].Record.Planes[0].Banded = true
+	if name, body := export(); !strings.Contains(name, "0.mask.tif") || !strings.HasPrefix(body, "II*") {
+		t.Errorf("of a plane segmented in bands: %s begins with %q", name, body[:4])
 	}
 }
 

@@ -367,7 +367,7 @@ func (s *Server) exportImage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Disposition", `attachment; filename="`+path.Base(plain.ReplaceAllString(im.in.Base+d.suffix, "_"))+extensions[format]+`"`)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+path.Base(plain.ReplaceAllString(im.in.Base+d.suffix, "_"))+im.extension(d.suffix, format)+`"`)
 	return s.write(w, im, d.suffix, format)
 }
 

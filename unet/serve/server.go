@@ -434,6 +434,12 @@ func (im *image) plane(suffix string) *segment.PlaneRecord {
 	return &im.record.Planes[i]
 }
 
+// extension ends the names of a plane's results of a format.
+func (im *image) extension(suffix, format string) string {
+	p := im.plane(suffix)
+	return segment.Extension(format, p != nil && p.Banded)
+}
+
 // correction is where the edits of a plane lie (.journal), the results of the model
 // that they replace (.labels.tif and others), the numbers of what came of them
 // (.numbers.json), and the size of the journal that results tell of (.followed).
