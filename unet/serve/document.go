@@ -348,15 +348,8 @@ func (s *Server) corrections(im *image, suffix string) (n numbers, ok bool) {
 // image has new results.
 func (s *Server) forgetEdits(im *image, suffix string) error {
 	var failed error
-	files := []string{s.correction(im, suffix, ".journal"), s.own(im, suffix, segment.Labels)}
-	for _, ext := range []string{".numbers.json", ".followed", thumbnailExt} {
-		files = append(files, s.correction(im, suffix, ext))
-	}
-	for _, name := range im.plane(suffix).Outputs {
-		files = append(files, s.own(im, suffix, segment.FormatOf(name)))
-	}
-	for _, file := range slices.Compact(slices.Sorted(slices.Values(files))) {
-		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, ext := range correctionExts() {
+		if err := os.Remove(s.correction(im, suffix, ext)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			failed = err
 		}
 	}

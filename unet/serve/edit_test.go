@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -254,5 +255,137 @@ func TestBehind(t *testing.T) {
 	defer third.close()
 	if third.revision != 1 {
 		t.Errorf("revision %d", third.revision)
+	}
+}
+
+// beside adds an image that differs from another in the extension alone, which changes
+// the names of the results of both.
+func (w *site) beside(name string) {
+	w.t.Helper()
+	file := filepath.Join(w.dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, discs(w.t, 5), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// named is an image of the list by its name.
+func (w *site) named(name string) listed {
+	w.t.Helper()
+	list := w.images()
+	i := slices.IndexFunc(list, func(m listed) bool { return m.Name == name })
+	if i < 0 {
+		w.t.Fatalf("%s is not among %+v", name, list)
+	}
+	return list[i]
+}
+
+// TestCorrectionsOfNeighbours: corrections stay with their image when another one comes
+// or goes that differs from it in the extension alone.
+func TestCorrectionsOfNeighbours(t *testing.T) {
+	w := newSite(t)
+	const name = "day 1/0.png"
+	w.beside(name)
+	noise(t, filepath.Join(w.dir, "day 1", "pages.tif"), 64, 64, 2)
+	w.segment()
+	before := w.named(name)
+	labels := filepath.Join(w.dir, "unet", "day 1", "0.labels.tif")
+	own, err := os.ReadFile(labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.edit(before, `{"tool":"delete","ids":[1]}`, 200)
+	draw := `{"tool":"draw","points":[[2,2],[20,2],[20,20],[2,20]]}`
+	if status, body := w.do("POST", "/api/v1/images/"+w.named("day 1/pages.tif").ID+"/edits?plane=1", draw); status != 200 {
+		t.Fatal(status, body)
+	}
+	corrected := func(when string) {
+		t.Helper()
+		if got := w.named(name); !got.Corrected || got.Count != before.Count-1 || !w.named("day 1/pages.tif").Corrected {
+			t.Errorf("%s: %+v, before the correction %+v", when, got, before)
+		}
+	}
+	w.beside("day 1/0.jpg")
+	w.beside("day 1/pages.gif")
+	corrected("another image came")
+	w.edit(before, `{"tool":"undo","revision":1}`, 200)
+	if err := w.s.settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(labels); err != nil || !slices.Equal(b, own) {
+		t.Errorf("the model's own labels are not back: %v", err)
+	}
+	w.edit(before, `{"tool":"redo","revision":2}`, 200)
+	if status, body := w.do("POST", "/api/v1/segment", `{"again":true,"images":["`+before.ID+`"]}`); status != 409 {
+		t.Errorf("segmented again: %d %s", status, body)
+	}
+	image := filepath.Join(w.dir, filepath.FromSlash(name))
+	if err := os.Rename(image, image+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.named("day 1/0.jpg"); got.Corrected {
+		t.Errorf("the other image has its corrections: %+v", got)
+	}
+	if err := os.Rename(image+".away", image); err != nil {
+		t.Fatal(err)
+	}
+	corrected("the image is back")
+}
+
+// TestResultsOfAnother: results that a run has written under the names of those of an
+// image that is no part of it are not that image's.
+func TestResultsOfAnother(t *testing.T) {
+	w := newSite(t)
+	w.segment()
+	w.beside("2.png")
+	k := w.s.records()["0.png"]
+	record := *k.Record
+	record.Name = "2.png"
+	if err := w.s.writeEarlier([]keptRecord{{Origin: k.Origin, Record: &record}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.named("2.png"); got.Status != "new" {
+		t.Errorf("%+v has the results of 0.png", got)
+	}
+}
+
+// TestEarlierCorrections: corrections of a version that named them without the
+// extension of the image are found, and never taken for another's.
+func TestEarlierCorrections(t *testing.T) {
+	w := newSite(t)
+	w.beside("day 1/0.png")
+	w.segment()
+	before := w.named("day 1/0.png")
+	w.edit(before, `{"tool":"delete","ids":[1]}`, 200)
+	if err := w.s.settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(w.dir, "unet", "corrections")
+	files, _ := filepath.Glob(filepath.Join(folder, "day 1", "0.png.*"))
+	for _, file := range files {
+		old := strings.Replace(file, "0.png.", "0.", 1)
+		b, err := os.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(folder, filepath.Base(old)), b, 0o644) // as if of 0.png
+		}
+		if err == nil {
+			err = os.Rename(file, old)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.beside("day 1/0.jpg")
+	w.again()
+	if got := w.named("day 1/0.png"); !got.Corrected || got.Count != before.Count-1 {
+		t.Errorf("%+v, before %+v", got, before)
+	}
+	if w.named("0.png").Corrected || w.named("day 1/0.jpg").Corrected {
+		t.Error("another image is corrected")
+	}
+	if now, _ := filepath.Glob(filepath.Join(folder, "day 1", "0.png.*")); len(now) != len(files) {
+		t.Errorf("%d files of %d have their new names", len(now), len(files))
 	}
 }

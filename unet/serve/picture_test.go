@@ -300,7 +300,7 @@ func TestPlanes(t *testing.T) {
 	if got := w.images()[2]; !got.Corrected || got.Count != m.Count+2 {
 		t.Errorf("two nuclei drawn in two planes: %+v, before %+v", got, m)
 	}
-	journals, _ := filepath.Glob(filepath.Join(w.dir, "unet", "corrections", "pages_*.journal"))
+	journals, _ := filepath.Glob(filepath.Join(w.dir, "unet", "corrections", "pages.tif_*.journal"))
 	if len(journals) != 2 {
 		t.Errorf("journals: %v", journals)
 	}

@@ -118,6 +118,10 @@ func New(o Options) (*Server, error) {
 	}
 	s.remember()
 	s.dropUploads()
+	if err := s.renameCorrections(); err != nil {
+		s.Close()
+		return nil, err
+	}
 	if err := s.dropReplaced(); err != nil {
 		s.Close()
 		return nil, err
@@ -266,17 +270,23 @@ func (s *Server) records() map[string]keptRecord {
 		return list
 	}
 	list = map[string]keptRecord{}
-	for _, k := range s.earlier() {
-		if s.complete(k.Record) {
-			list[k.Record.Name] = k
-		}
-	}
+	taken := map[string]bool{} // names of results of the last run
 	var summary segment.Summary
 	if b, err := os.ReadFile(filepath.Join(s.out, segment.ManifestFile)); err == nil && json.Unmarshal(b, &summary) == nil {
 		for _, r := range summary.Images {
 			if r != nil {
 				list[r.Name] = keptRecord{Origin: segment.Origin{Version: summary.Version, Model: summary.Model, Settings: summary.Settings}, Record: r, markers: summary.Markers}
+				for _, p := range r.Planes {
+					for _, name := range p.Outputs {
+						taken[name] = true
+					}
+				}
 			}
+		}
+	}
+	for _, k := range s.earlier() {
+		if _, again := list[k.Record.Name]; !again && s.complete(k.Record, taken) {
+			list[k.Record.Name] = k
 		}
 	}
 	s.mu.Lock()
@@ -285,11 +295,12 @@ func (s *Server) records() map[string]keptRecord {
 	return list
 }
 
-// complete reports whether the results of an image are all there.
-func (s *Server) complete(r *segment.ImageRecord) bool {
+// complete reports whether the results of an image are all there, and none of their
+// names is taken: then others are there that another image has given its base to.
+func (s *Server) complete(r *segment.ImageRecord, taken map[string]bool) bool {
 	for _, p := range r.Planes {
 		for _, name := range p.Outputs {
-			if _, err := s.root.Stat(path.Join(ResultsFolder, name)); err != nil {
+			if _, err := s.root.Stat(path.Join(ResultsFolder, name)); err != nil || taken[name] {
 				return false
 			}
 		}
@@ -442,9 +453,11 @@ func (im *image) extension(suffix, format string) string {
 
 // correction is where the edits of a plane lie (.journal), the results of the model
 // that they replace (.labels.tif and others), the numbers of what came of them
-// (.numbers.json), and the size of the journal that results tell of (.followed).
+// (.numbers.json), and the size of the journal that results tell of (.followed). The
+// name is that of the image with its extension: the base of its results changes with
+// the other images of the folder.
 func (s *Server) correction(im *image, suffix, ext string) string {
-	return filepath.Join(s.out, "corrections", filepath.FromSlash(im.in.Base+suffix)+ext)
+	return filepath.Join(s.out, "corrections", filepath.FromSlash(im.Name)+suffix+ext)
 }
 
 // output is the file of a format of a plane, "" if there is none.

@@ -378,7 +378,7 @@ func TestEdit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, err := os.ReadFile(filepath.Join(w.dir, "unet", "corrections", "0.labels.tif"))
+	kept, err := os.ReadFile(filepath.Join(w.dir, "unet", "corrections", "0.png.labels.tif"))
 	if err != nil || !bytes.Equal(own, kept) {
 		t.Error("the model's own labels are not kept")
 	}

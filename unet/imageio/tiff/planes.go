@@ -117,6 +117,15 @@ func (s *tiffSource) Close() error {
 	return s.closer.Close()
 }
 
+// Description reads the text that describes the first page of a TIFF file.
+func Description(name string, r io.ReaderAt, size int64) (string, error) {
+	t, err := openTIFF(name, r, size)
+	if err != nil {
+		return "", err
+	}
+	return t.text(t.pages[0].description)
+}
+
 // description reads the text that describes a page.
 func (s *tiffSource) description(p *tiffPage) (string, error) {
 	return s.text(p.description)
