@@ -15,7 +15,7 @@ export async function showImage(main, id, plane) {
   v.data = none;
   v.view = await call("GET", `/images/${id}/view?plane=${v.plane}`);
   v.usual = structuredClone(v.view.channels);
-  let sort = ["id", 1], busy = Promise.resolve(), picking = Promise.resolve(), asked = 0, timer = 0;
+  let sort = ["id", 1], busy = Promise.resolve(), line = null, picking = Promise.resolve(), asked = 0, timer = 0;
 
   const c = makeCanvas(v, `${image.name} with its nuclei. Press ? for the keys.`, () => { if (v.view.large) { clearTimeout(timer); timer = setTimeout(() => attempt(load), 200); } });
   const title = h("h2", {});
@@ -29,7 +29,7 @@ export async function showImage(main, id, plane) {
   const size = h("input", { type: "range", min: 1, max: 60, value: v.radius, id: "radius", "aria-label": "radius of brush and eraser", oninput: () => radius(Number(size.value) - v.radius) });
   const colours = h("select", { id: "colours", "aria-label": "colour of outlines", onchange: (e) => { v.colourBy = e.target.value; if (v.data.too_many) attempt(load); c.draw(); } });
   const saves = h("div", { class: "bar" });
-  const planes = planeControls(v, (k) => attempt(() => goTo(k))), channels = channelControls(v, c.draw);
+  const planes = planeControls(v, (k) => { busy = busy.then(() => attempt(() => goTo(k))); }), channels = channelControls(v, c.draw);
   const near = (k) => (images[at + k] ? h("a", { href: "#/image/" + images[at + k].id, "aria-label": `${k < 0 ? "previous" : "next"} image: ${images[at + k].name}` }, k < 0 ? "← previous" : "next →") : null);
   const outlinesButton = h("button", { type: "button", "aria-pressed": "true", id: "outlines", onclick: toggle }, "Outlines ", h("kbd", {}, "o"));
 
@@ -115,17 +115,29 @@ export async function showImage(main, id, plane) {
   // pickAt picks what is at a point; each waits for the one before.
   function pickAt(point, more) { picking = picking.then(async () => pick(await find(point), more, false)); }
 
-  // edit sends a command; each waits for the one before.
+  // edit sends a command; each waits for the one before. Those that wait together are a
+  // line: they are of the plane and the labels in sight when the first was made, with what
+  // those before have changed. After an error the rest of the line is given up.
   function edit(command) {
-    busy = busy.then(() => attempt(async () => {
-      try {
-        await call("POST", `/images/${id}/edits?plane=${v.plane}`, { ...command, revision: v.data.revision });
-        tell(`Done: ${command.tool}`);
-      } finally {
-        await load(); // after an error, too: somebody else may have been here
-      }
-    }));
+    if (line?.plane !== v.plane || line.failed) line = { plane: v.plane, revision: v.data.revision, left: 0, failed: false };
+    const mine = line;
+    mine.left++;
+    busy = busy.then(() => mine.failed || attempt(() => send(command, mine)));
     return busy;
+  }
+
+  async function send(command, mine) {
+    try {
+      const done = await call("POST", `/images/${id}/edits?plane=${mine.plane}`, { ...command, revision: mine.revision });
+      mine.revision = done.revision;
+      tell(`Done: ${command.tool}`);
+    } catch (e) {
+      mine.failed = true;
+      throw e;
+    } finally {
+      await attempt(load); // after an error, too: somebody else may have been here
+      if (--mine.left === 0 && line === mine) line = null;
+    }
   }
 
   // chosenAgain are the nuclei chosen where not all in sight are listed.
