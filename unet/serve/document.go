@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 // pixels are the picture's.
 type document struct {
 	s       *Server
+	ctx     context.Context // ends what takes long
 	im      *image
 	rec     *segment.PlaneRecord // nil while it is not segmented
 	plane   int                  // place in the picture
@@ -58,6 +60,7 @@ type measured struct {
 
 var (
 	errNotSegmented = &apiError{http.StatusConflict, "this image is not segmented yet"}
+	errEnding       = &apiError{http.StatusServiceUnavailable, "the server is being closed"}
 	errClosed       = &apiError{http.StatusServiceUnavailable, "the image was closed; try again"}
 )
 
@@ -150,8 +153,8 @@ func (s *Server) sameLabels(im *image, suffix string) bool {
 }
 
 // copyOf opens a plane for who writes its files: an edit meanwhile changes nothing in
-// it. It returns the size of the journal, too.
-func (s *Server) copyOf(im *image, suffix string) (d *document, size int64, err error) {
+// it. It returns the size of the journal, too. What is done with it ends with ctx.
+func (s *Server) copyOf(ctx context.Context, im *image, suffix string) (d *document, size int64, err error) {
 	p, err := s.pictureOf(im)
 	if err != nil {
 		return nil, 0, err
@@ -162,6 +165,7 @@ func (s *Server) copyOf(im *image, suffix string) (d *document, size int64, err 
 		return nil, 0, err
 	}
 	d = s.newDocument(p, i, ref)
+	d.ctx = ctx
 	d.describe(im, ref)
 	l, journal, err := d.openLabels()
 	if err != nil {
@@ -503,6 +507,9 @@ func (d *document) within(r stdimage.Rectangle) (list []instance.Nucleus, few bo
 func (d *document) measure(ids []uint32, r stdimage.Rectangle) ([]instance.Nucleus, error) {
 	if len(ids) == 0 {
 		return nil, nil
+	}
+	if err := context.Cause(d.ctx); err != nil {
+		return nil, err
 	}
 	whole := stdimage.Rect(0, 0, d.w, d.h)
 	r = r.Inset(-d.margin).Intersect(whole)

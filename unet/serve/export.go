@@ -3,6 +3,7 @@ package serve
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	stdimage "image"
@@ -33,7 +34,7 @@ var exported = []string{segment.Labels, segment.CSV, segment.GeoJSON, segment.RO
 
 // write writes a result of a plane: the file of the run or, of a corrected one,
 // the nuclei as they are now.
-func (s *Server) write(w io.Writer, im *image, suffix, format string) error {
+func (s *Server) write(ctx context.Context, w io.Writer, im *image, suffix, format string) error {
 	n, edited := s.corrections(im, suffix)
 	if file := s.output(im, suffix, format); file != "" && !(edited && n.Corrected) {
 		from := file
@@ -48,7 +49,7 @@ func (s *Server) write(w io.Writer, im *image, suffix, format string) error {
 		_, err = io.Copy(w, f)
 		return err
 	}
-	d, _, err := s.copyOf(im, suffix)
+	d, _, err := s.copyOf(ctx, im, suffix)
 	if err != nil {
 		return err
 	}
@@ -168,6 +169,9 @@ func whiten(ids []uint32) {
 
 // strip is some rows of the labels, from y on.
 func (d *document) strip(y int) (*imageio.Labels, error) {
+	if err := context.Cause(d.ctx); err != nil {
+		return nil, err
+	}
 	rows := max(1, largePixels/d.w/tileSide) * tileSide
 	return d.history.region(stdimage.Rect(0, y, d.w, min(y+rows, d.h)))
 }
@@ -314,7 +318,7 @@ const thumbnailSide = 320
 
 // thumbnailOf is a small picture of the first plane of an image, with the outlines
 // of what was found.
-func (s *Server) thumbnailOf(im *image) ([]byte, error) {
+func (s *Server) thumbnailOf(ctx context.Context, im *image) ([]byte, error) {
 	rec := firstPlane(im)
 	if rec != nil && rec.Thumbnail != nil && !im.Corrected && !rec.Corrected && filepath.IsLocal(rec.Thumbnail.File) {
 		if b, err := os.ReadFile(filepath.Join(s.out, filepath.FromSlash(rec.Thumbnail.File))); err == nil {
@@ -335,7 +339,7 @@ func (s *Server) thumbnailOf(im *image) ([]byte, error) {
 	}
 	var m stdimage.Image
 	if w, h := ref.Info.W, ref.Info.H; rec != nil && im.Status == segment.Done && int64(w)*int64(h) <= int64(largePixels) {
-		d, _, derr := s.copyOf(im, rec.Suffix)
+		d, _, derr := s.copyOf(ctx, im, rec.Suffix)
 		if derr != nil {
 			return nil, derr
 		}

@@ -226,7 +226,7 @@ func (s *Server) catchUp(ctx context.Context) error {
 			sizes[e] = -1 // gone
 			continue
 		}
-		v, size, err := s.rewrite(im, e.suffix)
+		v, size, err := s.rewrite(ctx, im, e.suffix)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s%s: %w", im.Name, e.suffix, err))
 			continue
@@ -282,8 +282,8 @@ func (s *Server) revise(ctx context.Context, list []segment.Revision) error {
 // rewrite writes the files of a plane from its labels as they are; of one without
 // corrections they are the model's own again. It returns what they tell, and the
 // size of the journal that they are of.
-func (s *Server) rewrite(im *image, suffix string) (v segment.Revision, size int64, err error) {
-	d, size, err := s.copyOf(im, suffix)
+func (s *Server) rewrite(ctx context.Context, im *image, suffix string) (v segment.Revision, size int64, err error) {
+	d, size, err := s.copyOf(ctx, im, suffix)
 	if err != nil {
 		return v, 0, err
 	}

@@ -68,7 +68,7 @@ func (s *Server) start(kind string, images []image, work func(context.Context) e
 		return &apiError{http.StatusConflict, "the program is already at work: wait, or cancel it"}
 	}
 	if s.base.Err() != nil {
-		return errClosed
+		return errEnding
 	}
 	ctx, cancel := context.WithCancel(s.base)
 	j := &job{State: JobState{Kind: kind, Running: true, began: time.Now()}, cancel: cancel}
@@ -206,7 +206,7 @@ func (s *Server) segmentAll(r segmentRequest) error {
 		s.follower.files.Lock()
 		defer s.follower.files.Unlock()
 		defer seg.Close()
-		ready, err := s.clear(list)
+		ready, err := s.clear(ctx, list)
 		if err != nil {
 			return err
 		}
@@ -245,7 +245,7 @@ var errCorrected = &apiError{http.StatusConflict, "corrected images are not segm
 // clear makes images ready for new results: it closes what is open of them, and
 // forgets edits that were all taken back. It returns those that nobody has corrected
 // since they were listed.
-func (s *Server) clear(list []image) (ready []image, err error) {
+func (s *Server) clear(ctx context.Context, list []image) (ready []image, err error) {
 	for _, im := range list {
 		s.forget(im.ID) // after an edit that is under way
 		corrected := false
@@ -254,7 +254,7 @@ func (s *Server) clear(list []image) (ready []image, err error) {
 			n, ok := s.corrections(&im, suffix)
 			corrected = corrected || ok && n.Corrected
 			if ok && !n.Corrected && s.followed(&im, suffix) != n.Journal {
-				if _, _, err := s.rewrite(&im, suffix); err != nil { // the model's own files are to be there if this ends early
+				if _, _, err := s.rewrite(ctx, &im, suffix); err != nil { // the model's own files are to be there if this ends early
 					return nil, fmt.Errorf("%s%s: %w", im.Name, suffix, err)
 				}
 			}

@@ -58,7 +58,7 @@ func TestClear(t *testing.T) {
 		}
 	}
 	w.s.follower.files.Lock()
-	ready, err := w.s.clear(list)
+	ready, err := w.s.clear(t.Context(), list)
 	w.s.follower.files.Unlock()
 	if err != nil || len(ready) != 1 || ready[0].Name != "1.png" {
 		t.Errorf("ready: %v, %v", ready, err)

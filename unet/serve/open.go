@@ -155,7 +155,7 @@ func (s *Server) open(im *image, plane int) (*document, error) {
 }
 
 func (s *Server) newDocument(p *picture, plane int, ref segment.PlaneRef) *document {
-	return &document{s: s, plane: plane, suffix: ref.Suffix, picture: p, w: ref.Info.W, h: ref.Info.H}
+	return &document{s: s, ctx: s.base, plane: plane, suffix: ref.Suffix, picture: p, w: ref.Info.W, h: ref.Info.H}
 }
 
 // describe takes over what is recorded of the plane.

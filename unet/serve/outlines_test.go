@@ -34,7 +34,7 @@ func TestColours(t *testing.T) {
 	}
 	for revision := range 2 {
 		all := map[uint32]instance.Nucleus{}
-		d, _, err := w.s.copyOf(w.find(w.images()[0].ID), "")
+		d, _, err := w.s.copyOf(t.Context(), w.find(w.images()[0].ID), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestOutlines(t *testing.T) {
 		}
 		return p.(*stdimage.Paletted)
 	}
-	d, _, err := w.s.copyOf(w.find(m.ID), "")
+	d, _, err := w.s.copyOf(t.Context(), w.find(m.ID), "")
 	if err != nil {
 		t.Fatal(err)
 	}

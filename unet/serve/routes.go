@@ -155,7 +155,28 @@ func (s *Server) Handler() http.Handler {
 	}
 	mux.Handle("GET /", http.FileServerFS(static))
 	mux.Handle("GET /results/", s.limit(http.HandlerFunc(s.results)))
-	return s.guard(mux)
+	return s.counted(s.guard(mux))
+}
+
+// counted ends requests when the server is closed, and lets Close wait for them.
+func (s *Server) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		closed := s.base.Err() != nil
+		if !closed {
+			s.requests.Add(1)
+		}
+		s.mu.Unlock()
+		if closed {
+			fail(w, errEnding)
+			return
+		}
+		defer s.requests.Done()
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(s.base, cancel)()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // results hands out the page of the batch and what it shows.
@@ -302,7 +323,7 @@ func (s *Server) thumbnail(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	b, err := s.thumbnailOf(im)
+	b, err := s.thumbnailOf(r.Context(), im)
 	if err != nil {
 		return err
 	}
@@ -368,7 +389,7 @@ func (s *Server) exportImage(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Disposition", `attachment; filename="`+path.Base(plain.ReplaceAllString(im.in.Base+d.suffix, "_"))+im.extension(d.suffix, format)+`"`)
-	return s.write(w, im, d.suffix, format)
+	return s.write(r.Context(), w, im, d.suffix, format)
 }
 
 // plain are characters that stand for themselves in a header.

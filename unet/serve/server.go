@@ -77,8 +77,9 @@ type Server struct {
 	base      context.Context
 	stop      context.CancelFunc
 	work      sync.WaitGroup
-	compute   sync.Mutex // one computation at a time
-	overviews sync.Mutex // one is made at a time
+	requests  sync.WaitGroup // that are answered
+	compute   sync.Mutex     // one computation at a time
+	overviews sync.Mutex     // one is made at a time
 	// journals is held by who opens or writes one: a document that is being closed
 	// and its successor must not write over each other's edits.
 	journals sync.Mutex
@@ -130,9 +131,14 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Close ends what is under way and waits for it. Edits are on disk already.
+// Close ends what is under way and waits for it: then neither engine nor model nor the
+// folder is in use. The HTTP server that answers with Handler should be closed before,
+// or a client that sends a file slowly is waited for. Edits are on disk already.
 func (s *Server) Close() error {
-	s.stop()
+	s.mu.Lock()
+	s.stop() // nothing begins from now on
+	s.mu.Unlock()
+	s.requests.Wait()
 	s.work.Wait()
 	s.follower.work.Wait()
 	s.mu.Lock()

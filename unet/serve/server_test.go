@@ -508,6 +508,35 @@ func TestSlowClient(t *testing.T) {
 	}
 }
 
+// TestClose: a server that is closed waits for requests under way, which may compute or
+// write, and answers no others.
+func TestClose(t *testing.T) {
+	w := newSite(t)
+	c, err := net.Dial("tcp", w.http.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(c, "POST /api/v1/images?name=a.png HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer secret\r\nContent-Length: 1000\r\n\r\nabc")
+	for len(w.s.slots) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	closed := make(chan error)
+	go func() { closed <- w.s.Close() }()
+	<-w.s.base.Done()
+	select {
+	case <-closed:
+		t.Fatal("closed while an image is being added")
+	case <-time.After(10 * time.Millisecond):
+	}
+	if status, _ := w.do("GET", "/api/v1/images", ""); status != http.StatusServiceUnavailable {
+		t.Errorf("a request to a server that is being closed: %d", status)
+	}
+	c.Close()
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestEvents: a page that listens hears of edits.
 func TestEvents(t *testing.T) {
 	w := newSite(t)
