@@ -231,7 +231,7 @@ func (s *Server) writeSamples(dir string, im *image) error {
 		if err != nil {
 			return err
 		}
-		if err := d.writeSamples(dir, strings.ReplaceAll(im.in.Base+ref.Suffix, "/", "_")); err != nil {
+		if err := d.writeSamples(dir, im.ID+ref.Suffix); err != nil {
 			return err
 		}
 	}
@@ -332,8 +332,19 @@ func (r teachRequest) config(from *unet.Model) (train.Config, error) {
 	return cfg, nil
 }
 
+// sampleName is what people call a sample: by the name of its image, if that is there.
+func sampleName(id string, images []image) string {
+	for i := range images {
+		if part, ok := strings.CutPrefix(id, images[i].ID); ok {
+			return images[i].Name + part
+		}
+	}
+	return id
+}
+
 // compare segments the images held back with both models and draws them.
 func (s *Server) compare(ctx context.Context, dir string, set *dataset.Set, models ...*unet.Model) (list []Comparison, err error) {
+	images := s.images()
 	for k, m := range models {
 		seg, err := segment.New(s.o.Engine, m, segment.Options{Memory: s.o.Memory})
 		if err != nil {
@@ -342,7 +353,7 @@ func (s *Server) compare(ctx context.Context, dir string, set *dataset.Set, mode
 		for n, i := range set.Split(dataset.Val) {
 			sample, err := set.Load(i)
 			if err == nil && k == 0 {
-				list = append(list, Comparison{Name: sample.ID, People: countLabels(sample.Labels)})
+				list = append(list, Comparison{Name: sampleName(sample.ID, images), People: countLabels(sample.Labels)})
 				err = writePicture(filepath.Join(dir, fmt.Sprintf("compare-%d-0.png", n)), sample.Image, sample.Labels)
 			}
 			var found *segment.Result

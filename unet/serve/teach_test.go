@@ -131,6 +131,33 @@ func TestTeach(t *testing.T) {
 	}
 }
 
+// TestSamplesOfFolders: images whose names differ in what separates folders alone are
+// both learnt from, and people read their names.
+func TestSamplesOfFolders(t *testing.T) {
+	w := newSite(t)
+	names := []string{"a/0.png", "a_0.png"}
+	for _, name := range names {
+		w.beside(name)
+	}
+	w.segment()
+	dir := t.TempDir()
+	for _, name := range names {
+		m := w.named(name)
+		w.edit(m, `{"tool":"grow","ids":[1]}`, 200)
+		if err := w.s.writeSamples(dir, w.find(m.ID)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := os.ReadDir(filepath.Join(dir, "images"))
+	var got []string
+	for _, f := range files {
+		got = append(got, sampleName(strings.TrimSuffix(f.Name(), ".png"), w.s.images()))
+	}
+	if slices.Sort(got); err != nil || !slices.Equal(got, names) {
+		t.Errorf("samples of %q, %v, want %q", got, err, names)
+	}
+}
+
 // TestExport: the zip holds the bytes that a run of the pipeline writes into a
 // folder, all of them, until something is corrected.
 func TestExport(t *testing.T) {
