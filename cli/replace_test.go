@@ -111,6 +111,7 @@ func TestPipes(t *testing.T) {
 		{exitInput, []string{"predict", at("p.png"), "--model", model, "--out", out}},
 		{exitInput, []string{"predict", "--from-file", at("p.csv"), "--model", model, "--out", out}},
 		{exitFormat, []string{"predict", at("a.png"), "--model", at("p.safetensors"), "--out", out}},
+		{exitUsage, []string{"predict", at("a.png"), "--condition", at("p.csv"), "--model", model, "--out", out}},
 		{exitInput, []string{"convert", at("p.json"), filepath.Join(dir, "x.tif")}},
 		{exitInput, []string{"measure", at("p.png")}},
 		{exitInput, []string{"prepare", at("p.png"), "--out", filepath.Join(dir, "set")}},

@@ -3,13 +3,13 @@ package segment
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 
 	"unet/unet/formats"
+	"unet/unet/imageio/input"
 )
 
 // Condition tells which condition of an experiment an image belongs to. The zero
@@ -28,7 +28,7 @@ func ParseCondition(text string) (c Condition, err error) {
 	switch {
 	case text == "", text == "folder", text == "well":
 		return c, nil
-	case slices.Contains([]string{".csv", ".tsv", ".txt"}, strings.ToLower(path.Ext(text))):
+	case IsConditionTable(text):
 		c.table, err = readConditions(text)
 		return c, err
 	}
@@ -41,8 +41,14 @@ func ParseCondition(text string) (c Condition, err error) {
 	return c, nil
 }
 
+// IsConditionTable reports whether what ParseCondition reads names a file, by its
+// extension.
+func IsConditionTable(text string) bool {
+	return slices.Contains([]string{".csv", ".tsv", ".txt"}, strings.ToLower(path.Ext(text)))
+}
+
 func readConditions(name string) (map[string]string, error) {
-	f, err := os.Open(name)
+	f, err := input.Open(name) // which waits for no pipe
 	if err != nil {
 		return nil, err
 	}

@@ -60,8 +60,8 @@ type settings struct {
 	Level      *int    `json:"level"`
 }
 
-// read enters the settings into a batch and returns the options for a model. A file
-// they name must lie in root.
+// read enters the settings into a batch and returns the options for a model. Files
+// and folders they name must lie in root.
 func (t settings) read(b *segment.Batch, root *os.Root, m *unet.Model) (o segment.Options, err error) {
 	bad := func(name, value string, err error) error {
 		return &apiError{http.StatusBadRequest, name + " " + clip(value) + ": " + err.Error()}
@@ -90,7 +90,7 @@ func (t settings) read(b *segment.Batch, root *os.Root, m *unet.Model) (o segmen
 	if err := t.measuring(b, &o, root); err != nil {
 		return o, err
 	}
-	if strings.EqualFold(filepath.Ext(t.Condition), ".csv") {
+	if segment.IsConditionTable(t.Condition) {
 		if t.Condition, err = inside(root, "condition", t.Condition); err != nil {
 			return o, err
 		}

@@ -324,7 +324,10 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	os.WriteFile(filepath.Join(dir, "plan.csv"), []byte("image,condition\na.png,drug\n"), 0o644)
+	table, outside := []byte("image,condition\na.png,drug\n"), filepath.Join(t.TempDir(), "plan.txt")
+	for _, name := range []string{filepath.Join(dir, "plan.csv"), filepath.Join(dir, "plan.TXT"), outside} {
+		os.WriteFile(name, table, 0o644)
+	}
 	os.WriteFile(filepath.Join(dir, "all.geojson"), nil, 0o644)
 	values := map[string]string{"diameter": `"20"`, "pixel-size": `"0.5"`, "threshold": "0.5", "min-area": "3", "remove-edge": "true", "tta": "true", "level": "0", "condition": `"folder"`,
 		"keep": `"area>=3,circularity>0.5"`, "region": `"all.geojson"`, "ring": `"2um"`, "stains": `"he"`, "positive": `"Ki67,CD3>20"`, "colour-by": `"area:2-50"`, "precision": `"bfloat16"`, "format": `"mask,zarr"`}
@@ -361,7 +364,7 @@ func TestSettings(t *testing.T) {
 	if b, _, err := read(settings{Format: " density , coco"}); err != nil || strings.Join(b.Formats, ",") != "coco,csv,density,labels,overlay" {
 		t.Errorf("formats %v, %v", b.Formats, err)
 	}
-	for name, ok := range map[string]bool{"plan.csv": true, "none.csv": false, "../plan.csv": false, filepath.Join(dir, "plan.csv"): false} {
+	for name, ok := range map[string]bool{"plan.csv": true, "plan.TXT": true, outside: false, "none.tsv": false, "none.csv": false, "../plan.csv": false, filepath.Join(dir, "plan.csv"): false} {
 		if _, _, err := read(settings{Condition: name}); (err == nil) != ok {
 			t.Errorf("condition %s: %v", name, err)
 		}
