@@ -276,11 +276,15 @@ func (p *picture) tile(i, level, x, y int, show []shown) (jpg []byte, whole bool
 	if err != nil {
 		return nil, false, err
 	}
+	none := &apiError{http.StatusNotFound, "there is no such tile"}
+	if level > 30 {
+		return nil, false, none
+	}
 	scale := 1 << level
 	w, h := (ref.Info.W+scale-1)/scale, (ref.Info.H+scale-1)/scale
 	r := stdimage.Rect(x*tileSide, y*tileSide, (x+1)*tileSide, (y+1)*tileSide).Intersect(stdimage.Rect(0, 0, w, h))
-	if level > 30 || r.Empty() {
-		return nil, false, &apiError{http.StatusNotFound, "there is no such tile"}
+	if r.Empty() {
+		return nil, false, none
 	}
 	m, whole, err := p.paint(i, float64(scale), r, show)
 	if err != nil {

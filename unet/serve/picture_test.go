@@ -279,7 +279,7 @@ func TestPlanes(t *testing.T) {
 		if len(other) < 2 {
 			t.Errorf("%s: all %d planes look the same", m.Name, len(v.Planes))
 		}
-		for _, bad := range []string{"/view?plane=999", "/view?plane=x", "/tiles/0/0/0?channels=9,0,1,ffffff", "/tiles/0/0/0?channels=nonsense", "/tiles/0/9/0", "/tiles/40/0/0", "/nuclei?window=1"} {
+		for _, bad := range []string{"/view?plane=999", "/view?plane=x", "/tiles/0/0/0?channels=9,0,1,ffffff", "/tiles/0/0/0?channels=nonsense", "/tiles/0/9/0", "/tiles/40/0/0", "/tiles/64/0/0", "/nuclei?window=1"} {
 			if status, body := w.do("GET", "/api/v1/images/"+m.ID+bad, ""); status/100 != 4 {
 				t.Errorf("%s: %d %s", bad, status, body)
 			}
