@@ -23,8 +23,9 @@ const (
 	pagesPolicy = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-// bodyTime is in which the next piece of a body must come. Tests make it less.
-var bodyTime = 30 * time.Second
+// bodyTime is in which the next piece of a body must come, answerTime in which one of an
+// answer must be taken. Tests make them less.
+var bodyTime, answerTime = 30 * time.Second, 5 * time.Minute
 
 // NewToken makes a token nobody guesses.
 func NewToken() string {
@@ -122,7 +123,6 @@ func (s *Server) limit(next http.Handler) http.Handler {
 		}
 		c := http.NewResponseController(w)
 		c.SetReadDeadline(time.Now().Add(bodyTime))
-		c.SetWriteDeadline(time.Now().Add(5 * time.Minute))
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(slowWriter{w, c}, r)
 	})
 }

@@ -269,6 +269,21 @@ func (s slowReader) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
+// slowWriter gives up on a client that does not take the next piece of an answer in
+// time. How long the request took before, or the answer takes to make, does not count.
+type slowWriter struct {
+	http.ResponseWriter
+	c *http.ResponseController
+}
+
+func (s slowWriter) Write(p []byte) (int, error) {
+	s.c.SetWriteDeadline(time.Now().Add(answerTime))
+	return s.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (s slowWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
 func (s *Server) body(w http.ResponseWriter, r *http.Request) io.Reader {
 	return slowReader{http.MaxBytesReader(w, r.Body, s.o.MaxUpload), http.NewResponseController(w)}
 }

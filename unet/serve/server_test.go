@@ -591,6 +591,27 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+// TestLongUpload: a file that takes longer to arrive than an answer may take to leave is
+// answered.
+func TestLongUpload(t *testing.T) {
+	before := answerTime
+	answerTime = 50 * time.Millisecond
+	t.Cleanup(func() { answerTime = before }) // once the servers are closed
+	w := newSite(t)
+	c, err := net.Dial("tcp", w.http.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	b := discs(t, 0)
+	fmt.Fprintf(c, "POST /api/v1/images?name=a.png HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer secret\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(b), b[:9])
+	time.Sleep(2 * answerTime)
+	c.Write(b[9:])
+	if answer, _ := io.ReadAll(c); !strings.Contains(string(answer), " 201 ") {
+		t.Errorf("the answer is %q", answer)
+	}
+}
+
 // TestBombs: files that are small and claim to be huge cost an error, not memory,
 // wherever they come in.
 func TestBombs(t *testing.T) {
