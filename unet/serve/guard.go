@@ -122,7 +122,10 @@ func (s *Server) limit(next http.Handler) http.Handler {
 			return
 		}
 		c := http.NewResponseController(w)
-		c.SetReadDeadline(time.Now().Add(bodyTime))
+		if r.ContentLength != 0 {
+			c.SetReadDeadline(time.Now().Add(bodyTime)) // also where nobody reads it
+			r.Body = slowReader{r.Body, c}
+		}
 		next.ServeHTTP(slowWriter{w, c}, r)
 	})
 }

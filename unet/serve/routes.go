@@ -260,13 +260,19 @@ func readJSON(r *http.Request, v any) error {
 
 // slowReader gives up on a body whose next piece does not come in time.
 type slowReader struct {
-	r io.Reader
+	io.ReadCloser
 	c *http.ResponseController
 }
 
 func (s slowReader) Read(p []byte) (int, error) {
 	s.c.SetReadDeadline(time.Now().Add(bodyTime))
-	return s.r.Read(p)
+	n, err := s.ReadCloser.Read(p)
+	if err == io.EOF {
+		// From now on the connection is read to see whether the client is there still:
+		// a deadline would end the request.
+		s.c.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // slowWriter gives up on a client that does not take the next piece of an answer in
@@ -285,7 +291,7 @@ func (s slowWriter) Write(p []byte) (int, error) {
 func (s slowWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 func (s *Server) body(w http.ResponseWriter, r *http.Request) io.Reader {
-	return slowReader{http.MaxBytesReader(w, r.Body, s.o.MaxUpload), http.NewResponseController(w)}
+	return http.MaxBytesReader(w, r.Body, s.o.MaxUpload)
 }
 
 func (s *Server) addImage(w http.ResponseWriter, r *http.Request) error {

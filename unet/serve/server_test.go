@@ -612,6 +612,32 @@ func TestLongUpload(t *testing.T) {
 	}
 }
 
+// TestLongWork: a request that takes longer to answer than a piece of a body may take is
+// not given up.
+func TestLongWork(t *testing.T) {
+	before := bodyTime
+	bodyTime = 50 * time.Millisecond
+	t.Cleanup(func() { bodyTime = before }) // once the servers are closed
+	w := newSite(t)
+	w.segment()
+	w.s.follower.files.Lock()
+	w.edit(w.images()[0], `{"tool":"delete","ids":[1]}`, 200)
+	answered := make(chan int)
+	for _, body := range []string{"", "unread"} {
+		go func() {
+			status, _ := w.do("GET", "/api/v1/export", body)
+			answered <- status
+		}()
+	}
+	time.Sleep(2 * bodyTime)
+	w.s.follower.files.Unlock()
+	for range 2 {
+		if status := <-answered; status != 200 {
+			t.Errorf("the zip, once the results have followed: %d", status)
+		}
+	}
+}
+
 // TestBombs: files that are small and claim to be huge cost an error, not memory,
 // wherever they come in.
 func TestBombs(t *testing.T) {
