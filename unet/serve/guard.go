@@ -18,7 +18,6 @@ const (
 	waiting     = 64               // for one of these to end
 	patience    = 20 * time.Second // a request waits
 	maxCommand  = 1 << 20          // bytes of a JSON body
-	cookieName  = "unet"
 	policy      = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	pagesPolicy = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -61,11 +60,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			return
 		}
 		if given := r.URL.Query().Get("token"); r.URL.Path == "/" && r.Method == http.MethodGet && s.isToken(given) {
-			http.SetCookie(w, &http.Cookie{Name: cookieName, Value: given, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
+			http.SetCookie(w, &http.Cookie{Name: cookieName(r), Value: given, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
 			http.Redirect(w, r, "/", http.StatusSeeOther) // out of the address bar and the history
 			return
 		}
-		cookie, _ := r.Cookie(cookieName)
+		cookie, _ := r.Cookie(cookieName(r))
 		bearer, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !(cookie != nil && s.isToken(cookie.Value)) && !(isBearer && s.isToken(bearer)) {
 			fail(w, &apiError{http.StatusUnauthorized, "open the address that unet serve has printed, or send its token: Authorization: Bearer TOKEN"})
@@ -73,6 +72,15 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// cookieName holds the port, as the browser knows it: all ports of a host share its
+// cookies, and another unet serve has another token.
+func cookieName(r *http.Request) string {
+	if _, port, err := net.SplitHostPort(r.Host); err == nil {
+		return "unet-" + port
+	}
+	return "unet"
 }
 
 func (s *Server) isToken(t string) bool {

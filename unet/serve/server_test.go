@@ -147,6 +147,10 @@ func (w *site) segment() {
 
 func TestGuard(t *testing.T) {
 	w := newSite(t)
+	_, port, err := net.SplitHostPort(w.http.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name, method, path string
 		headers            []string
@@ -157,7 +161,8 @@ func TestGuard(t *testing.T) {
 		{"a wrong token", "GET", "/api/v1/images", []string{"Authorization", "Bearer secreT"}, 401},
 		{"a wrong token in the address", "GET", "/?token=x", []string{"Authorization", ""}, 401},
 		{"the page without a token", "GET", "/app.js", []string{"Authorization", ""}, 401},
-		{"the token as a cookie", "GET", "/api/v1/images", []string{"Authorization", "", "Cookie", "unet=secret"}, 200},
+		{"the token as a cookie", "GET", "/api/v1/images", []string{"Authorization", "", "Cookie", "unet-1=other; unet-" + port + "=secret; unet=other"}, 200},
+		{"the token as that of another port", "GET", "/api/v1/images", []string{"Authorization", "", "Cookie", "unet-1=secret"}, 401},
 		{"a name that points here", "GET", "/api/v1/images", []string{"Host", "evil.example"}, 421},
 		{"a name that begins like ours", "GET", "/api/v1/images", []string{"Host", "127.0.0.1.evil.example"}, 421},
 		{"another site", "POST", "/api/v1/segment", []string{"Origin", "http://evil.example"}, 403},
@@ -182,7 +187,7 @@ func TestGuard(t *testing.T) {
 	}
 	resp.Body.Close()
 	cookie := resp.Header.Get("Set-Cookie")
-	if resp.StatusCode != http.StatusSeeOther || !strings.Contains(cookie, "HttpOnly") || !strings.Contains(cookie, "SameSite=Strict") {
+	if resp.StatusCode != http.StatusSeeOther || !strings.HasPrefix(cookie, "unet-"+port+"=secret") || !strings.Contains(cookie, "HttpOnly") || !strings.Contains(cookie, "SameSite=Strict") {
 		t.Errorf("token in the address: %d, cookie %q", resp.StatusCode, cookie)
 	}
 	if p := resp.Header.Get("Content-Security-Policy"); !strings.Contains(p, "default-src 'none'") || strings.Contains(p, "unsafe") {
