@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -147,9 +148,37 @@ func (d *document) table(l *labels) (*catalogue, error) {
 // sameLabels reports whether the labels among the results are those that are kept:
 // corrections may be of an earlier run.
 func (s *Server) sameLabels(im *image, suffix string) bool {
-	a, errA := os.ReadFile(s.own(im, suffix, segment.Labels))
-	b, errB := os.ReadFile(s.output(im, suffix, segment.Labels))
-	return errA == nil && errB == nil && slices.Equal(a, b)
+	return sameContent(s.own(im, suffix, segment.Labels), s.output(im, suffix, segment.Labels))
+}
+
+// sameContent reports whether two files are there and hold the same.
+func sameContent(a, b string) bool {
+	f, err := os.Open(a)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	g, err := os.Open(b)
+	if err != nil {
+		return false
+	}
+	defer g.Close()
+	stF, errF := f.Stat()
+	stG, errG := g.Stat()
+	if errF != nil || errG != nil || stF.Size() != stG.Size() {
+		return false
+	}
+	p, q := make([]byte, 1<<16), make([]byte, 1<<16)
+	for {
+		n, err := io.ReadFull(f, p)
+		m, _ := io.ReadFull(g, q)
+		if !bytes.Equal(p[:n], q[:m]) {
+			return false
+		}
+		if err != nil {
+			return err == io.EOF || err == io.ErrUnexpectedEOF
+		}
+	}
 }
 
 // copyOf opens a plane for who writes its files: an edit meanwhile changes nothing in

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"unet/unet/imageio"
 	"unet/unet/instance"
+	"unet/unet/segment"
 )
 
 // side is that of the tiles of labels here.
@@ -332,6 +334,40 @@ func TestCorrectionsOfNeighbours(t *testing.T) {
 		t.Fatal(err)
 	}
 	corrected("the image is back")
+}
+
+// TestSameLabels: files of labels are compared to the last byte, and not in memory.
+func TestSameLabels(t *testing.T) {
+	s := &Server{out: t.TempDir()}
+	im := &image{Name: "a.png", record: &segment.ImageRecord{Planes: []segment.PlaneRecord{{Outputs: []string{"a.labels.tif"}}}}}
+	file := s.output(im, "", segment.Labels)
+	const size = 32 << 20
+	for _, name := range []string{file, s.own(im, "", segment.Labels)} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, nil, 0o644), os.Truncate(name, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if !s.sameLabels(im, "") {
+		t.Error("equal files differ")
+	}
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > size/4 {
+		t.Errorf("%d MiB were taken", grown>>20)
+	}
+	for _, c := range []struct {
+		what   string
+		change func() error
+	}{
+		{"another size", func() error { return os.Truncate(file, size-1) }},
+		{"another byte", func() error { return os.WriteFile(file, append(make([]byte, size-1), 1), 0o644) }},
+		{"no file", func() error { return os.Remove(file) }},
+	} {
+		if err := c.change(); err != nil || s.sameLabels(im, "") {
+			t.Errorf("%s: %v, or not noticed", c.what, err)
+		}
+	}
 }
 
 // TestResultsOfAnother: results that a run has written under the names of those of an
