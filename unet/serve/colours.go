@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"unet/unet/formats"
 	"unet/unet/instance"
 	"unet/unet/report"
 	"unet/unet/segment"
@@ -96,7 +97,7 @@ func (d *document) values(by string) (map[uint32]float64, error) {
 	var row []float64
 	err = d.some(others, func(n *instance.Nucleus) error {
 		row = sheet.Append(row[:0], n)
-		values[n.ID] = row[at]
+		values[n.ID] = formats.Rounded(row[at]) // as the table, and who is positive by it
 		return nil
 	})
 	if ruled {

@@ -9,7 +9,6 @@ import (
 	stdimage "image"
 	"io"
 	"io/fs"
-	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -425,16 +424,15 @@ type shownMarker struct {
 	Threshold float64 `json:"threshold"`
 }
 
-// shownMarkers are those of the batch of which the plane has the measurement, with the
-// places of these in a sheet.
-func (d *document) shownMarkers(sheet *instance.Sheet) (list []shownMarker, at []int) {
-	list = []shownMarker{}
+// shownMarkers are those of the batch of which the plane has the measurement.
+func (d *document) shownMarkers(sheet *instance.Sheet) []shownMarker {
+	list := []shownMarker{}
 	for _, m := range d.im.markers {
-		if k := sheet.Index(m.Column); k >= 0 {
-			list, at = append(list, shownMarker{m.Name, m.Column, float64(m.Threshold)}), append(at, k)
+		if sheet.Index(m.Column) >= 0 {
+			list = append(list, shownMarker{m.Name, m.Column, float64(m.Threshold)})
 		}
 	}
-	return list, at
+	return list
 }
 
 // mostShown is how many nuclei of a part of a large image are listed at once. Tests
@@ -473,19 +471,18 @@ func (d *document) show(r stdimage.Rectangle, by string) (shownNuclei, error) {
 		out.Range = &[2]float64{c.Lo, c.Hi}
 	}
 	sheet := d.source.Sheet()
-	var at []int
-	out.Markers, at = d.shownMarkers(sheet)
+	out.Markers = d.shownMarkers(sheet)
 	var row []float64
 	for i := range list {
 		n := shownNucleus{Nucleus: list[i]}
 		row = sheet.Append(row[:0], &n.Nucleus)
-		for k, m := range out.Markers {
-			var positive *bool
-			if v := row[at[k]]; !math.IsNaN(v) {
-				positive = new(bool)
-				*positive = v > m.Threshold
+		for _, m := range out.Markers {
+			marker := formats.Marker(m)
+			var shown *bool
+			if positive, known := marker.Positive(sheet, row); known {
+				shown = &positive
 			}
-			n.Positive = append(n.Positive, positive)
+			n.Positive = append(n.Positive, shown)
 		}
 		for _, polygon := range n.Nucleus.Outline() {
 			for _, ring := range append([][]instance.Point{polygon.Outer}, polygon.Holes...) {

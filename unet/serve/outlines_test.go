@@ -8,10 +8,13 @@ import (
 	"image/png"
 	"math"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 
+	"unet/unet/formats"
 	"unet/unet/instance"
+	"unet/unet/segment"
 )
 
 // TestColours: where more nuclei are in sight than are listed, their outlines have the
@@ -76,6 +79,48 @@ func TestColours(t *testing.T) {
 		if status, _ := w.do("GET", path+"/outlines/0/0/0?colour="+url.QueryEscape(by), ""); status != 400 {
 			t.Errorf("coloured by %s: %d", by, status)
 		}
+	}
+}
+
+// TestPositiveAsTables: a nucleus is positive on the page where it is in the tables,
+// which round what is compared with the threshold.
+func TestPositiveAsTables(t *testing.T) {
+	w := newSite(t)
+	w.segment()
+	d, _, err := w.s.copyOf(t.Context(), w.find(w.images()[0].ID), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.history.close()
+	sheet := d.source.Sheet()
+	var id uint32
+	var m segment.MarkerRecord // of which the nucleus is just not positive
+	d.each(func(n *instance.Nucleus) error {
+		for k, v := range sheet.Append(nil, n) {
+			if rounded := formats.Rounded(v); v > rounded {
+				id, m = n.ID, segment.MarkerRecord{Name: "A", Column: sheet.Columns[k].Name, Threshold: segment.Number(rounded)}
+			}
+		}
+		return nil
+	})
+	if id == 0 {
+		t.Fatal("no measurement is rounded down")
+	}
+	d.im.markers = []segment.MarkerRecord{m}
+	list, err := d.show(stdimage.Rect(0, 0, d.w, d.h), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range list.Nuclei {
+		if n.ID == id && (n.Positive[0] == nil || *n.Positive[0]) {
+			t.Errorf("nucleus %d is positive by %+v", id, m)
+		}
+	}
+	if err := os.Remove(w.s.output(d.im, "", segment.CSV)); err != nil { // then all is measured
+		t.Fatal(err)
+	}
+	if values, err := d.values(fmt.Sprintf("%s>%v", m.Column, m.Threshold)); err != nil || values[id] != 0 {
+		t.Errorf("nucleus %d has the colour of positive ones by %+v: %v", id, m, err)
 	}
 }
 
