@@ -7,7 +7,6 @@ import (
 	"image/png"
 	"math"
 	"math/rand/v2"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -363,10 +362,7 @@ func TestMaskOfLarge(t *testing.T) {
 	w.s.work.Wait()
 	m := w.images()[0]
 	export := func() (disposition, body string) {
-		r := httptest.NewRecorder()
-		q := httptest.NewRequest("GET", "http://127.0.0.1/api/v1/images/"+m.ID+"/export/mask", nil)
-		q.Header.Set("Authorization", "Bearer secret")
-		w.s.Handler().ServeHTTP(r, q)
+		r := w.get("/api/v1/images/" + m.ID + "/export/mask")
 		return r.Header().Get("Content-Disposition"), r.Body.String()
 	}
 	pixels := func(body string) []byte {

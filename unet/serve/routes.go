@@ -54,6 +54,7 @@ func fail(w http.ResponseWriter, err error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		status, text = http.StatusRequestTimeout, "the request took too long to arrive"
 	}
+	w.Header().Del("Content-Disposition") // a browser would save the error as the file
 	answer(w, status, map[string]string{"error": text})
 }
 

@@ -116,6 +116,15 @@ func (w *site) do(method, path, body string, headers ...string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
+// get is do of a GET, with the header of the answer.
+func (w *site) get(path string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("GET", "http://127.0.0.1"+path, nil)
+	r.Header.Set("Authorization", "Bearer secret")
+	answer := httptest.NewRecorder()
+	w.s.Handler().ServeHTTP(answer, r)
+	return answer
+}
+
 func (w *site) images() (list []listed) {
 	w.t.Helper()
 	status, body := w.do("GET", "/api/v1/images", "")
@@ -363,6 +372,9 @@ func TestEdit(t *testing.T) {
 	m := w.images()[0]
 	if status, body := w.do("POST", "/api/v1/images/"+m.ID+"/edits", `{"tool":"delete","ids":[1]}`); status != 409 {
 		t.Errorf("an edit before there are labels: %d %s", status, body)
+	}
+	if r := w.get("/api/v1/images/" + m.ID + "/export/csv"); r.Code != 409 || r.Header().Get("Content-Disposition") != "" {
+		t.Errorf("a table before there are labels: %d, to be saved as %q", r.Code, r.Header().Get("Content-Disposition"))
 	}
 	w.segment()
 	m = w.images()[0]
