@@ -26,9 +26,6 @@ type Command struct {
 	Radius float64 `json:"radius,omitempty"`
 }
 
-// Tools lists the tools of a Command.
-var Tools = []string{"delete", "draw", "join", "split", "grow", "shrink", "paint", "erase", "undo", "redo", "reset"}
-
 // span is the pixels X0..X1-1 of row Y, and the number they have.
 type span struct {
 	Y, X0, X1 int

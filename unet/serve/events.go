@@ -38,15 +38,14 @@ func (e *events) send(name string, v any) {
 }
 
 // listen is the stream of events. It takes no place among the requests in work.
-func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
+func (s *Server) listen(w http.ResponseWriter, r *http.Request) error {
 	e := s.events
 	c := make(chan []byte, 64)
 	e.mu.Lock()
 	if len(e.listeners) >= maxListeners {
 		e.mu.Unlock()
 		w.Header().Set("Retry-After", "10")
-		fail(w, &apiError{http.StatusTooManyRequests, "too many pages are open"})
-		return
+		return &apiError{http.StatusTooManyRequests, "too many pages are open"}
 	}
 	e.listeners[c] = true
 	e.mu.Unlock()
@@ -63,16 +62,16 @@ func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 	for {
 		out.SetWriteDeadline(time.Now().Add(bodyTime))
 		if _, err := w.Write(text); err != nil || out.Flush() != nil {
-			return
+			return nil // the page is gone
 		}
 		select {
 		case text = <-c:
 		case <-tick.C:
 			text = []byte(": still here\n\n")
 		case <-r.Context().Done():
-			return
+			return nil
 		case <-s.base.Done():
-			return
+			return nil
 		}
 	}
 }

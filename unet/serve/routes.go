@@ -85,48 +85,54 @@ var routes []route
 
 func init() { // apart, as openapi is among them and lists them
 	routes = []route{
-		{"GET", "/openapi.json", "this description", nil, nil, false, jsonType, (*Server).openapi},
-		{"GET", "/images", "the images of the folder, with what was found", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
-			answer(w, http.StatusOK, s.images())
-			return nil
-		}},
-		{"POST", "/images", "add an image, which is the body, to the folder", []string{"name"}, nil, true, jsonType, (*Server).addImage},
-		{"GET", "/images/{id}/thumbnail", "a small picture with the nuclei outlined", nil, nil, false, "image/jpeg", (*Server).thumbnail},
-		{"GET", "/images/{id}/view", "planes and channels of an image, and how to show them", []string{"plane"}, nil, false, jsonType, (*Server).viewImage},
-		{"GET", "/images/{id}/tiles/{level}/{x}/{y}", "a part of the picture, at half its size level times", []string{"plane", "channels"}, nil, false, "image/jpeg", (*Server).tile},
-		{"GET", "/images/{id}/outlines/{level}/{x}/{y}", "the outlines of nuclei to lay over a part of the picture", []string{"plane", "revision", "colour"}, nil, false, "image/png", (*Server).outlines},
-		{"GET", "/images/{id}/nuclei", "the nuclei with measurements and outlines, and the revision of the labels; of a large image those in a window, or of too many the range of their colours", []string{"plane", "window", "colour"}, nil, false, jsonType, (*Server).nuclei},
-		{"POST", "/images/{id}/edits", "edit the labels of a revision; 409 if they have changed since", []string{"plane"}, Command{Tool: "delete", IDs: []uint32{1}}, false, jsonType, (*Server).editImage},
-		{"GET", "/images/{id}/export/{format}", "the nuclei as a file: " + strings.Join(exported, ", "), []string{"plane"}, nil, false, "application/octet-stream", (*Server).exportImage},
-		{"GET", "/export", "the results of all images, as a zip", nil, nil, false, "application/zip", (*Server).exportAll},
-		{"POST", "/segment", "segment images in the background", nil, segmentRequest{}, false, jsonType, (*Server).postSegment},
-		{"GET", "/settings", "the settings of segmentation, as options of unet predict", nil, nil, false, jsonType, (*Server).getSettings},
-		{"GET", "/job", "the job in the background", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
-			answer(w, http.StatusOK, s.state())
-			return nil
-		}},
-		{"DELETE", "/job", "cancel it", nil, nil, false, jsonType, (*Server).cancelJob},
-		{"POST", "/teach", "fine-tune the model on corrected images in the background", nil, teachRequest{}, false, jsonType, (*Server).postTeach},
-		{"GET", "/teach", "the last teaching: its course, and the images held back before and after", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
-			answer(w, http.StatusOK, s.lastTaught())
-			return nil
-		}},
-		{"POST", "/teach/resume", "continue a teaching that was stopped or killed", nil, nil, false, jsonType, func(s *Server, w http.ResponseWriter, r *http.Request) error {
-			if err := s.resume(); err != nil {
-				return err
-			}
-			answer(w, http.StatusAccepted, s.state())
-			return nil
-		}},
-		{"GET", "/models", "the models to segment with: the one given, and those kept", nil, nil, false, jsonType, (*Server).getModels},
-		{"POST", "/models", "segment with one of them from now on", nil, useRequest{File: "models/name.safetensors"}, false, jsonType, (*Server).postModels},
-		{"POST", "/teach/model", "use, keep (with a name) or drop the new model", nil, modelRequest{Action: "use"}, false, jsonType, (*Server).postModel},
-		{"GET", "/teach/compare/{n}/{which}", "an image held back: corrected (0), before (1), after (2)", nil, nil, false, "image/png", (*Server).comparePicture},
-		{"POST", "/analyse/{format}", "segment the image in the body without keeping it: " + strings.Join(analysed, ", ") + " or json", []string{"diameter", "plane"}, nil, true, "application/octet-stream", (*Server).analyse},
-		{"GET", "/events", "what happens, as server-sent events: job, images, edit, results, picture, models", nil, nil, false, "text/event-stream", func(s *Server, w http.ResponseWriter, r *http.Request) error {
-			s.listen(w, r)
-			return nil
-		}},
+		{method: "GET", path: "/openapi.json", summary: "this description",
+			produces: jsonType, handle: (*Server).openapi},
+		{method: "GET", path: "/images", summary: "the images of the folder, with what was found",
+			produces: jsonType, handle: (*Server).getImages},
+		{method: "POST", path: "/images", summary: "add an image, which is the body, to the folder",
+			query: []string{"name"}, file: true, produces: jsonType, handle: (*Server).addImage},
+		{method: "GET", path: "/images/{id}/thumbnail", summary: "a small picture with the nuclei outlined",
+			produces: "image/jpeg", handle: (*Server).thumbnail},
+		{method: "GET", path: "/images/{id}/view", summary: "planes and channels of an image, and how to show them",
+			query: []string{"plane"}, produces: jsonType, handle: (*Server).viewImage},
+		{method: "GET", path: "/images/{id}/tiles/{level}/{x}/{y}", summary: "a part of the picture, at half its size level times",
+			query: []string{"plane", "channels"}, produces: "image/jpeg", handle: (*Server).tile},
+		{method: "GET", path: "/images/{id}/outlines/{level}/{x}/{y}", summary: "the outlines of nuclei to lay over a part of the picture",
+			query: []string{"plane", "revision", "colour"}, produces: "image/png", handle: (*Server).outlines},
+		{method: "GET", path: "/images/{id}/nuclei", summary: "the nuclei with measurements and outlines, and the revision of the labels; of a large image those in a window, or of too many the range of their colours",
+			query: []string{"plane", "window", "colour"}, produces: jsonType, handle: (*Server).nuclei},
+		{method: "POST", path: "/images/{id}/edits", summary: "edit the labels of a revision; 409 if they have changed since",
+			query: []string{"plane"}, body: Command{Tool: "delete", IDs: []uint32{1}}, produces: jsonType, handle: (*Server).editImage},
+		{method: "GET", path: "/images/{id}/export/{format}", summary: "the nuclei as a file: " + strings.Join(exported, ", "),
+			query: []string{"plane"}, produces: "application/octet-stream", handle: (*Server).exportImage},
+		{method: "GET", path: "/export", summary: "the results of all images, as a zip",
+			produces: "application/zip", handle: (*Server).exportAll},
+		{method: "POST", path: "/segment", summary: "segment images in the background",
+			body: segmentRequest{}, produces: jsonType, handle: (*Server).postSegment},
+		{method: "GET", path: "/settings", summary: "the settings of segmentation, as options of unet predict",
+			produces: jsonType, handle: (*Server).getSettings},
+		{method: "GET", path: "/job", summary: "the job in the background",
+			produces: jsonType, handle: (*Server).getJob},
+		{method: "DELETE", path: "/job", summary: "cancel it",
+			produces: jsonType, handle: (*Server).cancelJob},
+		{method: "POST", path: "/teach", summary: "fine-tune the model on corrected images in the background",
+			body: teachRequest{}, produces: jsonType, handle: (*Server).postTeach},
+		{method: "GET", path: "/teach", summary: "the last teaching: its course, and the images held back before and after",
+			produces: jsonType, handle: (*Server).getTeach},
+		{method: "POST", path: "/teach/resume", summary: "continue a teaching that was stopped or killed",
+			produces: jsonType, handle: (*Server).postResume},
+		{method: "GET", path: "/models", summary: "the models to segment with: the one given, and those kept",
+			produces: jsonType, handle: (*Server).getModels},
+		{method: "POST", path: "/models", summary: "segment with one of them from now on",
+			body: useRequest{File: "models/name.safetensors"}, produces: jsonType, handle: (*Server).postModels},
+		{method: "POST", path: "/teach/model", summary: "use, keep (with a name) or drop the new model",
+			body: modelRequest{Action: "use"}, produces: jsonType, handle: (*Server).postModel},
+		{method: "GET", path: "/teach/compare/{n}/{which}", summary: "an image held back: corrected (0), before (1), after (2)",
+			produces: "image/png", handle: (*Server).comparePicture},
+		{method: "POST", path: "/analyse/{format}", summary: "segment the image in the body without keeping it: " + strings.Join(analysed, ", ") + " or json",
+			query: []string{"diameter", "plane"}, file: true, produces: "application/octet-stream", handle: (*Server).analyse},
+		{method: "GET", path: "/events", summary: "what happens, as server-sent events: job, images, edit, results, picture, models",
+			produces: "text/event-stream", handle: (*Server).listen},
 	}
 }
 
@@ -295,6 +301,11 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) io.Reader {
 	return http.MaxBytesReader(w, r.Body, s.o.MaxUpload)
 }
 
+func (s *Server) getImages(w http.ResponseWriter, _ *http.Request) error {
+	answer(w, http.StatusOK, s.images())
+	return nil
+}
+
 func (s *Server) addImage(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > s.o.MaxUpload {
 		return &http.MaxBytesError{Limit: s.o.MaxUpload}
@@ -429,6 +440,11 @@ func (s *Server) postSegment(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+func (s *Server) getJob(w http.ResponseWriter, _ *http.Request) error {
+	answer(w, http.StatusOK, s.state())
+	return nil
+}
+
 func (s *Server) cancelJob(w http.ResponseWriter, r *http.Request) error {
 	s.mu.Lock()
 	if s.job != nil {
@@ -445,6 +461,19 @@ func (s *Server) postTeach(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := s.teach(q); err != nil {
+		return err
+	}
+	answer(w, http.StatusAccepted, s.state())
+	return nil
+}
+
+func (s *Server) getTeach(w http.ResponseWriter, _ *http.Request) error {
+	answer(w, http.StatusOK, s.lastTaught())
+	return nil
+}
+
+func (s *Server) postResume(w http.ResponseWriter, _ *http.Request) error {
+	if err := s.resume(); err != nil {
 		return err
 	}
 	answer(w, http.StatusAccepted, s.state())

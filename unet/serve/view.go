@@ -9,6 +9,7 @@ import (
 
 	"unet/unet/imageio"
 	"unet/unet/report"
+	"unet/unet/segment"
 )
 
 // view is what there is to see of an image: its planes, and the channels of one.
@@ -82,7 +83,7 @@ func (s *Server) view(im *image, p *picture, plane int) (*view, error) {
 	v := &view{Width: ref.Info.W, Height: ref.Info.H, TileSide: tileSide, Plane: plane, Ready: 1, PixelSize: ref.Info.PixelSize}
 	v.Large = int64(v.Width)*int64(v.Height) > int64(largePixels)
 	for _, r := range p.refs {
-		v.Planes = append(v.Planes, viewPlane{r.Info.Well, r.Info.Field, r.Info.Series, r.Info.Z, r.Info.T, r.Info.Page, channelName(r.Info, r.Info.Channel), im.plane(r.Suffix) != nil})
+		v.Planes = append(v.Planes, viewPlane{r.Info.Well, r.Info.Field, r.Info.Series, r.Info.Z, r.Info.T, r.Info.Page, segment.ChannelName(r.Info), im.plane(r.Suffix) != nil})
 	}
 	list := channels(ref)
 	names := ref.Channels
@@ -108,13 +109,6 @@ func (s *Server) view(im *image, p *picture, plane int) (*view, error) {
 		v.Channels = append(v.Channels, c)
 	}
 	return v, nil
-}
-
-func channelName(p imageio.PlaneInfo, k int) string {
-	if p.Name != "" {
-		return p.Name
-	}
-	return strconv.Itoa(k + 1)
 }
 
 // finite is 0 for what JSON cannot hold.
