@@ -38,7 +38,7 @@ func TestSplitBySource(t *testing.T) {
 	if !slices.Equal(names, want) || images != test.All.Images {
 		t.Errorf("scored on %q (%d of %d images), want %q", names, images, test.All.Images, want)
 	}
-	mustRun(t, exitOK, "train", dir, "--out", run, "--resume") // the run knows what it leaves out
+	mustRun(t, exitOK, "train", dir, "--out", run, "--resume")                                              // the run knows what it leaves out
 	mustRun(t, exitFormat, "train", dir, "--split-by", "source", "--fold", "1/2", "--out", run, "--resume") // another fold
 	_, stderr := mustRun(t, exitUsage, "train", dir, "--fold", "1/2", "--out", run+"2")
 	if !strings.Contains(stderr, "--split-by source") {
