@@ -21,10 +21,13 @@ func (s *Source) Join(name string) error {
 	s.items = append(s.items, other.items...)
 	s.findings = append(s.findings, other.findings...)
 	slices.SortFunc(s.items, func(a, b item) int { return strings.Compare(a.id, b.id) })
-	for i := 1; i < len(s.items); i++ {
-		if a, b := s.items[i-1], s.items[i]; strings.EqualFold(a.id, b.id) {
-			return &InputError{Name: name, Problem: fmt.Sprintf("has an image %q, and another source has one of that name, too", b.id), Advice: "leave one out, or rename it"}
+	seen := map[string]bool{} // by names that differ in more than case, as files do on Windows and macOS
+	for _, it := range s.items {
+		id := strings.ToLower(it.id)
+		if seen[id] {
+			return &InputError{Name: name, Problem: fmt.Sprintf("has an image %q, and another source has one of that name, too", it.id), Advice: "leave one out, or rename it"}
 		}
+		seen[id] = true
 	}
 	return nil
 }
@@ -85,6 +88,9 @@ func (s *Source) Correct(name string) error {
 	s.findings = append(s.findings, Finding{Info, "", "", "corrected", fmt.Sprintf("the labels of %d images were replaced by those of %s", corrected, path.Base(name))})
 	for _, id := range slices.Sorted(maps.Keys(masks)) {
 		s.findings = append(s.findings, Finding{Info, id, "", "unknown-correction", "is corrected in " + path.Base(name) + ", but there is no such image"})
+	}
+	for _, id := range slices.Sorted(maps.Keys(removed)) {
+		s.findings = append(s.findings, Finding{Info, id, "", "unknown-correction", "is left out by " + path.Base(name) + ", but there is no such image"})
 	}
 	if len(s.items) == 0 {
 		return &InputError{Name: name, Problem: "leaves no image", Advice: "see removed.txt in it"}

@@ -188,13 +188,16 @@ func TestCorrectAndJoin(t *testing.T) {
 		}
 		first = false
 		return n
-	}, map[string]string{"removed.txt": ids[0] + "\n", "nobody/masks/x.png": "?"})
+	}, map[string]string{"removed.txt": ids[0] + "\nnowhere\n", "nobody/masks/x.png": "?"})
 	before, _ := src.Read(1)
 	if err := src.Correct(fixes); err != nil {
 		t.Fatal(err)
 	}
 	if got := src.IDs(); !slices.Equal(got, ids[1:]) {
 		t.Errorf("%q remain, want %q", got, ids[1:])
+	}
+	if !slices.ContainsFunc(src.findings, func(f Finding) bool { return f.ID == "nowhere" && f.Code == "unknown-correction" }) {
+		t.Errorf("removed.txt names an image that is not there: %v", src.findings)
 	}
 	if after, _ := src.Read(0); after.Labels.Max() != 1 || before.Labels.Max() < 2 {
 		t.Errorf("%d nuclei before, %d after", before.Labels.Max(), after.Labels.Max())
@@ -218,6 +221,12 @@ func TestCorrectAndJoin(t *testing.T) {
 			}
 			return ""
 		}, nil)
+	}
+	upper := repack(t, b.Bytes(), func(n string) string { return strings.ToUpper(n[:1]) + n[1:] }, nil)
+	if strings.ToUpper(ids[1][:1]) != ids[1][:1] {
+		if err := src.Join(upper); err == nil || !strings.Contains(err.Error(), "of that name") {
+			t.Errorf("joining images whose names differ in case: %v", err)
+		}
 	}
 	two, err := OpenSource(half(0))
 	if err != nil {
