@@ -1,5 +1,7 @@
 package segment
 
+import "sync"
+
 // An Observer hears of a run on the way. Its methods are called by one
 // goroutine at a time.
 type Observer interface {
@@ -22,6 +24,30 @@ type Progress struct {
 	Last string
 	// Nuclei were found in the rows done.
 	Nuclei int
+}
+
+// inTurn lets goroutines of a run tell an Observer one at a time.
+type inTurn struct {
+	mu sync.Mutex
+	o  Observer
+}
+
+func (t *inTurn) Progress(p Progress) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.o.Progress(p)
+}
+
+func (t *inTurn) Note(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.o.Note(text)
+}
+
+func (t *inTurn) Warn(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.o.Warn(text)
 }
 
 // Quiet is an Observer that hears nothing.

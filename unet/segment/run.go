@@ -136,7 +136,7 @@ func (s *Segmenter) Run(ctx context.Context, b Batch, o Observer) (*Summary, err
 		}
 	}
 	b.Choice.PixelSize = s.options.PixelSize
-	r := &run{Segmenter: s, results: results{batch: b, observer: o}, jobs: b.Jobs, owners: map[string]string{}}
+	r := &run{Segmenter: s, results: results{batch: b, observer: &inTurn{o: o}}, jobs: b.Jobs, owners: map[string]string{}}
 	if r.jobs <= 0 {
 		r.jobs = defaultJobs(s.engine.Threads(), s.memory)
 	}
