@@ -108,7 +108,7 @@ func measure(c *cli.Context) error {
 	}
 	switch {
 	case t.json:
-		return t.writeJSON(measureResult{firstLayout, src.Name, src.W, src.H, src.PixelSize, append([]string{}, src.Channels...), found.Summarise(src.W, src.H), src.Sheet().Columns, marked, positiveNuclei(&src, found.Nuclei), append([]instance.Nucleus{}, found.Nuclei...)})
+		return t.writeJSON(measureResult{firstLayout, src.Name, src.W, src.H, src.PixelSize, append([]string{}, src.Channels...), segment.NewStatistics(found.Summarise(src.W, src.H)), src.Sheet().Columns, marked, positiveNuclei(&src, found.Nuclei), append([]instance.Nucleus{}, found.Nuclei...)})
 	case out == "" || out == "-":
 		t.clear()
 		return write(t.out)

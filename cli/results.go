@@ -111,7 +111,7 @@ type measureResult struct {
 	Height    int                    `json:"height"`                 // its height
 	PixelSize imageio.PixelSize      `json:"pixel_size_um,omitzero"` // size of a pixel, in µm; [width, height] where pixels are not square
 	Channels  []string               `json:"channels"`               // names of the channels that were measured
-	Summary   instance.Summary       `json:"summary"`                // numbers of all nuclei together
+	Summary   segment.Statistics     `json:"summary"`                // numbers of all nuclei together
 	Columns   []instance.Column      `json:"columns"`                // the columns of the table of nuclei
 	Markers   []segment.MarkerRecord `json:"markers,omitempty"`      // thresholds of --positive
 	Positive  map[string][]uint32    `json:"positive,omitempty"`     // numbers of the nuclei that are positive, by marker

@@ -16,6 +16,7 @@ import (
 
 	"unet/unet/crossval"
 	"unet/unet/evaluate"
+	"unet/unet/instance"
 	"unet/unet/segment"
 	"unet/unet/train"
 )
@@ -93,7 +94,7 @@ func (f *fieldTable) add(t *testing.T, prefix string, typ reflect.Type) {
 		}
 		f.listed[path] = true
 		meaning := strings.TrimPrefix(strings.TrimPrefix(f.comment(t, typ, field.Name), "`"+name+"` is "), "`"+name+"` are ")
-		object := of.Kind() == reflect.Struct && !of.Implements(reflect.TypeFor[json.Marshaler]())
+		object := of.Kind() == reflect.Struct && (!of.Implements(reflect.TypeFor[json.Marshaler]()) || of == reflect.TypeFor[instance.Intensity]()) // which writes its fields
 		switch {
 		case object:
 			what = "object"

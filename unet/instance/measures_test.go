@@ -1,8 +1,10 @@
 package instance
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"unet/unet/imageio"
@@ -130,6 +132,22 @@ func TestEdge(t *testing.T) {
 			if got := Separate(m, Params{Foreground: 0.5, RemoveEdge: true}).ID[at] == 0; got != want {
 				t.Errorf("(%d, %d): removed %v, want %v", x, y, got, want)
 			}
+		}
+	}
+}
+
+// TestIntensityOfNaN: JSON has no number for a nucleus with a pixel that is none.
+func TestIntensityOfNaN(t *testing.T) {
+	l, img := imageio.NewLabels(2, 1), imageio.NewImage(2, 1, 1)
+	l.ID[0], l.ID[1] = 1, 2
+	img.Pix[0], img.Pix[1] = float32(math.NaN()), 3
+	b, err := json.Marshal(Measure(l, img))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"channels":[{"mean":null,`, `"channels":[{"mean":3,"min":3,"max":3,"std":0,"sum":3}]`} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("%s, want %s", b, want)
 		}
 	}
 }

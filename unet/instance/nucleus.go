@@ -2,6 +2,7 @@ package instance
 
 import (
 	"cmp"
+	"encoding/json"
 	"math"
 	"slices"
 
@@ -51,11 +52,28 @@ type Nucleus struct {
 
 // Intensity summarises one channel within one nucleus, in the image's units.
 type Intensity struct {
-	Mean float64 `json:"mean"` // mean of the samples inside
+	Mean float64 `json:"mean"` // mean of the samples inside, null where it is no number, as the following
 	Min  float64 `json:"min"`  // the least
 	Max  float64 `json:"max"`  // the greatest
 	Std  float64 `json:"std"`  // standard deviation, of the population
 	Sum  float64 `json:"sum"`  // sum of the samples inside
+}
+
+// MarshalJSON writes null for what is no number, as samples of float images may not be.
+func (in Intensity) MarshalJSON() ([]byte, error) {
+	finite := func(v float64) *float64 {
+		if v-v != 0 {
+			return nil
+		}
+		return &v
+	}
+	return json.Marshal(struct {
+		Mean *float64 `json:"mean"`
+		Min  *float64 `json:"min"`
+		Max  *float64 `json:"max"`
+		Std  *float64 `json:"std"`
+		Sum  *float64 `json:"sum"`
+	}{finite(in.Mean), finite(in.Min), finite(in.Max), finite(in.Std), finite(in.Sum)})
 }
 
 // Measure returns the nuclei of a label image in order of their numbers. The

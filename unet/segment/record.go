@@ -164,17 +164,22 @@ func (n *Number) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*float64)(n))
 }
 
-// count enters the statistics of the nuclei.
-func (p *PlaneRecord) count(s instance.Summary) {
-	p.Nuclei, p.Diameter, p.Statistics.Summary = s.Count, s.DiameterMedian, s
+// NewStatistics makes a summary fit for JSON.
+func NewStatistics(s instance.Summary) Statistics {
+	out := Statistics{Summary: s, Coverage: Number(s.Coverage)}
 	for _, v := range s.Intensity {
-		p.Statistics.Intensity = append(p.Statistics.Intensity, Number(v))
+		out.Intensity = append(out.Intensity, Number(v))
 	}
 	for _, v := range s.RingIntensity {
-		p.Statistics.RingIntensity = append(p.Statistics.RingIntensity, Number(v))
+		out.RingIntensity = append(out.RingIntensity, Number(v))
 	}
-	p.Statistics.Coverage = Number(s.Coverage)
-	p.Statistics.Summary.Coverage, p.Statistics.Summary.Intensity, p.Statistics.Summary.RingIntensity = 0, nil, nil
+	out.Summary.Coverage, out.Summary.Intensity, out.Summary.RingIntensity = 0, nil, nil
+	return out
+}
+
+// count enters the statistics of the nuclei.
+func (p *PlaneRecord) count(s instance.Summary) {
+	p.Nuclei, p.Diameter, p.Statistics = s.Count, s.DiameterMedian, NewStatistics(s)
 }
 
 // row is the plane's line of the table of all images.
