@@ -64,8 +64,10 @@ func convert(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := owned.File(v.out, v.force, v.kept...); err != nil {
-		return err
+	if !v.folder {
+		if err := owned.File(v.out, v.force, v.kept...); err != nil {
+			return err
+		}
 	}
 	switch {
 	case v.folder:

@@ -119,3 +119,51 @@ func TestPipes(t *testing.T) {
 		mustRun(t, c.code, c.args...)
 	}
 }
+
+// TestReplaceSpecial: a single result takes the place of no pipe, link or folder,
+// not even with --force.
+func TestReplaceSpecial(t *testing.T) {
+	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	writeImage(t, at("labels.tif"), numbered(64, 48, threeDiscs...))
+	mustRun(t, exitOK, "export", model, "--onnx", at("model.onnx"))
+	for _, args := range [][]string{
+		{"measure", at("labels.tif"), "--out", "x.csv"},
+		{"view", at("labels.tif"), "--out", "x.png"},
+		{"convert", at("labels.tif"), "x.zip"},
+		{"convert", at("labels.tif"), "x.tif"},
+		{"sample", "--count", "1", "--out", "x.zip"},
+		{"export", model, "--onnx", "x.onnx"},
+		{"quantize", model, dir, "--out", "x.safetensors"},
+		{"import", at("model.onnx"), "--out", "x.safetensors"},
+	} {
+		last := len(args) - 1
+		file := at(args[last])
+		for says, put := range map[string]func() error{
+			"is a pipe":   func() error { return syscall.Mkfifo(file, 0o600) },
+			"is a link":   func() error { return os.Symlink("nothing", file) },
+			"is a folder": func() error { return os.Mkdir(file, 0o777) },
+		} {
+			if says == "is a folder" && args[0] == "convert" {
+				continue // which writes into it
+			}
+			if err := put(); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.Lstat(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, stderr := mustRun(t, exitUsage, append(args[:last:last], file, "--force")...)
+			if !strings.Contains(stderr, says) || !strings.Contains(stderr, "\nhint: give the") {
+				t.Errorf("%q: %s", args, stderr)
+			}
+			if now, err := os.Lstat(file); err != nil || !os.SameFile(before, now) {
+				t.Errorf("%q: replaced: %v", args, err)
+			}
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -87,19 +87,35 @@ func absolute(name string) string {
 }
 
 // File refuses a single result where something is already: a file that is an
-// input or, unless force, any. Pipes and devices may be written to.
+// input or, unless force, any. What is no regular file is never replaced: a link
+// such as /dev/stdout belongs to the system, and a pipe has a reader.
 func File(name string, force bool, ins ...string) error {
 	st, err := os.Stat(name)
-	if err != nil || !st.Mode().IsRegular() {
+	if err == nil && st.Mode().IsRegular() && newInputs(ins).hold(name, st) {
+		return isInput(name)
+	}
+	if link, err := os.Lstat(name); err == nil && link.Mode()&fs.ModeSymlink != 0 && (st == nil || !st.IsDir()) {
+		return &RefusedError{Name: name, Problem: "is a link, and the result would take its place", Advice: "give the file that it leads to, or another name"}
+	}
+	if err != nil {
 		return nil // writing it tells
 	}
-	if newInputs(ins).hold(name, st) {
-		return isInput(name)
+	if err := special(name, st); err != nil {
+		return err
 	}
 	if !force {
 		return &RefusedError{name, "exists", "choose another name, or have it replaced", "force"}
 	}
 	return nil
+}
+
+// special refuses what is no regular file.
+func special(name string, st fs.FileInfo) error {
+	var is *input.KindError
+	if !errors.As(input.Check(name, st), &is) {
+		return nil
+	}
+	return &RefusedError{Name: name, Problem: "is " + is.Kind + ", which no result may replace", Advice: "give the name of a regular file"}
 }
 
 // Folder is a folder that results are written into.
@@ -226,11 +242,14 @@ func (f *Folder) check(names []string) error {
 		if err != nil {
 			continue
 		}
-		if to, err := os.Stat(path); err == nil && st.Mode()&fs.ModeSymlink != 0 {
+		link := st.Mode()&fs.ModeSymlink != 0
+		if to, err := os.Stat(path); err == nil && link {
 			st = to
 		}
 		switch {
 		case st.IsDir(): // nothing replaces it: writing tells
+		case !link && !st.Mode().IsRegular():
+			return special(path, st)
 		case f.inputs.hold(path, st):
 			return isInput(path)
 		case !f.made[name] && !f.force:

@@ -86,6 +86,29 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// TestFile: a single result replaces a regular file that is no input, and only
+// where the user says so.
+func TestFile(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	put(t, dir, "file", "input")
+	for name, to := range map[string]string{"link": "file", "link to input": "input", "dangling": "nothing", "link to folder": "."} {
+		if err := os.Symlink(to, at(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"input", "link", "link to input", "dangling", "link to folder", "."} {
+		refused(t, name, File(at(name), true, at("input")))
+	}
+	refused(t, "file", File(at("file"), false, at("input")))
+	refused(t, "a device", File(os.DevNull, true))
+	for name, force := range map[string]bool{"file": true, "new": false, "no/new": false} {
+		if err := File(at(name), force, at("input")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestParts: parts write into a folder at the same time, each part once, and the
 // next run that is no part knows what all of them made.
 func TestParts(t *testing.T) {
@@ -123,17 +146,6 @@ func TestParts(t *testing.T) {
 	}
 	if lists, err := partLists(dir); len(lists) > 0 || err != nil {
 		t.Error(lists, err)
-	}
-}
-
-func TestFile(t *testing.T) {
-	dir := t.TempDir()
-	put(t, dir, "a")
-	a := filepath.Join(dir, "a")
-	refused(t, "not forced", File(a, false))
-	refused(t, "an input", File(a, true, a))
-	if err := errors.Join(File(a, true), File(filepath.Join(dir, "b"), false, a), File(os.DevNull, false)); err != nil {
-		t.Error(err)
 	}
 }
 
