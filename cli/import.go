@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"unet/unet"
@@ -25,7 +26,7 @@ func importCommand() *cli.Command {
 			"attention gates, a 1x1 convolution and sigmoid. The model predicts the same maps and\n" +
 			"can be trained further; a network that cannot be reproduced exactly is refused. Say\n" +
 			"how its images were normalised: a graph does not record that (a bioimage.io package\n" +
-			"does).\n\n" +
+			"does, and the card in a file of unet export says all).\n\n" +
 			"With --like, FILE holds the bare weights of a network of the same shapes, a PyTorch\n" +
 			"state dict or the weights of a Keras model by path; thresholds and normalisation are\n" +
 			"those of MODEL. Check the list of what was matched.",
@@ -64,6 +65,9 @@ func importModel(c *cli.Context) error {
 	if c.IsSet("like") {
 		return importState(c, file, out)
 	}
+	if c.IsSet("concat") {
+		return usagef("--concat goes with --like: a graph says how its decoders join")
+	}
 	o, err := importOptions(c)
 	if err != nil {
 		return err
@@ -71,6 +75,9 @@ func importModel(c *cli.Context) error {
 	read := onnx.Read
 	if strings.EqualFold(filepath.Ext(file), ".zip") {
 		own := c.IsSet("normalise")
+		if name := firstSet(c, "scale", "size"); name != "" && !own {
+			return usagef("--%s goes with --normalise here: else the package says how images are normalised", name)
+		}
 		read = func(file string, o onnx.Options) (*unet.Model, *onnx.Summary, error) {
 			return onnx.ReadPackage(file, o, own)
 		}
@@ -80,6 +87,9 @@ func importModel(c *cli.Context) error {
 		return err
 	}
 	defer m.Params.Free()
+	if name := firstSet(c, graphOptions...); summary.Card && name != "" {
+		return withHint(usagef("--%s: %s has a model card of unet, which says it", name, file), "leave the option out")
+	}
 	if err := m.Save(out, false); err != nil {
 		return err
 	}
@@ -95,6 +105,17 @@ func importModel(c *cli.Context) error {
 	return nil
 }
 
+// graphOptions say what a graph does not tell.
+var graphOptions = []string{"heads", "logits", "normalise", "low", "high", "scale", "size", "name"}
+
+// firstSet is the first of some options that is given, or "".
+func firstSet(c *cli.Context, names ...string) string {
+	if i := slices.IndexFunc(names, c.IsSet); i >= 0 {
+		return names[i]
+	}
+	return ""
+}
+
 // importOptions reads what a graph does not tell.
 func importOptions(c *cli.Context) (onnx.Options, error) {
 	o := onnx.Options{
@@ -103,6 +124,9 @@ func importOptions(c *cli.Context) (onnx.Options, error) {
 	}
 	switch o.Input.Normalise {
 	case "range":
+		if name := firstSet(c, "low", "high"); name != "" {
+			return o, usagef("--%s goes with --normalise percentile", name)
+		}
 	case "percentile":
 		o.Input.Low, o.Input.High = c.Float64("low"), c.Float64("high")
 	default:
@@ -127,10 +151,8 @@ func importState(c *cli.Context, file, out string) error {
 		return withHint(usagef("--concat %q: the weights do not tell whether decoders join the skip connection first or last", order),
 			"torch.cat([skip, x]) is --concat skip,up; torch.cat([x, skip]) is --concat up,skip")
 	}
-	for _, name := range []string{"heads", "logits", "normalise", "low", "high", "scale", "size"} {
-		if c.IsSet(name) {
-			return usagef("--%s is for ONNX files: with --like, the model named says it", name)
-		}
+	if name := firstSet(c, "heads", "logits", "normalise", "low", "high", "scale", "size"); name != "" {
+		return usagef("--%s is for ONNX files: with --like, the model named says it", name)
 	}
 	name := c.String("like")
 	if name == unet.Paper || name == unet.Nuclei {

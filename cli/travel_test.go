@@ -52,7 +52,15 @@ func TestExportImport(t *testing.T) {
 		{exitUsage, "--scale is for ONNX", []string{"import", "--like", "nuclei", "--concat", "up,skip", "--scale", "2", onnx, "--out", model, "--force"}},
 		{exitFormat, "not a safetensors file", []string{"import", "--like", "nuclei", "--concat", "up,skip", onnx, "--out", model, "--force"}},
 		{exitFormat, "bad.onnx", []string{"import", bad, "--out", model, "--force"}},
-		{exitFormat, "names of maps", []string{"import", onnx, "--out", model, "--force", "--heads", "foreground"}},
+		{exitUsage, "--heads: ", []string{"import", onnx, "--out", model, "--force", "--heads", "foreground"}},
+		{exitUsage, "m.onnx has a model card of unet, which says it\nhint: leave", []string{"import", onnx, "--out", model, "--force", "--scale", "255"}},
+		{exitUsage, "--normalise: ", []string{"import", pack, "--out", model, "--force", "--normalise", "range"}},
+		{exitUsage, "--size: ", []string{"import", onnx, "--out", model, "--force", "--size", "128"}},
+		{exitUsage, "--logits: ", []string{"import", onnx, "--out", model, "--force", "--logits"}},
+		{exitUsage, "--name: ", []string{"import", onnx, "--out", model, "--force", "--name", "other"}},
+		{exitUsage, "--size goes with --normalise", []string{"import", pack, "--out", model, "--force", "--size", "128"}},
+		{exitUsage, "--low goes with --normalise percentile", []string{"import", onnx, "--out", model, "--force", "--low", "2"}},
+		{exitUsage, "--concat goes with --like", []string{"import", onnx, "--out", model, "--force", "--concat", "up,skip"}},
 		{exitInput, "nothing.onnx", []string{"import", filepath.Join(dir, "nothing.onnx"), "--out", model, "--force"}},
 	} {
 		if _, stderr := mustRun(t, c.code, c.args...); !strings.Contains(stderr, c.want) {

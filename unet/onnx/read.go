@@ -44,7 +44,7 @@ type Options struct {
 type Summary struct {
 	Arch       unet.Arch `json:"arch"`            // the network
 	Parameters int       `json:"parameters"`      // number of its parameters
-	Card       bool      `json:"card"`            // the file holds a model card of this program, which replaces the options
+	Card       bool      `json:"card"`            // the file holds a model card of this program, which says what the options would
 	Notes      []string  `json:"notes,omitempty"` // what differs from the original without changing its maps
 }
 
@@ -210,12 +210,9 @@ func (u *found) names(outputs []string, o Options) ([]string, error) {
 	return nil, fmt.Errorf("it has %d maps: %w", n, errHeads)
 }
 
-// cardFor makes the model's card: its own if the file was written here.
+// cardFor makes the model's card: its own if the file was written here, in place of
+// all options.
 func cardFor(m *modelProto, u *found, outputs []string, o Options) (card unet.Card, own bool, err error) {
-	names, err := u.names(outputs, o)
-	if err != nil {
-		return card, false, err
-	}
 	card = unet.Card{
 		Kind: unet.Nuclei, Name: o.Name, Input: o.Input, Threshold: 0.5, Instance: instance.DefaultParams(),
 		Training: unet.Training{Program: strings.TrimSpace(m.producer + " " + m.producerVersion)},
@@ -226,18 +223,24 @@ func cardFor(m *modelProto, u *found, outputs []string, o Options) (card unet.Ca
 	for _, e := range m.metadata {
 		var c unet.Card
 		if e.key == cardKey && json.Unmarshal([]byte(e.value), &c) == nil {
-			card, own, names = c, true, c.Arch.Heads
+			card, own = c, true
 		}
 	}
-	if own && len(names) != len(outputs) {
+	names := card.Arch.Heads
+	switch {
+	case !own:
+		if names, err = u.names(outputs, o); err != nil {
+			return card, false, err
+		}
+		if o.Scale > 0 {
+			u.scale *= o.Scale
+		}
+	case len(names) != len(outputs):
 		return card, false, errors.New("its card is of another model")
 	}
 	card.Precision, card.FloatLayers = "", nil
 	if card.Arch, err = u.arch(names); err != nil {
 		return card, false, err
-	}
-	if o.Scale > 0 {
-		u.scale *= o.Scale
 	}
 	return card, own, nil
 }
