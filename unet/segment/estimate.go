@@ -231,13 +231,17 @@ func (s *Segmenter) scaleNote(diameter, scale float64) string {
 }
 
 // sizes are the diameters that a model knows, the smallest, the usual and the
-// largest one, and the one that was given.
+// largest one, and the one that was given. A model that resizes every image knows
+// none: how large its nuclei are depends on the image.
 type sizes struct {
 	Low, Usual, High float64
 	Given            Diameter
 }
 
 func (s *Segmenter) sizes() sizes {
+	if s.model.Card.Input.Size > 0 {
+		return sizes{Given: s.diameter}
+	}
 	low, high := s.model.Card.KnownDiameters()
 	return sizes{low, s.model.Card.Diameter[1], high, s.diameter}
 }

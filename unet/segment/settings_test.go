@@ -34,7 +34,8 @@ func TestParamsAt(t *testing.T) {
 }
 
 // TestSizeWarning: at native scale, nuclei that the model does not know are
-// warned of, small ones as well as large ones; a handful tells nothing.
+// warned of, small ones as well as large ones; a handful tells nothing, nor does a
+// model that resizes images.
 func TestSizeWarning(t *testing.T) {
 	s := &Segmenter{model: &unet.Model{Card: unet.Card{Diameter: [3]float64{10, 20, 50}}}, diameter: Diameter{Native: true}} // knows 8 to 100
 	for _, c := range []struct {
@@ -52,6 +53,10 @@ func TestSizeWarning(t *testing.T) {
 	s.diameter = Diameter{Pixels: 7}
 	if got := s.sizes().warning(instance.Summary{Count: 9, DiameterMedian: 7}, 20.0/7); got != "" {
 		t.Errorf("a diameter was given, and yet %q", got)
+	}
+	s.diameter, s.model.Card.Input.Size = Diameter{Native: true}, 128
+	if got := s.sizes().warning(instance.Summary{Count: 9, DiameterMedian: 7}, 1); got != "" {
+		t.Errorf("the model resizes every image, and yet %q", got)
 	}
 }
 
