@@ -128,7 +128,10 @@ func newConversion(c *cli.Context) (*conversion, error) {
 
 // readerFlags reads the options that say what to take from the inputs.
 func (v *conversion) readerFlags(c *cli.Context) (err error) {
-	v.reader = reader{t: term(c), name: c.String("name"), z: max(c.Int("z"), -1)}
+	v.reader = reader{t: term(c), name: c.String("name"), z: c.Int("z")}
+	if v.z < 0 && c.IsSet("z") {
+		return usagef("--z %d: 0 or more", v.z)
+	}
 	if v.pixelSize, err = pixelSize(c); err != nil {
 		return err
 	}

@@ -68,15 +68,15 @@ func (r *reader) read(in string, put func(labelled) error) error {
 		}
 	}
 	if format == segment.Labels {
-		l, size, err := readLabelPlane(in, r.page, r.memory.file())
+		l, err := r.labels(in)
 		if err != nil {
 			return err
 		}
-		if r.pixelSize.Known() {
-			size = r.pixelSize
-		}
-		warnOfLabels(r.t, in, l)
-		return put(labelled{name, l, size})
+		l.name = name
+		return put(l)
+	}
+	if r.page.Page.String() != segment.All.String() {
+		return usagef("--page: %s is no label file and has no pages", in)
 	}
 	list, err := r.encoded(in, format)
 	if err != nil {
@@ -105,6 +105,25 @@ func (r *reader) read(in string, put func(labelled) error) error {
 	return nil
 }
 
+// labels reads a label file, which is an image without a name and of a known size.
+func (r *reader) labels(in string) (labelled, error) {
+	if r.name != "" {
+		return labelled{}, usagef("--name: %s holds one image, which has no name", in)
+	}
+	l, size, err := readLabelPlane(in, r.page, false, r.memory.file())
+	if err != nil {
+		return labelled{}, err
+	}
+	if r.w > 0 && (l.W != r.w || l.H != r.h) {
+		return labelled{}, inputf("a label image needs neither --size nor --image", "%s has %d x %d pixels, not %d x %d", in, l.W, l.H, r.w, r.h)
+	}
+	if r.pixelSize.Known() {
+		size = r.pixelSize
+	}
+	warnOfLabels(r.t, in, l)
+	return labelled{labels: l, pixelSize: size}, nil
+}
+
 // encoded reads the images of a file of regions or run lengths that are meant.
 func (r *reader) encoded(in, format string) ([]formats.Encoded, error) {
 	f, err := input.Open(in)
@@ -118,10 +137,13 @@ func (r *reader) encoded(in, format string) ([]formats.Encoded, error) {
 	}
 	for i := range list {
 		if err := list[i].Slice(r.z); err != nil {
-			return nil, withHint(usagef("%s: %v", in, err), "choose a slice with --z, from 0")
+			return nil, withHint(usagef("%s: %v", in, err), hintOf(err))
 		}
 	}
 	if r.name != "" {
+		if len(list) == 1 && list[0].Name == "" {
+			return nil, usagef("--name: %s holds one image, which has no name", in)
+		}
 		i := slices.IndexFunc(list, func(e formats.Encoded) bool { return e.Name == r.name })
 		if i < 0 {
 			return nil, inputf("it holds "+someNames(list), "%s: there is no image %q", in, r.name)

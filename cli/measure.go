@@ -60,7 +60,7 @@ func pixelSizeFlag(category string) cli.Flag {
 // pixelSize reads that option, unknown when it is not given.
 func pixelSize(c *cli.Context) (imageio.PixelSize, error) {
 	text := c.String("pixel-size")
-	if text == "" || text == "0" {
+	if text == "" {
 		return imageio.PixelSize{}, nil
 	}
 	size, err := imageio.ParsePixelSize(text)
@@ -158,7 +158,8 @@ func readMeasured(c *cli.Context) (*imageio.Labels, *imageio.Image, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	choice, err := planesFlags(c)
+	images := c.NArg() > 1
+	choice, err := imagePlanesFlags(c, images)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -166,7 +167,7 @@ func readMeasured(c *cli.Context) (*imageio.Labels, *imageio.Image, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	labels, labelSize, err := readLabelPlane(c.Args().First(), choice, memory)
+	labels, labelSize, err := readLabelPlane(c.Args().First(), choice, images, memory)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -297,15 +298,25 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
+// imagePlanesFlags is planesFlags for a label file and perhaps images: options that
+// only images can meet are refused where there are none.
+func imagePlanesFlags(c *cli.Context, images bool) (segment.Choice, error) {
+	if name := firstSet(c, "channel", "level"); name != "" && !images {
+		return segment.Choice{}, usagef("--%s: no image is given to choose from", name)
+	}
+	return planesFlags(c)
+}
+
 // readLabelPlane reads the one plane of a label file that is chosen, and the
-// width of its pixels in µm.
-func readLabelPlane(name string, choice segment.Choice, r *room) (*imageio.Labels, imageio.PixelSize, error) {
+// width of its pixels in µm. With images beside it the choice is for them where the
+// file has one plane.
+func readLabelPlane(name string, choice segment.Choice, images bool, r *room) (*imageio.Labels, imageio.PixelSize, error) {
 	f, closeFile, err := r.open(name)
 	if err != nil {
 		return nil, imageio.PixelSize{}, err
 	}
 	defer closeFile()
-	if len(f.Planes) == 1 { // the options are for the images
+	if len(f.Planes) == 1 && images {
 		choice = segment.Choice{}
 	}
 	choice.Channel, choice.Level = segment.All, 0

@@ -220,6 +220,23 @@ var misuses = []misuse{
 	{args: "convert bad.json OUT.tif", code: exitInput, says: "bad.json"},
 	{args: "convert rois.zip OUT.tif --size 64x64", code: exitInput, says: "rois.zip"},
 	{args: "convert labels.tif OUT.zip --size 1x", code: exitUsage, says: "--size"},
+	// Choices that cannot be met.
+	{args: "predict good.png --out OUT --pixel-size 0", code: exitUsage, says: "--pixel-size"},
+	{args: "measure labels.tif --page 3", code: exitUsage, says: "labels.tif: no plane is chosen"},
+	{args: "measure labels.tif --z 3", code: exitUsage, says: "no plane is chosen"},
+	{args: "measure labels.tif --channel 7", code: exitUsage, says: "--channel: no image is given"},
+	{args: "view labels.tif --out OUT.png --page 3", code: exitUsage, says: "no plane is chosen"},
+	{args: "view labels.tif --out OUT.png --channel 7", code: exitUsage, says: "--channel: no image is given"},
+	{args: "view labels.tif --out OUT.png --level 1", code: exitUsage, says: "--level: no image is given"},
+	{args: "convert labels.tif OUT.zip --page 3", code: exitUsage, says: "no plane is chosen"},
+	{args: "convert labels.tif OUT.zip --z 7", code: exitUsage, says: "no plane is chosen"},
+	{args: "convert labels.tif OUT.zip --z -5", code: exitUsage, says: "--z -5: 0 or more"},
+	{args: "convert labels.tif OUT.zip --name nope", code: exitUsage, says: "--name: labels.tif holds one image"},
+	{args: "convert labels.tif OUT.zip --size 10x10", code: exitInput, says: "labels.tif has 64 x 48 pixels, not 10 x 10\nhint: "},
+	{args: "convert labels.tif OUT.zip --image wide.png", code: exitInput, says: "not 80 x 48"},
+	{args: "convert whole.zip OUT.tif --size 64x48 --page 4", code: exitUsage, says: "--page: whole.zip is no label file"},
+	{args: "convert whole.zip OUT.tif --size 64x48 --z 4", code: exitUsage, says: "there is no slice 4"},
+	{args: "convert whole.zip OUT.tif --size 64x48 --name nope", code: exitUsage, says: "--name: whole.zip holds one image"},
 }
 
 // badFiles fills a folder with good and bad inputs.

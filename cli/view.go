@@ -53,7 +53,7 @@ func view(c *cli.Context) error {
 	if err := owned.File(out, c.Bool("force"), c.Args().Slice()...); err != nil {
 		return err
 	}
-	choice, err := planesFlags(c)
+	choice, err := imagePlanesFlags(c, c.NArg() == 2)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func view(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	labels, labelSize, err := readLabelPlane(c.Args().First(), choice, memory)
+	labels, labelSize, err := readLabelPlane(c.Args().First(), choice, c.NArg() == 2, memory)
 	if err != nil {
 		return err
 	}

@@ -70,14 +70,17 @@ func (e *Encoded) note(n int, one, many string) {
 	}
 }
 
-// SliceError says that nuclei lie on several slices of a stack, and none or
-// another was chosen.
+// SliceError says that nuclei lie on several slices of a stack, or on none, and
+// none or another was chosen.
 type SliceError struct {
-	Slices []int // from 0
+	Slices []int // from 0, rising
 	Chosen int   // -1 for none
 }
 
 func (e *SliceError) Error() string {
+	if len(e.Slices) == 0 {
+		return fmt.Sprintf("there is no slice %d; its nuclei belong to no slice", e.Chosen)
+	}
 	list := fmt.Sprint(e.Slices[0])
 	if n := len(e.Slices); n > 1 {
 		list = fmt.Sprintf("%d to %d", e.Slices[0], e.Slices[n-1])
@@ -89,7 +92,12 @@ func (e *SliceError) Error() string {
 }
 
 // Hint says what to do about it.
-func (e *SliceError) Hint() string { return "choose a slice, from 0" }
+func (e *SliceError) Hint() string {
+	if len(e.Slices) == 0 {
+		return "leave the choice of a slice out"
+	}
+	return "choose a slice, from 0"
+}
 
 // Adjust names the option that the hint speaks of.
 func (e *SliceError) Adjust() string { return "z" }
@@ -105,7 +113,7 @@ func (e *Encoded) Slice(z int) error {
 	}
 	slices.Sort(on)
 	switch {
-	case z < 0 && len(on) > 1, z >= 0 && len(on) > 0 && !slices.Contains(on, z):
+	case z < 0 && len(on) > 1, z >= 0 && !slices.Contains(on, z):
 		return &SliceError{Slices: on, Chosen: max(z, -1)}
 	case z >= 0:
 		e.objects = slices.DeleteFunc(e.objects, func(o object) bool { return o.slice > 0 && o.slice != z+1 })
