@@ -94,7 +94,7 @@ func newApp(t *terminal) *cli.App {
 	for _, cmd := range app.Commands {
 		cmd.HideHelpCommand = true
 		cmd.OnUsageError = usageError
-		cmd.Flags = append(cmd.Flags, commonFlags()...)
+		cmd.Flags = append(cmd.Flags, commonFlags(cmd.Name)...)
 		for _, f := range cmd.Flags {
 			if b, ok := f.(*cli.BoolFlag); ok {
 				b.DisableDefaultText = true // off, as everybody expects
@@ -133,13 +133,19 @@ Exit status: 0 done; 1 failure; 2 wrong usage; 3 some inputs failed, the others
 are done; 4 an input is missing or unreadable; 5 a model or file has the wrong
 format; 6 out of memory or disk; 130 interrupted.`
 
-// commonFlags are accepted by every command.
-func commonFlags() []cli.Flag {
-	return []cli.Flag{
+// withoutJSON are the commands that print no result: a job, a script or an address.
+var withoutJSON = []string{"cluster", "completion", "demo", "manual", "serve"}
+
+// commonFlags are accepted by every command, but for --json.
+func commonFlags(command string) []cli.Flag {
+	flags := []cli.Flag{
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors and results only", DisableDefaultText: true, Category: "General"},
-		&cli.BoolFlag{Name: "json", Usage: "print the result as JSON", DisableDefaultText: true, Category: "General"},
 		&cli.IntFlag{Name: "threads", Usage: "`NUMBER` of threads", DefaultText: "one per core", Category: "General", EnvVars: []string{"UNET_THREADS"}},
 	}
+	if slices.Contains(withoutJSON, command) {
+		return flags
+	}
+	return slices.Insert(flags, 1, cli.Flag(&cli.BoolFlag{Name: "json", Usage: "print the result as JSON", DisableDefaultText: true, Category: "General"}))
 }
 
 // term returns the terminal of a running command.

@@ -189,7 +189,7 @@ func runCommand(ctx context.Context, t *terminal, c *cli.Context, args []string)
 		args = append(args, "--quiet")
 	}
 	inner := &terminal{in: t.in, out: t.out, err: t.err, width: t.width}
-	if t.json || t.quiet {
+	if t.quiet {
 		inner.out = io.Discard
 	}
 	app := newApp(inner)

@@ -7,10 +7,12 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +21,8 @@ import (
 	"unet/unet/instance"
 	"unet/unet/segment"
 	"unet/unet/train"
+
+	"github.com/urfave/cli/v2"
 )
 
 var updateREADME = flag.Bool("update-readme", false, "write the tables of fields into JSON.md")
@@ -189,6 +193,21 @@ func (f *fieldTable) jsonName(st *ast.StructType) func(string) string {
 			return name
 		}
 		return word
+	}
+}
+
+// TestJSONOption: the commands that take --json are those that JSON.md describes.
+func TestJSONOption(t *testing.T) {
+	described := map[string]bool{"gather": true} // prints what predict does
+	for _, d := range documents {
+		command, _, _ := strings.Cut(strings.Trim(d.from, "`"), " ")
+		described[command] = true
+	}
+	for _, cmd := range newApp(newTerminal(nil, io.Discard, io.Discard)).Commands {
+		takes := slices.ContainsFunc(cmd.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), "json") })
+		if takes != described[cmd.Name] {
+			t.Errorf("%s takes --json: %v", cmd.Name, takes)
+		}
 	}
 }
 
