@@ -20,6 +20,7 @@ const (
 	ConditionColumn = "condition"
 	WellColumn      = "well"
 	CorrectedColumn = "corrected"
+	ErrorColumn     = "error"
 )
 
 // Columns describes the columns of the table of nuclei, in their order; those

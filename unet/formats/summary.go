@@ -142,6 +142,7 @@ var BatchSummaryColumns = []Column{
 	{Name: ConditionColumn, Meaning: "condition of the image, from its folder, name, well or a table"},
 	{Name: WellColumn, Meaning: "well of the image, from its plate or its name"},
 	{Name: CorrectedColumn, Meaning: "true where a person has corrected the nuclei"},
+	{Name: ErrorColumn, Meaning: "why the image failed; there is no other value then"},
 }
 
 // PositiveShare begins the name of the column of a marker's share.

@@ -341,7 +341,7 @@ func (s *Summary) table() [][]string {
 			add(im.Planes[i].row(im.Name))
 		}
 		if im.Status == Failed {
-			add([]string{"image", "error"}, []string{im.Name, im.Error})
+			add([]string{"image", formats.ErrorColumn}, []string{im.Name, im.Error})
 		}
 	}
 	if len(header) == 0 {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"unet/unet"
+	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/instance"
 )
@@ -85,25 +86,32 @@ func TestTable(t *testing.T) {
 		}
 		return &ImageRecord{Name: name, Planes: []PlaneRecord{p}}
 	}
-	s := &Summary{Images: []*ImageRecord{record("one", "DAPI"), record("two", "GFP", "DAPI", "phase"), {Name: "broken"}, record("three", "phase")}}
+	s := &Summary{Images: []*ImageRecord{record("one", "DAPI"), record("two", "GFP", "DAPI", "phase"), {Name: "broken"}, record("three", "phase"),
+		{Name: "unreadable", Status: Failed, Error: "why"}}}
 	rows := s.table()
 	header := rows[0]
 	for i, want := range []map[string]string{
 		{"image": "one", "mean_DAPI": "4", "scale": "1"},
 		{"image": "two", "mean_DAPI": "4", "mean_GFP": "3", "mean_phase": "5", "scale": "1"},
 		{"image": "three", "mean_phase": "5", "scale": "1"},
+		{"image": "unreadable", "error": "why"},
 	} {
 		row := rows[i+1]
 		for k, column := range header {
-			if strings.HasPrefix(column, "mean_") || column == "image" || column == "scale" {
+			if strings.HasPrefix(column, "mean_") || column == "image" || column == "scale" || column == "error" {
 				if row[k] != want[column] {
 					t.Errorf("row %d, %s: %q, want %q", i+1, column, row[k], want[column])
 				}
 			}
 		}
 	}
-	if len(rows) != 4 {
+	if len(rows) != 5 {
 		t.Errorf("%d rows", len(rows))
+	}
+	for _, column := range header {
+		if !strings.HasPrefix(column, "mean_") && !slices.ContainsFunc(formats.ImageColumns(), func(c formats.Column) bool { return c.Name == column }) {
+			t.Errorf("no description of column %s", column)
+		}
 	}
 }
 
