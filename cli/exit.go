@@ -14,6 +14,7 @@ import (
 	"unet/unet/imageio"
 	"unet/unet/imageio/input"
 	"unet/unet/imageio/owned"
+	"unet/unet/instance"
 	"unet/unet/segment"
 	"unet/unet/train"
 
@@ -107,7 +108,7 @@ func exitCode(err error) int {
 	switch {
 	case is(errInterrupted, context.Canceled):
 		return exitInterrupted
-	case as(new(*usageErr)), as(new(*owned.RefusedError)), as(new(*segment.ChoiceError)), as(new(*segment.DividedError)), as(new(*segment.UnknownMarkerError)), as(new(*train.SettingError)):
+	case as(new(*usageErr)), as(new(*owned.RefusedError)), as(new(*segment.ChoiceError)), as(new(*segment.DividedError)), as(new(*segment.UnknownMarkerError)), as(new(*instance.UnknownColumnError)), as(new(*train.SettingError)):
 		return exitUsage
 	case errors.As(err, &partial) && partial.failed == partial.total:
 		return exitInput
@@ -115,7 +116,7 @@ func exitCode(err error) int {
 		return exitPartial
 	case as(new(*unet.ModelError)):
 		return exitFormat
-	case as(new(*dataset.InputError)), as(new(*segment.InputError)), as(new(*segment.PartsError)), is(segment.ErrNoParts), as(new(*input.KindError)):
+	case as(new(*dataset.InputError)), as(new(*segment.InputError)), as(new(*segment.PartsError)), as(new(*instance.UnknownValueError)), is(segment.ErrNoParts), as(new(*input.KindError)):
 		return exitInput
 	case as(new(*imageio.UnsupportedError)):
 		return exitFormat

@@ -60,7 +60,7 @@ func TestPredictMeasures(t *testing.T) {
 		t.Errorf("a rule about what is not known: %s", stderr)
 	}
 	args[slices.Index(args, "area>=60,confidence<2")] = "aera>=60"
-	if _, stderr := mustRun(t, exitInput, append(slices.Clone(args), "--out", filepath.Join(dir, "no"))...); !strings.Contains(stderr, `there is no measurement "aera"`) {
+	if _, stderr := mustRun(t, exitUsage, append(slices.Clone(args), "--out", filepath.Join(dir, "no"))...); !strings.Contains(stderr, `there is no measurement "aera"`) {
 		t.Errorf("a rule about nothing: %s", stderr)
 	}
 	args[slices.Index(args, "aera>=60")] = "area>=60"

@@ -220,6 +220,14 @@ var misuses = []misuse{
 	{args: "convert bad.json OUT.tif", code: exitInput, says: "bad.json"},
 	{args: "convert rois.zip OUT.tif --size 64x64", code: exitInput, says: "rois.zip"},
 	{args: "convert labels.tif OUT.zip --size 1x", code: exitUsage, says: "--size"},
+	// Measurements that are not there.
+	{args: "predict good.png --out OUT --format csv --model model.safetensors --keep foo>3", code: exitUsage, says: `no measurement "foo"`},
+	{args: "predict good.png --out OUT --format csv --model model.safetensors --colour-by foo", code: exitUsage, says: `no measurement "foo"`},
+	{args: "predict good.png --out OUT --format csv --model model.safetensors --positive foo", code: exitUsage, says: "no channel or measurement foo"},
+	{args: "predict good.png --out OUT --format csv --model model.safetensors --keep area_um2>5", code: exitInput, says: "\nhint: say how large pixels are (--pixel-size)"},
+	{args: "measure labels.tif --keep foo>3", code: exitUsage, says: `no measurement "foo"`},
+	{args: "measure labels.tif --positive foo", code: exitUsage, says: "no channel or measurement foo"},
+	{args: "measure labels.tif --keep area_um2>5", code: exitInput, says: "\nhint: say how large pixels are (--pixel-size)"},
 	// Choices that cannot be met.
 	{args: "predict good.png --out OUT --pixel-size 0", code: exitUsage, says: "--pixel-size"},
 	{args: "measure labels.tif --page 3", code: exitUsage, says: "labels.tif: no plane is chosen"},

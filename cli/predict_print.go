@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"unet/unet/formats"
+	"unet/unet/instance"
 	"unet/unet/segment"
 )
 
@@ -63,6 +65,9 @@ func printSummary(t *terminal, s *segment.Summary, out string) error {
 		return nil
 	case len(s.Images) == 1 && s.Images[0].Err != nil:
 		return s.Images[0].Err
+	}
+	if none := new(*instance.UnknownColumnError); s.Failed == len(s.Images) && errors.As(s.Images[0].Err, none) {
+		return *none // the option is wrong, not the images
 	}
 	return &partialErr{s.Failed, len(s.Images)}
 }

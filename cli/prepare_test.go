@@ -51,7 +51,7 @@ func TestPrepare(t *testing.T) {
 		t.Error("no findings are not an empty list")
 	}
 	// Other settings need --force.
-	_, stderr = mustRun(t, exitInput, "prepare", images, "--out", set, "--size", "native")
+	_, stderr = mustRun(t, exitUsage, "prepare", images, "--out", set, "--size", "native")
 	if strings.Count(stderr, "--force") != 1 {
 		t.Errorf("no hint: %s", stderr)
 	}
@@ -171,7 +171,10 @@ func TestPrepareErrors(t *testing.T) {
 	if err := os.Mkdir(empty, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	out := filepath.Join(dir, "out")
+	out, dangling := filepath.Join(dir, "out"), filepath.Join(dir, "dangling")
+	if err := os.Symlink("nothing", dangling); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		code int
 		want string
@@ -193,8 +196,9 @@ func TestPrepareErrors(t *testing.T) {
 		{exitInput, "absent", []string{filepath.Join(dir, "absent.zip"), "--out", out}},
 		{exitInput, "file", []string{file, "--out", out}},
 		{exitInput, "empty", []string{empty, "--out", out}},
-		{exitInput, "", []string{src, "--out", dir}},
-		{exitInput, "", []string{src, "--out", file}},
+		{exitUsage, "", []string{src, "--out", dir}},
+		{exitUsage, "is a link that leads nowhere", []string{src, "--out", dangling}},
+		{exitUsage, "", []string{src, "--out", file}},
 	} {
 		_, stderr := mustRun(t, c.code, append([]string{"prepare"}, c.args...)...)
 		if !strings.Contains(stderr, c.want) || lastError(stderr) == "" {

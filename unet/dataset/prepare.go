@@ -104,29 +104,35 @@ func Prepare(ctx context.Context, src *Source, out string, o Options) (*Metadata
 // existing looks at what out holds: it returns ErrUnchanged with the metadata
 // when it is the set asked for, the metadata alone when it may be replaced.
 func existing(ctx context.Context, src *Source, out string, set Settings, o Options) (*Metadata, error) {
+	refuse := func(problem, advice, option string) error {
+		return &owned.RefusedError{Name: out, Problem: problem, Advice: advice, Option: option}
+	}
 	names, err := os.ReadDir(out)
+	if _, link := os.Readlink(out); link == nil && errors.Is(err, fs.ErrNotExist) {
+		return nil, refuse("is a link that leads nowhere", "choose another folder", "")
+	}
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &InputError{Name: out, Problem: "is not a folder", Advice: "choose another output"}
+		return nil, refuse("is not a folder", "choose another output", "")
 	}
 	old, err := readMetadata(out)
 	if err != nil {
-		return nil, &InputError{Name: out, Problem: "exists, and is not a prepared set", Advice: "choose another folder"}
+		return nil, refuse("exists, and is not a prepared set", "choose another folder", "")
 	}
 	if o.Force {
 		return old, old.alone(out)
 	}
 	if old.Settings != set {
-		return nil, &InputError{Name: out, Problem: "was prepared with other settings", Advice: "choose another folder, or have it replaced", Option: "force"}
+		return nil, refuse("was prepared with other settings", "choose another folder, or have it replaced", "force")
 	}
 	sum, err := src.Digest(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if sum != old.Source.SHA256 {
-		return nil, &InputError{Name: out, Problem: "was prepared from other input", Advice: "choose another folder, or have it replaced", Option: "force"}
+		return nil, refuse("was prepared from other input", "choose another folder, or have it replaced", "force")
 	}
 	s := &Set{Dir: out, Meta: old, Entries: old.Entries}
 	if err := s.Verify(ctx); err != nil {

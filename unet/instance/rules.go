@@ -130,13 +130,44 @@ func (k Keeper) Drop(n *Nucleus, sheet *Sheet) (why string, err error) {
 			return "", &UnknownColumnError{r.Column, sheet.Columns}
 		}
 		if math.IsNaN(values[at]) {
-			return "", fmt.Errorf("%s of a nucleus is not known, which the rule %v needs", sheet.Columns[at].Name, r)
+			return "", &UnknownValueError{sheet.Columns[at], r}
 		}
 		if !r.holds(values[at]) {
 			return "not " + r.String(), nil
 		}
 	}
 	return "", nil
+}
+
+// UnknownValueError says that a measurement that a rule needs is not known of a
+// nucleus.
+type UnknownValueError struct {
+	Column Column
+	Rule   Rule
+}
+
+// Error implements error.
+func (e *UnknownValueError) Error() string {
+	return fmt.Sprintf("%s of a nucleus is not known, which the rule %v needs", e.Column.Name, e.Rule)
+}
+
+// physical reports whether the measurement needs the size of a pixel.
+func (e *UnknownValueError) physical() bool { return strings.Contains(e.Column.Unit, "µm") }
+
+// Hint says what to do about it.
+func (e *UnknownValueError) Hint() string {
+	if e.physical() {
+		return "say how large pixels are"
+	}
+	return ""
+}
+
+// Adjust names the option that the hint speaks of.
+func (e *UnknownValueError) Adjust() string {
+	if e.physical() {
+		return "pixel-size"
+	}
+	return ""
 }
 
 // inside reports whether the centroid of a nucleus lies in a region.
