@@ -111,8 +111,8 @@ func describeProgram() []finding {
 func describeMachine(e *core.Engine) []finding {
 	memory := "not known"
 	if total, free := segment.SystemMemory(); total > 0 {
-		memory = fmt.Sprintf("%s, %s free, predict takes at most %s", bytesText(uint64(total)), bytesText(uint64(free)),
-			bytesText(uint64(segment.DefaultMemory())))
+		memory = fmt.Sprintf("%s, %s free, predict takes at most %s", imageio.BytesText(total), imageio.BytesText(free),
+			imageio.BytesText(segment.DefaultMemory()))
 	}
 	var settings []string
 	for _, name := range []string{"UNET_ISA", "UNET_THREADS", "GOMAXPROCS", "GOGC", "GOMEMLIMIT", "GODEBUG", "LANG", "LC_ALL", "TERM", "NO_COLOR"} {

@@ -11,6 +11,7 @@ import (
 
 	"unet/core"
 	"unet/unet"
+	"unet/unet/imageio"
 	"unet/unet/weights"
 
 	"github.com/urfave/cli/v2"
@@ -97,7 +98,7 @@ func modelInfo(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		t.printf("memory     %s for an image of %d x %d\n", bytesText(uint64(n)), side, side)
+		t.printf("memory     %s for an image of %d x %d\n", imageio.BytesText(int64(n)), side, side)
 	}
 	return nil
 }

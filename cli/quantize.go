@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"unet/unet/evaluate"
+	"unet/unet/imageio"
 	"unet/unet/imageio/owned"
 	"unet/unet/segment"
 
@@ -75,7 +76,7 @@ func runQuantize(c *cli.Context) error {
 	t.printf("KaggleScore  %.4f, was %.4f\n", q.KaggleScoreAfter, q.KaggleScoreBefore)
 	t.printf("Dice         %.4f, was %.4f\n", q.DiceAfter, q.DiceBefore)
 	t.printf("speed        %.2f times: %.1f ms for a batch of 4, was %.1f ms\n", q.Speedup(), q.MillisAfter, q.MillisBefore)
-	t.printf("size         %s, was %s\n", bytesText(uint64(q.BytesAfter)), bytesText(uint64(q.BytesBefore)))
+	t.printf("size         %s, was %s\n", imageio.BytesText(int64(q.BytesAfter)), imageio.BytesText(int64(q.BytesBefore)))
 	if len(q.FloatLayers) > 0 {
 		t.printf("in float     %s\n", strings.Join(q.FloatLayers, ", "))
 	}

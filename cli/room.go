@@ -46,7 +46,7 @@ func (r *room) file() *room { return &room{r.all, r.all} }
 // take takes memory, or says of which file there is too much.
 func (r *room) take(name string, bytes int64) error {
 	if bytes > r.left {
-		return &imageio.LimitError{Name: name, What: fmt.Sprintf("it would take %s of memory, and %s is allowed", bytesText(uint64(r.all-r.left+bytes)), bytesText(uint64(r.all))),
+		return &imageio.LimitError{Name: name, What: fmt.Sprintf("it would take %s of memory, and %s is allowed", imageio.BytesText(r.all-r.left+bytes), imageio.BytesText(r.all)),
 			Advice: "allow more with --max-memory, or cut the image"}
 	}
 	r.left -= bytes

@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"unet/core"
+	"unet/unet/imageio"
 	"unet/unet/imageio/owned"
 	"unet/unet/report"
 
@@ -224,7 +225,7 @@ func (p *progress) update(done int, note string) {
 	if note != "" {
 		line += "  " + note
 	}
-	line += "  " + bytesText(memoryInUse())
+	line += "  " + imageio.BytesText(memoryInUse())
 	if p.t.width != nil {
 		p.t.show(line)
 	} else {
@@ -234,23 +235,16 @@ func (p *progress) update(done int, note string) {
 
 // memoryInUse returns the bytes the process holds, or what Go does where the
 // system does not tell.
-func memoryInUse() uint64 {
+func memoryInUse() int64 {
 	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
 		var size, resident uint64
 		if n, _ := fmt.Sscan(string(b), &size, &resident); n == 2 {
-			return resident * uint64(os.Getpagesize())
+			return int64(resident) * int64(os.Getpagesize())
 		}
 	}
 	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
 	metrics.Read(s)
-	return s[0].Value.Uint64()
-}
-
-func bytesText(n uint64) string {
-	if n < 1<<30 {
-		return fmt.Sprintf("%d MiB", (n+1<<19)>>20)
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	return int64(s[0].Value.Uint64())
 }
 
 func shortDuration(d time.Duration) string {

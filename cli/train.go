@@ -13,6 +13,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/imageio"
 	"unet/unet/report"
 	"unet/unet/segment"
 	"unet/unet/train"
@@ -335,7 +336,7 @@ func (t *trainObserver) Started(p train.Plan) {
 		threads = fmt.Sprintf("%d processes of %s", p.Processes, threads)
 	}
 	t.notef("network of %.2f M parameters, kernels %s, %s, %s of activations",
-		float64(p.Parameters)/1e6, p.Kernels, threads, bytesText(uint64(p.Memory)))
+		float64(p.Parameters)/1e6, p.Kernels, threads, imageio.BytesText(int64(p.Memory)))
 	t.notef("%s for training and %s for validation; %s of %s of %d patches", count(p.TrainImages, "image"), count(p.ValImages, "image"),
 		count(p.Epochs, "epoch"), count(p.Steps, "step"), p.Batch)
 	if p.Start != nil {

@@ -136,8 +136,8 @@ func (p *Predictor) MaxRows(w, seen, height, channels int, budget int64) (rows i
 	rows = int((budget-fixed)/row) - streamRows
 	if rows < 256 {
 		return 0, 0, &imageio.LimitError{Name: "prediction",
-			What: fmt.Sprintf("an image %d pixels wide needs %d MiB of memory, %d are allowed", w,
-				(fixed+(256+streamRows)*row)>>20+1, budget>>20),
+			What: fmt.Sprintf("an image %d pixels wide needs %s of memory, and %s is allowed", w,
+				imageio.BytesText(fixed+(256+streamRows)*row), imageio.BytesText(budget)),
 			Advice: "cut the image, or allow more memory", Option: "max-memory"}
 	}
 	return min(rows, 8192, math.MaxInt32/(w+2)-2*streamRows), network, nil

@@ -32,6 +32,9 @@ const (
 // ParsePixelSize reads a width in µm such as 0.5, or width and height, 0.5x1.
 func ParsePixelSize(s string) (PixelSize, error) { return plane.ParsePixelSize(s) }
 
+// BytesText is a number of bytes for people.
+func BytesText(n int64) string { return plane.BytesText(n) }
+
 // MergedFluorescence reports whether a colour image looks like channels of
 // fluorescence merged for show.
 func MergedFluorescence(m *Image) bool { return plane.MergedFluorescence(m) }

@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"fmt"
 	"runtime"
 
 	"unet/unet/imageio"
@@ -62,6 +61,3 @@ func (s *Segmenter) planeBytes(p PlaneRef) int64 {
 func (p PlaneRef) samples() int64 {
 	return int64(p.Info.W) * int64(p.Info.H) * int64(max(p.Info.C, len(p.Channels)))
 }
-
-// sizeText is a number of bytes for people.
-func sizeText(n int64) string { return fmt.Sprintf("%.3g MiB", float64(n)/(1<<20)) }

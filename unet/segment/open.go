@@ -119,7 +119,7 @@ func (r *run) open(ctx context.Context, j *job) error {
 
 // tooMuch says that a file would take more memory than may be used.
 func (r *run) tooMuch(name, what string, bytes int64) error {
-	return &imageio.LimitError{Name: name, What: fmt.Sprintf("%s %s of memory, and %s is allowed", what, sizeText(bytes), sizeText(r.memory)),
+	return &imageio.LimitError{Name: name, What: fmt.Sprintf("%s %s of memory, and %s is allowed", what, imageio.BytesText(bytes), imageio.BytesText(r.memory)),
 		Advice: "store it as a TIFF of small tiles, which is read in pieces, or allow more memory", Option: "max-memory"}
 }
 

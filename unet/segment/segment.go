@@ -118,7 +118,7 @@ func (s *Segmenter) Image(ctx context.Context, img *imageio.Image) (*Result, err
 	img = img.Gray()
 	p := &plane{name: "image", info: imageio.PlaneInfo{W: img.W, H: img.H, C: img.C, PixelSize: s.statedSize(img)}, img: img, measured: img, channels: formats.ChannelNames(img)}
 	if bytes := s.planeBytes(PlaneRef{Info: p.info}); bytes > s.memory {
-		return nil, &imageio.LimitError{Name: p.name, What: fmt.Sprintf("%d x %d pixels take %s of memory, and %s is allowed", img.W, img.H, sizeText(bytes), sizeText(s.memory))}
+		return nil, &imageio.LimitError{Name: p.name, What: fmt.Sprintf("%d x %d pixels take %s of memory, and %s is allowed", img.W, img.H, imageio.BytesText(bytes), imageio.BytesText(s.memory))}
 	}
 	scale, err := s.givenScale(p)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"unet/core"
 	"unet/unet/dataset"
+	"unet/unet/imageio"
 )
 
 // programBytes are for the program itself, its threads and its garbage.
@@ -85,7 +86,7 @@ func (o *Options) fits(observer Observer) (need int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	what := fmt.Sprintf("training takes about %s of memory, and %s is", sizeText(need), sizeText(there))
+	what := fmt.Sprintf("training takes about %s of memory, and %s is", imageio.BytesText(need), imageio.BytesText(there))
 	if there == o.Memory {
 		return 0, &core.MemoryError{Problem: what + " available", Advice: advice, Option: option}
 	}
@@ -122,7 +123,7 @@ func (o *Options) smaller(bytes int64) (advice, option string, err error) {
 			if batch < o.Config.Batch {
 				way, option = append(way, fmt.Sprintf("batch %d", batch)), "batch"
 			}
-			ways = append(ways, fmt.Sprintf("%s with %s", sizeText(need), strings.Join(way, " and ")))
+			ways = append(ways, fmt.Sprintf("%s with %s", imageio.BytesText(need), strings.Join(way, " and ")))
 			break
 		}
 	}
@@ -130,12 +131,4 @@ func (o *Options) smaller(bytes int64) (advice, option string, err error) {
 		return "a smaller network (width, depth) or smaller images take less", "", nil
 	}
 	return "it takes " + strings.Join(ways, ", "), option, nil
-}
-
-// sizeText is a number of bytes for people.
-func sizeText(n int64) string {
-	if n < 1<<30 {
-		return fmt.Sprintf("%d MiB", (n+1<<19)>>20)
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }

@@ -16,6 +16,7 @@ import (
 	"unet/core"
 	"unet/unet"
 	"unet/unet/dataset"
+	"unet/unet/imageio"
 	"unet/unet/imageio/atomicfile"
 	"unet/unet/imageio/owned"
 	"unet/unet/report"
@@ -210,7 +211,7 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 			return nil, err
 		}
 	}
-	observer.Note(fmt.Sprintf("training takes about %s of memory", sizeText(need)))
+	observer.Note(fmt.Sprintf("training takes about %s of memory", imageio.BytesText(need)))
 	return tr, nil
 }
 

@@ -14,3 +14,12 @@ func TestParsePixelSize(t *testing.T) {
 		}
 	}
 }
+
+// TestBytesText: no size is rounded to nothing.
+func TestBytesText(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1: "1 B", 1e6: "977 KiB", 1 << 20: "1.0 MiB", 558 << 20: "558 MiB", 3 << 29: "1.5 GiB"} {
+		if got := BytesText(n); got != want {
+			t.Errorf("%d bytes are %q, want %q", n, got, want)
+		}
+	}
+}
