@@ -161,18 +161,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 		e.command, e.hint = "", "options come after the command; see `unet --help`"
 	}
 	if name, ok := strings.CutPrefix(e.problem, "flag provided but not defined: -"); ok {
-		e.problem = "there is no option " + dashed(name)
-		best, score := "", 3
-		for _, f := range c.Command.Flags {
-			for _, known := range f.Names() {
-				if d := distance(name, known); len(known) > 1 && d < score {
-					best, score = known, d
-				}
-			}
-		}
-		if best != "" && e.command != "" {
-			e.hint = fmt.Sprintf("did you mean %s? see `unet %s --help`", dashed(best), e.command)
-		}
+		unknownOption(e, c.Command, dashed(name))
 	}
 	if m := wrongValue.FindStringSubmatch(e.problem); m != nil {
 		needed := "a whole number"
@@ -189,6 +178,26 @@ func usageError(c *cli.Context, err error, _ bool) error {
 		e.problem = fmt.Sprintf("%s %s: give %s", dashed(m[2]), m[1], needed)
 	}
 	return e
+}
+
+// unknownOption says that a command, if any, has no such option.
+func unknownOption(e *usageErr, cmd *cli.Command, option string) {
+	e.problem = "there is no option " + option
+	best, score := "", 3
+	for _, f := range cmd.Flags {
+		for _, known := range f.Names() {
+			if d := distance(strings.TrimLeft(option, "-"), known); len(known) > 1 && d < score {
+				best, score = known, d
+			}
+		}
+	}
+	switch _, err := os.Stat(option); {
+	case e.command == "":
+	case err == nil:
+		e.hint = "if the file is meant, write ./" + option
+	case best != "":
+		e.hint = fmt.Sprintf("did you mean %s? see `unet %s --help`", dashed(best), e.command)
+	}
 }
 
 // dashed is an option as it is written on the command line.
@@ -274,6 +283,12 @@ func reorder(app *cli.App, args []string) ([]string, error) {
 		}
 		flags = append(flags, a)
 		name, _, hasValue := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		if _, known := takesValue[name]; !known {
+			e := &usageErr{command: cmd.Name}
+			option, _, _ := strings.Cut(a, "=")
+			unknownOption(e, cmd, option)
+			return nil, e
+		}
 		if takesValue[name] && !hasValue {
 			if i+1 == len(args) {
 				return nil, &usageErr{problem: fmt.Sprintf("option %s needs a value", a), command: cmd.Name}

@@ -106,7 +106,7 @@ func newConversion(c *cli.Context) (*conversion, error) {
 			break
 		}
 		if v.format, err = nucleiFormat(v.out); err != nil {
-			return nil, err
+			return nil, withHint(err, hintOf(err)+", or, for a folder, a name that ends in /")
 		}
 		if strings.EqualFold(filepath.Ext(v.out), ".roi") {
 			return nil, withHint(usagef("%s: a .roi file holds one region, and regions are written as an archive", v.out), "give a name that ends in .zip")

@@ -54,6 +54,9 @@ type reader struct {
 
 // read hands on the images of a file.
 func (r *reader) read(in string, put func(labelled) error) error {
+	if _, err := os.Stat(in); err != nil {
+		return err
+	}
 	format, err := inputFormat(in)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 
 	"unet/core"
 	"unet/unet"
@@ -91,6 +92,27 @@ func withHint(err error, hint string) error {
 		return nil
 	}
 	return &hinted{err, hint}
+}
+
+// errorText is what an error says. Names that mean nothing are told of in the same
+// words wherever the system said so.
+func errorText(err error) string {
+	var p *fs.PathError
+	if !errors.As(err, &p) {
+		return err.Error()
+	}
+	what := ""
+	switch {
+	case errors.Is(p.Err, syscall.ENOTDIR) && p.Op == "mkdir":
+		what = "not a folder"
+	case errors.Is(p.Err, syscall.ENOTDIR):
+		what = "not in a folder"
+	case errors.Is(p.Err, fs.ErrNotExist):
+		what = "no such file or folder"
+	default:
+		return err.Error()
+	}
+	return strings.ReplaceAll(err.Error(), p.Error(), p.Path+": "+what)
 }
 
 // explain returns the exit code of an error and a hint on what to do.

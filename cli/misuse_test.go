@@ -76,6 +76,10 @@ var misuses = []misuse{
 	{args: "predict --frobnicate good.png --out OUT", code: exitUsage, says: "frobnicate"},
 	{args: "predict good.png --out", code: exitUsage, says: "--out needs a value"},
 	{args: "predict good.png", code: exitUsage, says: "--out is missing"},
+	{args: "predict good.png -dash.png --out OUT", code: exitUsage, says: "no option -dash.png\nhint: if the file is meant, write ./-dash.png"},
+	{args: "predict good.png --out OUT --condition bad.json", code: exitUsage, says: "--condition bad.json: the regular expression"},
+	{args: "predict good.png --out OUT --condition twice.csv", code: exitInput, says: "unet: twice.csv: line 3: "},
+	{args: "predict good.png --out OUT --condition none.csv", code: exitInput, says: "unet: none.csv: no such file or folder"},
 	{args: "predict --out OUT", code: exitUsage, says: "argument is missing"},
 	{args: "predict good.png --out OUT --threads -1", code: exitUsage, says: "0 to "},
 	{args: "predict good.png --out OUT --threads -2", code: exitUsage, says: "\nhint: see `unet predict --help`"},
@@ -114,7 +118,7 @@ var misuses = []misuse{
 	{args: "predict nodir.tif --out OUT", code: exitInput, says: "nodir.tif"},
 	{args: "predict good.png --out good.png", code: exitUsage, says: "good.png is a file"},
 	// Models.
-	{args: "predict good.png --out OUT --model none.safetensors", code: exitInput, says: "none.safetensors"},
+	{args: "predict good.png --out OUT --model none.safetensors", code: exitInput, says: "unet: none.safetensors: no such file or folder"},
 	{args: "predict good.png --out OUT --model good.png", code: exitFormat, says: "good.png"},
 	{args: "predict good.png --out OUT --model empty", code: exitFormat, says: "empty"},
 	{args: "predict good.png --out OUT --model zero.safetensors", code: exitFormat, says: "zero.safetensors"},
@@ -141,7 +145,8 @@ var misuses = []misuse{
 	{args: "prepare claims.zip --out OUT", code: exitInput, says: "claims"},
 	{args: "prepare empty --out OUT", code: exitInput, says: "empty"},
 	{args: "inspect", code: exitUsage, says: "argument"},
-	{args: "inspect none", code: exitInput, says: "none"},
+	{args: "inspect none", code: exitInput, says: "unet: none: no such file or folder"},
+	{args: "inspect images.zip --out good.png", code: exitInput, says: "unet: good.png: not a folder"},
 	{args: "inspect cut.zip", code: exitInput, says: "cut.zip"},
 	{args: "inspect images.zip --samples 0", code: exitUsage, says: "--samples"},
 	{args: "sample", code: exitUsage, says: "--out is missing"},
@@ -151,7 +156,7 @@ var misuses = []misuse{
 	// Training.
 	{args: "train", code: exitUsage, says: "argument is missing"},
 	{args: "train set", code: exitUsage, says: "--out is missing"},
-	{args: "train none --out OUT", code: exitInput, says: "none"},
+	{args: "train none --out OUT", code: exitInput, says: "unet: none: no such file or folder"},
 	{args: "train empty --out OUT", code: exitInput, says: "empty"},
 	{args: "train set --out OUT --kind resnet", code: exitUsage, says: "resnet"},
 	{args: "train set --out OUT --preset slow", code: exitUsage, says: "slow"},
@@ -173,7 +178,7 @@ var misuses = []misuse{
 	{args: "train set --out OUT --config rate.yaml --lr 98", code: exitUsage, says: "unet: lr 98: above 0"},
 	{args: "train set --out OUT --config rehearsal.yaml", code: exitUsage, says: "rehearsal 0.5: only a training that starts from a model rehearses what that knows\nhint: leave the setting out, or give a model to start from (--from)"},
 	{args: "train set --out good.png --epochs 1 --steps 1", code: exitUsage, says: "good.png is a file\nhint: give a folder for the run"},
-	{args: "train set --out good.png/run --epochs 1 --steps 1", code: exitInput, says: "good.png/run: not a directory"},
+	{args: "train set --out good.png/run --epochs 1 --steps 1", code: exitInput, says: "good.png/run: not in a folder"},
 	{args: "train set --out OUT --resume", code: exitInput, says: "no checkpoint to continue from"},
 	{args: "train set --out OUT --from cut.safetensors", code: exitFormat, says: "cut.safetensors"},
 	{args: "sweep set --out OUT", code: exitUsage, says: "--vary"},
@@ -200,7 +205,12 @@ var misuses = []misuse{
 	{args: "evaluate set --model cut.safetensors", code: exitFormat, says: "cut.safetensors"},
 	// Label images and tables.
 	{args: "measure", code: exitUsage, says: "argument is missing"},
-	{args: "measure none.tif", code: exitInput, says: "none.tif"},
+	{args: "measure none.tif", code: exitInput, says: "unet: none.tif: no such file or folder\nhint: check the name"},
+	{args: "measure good.png/none.tif", code: exitInput, says: "unet: good.png/none.tif: not in a folder"},
+	{args: "measure labels.tif --out none/table.csv", code: exitInput, says: "the folder none does not exist\nhint: make the folder"},
+	{args: "measure labels.tif --out good.png/table.csv", code: exitInput, says: "the folder good.png is a file\nhint: "},
+	{args: "measure labels.tif good.png --level 1", code: exitUsage, says: "good.png: it has no level 1\nhint: the file has levels 0-0"},
+	{args: "measure labels.tif --max-memory 1", code: exitResource, says: "and 1 B is allowed"},
 	{args: "measure cut.tif", code: exitInput, says: "cut.tif"},
 	{args: "measure labels.tif huge.png", code: exitResource, says: "huge.png"},
 	{args: "measure labels.tif wide.png", code: exitInput, says: "wide.png"},
@@ -215,6 +225,8 @@ var misuses = []misuse{
 	{args: "convert labels.tif OUT.roi", code: exitUsage, says: "holds one region"},
 	{args: "convert labels.tif", code: exitUsage, says: "input and an output"},
 	{args: "convert labels.tif OUT.docx", code: exitUsage, says: "no format"},
+	{args: "convert none OUT.zip", code: exitInput, says: "unet: none: no such file or folder"},
+	{args: "convert labels.tif OUT", code: exitUsage, says: "or, for a folder, a name that ends in /"},
 	{args: "convert bad.csv OUT.tif --size 64x64", code: exitInput, says: "bad.csv"},
 	{args: "convert bad.geojson OUT.tif --size 64x64", code: exitInput, says: "bad.geojson"},
 	{args: "convert bad.json OUT.tif", code: exitInput, says: "bad.json"},
@@ -330,6 +342,8 @@ func badFiles(t *testing.T) string {
 	write("kind.yaml", []byte("kind: resnet\n"))
 	write("long.yaml", make([]byte, 1<<20+1))
 	write("alias.yaml", []byte("a: &a [x,x]\nb: &b [*a,*a]\nkind: *b\n"))
+	write("twice.csv", []byte("image,condition\na,x\na,y\n"))
+	write("-dash.png", png)
 	write("bad.csv", []byte("ImageId,EncodedPixels\na,1 2 1 9999999999999\n"))
 	writeHostileFiles(t, dir)
 	return dir

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -150,7 +151,11 @@ func predictBatch(c *cli.Context) (b segment.Batch, args []string, err error) {
 	if b.Choice, err = planesFlags(c); err != nil {
 		return b, nil, err
 	}
-	if b.Condition, err = segment.ParseCondition(c.String("condition")); err != nil {
+	b.Condition, err = segment.ParseCondition(c.String("condition"))
+	if file := new(*fs.PathError); errors.As(err, file) || errors.As(err, new(*segment.InputError)) {
+		return b, nil, err // it names the table
+	}
+	if err != nil {
 		return b, nil, usagef("--condition %s: %v", c.String("condition"), err)
 	}
 	if b.Regions, err = regions(c); err != nil {

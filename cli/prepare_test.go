@@ -244,7 +244,7 @@ func TestSample(t *testing.T) {
 		{exitUsage, "--count", []string{"--out", a, "--count", "0"}},
 		{exitUsage, "--size", []string{"--out", a, "--size", "63"}},
 		{exitUsage, "needs a value", []string{"--out"}},
-		{exitFailure, "absent", []string{"--out", filepath.Join(dir, "absent", "a.zip"), "--count", "1", "--size", "64"}},
+		{exitInput, "absent", []string{"--out", filepath.Join(dir, "absent", "a.zip"), "--count", "1", "--size", "64"}},
 	} {
 		if _, stderr := mustRun(t, c.code, append([]string{"sample"}, c.args...)...); !strings.Contains(stderr, c.want) {
 			t.Errorf("%q: %s", c.args, stderr)

@@ -79,7 +79,7 @@ func (t *terminal) finish(err error) int {
 	if errors.Is(err, core.ErrElsewhere) {
 		return code
 	}
-	fmt.Fprintf(t.err, "unet: %s\n", clipped(oneLine(err.Error())))
+	fmt.Fprintf(t.err, "unet: %s\n", clipped(oneLine(errorText(err))))
 	if hint != "" {
 		fmt.Fprintf(t.err, "hint: %s\n", hint)
 	}

@@ -129,7 +129,7 @@ const maxSources = 64 << 20
 func ReadSources(name string) (map[string]string, error) {
 	f, err := input.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("dataset: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	const hint = "give a CSV with the columns id and source, one line an image"

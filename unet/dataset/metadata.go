@@ -106,6 +106,9 @@ const maxMetadata = 1 << 30
 func readMetadata(dir string) (*Metadata, error) {
 	name := filepath.Join(dir, "metadata.json")
 	st, err := os.Stat(name)
+	if _, missing := os.Stat(dir); errors.Is(missing, fs.ErrNotExist) {
+		return nil, missing
+	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, &InputError{Name: dir, Problem: "is not a prepared set: it has no metadata.json", Advice: "make one with unet prepare"}
 	}

@@ -77,7 +77,7 @@ type Source struct {
 func OpenSource(name string) (*Source, error) {
 	st, err := os.Stat(name)
 	if err != nil {
-		return nil, fmt.Errorf("dataset: %w", err)
+		return nil, err
 	}
 	s := &Source{name: filepath.Base(name)}
 	if st.IsDir() {
@@ -140,7 +140,7 @@ func (s *Source) Close() error {
 func (s *Source) openZipFile(name string) error {
 	f, err := input.Open(name)
 	if err != nil {
-		return fmt.Errorf("dataset: %w", err)
+		return err
 	}
 	s.closers = append(s.closers, f.Close)
 	st, err := f.Stat()
@@ -310,7 +310,7 @@ func withRegions[T any](files []file, zips []T, of func(T) file) ([]file, []T) {
 func (s *Source) list(name string) ([]file, error) {
 	st, err := os.Stat(name)
 	if err != nil {
-		return nil, fmt.Errorf("dataset: %w", err)
+		return nil, err
 	}
 	if st.IsDir() {
 		files, _, err := s.listFolder(name)
@@ -318,7 +318,7 @@ func (s *Source) list(name string) ([]file, error) {
 	}
 	f, err := input.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("dataset: %w", err)
+		return nil, err
 	}
 	s.closers = append(s.closers, f.Close)
 	files, _, err := listZip(name, f, st.Size())
@@ -329,7 +329,7 @@ func (s *Source) list(name string) ([]file, error) {
 func (s *Source) listFolder(dir string) (files []file, inner []string, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("dataset: %w", err)
+		return nil, nil, err
 	}
 	s.closers = append(s.closers, root.Close)
 	err = fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {

@@ -47,7 +47,7 @@ func (c Choice) apply(f *imageio.File) error {
 		f.Note("level %d of 0 to %d is read: its pixels of %v are nearest to %v", c.Level, f.Levels-1, f.LevelSizes[c.Level], c.PixelSize)
 	}
 	if err := f.UseLevel(c.Level); err != nil {
-		return &ChoiceError{Name: f.Name, Problem: fmt.Sprintf("it has no level %d", c.Level), Has: Contents(f)}
+		return &ChoiceError{Name: f.Name, Problem: fmt.Sprintf("it has no level %d", c.Level), Has: fmt.Sprintf("the file has levels 0-%d", max(f.Levels, 1)-1)}
 	}
 	if c.PixelSize.Known() && !bySize {
 		for i := range f.Planes {

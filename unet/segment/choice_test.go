@@ -46,11 +46,14 @@ func colourFile() *imageio.File {
 // TestChoiceOfNothing: what is not there is told with what is.
 func TestChoiceOfNothing(t *testing.T) {
 	none, _ := ParseSelection("DAPI", true)
-	for _, c := range []Choice{{Well: none}, {Level: 3}, {Channel: none}} {
-		_, _, err := c.Planes(plateFile())
+	for _, k := range []struct {
+		choice Choice
+		has    string
+	}{{Choice{Well: none}, "wells B03, C12"}, {Choice{Level: 3}, "levels 0-0"}, {Choice{Channel: none}, "wells B03, C12"}} {
+		_, _, err := k.choice.Planes(plateFile())
 		var choice *ChoiceError
-		if !errors.As(err, &choice) || !strings.Contains(choice.Hint(), "wells B03, C12") {
-			t.Errorf("%+v: %v", c, err)
+		if !errors.As(err, &choice) || !strings.Contains(choice.Hint(), k.has) {
+			t.Errorf("%+v: %v", k.choice, err)
 		}
 	}
 }

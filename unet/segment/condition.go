@@ -47,6 +47,7 @@ func IsConditionTable(text string) bool {
 	return slices.Contains([]string{".csv", ".tsv", ".txt"}, strings.ToLower(path.Ext(text)))
 }
 
+// readConditions reads a table; errors name it.
 func readConditions(name string) (map[string]string, error) {
 	f, err := input.Open(name) // which waits for no pipe
 	if err != nil {
@@ -59,10 +60,13 @@ func readConditions(name string) (map[string]string, error) {
 		rows, err = c.ReadAll()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, &InputError{Name: name, Problem: err.Error(), Err: err}
+	}
+	wrong := func(format string, args ...any) error {
+		return &InputError{Name: name, Problem: fmt.Sprintf(format, args...), Advice: "correct the table of conditions"}
 	}
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("%s is empty", name)
+		return nil, wrong("it is empty")
 	}
 	of, condition := formats.Heading(rows[0], "image"), formats.Heading(rows[0], "condition")
 	wells := of < 0
@@ -70,18 +74,18 @@ func readConditions(name string) (map[string]string, error) {
 		of = formats.Heading(rows[0], "well")
 	}
 	if of < 0 || condition < 0 {
-		return nil, fmt.Errorf("%s: its first line must name the columns image and condition, or well and condition", name)
+		return nil, wrong("its first line must name the columns image and condition, or well and condition")
 	}
 	table := map[string]string{}
 	for i, row := range rows[1:] {
 		key := row[of]
 		if wells {
 			if key = wellText(key); key == "" {
-				return nil, fmt.Errorf("%s, line %d: %q is not a well such as B03", name, i+2, row[of])
+				return nil, wrong("line %d: %q is not a well such as B03", i+2, row[of])
 			}
 		}
 		if old, ok := table[key]; ok && old != row[condition] {
-			return nil, fmt.Errorf("%s, line %d: %q has two conditions", name, i+2, row[of])
+			return nil, wrong("line %d: %q has two conditions", i+2, row[of])
 		}
 		table[key] = row[condition]
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
 // WriteFile writes path so that it holds either its old content or all of the
@@ -41,13 +42,32 @@ type File struct {
 func Create(path string) (*File, error) {
 	f, err := createTemporary(path, false)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("writing %s: the folder %s does not exist", path, filepath.Dir(path))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			return nil, &folderError{path, err}
 		}
 		return nil, fmt.Errorf("writing %s: %w", path, err)
 	}
 	return &File{f: f, path: path}, nil
 }
+
+// folderError says that there is no folder to write into.
+type folderError struct {
+	path string
+	err  error
+}
+
+func (e *folderError) Error() string {
+	problem := "does not exist"
+	if errors.Is(e.err, syscall.ENOTDIR) {
+		problem = "is a file"
+	}
+	return fmt.Sprintf("writing %s: the folder %s %s", e.path, filepath.Dir(e.path), problem)
+}
+
+// Hint says what to do about it.
+func (e *folderError) Hint() string { return "make the folder, or choose another" }
+
+func (e *folderError) Unwrap() error { return e.err }
 
 // Path is the name that the file will have.
 func (a *File) Path() string { return a.path }
