@@ -81,19 +81,29 @@ func (o *Synthesis) field(f int) []*Sample {
 	crops := 1 + f%3/2
 	kind := synthKinds[f%len(synthKinds)]
 	rng := rand.New(rand.NewPCG(o.Seed, uint64(f)))
-	pic, labels := scene.Field(styles[kind], o.Size*crops, o.Size, rng)
-	var out []*Sample
-	for c := range crops {
-		id := fmt.Sprintf("%s-%04d%c", kind, f, 'a'+c)
-		img, lab := cutOut(pic, labels, c*o.Size, o.Size)
-		out = append(out, &Sample{ID: id, Kind: kind, Group: fmt.Sprintf("field-%04d", f), Image: img, Labels: lab})
+	for {
+		pic, labels := scene.Field(styles[kind], o.Size*crops, o.Size, rng)
+		var out []*Sample
+		for c := range crops {
+			id := fmt.Sprintf("%s-%04d%c", kind, f, 'a'+c)
+			img, lab := cutOut(pic, labels, c*o.Size, o.Size)
+			if lab.Max() > 0 {
+				out = append(out, &Sample{ID: id, Kind: kind, Group: fmt.Sprintf("field-%04d", f), Image: img, Labels: lab})
+			}
+		}
+		if len(out) == crops { // else a small image has missed all nuclei
+			return out
+		}
 	}
-	return out
 }
 
 // crowd makes scene f of crowded tissue.
 func (o *Synthesis) crowd(f int) *Sample {
-	img, labels := scene.Crowded(o.Size, o.Size, nil, rand.New(rand.NewPCG(o.Seed, uint64(f))))
+	rng := rand.New(rand.NewPCG(o.Seed, uint64(f)))
+	img, labels := scene.Crowded(o.Size, o.Size, nil, rng)
+	for labels.Max() == 0 {
+		img, labels = scene.Crowded(o.Size, o.Size, nil, rng)
+	}
 	return &Sample{ID: fmt.Sprintf("crowded-%05d", f), Kind: KindOf(img, labels), Group: fmt.Sprintf("field-%05d", f), Image: img, Labels: labels}
 }
 

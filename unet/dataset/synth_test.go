@@ -34,6 +34,21 @@ func TestGenerateIsDeterministic(t *testing.T) {
 	}
 }
 
+// TestSyntheticNuclei: an image without a nucleus would be one without annotation.
+func TestSyntheticNuclei(t *testing.T) {
+	for _, crowded := range []bool{false, true} {
+		list, err := Synthesise(Synthesis{Count: 120, Size: minSynth, Seed: 1, Crowded: crowded})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range list {
+			if s.Labels.Max() == 0 {
+				t.Errorf("%s has no nuclei", s.ID)
+			}
+		}
+	}
+}
+
 // What comes out of the zip is what Synthesise makes; nothing in it is found
 // wrong; the kinds are told right and the neighbouring crops found.
 func TestSyntheticSource(t *testing.T) {
