@@ -180,6 +180,7 @@ var misuses = []misuse{
 	{args: "train set --out good.png --epochs 1 --steps 1", code: exitUsage, says: "good.png is a file\nhint: give a folder for the run"},
 	{args: "train set --out good.png/run --epochs 1 --steps 1", code: exitInput, says: "good.png/run: not in a folder"},
 	{args: "train set --out OUT --resume", code: exitInput, says: "no checkpoint to continue from"},
+	{args: "train set --out OUT --from embedded --depth 2", code: exitUsage, says: "belong to another network"},
 	{args: "train set --out OUT --from cut.safetensors", code: exitFormat, says: "cut.safetensors"},
 	{args: "sweep set --out OUT", code: exitUsage, says: "--vary"},
 	{args: "sweep set --out OUT --vary colour=red", code: exitUsage, says: "colour"},

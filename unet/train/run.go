@@ -166,6 +166,11 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 		return nil, &SettingError{Problem: fmt.Sprintf("rehearsal %v: only a training that starts from a model rehearses what that knows", o.Config.Rehearsal),
 			Advice: "leave the setting out, or give a model to start from", Option: "from"}
 	}
+	if !o.Resume {
+		if err := o.Config.startsFrom(o.From); err != nil {
+			return nil, err
+		}
+	}
 	for _, split := range []string{dataset.Train, dataset.Val} {
 		if len(o.Set.Split(split)) == 0 {
 			return nil, &dataset.InputError{Name: o.Set.Dir, Problem: fmt.Sprintf("has no images in the split %q, which training needs", split),

@@ -167,6 +167,11 @@ func (t *Trainer) begin() (unlock func(), err error) {
 	if err := t.Config.divides(t.Peers); err != nil {
 		return unlock, err
 	}
+	if !t.Resume {
+		if err := t.Config.startsFrom(t.From); err != nil {
+			return unlock, err
+		}
+	}
 	if leads(t.Peers) {
 		if err := os.MkdirAll(t.Dir, 0o777); err != nil {
 			return unlock, err
@@ -256,6 +261,21 @@ func (t *Trainer) tearDown() {
 	}
 }
 
+// startsFrom fails where a training with these settings cannot start from a model,
+// which may be nil.
+func (c Config) startsFrom(from *unet.Model) error {
+	switch {
+	case from == nil:
+	case from.Card.Precision != "":
+		return &SettingError{Problem: fmt.Sprintf("a model of precision %s cannot be trained", from.Card.Precision), Advice: "start from the one it was made of", Option: "from"}
+	case !from.Card.Arch.Fits(c.Arch):
+		a := from.Card.Arch
+		network := append([]string{fmt.Sprintf("depth %d", a.Depth), fmt.Sprintf("width %d", a.Width)}, a.Variant()...)
+		return &SettingError{Problem: fmt.Sprintf("the weights to start from belong to another network (%s)", strings.Join(network, ", ")), Advice: "leave out the settings that change the network"}
+	}
+	return nil
+}
+
 func (t *Trainer) start() (err error) {
 	card := t.Card
 	card.Kind, card.Arch, card.Input = t.Config.Kind, t.Config.Arch, t.Config.Input
@@ -271,14 +291,6 @@ func (t *Trainer) start() (err error) {
 		return err
 	}
 	if t.From != nil {
-		if t.From.Card.Precision != "" {
-			return fmt.Errorf("a model of precision %s cannot be trained: start from the one it was made of", t.From.Card.Precision)
-		}
-		if !t.From.Card.Arch.Fits(card.Arch) {
-			a := t.From.Card.Arch
-			network := append([]string{fmt.Sprintf("depth %d", a.Depth), fmt.Sprintf("width %d", a.Width)}, a.Variant()...)
-			return &SettingError{Problem: fmt.Sprintf("the weights to start from belong to another network (%s)", strings.Join(network, ", ")), Advice: "leave out the settings that change the network"}
-		}
 		t.From.CopyTo(t.model, false)
 		t.model.Params.ResetAverage()
 		if leads(t.Peers) {
