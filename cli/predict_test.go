@@ -566,6 +566,38 @@ func TestPredictScale(t *testing.T) {
 	}
 }
 
+// TestPredictUndefined: samples that are no numbers do not go by in silence.
+func TestPredictUndefined(t *testing.T) {
+	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
+	file := filepath.Join(dir, "float.tif")
+	for rows, k := range map[int]struct {
+		nuclei        int
+		note, warning string
+	}{
+		0:  {1, "", ""},
+		16: {1, "25 % of the samples are no finite numbers", ""},
+		64: {0, "", "no sample is a finite number"},
+	} {
+		m := discs(64, 64, disc{30, 44, 8})
+		for i := range rows * 64 {
+			m.Pix[i] = float32(math.NaN())
+		}
+		if err := imageio.WriteMaps(file, m); err != nil {
+			t.Fatal(err)
+		}
+		stdout, _ := mustRun(t, exitOK, "predict", file, "--model", model, "--diameter", "native", "--format", "csv", "--json", "--force", "--out", filepath.Join(dir, "out"))
+		var s segment.Summary
+		if err := json.Unmarshal([]byte(stdout), &s); err != nil {
+			t.Fatal(err)
+		}
+		p := s.Images[0].Planes[0]
+		if notes, warnings := strings.Join(p.Notes, "\n"), strings.Join(p.Warnings, "\n"); p.Nuclei != k.nuclei ||
+			(k.note == "") != (notes == "") || !strings.Contains(notes, k.note) || !strings.Contains(warnings, k.warning) {
+			t.Errorf("%d rows without numbers: %d nuclei, notes %q, warnings %q", rows, p.Nuclei, notes, warnings)
+		}
+	}
+}
+
 // TestPredictPaper: a paper model gives mask, probability map and overlay at
 // the image's own size.
 func TestPredictPaper(t *testing.T) {

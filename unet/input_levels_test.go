@@ -46,6 +46,18 @@ func TestRange(t *testing.T) {
 	}
 }
 
+// TestUndefinedLevels: an image that is read in bands is known by the share of its
+// samples that are no numbers, as one in memory is.
+func TestUndefinedLevels(t *testing.T) {
+	m := imageio.NewImage(8, 4, 1)
+	m.Float, m.Bits = true, 32
+	m.Pix[3], m.Pix[20] = float32(math.NaN()), float32(math.Inf(1))
+	l, err := Input{Normalise: "percentile", High: 100}.Levels(t.Context(), Rows{W: m.W, H: m.H, Read: func(int, int) (*imageio.Image, error) { return m, nil }})
+	if err != nil || l.Undefined != 2.0/32 || m.Undefined() != l.Undefined {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
+
 // TestConstantImage: without any contrast everything is background, and a number.
 func TestConstantImage(t *testing.T) {
 	for _, v := range []float32{0, 7, -3, 60000} {

@@ -29,6 +29,9 @@ type Levels struct {
 	Clip bool
 	// Gray says that all channels hold the same samples, so that one counts.
 	Gray bool
+	// Undefined is the share of the samples that are no finite numbers, of those that
+	// were looked at.
+	Undefined float64
 }
 
 // scanSamples bounds the samples read at once, and those kept of an image
@@ -89,6 +92,8 @@ func (in Input) Levels(ctx context.Context, src Rows) (Levels, error) {
 		l = in.levels(histogramPercentiles(hist, -signed), true)
 	} else {
 		l = in.levelsOf(kept, first)
+		first.Pix = kept
+		l.Undefined = first.Undefined()
 	}
 	l.Gray = gray
 	return l, nil

@@ -268,9 +268,7 @@ func (o *bandFiles) count(dropped []instance.Dropped) {
 	sum.LeftOut = dropped
 	o.rec.count(sum)
 	for _, w := range []string{o.Sizes.warning(sum, o.rec.Scale), o.Tiles, doubt(sum)} {
-		if w != "" {
-			o.rec.Warnings = append(o.rec.Warnings, w)
-		}
+		o.rec.Warnings = appendText(o.rec.Warnings, w)
 	}
 }
 

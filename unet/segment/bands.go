@@ -90,6 +90,8 @@ func (r *run) measuredInBands(p *plane, levels unet.Levels, rec *PlaneRecord) {
 		p.channels = append(slices.Clone(p.channels), p.stains.Names()...)
 	}
 	rec.Channels = p.channels
+	note, warning := undefinedText(levels.Undefined)
+	rec.Notes, rec.Warnings = appendText(rec.Notes, note), appendText(rec.Warnings, warning)
 	if r.batch.ColourBy != (ColourBy{}) {
 		rec.Warnings = append(rec.Warnings, "nuclei of an image that is segmented in bands are not coloured by a measurement")
 	}

@@ -36,13 +36,34 @@ func (s *Segmenter) compute(ctx context.Context, p *plane, scale float64, maps m
 	if err := s.options.count(&r.Measured, r.Labels, measured, instance.Keeper{Rules: s.options.Keep, Region: p.region, Renumber: true}); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
+	if p.img.Float {
+		note, warning := undefinedText(p.img.Undefined())
+		r.Notes, r.Warnings = appendText(r.Notes, note), appendText(r.Warnings, warning)
+	}
 	sum := r.Summarise(p.info.W, p.info.H)
 	for _, w := range []string{s.sizes().warning(sum, r.Scale), s.tileWarning(p.info, r.Scale), doubt(sum)} {
-		if w != "" {
-			r.Warnings = append(r.Warnings, w)
-		}
+		r.Warnings = appendText(r.Warnings, w)
 	}
 	return r, nil
+}
+
+// appendText appends a text to a list unless it is "".
+func appendText(list []string, text string) []string {
+	if text == "" {
+		return list
+	}
+	return append(list, text)
+}
+
+// undefinedText tells of samples that are no finite numbers, a share of all.
+func undefinedText(share float64) (note, warning string) {
+	switch {
+	case share == 1:
+		return "", "no sample is a finite number: there is nothing to find nuclei in"
+	case share > 0:
+		return fmt.Sprintf("%.2g %% of the samples are no finite numbers (NaN or infinite): nuclei there are not found", 100*share), ""
+	}
+	return "", ""
 }
 
 // rated measures the nuclei of labels of the size of the maps, with their confidence.

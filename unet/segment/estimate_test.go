@@ -101,7 +101,8 @@ func TestLargeNuclei(t *testing.T) {
 			scales = append(scales, scale)
 			return k.sees(scale), nil
 		}
-		p := &plane{measured: imageio.NewImage(width, height, 1), info: imageio.PlaneInfo{W: width, H: height}}
+		img := imageio.NewImage(width, height, 1)
+		p := &plane{img: img, measured: img, info: imageio.PlaneInfo{W: width, H: height}}
 		r, err := s.compute(t.Context(), p, 1, maps)
 		if err != nil {
 			t.Fatal(err)
@@ -113,7 +114,8 @@ func TestLargeNuclei(t *testing.T) {
 	empty := func(context.Context, float64) (instance.Maps, error) {
 		return instance.NewMaps(width, height, instance.Foreground, instance.Distance), nil
 	}
-	p := &plane{measured: imageio.NewImage(width, height, 1), info: imageio.PlaneInfo{W: width, H: height}}
+	img := imageio.NewImage(width, height, 1)
+	p := &plane{img: img, measured: img, info: imageio.PlaneInfo{W: width, H: height}}
 	if r, err := s.compute(t.Context(), p, 1, empty); err != nil || r.Scale != 1 || len(r.Nuclei) != 0 {
 		t.Errorf("an empty field: %+v, %v", r, err)
 	}

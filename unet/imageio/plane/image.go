@@ -50,6 +50,17 @@ func (m *Image) Gray() *Image {
 	return &g
 }
 
+// Undefined returns the share of the samples that are no finite numbers.
+func (m *Image) Undefined() float64 {
+	n := 0
+	for _, v := range m.Pix {
+		if v-v != 0 {
+			n++
+		}
+	}
+	return float64(n) / max(1, float64(len(m.Pix)))
+}
+
 // Labels is a label image: ID holds H rows of W instance numbers, 0 is
 // background. Numbers need not be consecutive.
 type Labels struct {
