@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -56,8 +57,8 @@ func export(c *cli.Context) error {
 	}
 	if packed != "" {
 		out = packed
-	} else if c.Bool("watershed") {
-		return usagef("--watershed goes with --bioimageio FILE")
+	} else if name := firstSet(c, "watershed", "author", "licence"); name != "" {
+		return usagef("--%s goes with --bioimageio FILE", name)
 	}
 	if err := owned.File(out, c.Bool("force"), name); err != nil {
 		return err
@@ -92,14 +93,15 @@ func export(c *cli.Context) error {
 func describePackage(c *cli.Context, m *unet.Model) (*onnx.Package, error) {
 	p := &onnx.Package{Authors: c.StringSlice("author"), Licence: c.String("licence"), Watershed: c.Bool("watershed"),
 		Description: "U-Net for nuclei in microscopy images: " + strings.Join(m.Card.Arch.Heads, ", ")}
-	if p.Licence == "" {
-		p.Licence = m.Card.Training.License
-	}
+	named := cmp.Or(p.Licence, m.Card.Training.License)
+	p.Licence = onnx.Licence(named)
 	switch {
 	case len(p.Authors) == 0:
 		return nil, usagef("a package needs an author: --author NAME")
-	case p.Licence == "":
+	case named == "":
 		return nil, usagef("a package needs a licence: --licence SPDX")
+	case p.Licence == "":
+		return nil, withHint(usagef("the licence %q is none that SPDX lists", named), "give one by its identifier, such as --licence CC-BY-4.0 (spdx.org/licenses)")
 	}
 	e, err := newEngine(c)
 	if err != nil {

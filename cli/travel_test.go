@@ -27,7 +27,7 @@ func TestExportImport(t *testing.T) {
 	pack := filepath.Join(dir, "m.zip")
 	mustRun(t, exitOK, "export", "embedded", "--bioimageio", pack, "--author", "A")
 	mustRun(t, exitOK, "import", pack, "--out", model, "--force")
-	mustRun(t, exitOK, "export", "embedded", "--bioimageio", pack, "--author", "A", "--watershed", "--force")
+	mustRun(t, exitOK, "export", "embedded", "--bioimageio", pack, "--author", "A", "--licence", "cc-by-4.0", "--watershed", "--force")
 	mustRun(t, exitOK, "import", pack, "--out", model, "--force")
 	bad := filepath.Join(dir, "bad.onnx")
 	if err := os.WriteFile(bad, []byte("not a model"), 0o644); err != nil {
@@ -41,6 +41,9 @@ func TestExportImport(t *testing.T) {
 		{exitUsage, "--onnx FILE", []string{"export", "embedded"}},
 		{exitUsage, "--author NAME", []string{"export", "embedded", "--bioimageio", pack, "--force"}},
 		{exitUsage, "--onnx FILE", []string{"export", "embedded", "--bioimageio", pack, "--onnx", onnx}},
+		{exitUsage, "\"foo\" is none that SPDX lists\nhint: ", []string{"export", "embedded", "--bioimageio", pack, "--author", "A", "--licence", "foo", "--force"}},
+		{exitUsage, "--author goes with --bioimageio", []string{"export", "embedded", "--onnx", onnx, "--author", "A", "--force"}},
+		{exitUsage, "--licence goes with --bioimageio", []string{"export", "embedded", "--onnx", onnx, "--licence", "MIT", "--force"}},
 		{exitUsage, "--watershed", []string{"export", "embedded", "--onnx", onnx, "--watershed", "--force"}},
 		{exitFailure, "cannot be a package", []string{"export", "embedded:paper", "--bioimageio", pack, "--author", "A", "--force"}},
 		{exitUsage, "--out is missing", []string{"import", onnx}},
