@@ -71,7 +71,7 @@ func modelInfo(c *cli.Context) error {
 		return t.writeJSON(cardResult{firstLayout, m.Card})
 	}
 	card := m.Card
-	t.printf("model      %s (%s)\n", card.Name, card.Kind)
+	t.printf("model      %s (%s)\n", cmp.Or(card.Name, "without a name"), card.Kind)
 	t.printf("sha256     %s\n", m.SHA256)
 	variant := ""
 	for _, v := range card.Arch.Variant() {
@@ -79,17 +79,24 @@ func modelInfo(c *cli.Context) error {
 	}
 	t.printf("network    depth %d, width %d%s, %d parameters, maps %s\n", card.Arch.Depth, card.Arch.Width, variant,
 		m.Params.Count(), strings.Join(card.Arch.Heads, ", "))
-	if card.Input.Size > 0 {
+	switch {
+	case card.Input.Size > 0:
 		t.printf("input      resized to %d x %d\n", card.Input.Size, card.Input.Size)
-	} else {
+	case card.Diameter[2] == 0:
+		t.printf("input      native scale\n")
+	default:
 		t.printf("input      native scale, trained on nuclei of %.0f to %.0f pixels across\n", card.Diameter[0], card.Diameter[2])
 	}
 	p := card.Instance
 	t.printf("thresholds mask %.4g; nuclei: foreground %g, seed %g, prominence %g, border %g, at least %d pixels\n",
 		card.Threshold, p.Foreground, p.Seed, p.Prominence, p.Border, p.MinArea)
 	tr := card.Training
-	t.printf("trained    %s, %s, %s, %s, kernels %s\n", tr.Date, count(tr.Images, "image"), count(tr.Epochs, "epoch"), count(tr.Steps, "step"), tr.ISA)
-	t.printf("data       %s\nlicence    %s\n", tr.Data, tr.License)
+	if tr.Date == "" { // elsewhere
+		t.printf("trained    %s\n", orNone(tr.Program))
+	} else {
+		t.printf("trained    %s, %s, %s, %s, kernels %s\n", tr.Date, count(tr.Images, "image"), count(tr.Epochs, "epoch"), count(tr.Steps, "step"), tr.ISA)
+	}
+	t.printf("data       %s\nlicence    %s\n", orNone(tr.Data), orNone(tr.License))
 	for _, k := range slices.Sorted(maps.Keys(tr.Metrics)) {
 		t.printf("val %-12s %.4f\n", cmp.Or(formerScores[k], k), tr.Metrics[k])
 	}

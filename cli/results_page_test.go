@@ -22,7 +22,7 @@ func TestPredictPage(t *testing.T) {
 	}
 	args := []string{"predict", in, "--out", out, "--model", model, "--condition", "folder", "--skip-existing"}
 	for range 2 {
-		if _, stderr := mustRun(t, 0, args...); strings.Contains(stderr, "have a condition") {
+		if _, stderr := mustRun(t, 0, args...); strings.Contains(stderr, "gives no condition") {
 			t.Errorf("all images have one: %s", stderr)
 		}
 		page, err := os.ReadFile(filepath.Join(out, segment.PageFile))
@@ -47,7 +47,7 @@ func TestPredictPage(t *testing.T) {
 			t.Errorf("conditions %v (%v)", m.Conditions, err)
 		}
 	}
-	if _, stderr := mustRun(t, 0, "predict", in, "--out", filepath.Join(dir, "other"), "--model", model, "--condition", "(drug|wash)"); !strings.Contains(stderr, "1 of 3 images have a condition; ctrl/A01.png is one without") {
+	if _, stderr := mustRun(t, 0, "predict", in, "--out", filepath.Join(dir, "other"), "--model", model, "--condition", "(drug|wash)"); !strings.Contains(stderr, "gives no condition for 2 of 3 images, such as ctrl/A01.png") {
 		t.Errorf("images without a condition: %s", stderr)
 	}
 	mustRun(t, 2, "predict", in, "--out", out, "--condition", "nogroup")

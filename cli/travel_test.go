@@ -72,6 +72,26 @@ func TestExportImport(t *testing.T) {
 	}
 }
 
+// TestInfoBare: what a model's card does not say is not printed as nothing.
+func TestInfoBare(t *testing.T) {
+	m, err := unet.LoadModel(brightnessModel(t, unet.Nuclei))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Params.Free()
+	m.Card.Name, m.Card.Training = "", unet.Training{}
+	file := filepath.Join(t.TempDir(), "bare.safetensors")
+	if err := m.Save(file, false); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := mustRun(t, exitOK, "info", file)
+	for _, line := range []string{"model      without a name (nuclei)\n", "trained    not recorded\n", "licence    not recorded\n"} {
+		if !strings.Contains(out, line) {
+			t.Errorf("%q is missing: %s", line, out)
+		}
+	}
+}
+
 // TestTrainImported: networks of PyTorch and Keras are trained further here, as they
 // are: one map, their own width, their normalisation.
 func TestTrainImported(t *testing.T) {

@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"unet/unet"
@@ -36,6 +37,15 @@ func fields(n int, level func(i int) float32, ground float32) []tuneImage {
 		list[i] = tuneImage{m, l}
 	}
 	return list
+}
+
+// TestKeptText: why thresholds stay is said of one image and of several.
+func TestKeptText(t *testing.T) {
+	for n, want := range map[int]string{1: "one image is too few", 4: "of 4 images each was left out once"} {
+		if got := keptText(n); !strings.Contains(got, want) {
+			t.Errorf("%d images: %s", n, got)
+		}
+	}
 }
 
 // Thresholds that suit every image agree with what the others chose; those of

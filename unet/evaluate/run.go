@@ -200,11 +200,19 @@ func (r *Report) tune(ctx context.Context, p *unet.Predictor, o Options, observe
 	}
 	switch n := r.Tuning.Images; {
 	case r.Tuning.Kept:
-		observer.Warn(fmt.Sprintf("the thresholds of nuclei stay: on %d images, those that suit all but one are no better on that one", n))
+		observer.Warn(keptText(n))
 	case n < fewImages:
 		observer.Note(fmt.Sprintf("thresholds chosen on few images (%d): each agreed with what the others chose", n))
 	}
 	return nil
+}
+
+// keptText says why tuning on n images has left the thresholds of nuclei as they were.
+func keptText(n int) string {
+	if n == 1 {
+		return "the thresholds of nuclei are not changed: one image is too few to choose others"
+	}
+	return fmt.Sprintf("the thresholds of nuclei are not changed: of %d images each was left out once, and those chosen on the others were on average no better on it", n)
 }
 
 // notes says what makes scores on a set differ from what a reader would

@@ -26,7 +26,7 @@ type Tuning struct {
 	Before       instance.Params `json:"instance_before"`        // parameters of nuclei before tuning
 	After        instance.Params `json:"instance_after"`         // parameters of nuclei after tuning
 	Objective    Change          `json:"objective"`              // what parameters of nuclei are chosen by: the mean of MeanAP and KaggleScore, both conventions of the field
-	Kept         bool            `json:"kept,omitempty"`         // the parameters of nuclei stayed as they were: on so few images, what suits all but one was no better on that one
+	Kept         bool            `json:"kept,omitempty"`         // the parameters of nuclei stayed as they were: each of the few images was left out once, and those chosen on the others did no better on it
 	Uncalibrated bool            `json:"uncalibrated,omitempty"` // the images hold too few right or too few wrong nuclei to fit confidence; the model keeps what it had
 }
 

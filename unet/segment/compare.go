@@ -31,7 +31,7 @@ func (r *results) assign() {
 		}
 	}
 	if text := r.batch.Condition.text; text != "" && found < planes {
-		r.observer.Warn(fmt.Sprintf("by %q %d of %d images have a condition; %s is one without", text, found, planes, without))
+		r.observer.Warn(fmt.Sprintf("%q gives no condition for %d of %d images, such as %s", text, planes-found, planes, without))
 	}
 }
 
