@@ -138,6 +138,7 @@ var misuses = []misuse{
 	{args: "prepare images.zip --out OUT --split 0.5,0.1", code: exitUsage, says: "--split"},
 	{args: "prepare images.zip --out OUT --split 2,-1,0", code: exitUsage, says: "--split"},
 	{args: "prepare none.zip --out OUT", code: exitInput, says: "none.zip"},
+	{args: "prepare images.zip --out good.png/set", code: exitInput, says: "unet: good.png: not a folder"},
 	{args: "prepare cut.zip --out OUT", code: exitInput, says: "cut.zip"},
 	{args: "prepare text.zip --out OUT", code: exitInput, says: "text.zip"},
 	{args: "prepare evil.zip --out OUT", code: exitInput, says: "evil.zip"},

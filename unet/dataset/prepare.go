@@ -71,7 +71,7 @@ func Prepare(ctx context.Context, src *Source, out string, o Options) (*Metadata
 	}
 	set := Settings{Size: o.Size, Seed: o.Seed, Fractions: o.Fractions, Fix: o.Fix, Sources: sourcesDigest(o.Sources)}
 	if err := os.MkdirAll(filepath.Dir(filepath.Clean(out)), 0o755); err != nil {
-		return nil, fmt.Errorf("dataset: %w", err)
+		return nil, err
 	}
 	unlock, err := atomicfile.Lock(filepath.Clean(out))
 	if errors.Is(err, atomicfile.ErrLocked) {
