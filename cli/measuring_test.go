@@ -256,3 +256,29 @@ func TestRegions(t *testing.T) {
 		t.Errorf("no region: %s", stderr)
 	}
 }
+
+// TestEarlierRuns: what a folder holds of earlier runs besides is told.
+func TestEarlierRuns(t *testing.T) {
+	model, dir := brightnessModel(t, unet.Nuclei), t.TempDir()
+	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
+	for _, name := range []string{"a.png", "b.png"} {
+		writeImage(t, filepath.Join(in, name), discs(60, 40, disc{12, 20, 6}, disc{45, 20, 6}))
+	}
+	run := func(formats string, tells ...string) {
+		t.Helper()
+		_, stderr := mustRun(t, 0, "predict", in, "--model", model, "--format", formats, "--out", out)
+		for _, text := range []string{"of earlier runs", "still holds"} {
+			if told := slices.Contains(tells, text); strings.Contains(stderr, text) != told {
+				t.Errorf("%s: %q is told: %v, want %v: %s", formats, text, !told, told, stderr)
+			}
+		}
+	}
+	run("csv,coco,labels")
+	run("csv,coco,labels")
+	if err := os.Remove(filepath.Join(in, "a.png")); err != nil {
+		t.Fatal(err)
+	}
+	run("csv,coco,labels", "of earlier runs")
+	run("labels", "still holds") // b.nuclei.csv, nuclei.csv and coco.json
+	run("labels")
+}

@@ -137,7 +137,54 @@ func (r *results) takeFolder() (err error) {
 	r.goOn(old)
 	r.noteCorrected(old)
 	r.takeEarlier()
-	return r.disown(old)
+	if err := r.disown(old); err != nil {
+		return err
+	}
+	r.noteOthers()
+	r.noteStale(old)
+	return nil
+}
+
+// noteOthers tells of images of earlier runs, which the tables and what is found over
+// all nuclei hold, too.
+func (r *results) noteOthers() {
+	if len(r.others) == 0 || r.batch.Earlier != nil || r.plan != nil {
+		return
+	}
+	r.observer.Note(fmt.Sprintf("the tables of %s also hold %s of earlier runs, such as %s; another folder has this run's alone",
+		r.batch.Out, amount(len(r.others), "image", "images"), r.others[0].Input))
+}
+
+// noteStale tells of files of an earlier run with other settings, of images of this one
+// or of all, in formats that this run does not write.
+func (r *results) noteStale(old *Summary) {
+	if old == nil || r.batch.Earlier != nil || r.continues(old) {
+		return
+	}
+	mine := r.mine()
+	var stale []string
+	add := func(format, name string) {
+		if _, err := os.Stat(under(r.batch.Out, name)); err == nil && !r.has(format) {
+			stale = append(stale, name)
+		}
+	}
+	for _, k := range wholeFormats {
+		add(k.format, k.name)
+	}
+	add(CSV, NucleiFile)
+	for _, im := range old.Images {
+		for i := range im.Planes {
+			for _, name := range im.Planes[i].Outputs {
+				if mine[im.Input] {
+					add(FormatOf(name), name)
+				}
+			}
+		}
+	}
+	if len(stale) > 0 {
+		r.observer.Note(fmt.Sprintf("%s still holds %s of an earlier run with other settings or another model, such as %s: not of these results",
+			r.batch.Out, amount(len(stale), "file", "files"), stale[0]))
+	}
 }
 
 // takeEarlier adds images of the batch's earlier runs to those of the run before.
