@@ -52,8 +52,11 @@ type count struct {
 // region flattens a nucleus and its only channel into one JSON object.
 type region struct {
 	instance.Nucleus
-	instance.Intensity
+	intensity
 }
+
+// intensity has the fields alone, which an object may hold beside others.
+type intensity instance.Intensity
 
 // sample is a true and a predicted label image and the image itself.
 type sample struct {
@@ -83,7 +86,7 @@ func compute(t *testing.T, samples []sample) results {
 			p.At = append(p.At, count{taus[i], c})
 		}
 		for _, n := range instance.Measure(s.truth, s.image) {
-			p.Regions = append(p.Regions, region{n, n.Channels[0]})
+			p.Regions = append(p.Regions, region{n, intensity(n.Channels[0])})
 		}
 		out.Pairs = append(out.Pairs, p)
 	}
