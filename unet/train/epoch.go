@@ -16,8 +16,9 @@ import (
 // epoch trains one epoch, or the rest of it, and validates.
 func (t *Trainer) epoch(ctx context.Context) error {
 	s, c := t.state, t.Config
-	start := time.Now()
-	saved := start
+	saved := time.Now()
+	start := saved.Add(-time.Duration(s.Elapsed * float64(time.Second)))
+	t.began = start
 	feedCtx, stop := context.WithCancel(ctx)
 	ready, free := t.feed.run(feedCtx, s.Epoch, s.Step, t.Engine.Threads())
 	defer func() {
@@ -86,6 +87,9 @@ func (t *Trainer) save() error {
 	if !leads(t.Peers) {
 		return nil
 	}
+	if t.state.Step > 0 {
+		t.state.Elapsed = time.Since(t.began).Seconds()
+	}
 	if err := saveCheckpoint(t.model, t.path(CheckpointFile), t.state); err != nil {
 		return fmt.Errorf("saving the checkpoint: %w", err)
 	}
@@ -115,7 +119,7 @@ func (t *Trainer) decide(ctx context.Context, start time.Time) error {
 	}
 	e.Seconds = time.Since(start).Seconds()
 	s.History = append(s.History, e)
-	s.Epoch, s.Step, s.Partial = e.Epoch, 0, tally{}
+	s.Epoch, s.Step, s.Partial, s.Elapsed = e.Epoch, 0, tally{}, 0
 	if e.Val != nil {
 		if err := t.judge(e); err != nil {
 			return err
@@ -198,12 +202,16 @@ func (t *Trainer) validate(ctx context.Context) (*Scores, float64, error) {
 	return &v, foreground, err
 }
 
-// judgeStart scores From as the one to beat. Figures of training, which it has
-// none of, cannot compare it.
-func (t *Trainer) judgeStart(ctx context.Context) error {
+// judgeStart scores the model that training starts from as the one to beat, also
+// where a run is resumed that was cut off before it had. Figures of training, which
+// it has none of, cannot compare it.
+func (t *Trainer) judgeStart(ctx context.Context) (err error) {
 	s := t.state
-	if !leads(t.Peers) || t.From == nil || s.Updates > 0 || s.Start != nil || strings.HasPrefix(t.Config.Monitor, "train_") {
+	if !leads(t.Peers) || !s.From || s.Updates > 0 || s.Start != nil || strings.HasPrefix(t.Config.Monitor, "train_") {
 		return nil
+	}
+	if t.first, err = unet.LoadModel(t.path(startFile)); err != nil {
+		return err
 	}
 	t.model.CopyTo(t.valCopy, false)
 	v, _, err := t.validate(ctx)
@@ -214,10 +222,7 @@ func (t *Trainer) judgeStart(ctx context.Context) error {
 		return err
 	}
 	s.Start = v
-	if t.first, err = t.From.Clone(false); err != nil {
-		return err
-	}
-	return t.From.Save(t.path(BestFile), false)
+	return t.first.Save(t.path(BestFile), false)
 }
 
 // plateauFactor is what the learning rate is multiplied by on a plateau.
@@ -237,15 +242,21 @@ func (t *Trainer) judge(e Epoch) error {
 	if better {
 		s.Best, s.BestEpoch, s.Waited = v, e.Epoch, 0
 		t.describe(t.valCopy, e)
+		// Later epochs are validated beside the threshold of the model that training
+		// began with, resumed or not.
+		own := t.valCopy.Card.Instance.Foreground
 		if e.Foreground > 0 {
 			t.valCopy.Card.Instance.Foreground = e.Foreground
 		}
-		return t.valCopy.Save(t.path(BestFile), false)
+		err := t.valCopy.Save(t.path(BestFile), false)
+		t.valCopy.Card.Instance.Foreground = own
+		return err
 	}
-	s.Waited++
+	s.Waited += max(1, c.ValidateEvery)
 	since := e.Epoch - s.BestEpoch
-	if c.Schedule == "plateau" && c.PlateauPatience > 0 && s.Waited%c.PlateauPatience == 0 {
+	if c.Schedule == "plateau" && c.PlateauPatience > 0 && s.Waited >= c.PlateauPatience {
 		s.Factor *= plateauFactor
+		s.Waited = 0
 	}
 	if c.Patience > 0 && since >= c.Patience {
 		s.Finished = true

@@ -39,6 +39,8 @@ func TestJudge(t *testing.T) {
 			Config{Monitor: "val_f1", Schedule: "plateau", PlateauPatience: 2}, []float64{0.5, 0.4, 0.4, 0.4, 0.4}, 1, []float64{1, 1, 0.5, 0.5, 0.25}, false},
 		{"a better epoch ends it",
 			Config{Monitor: "val_f1", Schedule: "plateau", PlateauPatience: 2}, []float64{0.5, 0.4, 0.6, 0.5, 0.5}, 3, []float64{1, 1, 1, 1, 0.5}, false},
+		{"epochs that are not validated count for it",
+			Config{Monitor: "val_f1", Schedule: "plateau", PlateauPatience: 4, ValidateEvery: 2}, []float64{0.5, 0.4, 0.4, 0.4, 0.4}, 1, []float64{1, 1, 0.5, 0.5, 0.25}, false},
 		{"other schedules know none",
 			Config{Monitor: "val_f1", Schedule: "cosine", PlateauPatience: 1}, []float64{0.5, 0.4, 0.4}, 1, []float64{1, 1, 1}, false},
 	} {

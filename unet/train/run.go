@@ -2,6 +2,8 @@ package train
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -192,12 +194,12 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 	}
 	source := o.Set.Meta.Source
 	tr := &Trainer{Config: o.Config, Engine: o.Engine, Dir: o.Out, Resume: o.Resume, From: o.From, Recompute: o.Recompute, Peers: o.Peers,
-		Every: 5 * time.Minute, DataHash: source.SHA256}
+		Every: 5 * time.Minute, DataHash: imagesHash(o.Set), FormerHash: source.SHA256}
 	if len(o.LeftOut) > 0 {
-		tr.DataHash += " without " + strings.Join(o.LeftOut, ",")
+		tr.FormerHash += " without " + strings.Join(o.LeftOut, ",")
 	}
 	if o.Fold != "" {
-		tr.DataHash += " without " + o.Fold
+		tr.FormerHash += " without " + o.Fold
 	}
 	tr.Card.Name, tr.Card.Diameter = o.Name, diameters(o.Set)
 	tr.Card.Training = unet.Training{Program: o.Program, License: o.License, LeftOut: o.LeftOut, Date: time.Now().UTC().Format(time.DateOnly),
@@ -218,6 +220,18 @@ func newTrainer(ctx context.Context, o Options, observer Observer) (*Trainer, er
 	}
 	observer.Note(fmt.Sprintf("training takes about %s of memory", imageio.BytesText(need)))
 	return tr, nil
+}
+
+// imagesHash is the SHA-256 of what is trained on and validated with: a set that is
+// prepared again may split its images otherwise, or mend their labels.
+func imagesHash(set *dataset.Set) string {
+	h := sha256.New()
+	for _, e := range set.Entries {
+		if e.Split == dataset.Train || e.Split == dataset.Val {
+			fmt.Fprintln(h, e.ID, e.Split, e.Outputs.Image, e.Outputs.Masks)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // files are those of a run.

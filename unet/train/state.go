@@ -75,8 +75,9 @@ type state struct {
 	Config     json.RawMessage `json:"config"` // of the run, compared on resume
 	Data       string          `json:"data"`   // hash of the training images
 	ISA        string          `json:"isa"`
-	Epoch      int             `json:"epoch"` // epochs done
-	Step       int             `json:"step"`  // steps done within the epoch
+	Epoch      int             `json:"epoch"`             // epochs done
+	Step       int             `json:"step"`              // steps done within the epoch
+	Elapsed    float64         `json:"elapsed,omitempty"` // seconds that they took
 	Updates    int             `json:"updates"`
 	Factor     float64         `json:"factor"` // of the learning rate, from plateaus and roll-backs
 	Waited     int             `json:"waited"` // epochs since the last plateau reduction or best

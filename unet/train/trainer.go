@@ -39,8 +39,9 @@ type Trainer struct {
 	Resume bool
 	// Card describes the model to be; Kind, Arch and Input come from Config.
 	Card unet.Card
-	// DataHash identifies the training images in checkpoints.
-	DataHash string
+	// DataHash identifies the images in checkpoints; FormerHash is what older
+	// versions wrote, "" for nothing else.
+	DataHash, FormerHash string
 	// From starts from these weights and thresholds instead of random and
 	// default ones; same Arch. It is scored before the first epoch and stays
 	// the result if no epoch is better.
@@ -63,6 +64,7 @@ type Trainer struct {
 	valCopy *unet.Model
 	first   *unet.Model // From, while epochs may be averaged with it; else nil
 	state   *state
+	began   time.Time // of the epoch, less what it was interrupted for
 	config  []byte
 }
 
@@ -319,8 +321,8 @@ func (t *Trainer) restore() (err error) {
 		err = errors.New("the settings differ from those the run began with")
 	case t.state.Epoch > t.Config.Epochs || t.state.Epoch == t.Config.Epochs && !t.state.Finished || t.state.Step > t.feed.steps:
 		err = fmt.Errorf("it stands at epoch %d, step %d, beyond the end of the run", t.state.Epoch, t.state.Step)
-	case t.state.Data != t.DataHash:
-		err = errors.New("the training images differ from those the run began with")
+	case t.state.Data != t.DataHash && (t.FormerHash == "" || t.state.Data != t.FormerHash):
+		err = errors.New("the images, their labels or their splits differ from those the run began with")
 	case t.state.ISA != t.Engine.ISA():
 		t.Observer.Warn(fmt.Sprintf("the run began on %s and goes on with %s: its results will differ in the last bits", t.state.ISA, t.Engine.ISA()))
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -249,6 +250,21 @@ func TestResume(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Model.Params.Free()
+
+		early := trainer(t, t.TempDir()) // is cut off before its start is scored
+		early.From, early.Config.Epochs = first.Model, 1
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := early.Run(ended); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		early = trainer(t, early.Dir)
+		early.Config.Epochs, early.Resume = 1, true
+		if e, err := early.Run(t.Context()); err != nil || e.Start == nil || *e.Start != *r.Start || e.BestEpoch != r.BestEpoch {
+			t.Errorf("resumed before the start was scored: %+v, %v; want a start of %+v", e, err, r.Start)
+		} else {
+			e.Model.Params.Free()
+		}
 		if err := os.Remove(filepath.Join(again.Dir, startFile)); err != nil {
 			t.Fatal(err)
 		}
@@ -268,6 +284,14 @@ func testResume(t *testing.T, set func(*Trainer)) {
 		t.Fatal(err)
 	}
 	r.Model.Params.Free()
+	untimed := func(list []Epoch) []Epoch {
+		list = slices.Clone(list)
+		for i := range list {
+			list[i].Seconds = 0
+		}
+		return list
+	}
+	history := untimed(r.History)
 	broken := t.TempDir()
 	stop := errors.New("stop")
 	for i := 0; ; i++ {
@@ -290,6 +314,9 @@ func testResume(t *testing.T, set func(*Trainer)) {
 		r, err := tr.Run(ctx)
 		if err == nil {
 			r.Model.Params.Free()
+			if d := cmp.Diff(history, untimed(r.History)); d != "" {
+				t.Errorf("the history differs after resuming: %s", d)
+			}
 			break
 		}
 		if !errors.Is(err, stop) {
