@@ -20,6 +20,7 @@ import (
 	"unet/unet/evaluate"
 	"unet/unet/instance"
 	"unet/unet/segment"
+	"unet/unet/serve"
 	"unet/unet/train"
 
 	"github.com/urfave/cli/v2"
@@ -56,6 +57,7 @@ var documents = []struct {
 	{"`plugins list --json`", pluginsResult{}},
 	{"`plugins install --json`", pluginResult{}},
 	{"`sample --json`", sampleResult{}},
+	{"`POST /api/v1/analyse/json` of `serve`", serve.Analysis{}},
 }
 
 // fieldTable lists the fields of a document, with what the comments of the Go types

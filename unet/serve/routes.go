@@ -11,7 +11,9 @@ import (
 	stdimage "image"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -21,7 +23,6 @@ import (
 	"strings"
 	"time"
 
-	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/segment"
 )
@@ -71,7 +72,7 @@ func answer(w http.ResponseWriter, status int, v any) {
 // route is an address of the interface: handler and description in one.
 type route struct {
 	method, path, summary string
-	query                 []string // names of parameters
+	query                 []string // names of parameters; others are refused
 	body                  any      // example of the JSON body; nil: none
 	file                  bool     // the body is a file
 	produces              string
@@ -92,11 +93,11 @@ func init() { // apart, as openapi is among them and lists them
 		{method: "POST", path: "/images", summary: "add an image, which is the body, to the folder",
 			query: []string{"name"}, file: true, produces: jsonType, handle: (*Server).addImage},
 		{method: "GET", path: "/images/{id}/thumbnail", summary: "a small picture with the nuclei outlined",
-			produces: "image/jpeg", handle: (*Server).thumbnail},
+			query: []string{"version"}, produces: "image/jpeg", handle: (*Server).thumbnail},
 		{method: "GET", path: "/images/{id}/view", summary: "planes and channels of an image, and how to show them",
 			query: []string{"plane"}, produces: jsonType, handle: (*Server).viewImage},
 		{method: "GET", path: "/images/{id}/tiles/{level}/{x}/{y}", summary: "a part of the picture, at half its size level times",
-			query: []string{"plane", "channels"}, produces: "image/jpeg", handle: (*Server).tile},
+			query: []string{"plane", "channels", "version"}, produces: "image/jpeg", handle: (*Server).tile},
 		{method: "GET", path: "/images/{id}/outlines/{level}/{x}/{y}", summary: "the outlines of nuclei to lay over a part of the picture",
 			query: []string{"plane", "revision", "colour"}, produces: "image/png", handle: (*Server).outlines},
 		{method: "GET", path: "/images/{id}/nuclei", summary: "the nuclei with measurements and outlines, and the revision of the labels; of a large image those in a window, or of too many the range of their colours",
@@ -128,16 +129,21 @@ func init() { // apart, as openapi is among them and lists them
 		{method: "POST", path: "/teach/model", summary: "use, keep (with a name) or drop the new model",
 			body: modelRequest{Action: "use"}, produces: jsonType, handle: (*Server).postModel},
 		{method: "GET", path: "/teach/compare/{n}/{which}", summary: "an image held back: corrected (0), before (1), after (2)",
-			produces: "image/png", handle: (*Server).comparePicture},
-		{method: "POST", path: "/analyse/{format}", summary: "segment the image in the body without keeping it: " + strings.Join(analysed, ", ") + " or json",
-			query: []string{"diameter", "plane"}, file: true, produces: "application/octet-stream", handle: (*Server).analyse},
+			query: []string{"version"}, produces: "image/png", handle: (*Server).comparePicture},
+		{method: "POST", path: "/analyse/json", summary: "segment the image in the body without keeping it; JSON.md describes the answer",
+			query: analysis, file: true, produces: jsonType, handle: (*Server).analyseJSON},
+		{method: "POST", path: "/analyse/{format}", summary: "the same, with the nuclei as a file: " + strings.Join(analysed, ", "),
+			query: analysis, file: true, produces: "application/octet-stream", handle: (*Server).analyse},
 		{method: "GET", path: "/events", summary: "what happens, as server-sent events: job, images, edit, results, picture, models",
 			produces: "text/event-stream", handle: (*Server).listen},
 	}
 }
 
-// analysed are those of an image that is not kept.
-var analysed = []string{segment.CSV, segment.GeoJSON, segment.ROI}
+// analysed are the formats of an image that is not kept, analysis the parameters.
+var (
+	analysed = []string{segment.CSV, segment.GeoJSON, segment.ROI}
+	analysis = []string{"diameter", "threshold", "plane"}
+)
 
 // Handler answers all requests.
 func (s *Server) Handler() http.Handler {
@@ -147,7 +153,11 @@ func (s *Server) Handler() http.Handler {
 			if !rt.file {
 				r.Body = http.MaxBytesReader(w, r.Body, maxCommand)
 			}
-			if err := rt.handle(s, w, r); err != nil {
+			err := rt.known(r)
+			if err == nil {
+				err = rt.handle(s, w, r)
+			}
+			if err != nil {
 				fail(w, err)
 			}
 		}))
@@ -163,6 +173,26 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("GET /", http.FileServerFS(static))
 	mux.Handle("GET /results/", s.limit(http.HandlerFunc(s.results)))
 	return s.counted(s.guard(mux))
+}
+
+// known refuses a request with parameters that the route does not have, which would
+// be ignored.
+func (rt *route) known(r *http.Request) error {
+	given, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return &apiError{http.StatusBadRequest, "the parameters of the address cannot be read: " + err.Error()}
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if slices.Contains(rt.query, name) {
+			continue
+		}
+		text := "there is no parameter " + strconv.Quote(clip(name))
+		if len(rt.query) > 0 {
+			text += ": " + strings.Join(rt.query, ", ")
+		}
+		return &apiError{http.StatusBadRequest, text}
+	}
+	return nil
 }
 
 // counted ends requests when the server is closed, and lets Close wait for them.
@@ -512,79 +542,6 @@ func (s *Server) comparePicture(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "image/png")
 	w.Write(b)
 	return nil
-}
-
-// analyse segments an image that is not kept.
-func (s *Server) analyse(w http.ResponseWriter, r *http.Request) error {
-	format := r.PathValue("format")
-	if format != "json" && !slices.Contains(analysed, format) {
-		return &apiError{http.StatusNotFound, "there is no such format: " + strings.Join(analysed, ", ") + ", json"}
-	}
-	o, err := settings{Diameter: r.URL.Query().Get("diameter")}.read(&segment.Batch{}, nil, s.model())
-	if err != nil {
-		return err
-	}
-	o.Memory = s.o.Memory
-	data, err := io.ReadAll(io.LimitReader(s.body(w, r), min(s.o.MaxUpload, s.o.Memory/8)+1))
-	if err != nil {
-		return err
-	}
-	if int64(len(data)) > min(s.o.MaxUpload, s.o.Memory/8) {
-		return &http.MaxBytesError{Limit: min(s.o.MaxUpload, s.o.Memory/8)}
-	}
-	img, err := chosenPlane(r, data)
-	if err != nil {
-		return err
-	}
-	found, source, err := s.segmentOne(r.Context(), img, o)
-	if err != nil {
-		return err
-	}
-	if format == "json" {
-		answer(w, http.StatusOK, found.Nuclei)
-		return nil
-	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	return formats.WriteAll(segment.NewWriter(format, w), source, found.Nuclei)
-}
-
-// chosenPlane decodes the plane that the request names of an image that it holds.
-// An image of several needs a name, since the answer is about one.
-func chosenPlane(r *http.Request, data []byte) (*imageio.Image, error) {
-	f, err := imageio.OpenData("image", data)
-	if err != nil {
-		return nil, &apiError{http.StatusUnprocessableEntity, err.Error()}
-	}
-	plane, err := natural(r, "plane", -1)
-	switch last := len(f.Planes) - 1; {
-	case err != nil:
-		return nil, err
-	case plane > last, plane < 0 && last > 0:
-		return nil, &apiError{http.StatusUnprocessableEntity, fmt.Sprintf("the image has planes 0 to %d (channels, slices, times, pages): choose one with plane=NUMBER", last)}
-	}
-	img, err := f.ReadPlane(max(plane, 0))
-	if err != nil {
-		return nil, &apiError{http.StatusUnprocessableEntity, err.Error()}
-	}
-	return img, nil
-}
-
-// segmentOne segments an image in memory, while nothing else is computed.
-func (s *Server) segmentOne(ctx context.Context, img *imageio.Image, o segment.Options) (*segment.Result, formats.Source, error) {
-	if !s.compute.TryLock() {
-		return nil, formats.Source{}, &apiError{http.StatusTooManyRequests, "the program is at work: try again later"}
-	}
-	defer s.compute.Unlock()
-	seg, err := segment.New(s.o.Engine, s.model(), o)
-	if err != nil {
-		return nil, formats.Source{}, err
-	}
-	defer seg.Close()
-	found, err := seg.Image(ctx, img)
-	if err != nil {
-		return nil, formats.Source{}, err
-	}
-	return found, seg.Source("image", img.Gray(), found), err
 }
 
 // openapi describes the routes.

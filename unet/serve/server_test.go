@@ -341,6 +341,31 @@ func TestAnalysePlanes(t *testing.T) {
 	}
 }
 
+// TestParameters: a parameter that a route does not have is refused, one that it has is
+// checked.
+func TestParameters(t *testing.T) {
+	w := newSite(t)
+	id := w.images()[0].ID
+	for _, bad := range []string{"threshold=7", "threshold=NaN", "threshold=x", "foo=1", "diameter=x", "plane=%zz"} {
+		for _, format := range []string{"json", "csv"} {
+			if status, body := w.do("POST", "/api/v1/analyse/"+format+"?"+bad, string(discs(t, 0))); status != 400 || !strings.Contains(body, `"error"`) {
+				t.Errorf("analyse/%s?%s: %d %.100s", format, bad, status, body)
+			}
+		}
+	}
+	if status, body := w.do("GET", "/api/v1/images/"+id+"/view?plan=0", ""); status != 400 || !strings.Contains(body, "plane") {
+		t.Errorf("view: %d %s", status, body)
+	}
+	if status, body := w.do("GET", "/api/v1/images/"+id+"/thumbnail?version=1", ""); status != 200 {
+		t.Errorf("thumbnail: %d %s", status, body)
+	}
+	var a Analysis
+	status, body := w.do("POST", "/api/v1/analyse/json?threshold=0.5&diameter=20", string(discs(t, 0)))
+	if err := json.Unmarshal([]byte(body), &a); status != 200 || err != nil || a.Scale == 0 || a.Width != 96 || len(a.Nuclei) != 3 {
+		t.Errorf("analyse: %d %v %.200s", status, err, body)
+	}
+}
+
 // TestMovedFolder: results and corrections stay where a folder is moved to.
 func TestMovedFolder(t *testing.T) {
 	w := newSite(t)

@@ -84,7 +84,7 @@ func (t settings) read(b *segment.Batch, root *os.Root, m *unet.Model) (o segmen
 			return o, bad("pixel-size", t.PixelSize, err)
 		}
 	}
-	if t.Threshold < 0 || t.Threshold >= 1 || t.MinArea != nil && *t.MinArea < 0 || t.Level != nil && *t.Level < 0 {
+	if !(t.Threshold >= 0 && t.Threshold < 1) || t.MinArea != nil && *t.MinArea < 0 || t.Level != nil && *t.Level < 0 {
 		return o, &apiError{http.StatusBadRequest, "threshold: above 0 and below 1; min-area and level: not below 0"}
 	}
 	if err := t.measuring(b, &o, root); err != nil {

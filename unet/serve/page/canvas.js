@@ -65,7 +65,7 @@ export function makeCanvas(v, label, moved) {
     if (t) kept.set(key, t); // at the end: used last
     return t;
   }
-  const picture = (level, x, y, wanted) => tile(tiles, "tiles", level, x, y, `&width=${v.view.width}${v.channels ? "&channels=" + v.channels : ""}`, wanted);
+  const picture = (level, x, y, wanted) => tile(tiles, "tiles", level, x, y, `&version=${v.view.width}${v.channels ? "&channels=" + v.channels : ""}`, wanted);
   const ready = (t) => t?.complete && t.naturalWidth;
 
   c.draw = () => { frame ||= requestAnimationFrame(() => { frame = 0; paint(); }); };

@@ -67,7 +67,7 @@ export async function showFolder(main) {
     from = Math.min(from, Math.max(0, Math.floor((images.length - 1) / most) * most));
     list.replaceChildren(...images.slice(from, from + most).map((m) => h("li", {},
       h("a", { href: "#/image/" + m.id },
-        h("span", { class: "frame" }, h("img", { src: `/api/v1/images/${m.id}/thumbnail?${m.status}${m.count}${m.corrected}`, alt: "", loading: "lazy" })),
+        h("span", { class: "frame" }, h("img", { src: `/api/v1/images/${m.id}/thumbnail?version=${m.status}${m.count}${m.corrected}`, alt: "", loading: "lazy" })),
         h("b", {}, m.name)),
       h("span", { class: "soft" }, m.status === "new" ? "not segmented" : m.status === "failed" ? "" : `${m.count} ${m.count === 1 ? "nucleus" : "nuclei"}${m.diameter_median ? `, diameter ${number(m.diameter_median)} px` : ""}${m.confidence ? ", confidence " + number(m.confidence, 2) : ""}`),
       m.corrected ? h("span", {}, " ", h("span", { class: "tag" }, "corrected")) : null,

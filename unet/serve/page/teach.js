@@ -18,7 +18,7 @@ export async function showTeach(main) {
   });
   const images = (await call("GET", "/images")).filter((m) => m.corrected);
   if (images.length === 0) list.replaceWith(h("p", {}, "No image has been corrected yet: open one from the list of images and correct its nuclei."));
-  list.append(...images.map((m) => h("li", {}, h("span", { class: "frame" }, h("img", { src: `/api/v1/images/${m.id}/thumbnail?${m.count}`, alt: "" })), h("label", {}, h("input", { type: "checkbox", value: m.id, checked: true, "aria-label": "learn from " + m.name }), m.name))));
+  list.append(...images.map((m) => h("li", {}, h("span", { class: "frame" }, h("img", { src: `/api/v1/images/${m.id}/thumbnail?version=${m.count}`, alt: "" })), h("label", {}, h("input", { type: "checkbox", value: m.id, checked: true, "aria-label": "learn from " + m.name }), m.name))));
 
   function show(job) {
     if (job.kind !== "teach") return;
@@ -32,7 +32,7 @@ export async function showTeach(main) {
     if (job.model) {
       parts.push(h("h3", {}, "Before and after"), h("p", {}, job.best ? `Epoch ${job.best} was the best.` : "No epoch was better than the model before, so that model is the result."),
         (job.compare || []).map((c, n) => h("div", {}, h("b", {}, c.name), h("div", { class: "pairs" }, ["corrected", "before", "after"].map((what, k) =>
-          h("figure", {}, h("img", { src: `/api/v1/teach/compare/${n}/${k}?${job.model}`, alt: `${c.name}, ${what}` }), h("figcaption", {}, `${what}: ${[c.nuclei_corrected, c.nuclei_before, c.nuclei_after][k]} nuclei`)))))),
+          h("figure", {}, h("img", { src: `/api/v1/teach/compare/${n}/${k}?version=${encodeURIComponent(job.model)}`, alt: `${c.name}, ${what}` }), h("figcaption", {}, `${what}: ${[c.nuclei_corrected, c.nuclei_before, c.nuclei_after][k]} nuclei`)))))),
         h("div", { class: "bar" }, h("button", { type: "button", class: "primary", id: "use", disabled: !!job.in_use, onclick: () => act("use") }, job.in_use ? "In use" : "Use this model"),
           name, h("button", { type: "button", id: "keep", onclick: () => act("keep") }, "Keep under this name"), h("button", { type: "button", id: "drop", disabled: !!job.in_use, onclick: () => act("drop") }, "Drop")));
     }
