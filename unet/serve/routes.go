@@ -147,7 +147,7 @@ var (
 
 // Handler answers all requests.
 func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
+	mux, api := http.NewServeMux(), http.NewServeMux()
 	for _, rt := range routes {
 		h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !rt.file {
@@ -164,7 +164,7 @@ func (s *Server) Handler() http.Handler {
 		if rt.path != "/events" {
 			h = s.limit(h)
 		}
-		mux.Handle(rt.method+" /api/v1"+rt.path, h)
+		api.Handle(rt.method+" /api/v1"+rt.path, h)
 	}
 	static, err := fs.Sub(page, "page")
 	if err != nil {
@@ -172,7 +172,35 @@ func (s *Server) Handler() http.Handler {
 	}
 	mux.Handle("GET /", http.FileServerFS(static))
 	mux.Handle("GET /results/", s.limit(http.HandlerFunc(s.results)))
-	return s.counted(s.guard(mux))
+	return s.counted(s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch _, pattern := api.Handler(r); {
+		case !strings.HasPrefix(r.URL.Path, "/api/"):
+			mux.ServeHTTP(w, r)
+		case pattern == "":
+			noRoute(api, w, r)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	})))
+}
+
+// noRoute says what is wrong with a request that no route takes.
+func noRoute(api *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPost} {
+		other := *r
+		other.Method = method
+		if _, pattern := api.Handler(&other); pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if allowed == nil {
+		fail(w, &apiError{http.StatusNotFound, "there is no such address: /api/v1/openapi.json describes those that there are"})
+		return
+	}
+	list := strings.Join(allowed, ", ")
+	w.Header().Set("Allow", list)
+	fail(w, &apiError{http.StatusMethodNotAllowed, "this address takes " + list})
 }
 
 // known refuses a request with parameters that the route does not have, which would

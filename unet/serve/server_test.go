@@ -341,6 +341,27 @@ func TestAnalysePlanes(t *testing.T) {
 	}
 }
 
+// TestNoRoute: what no route takes is answered in JSON, as any error is.
+func TestNoRoute(t *testing.T) {
+	w := newSite(t)
+	for _, q := range []struct {
+		method, path string
+		status       int
+		text         string
+	}{
+		{"GET", "/api/v1/nothing", 404, "openapi.json"},
+		{"POST", "/api/v2/images", 404, "openapi.json"},
+		{"DELETE", "/api/v1/images", 405, "GET, HEAD, POST"},
+		{"GET", "/api/v1/segment", 405, "POST"},
+	} {
+		status, body := w.do(q.method, q.path, "")
+		var e struct{ Error string }
+		if err := json.Unmarshal([]byte(body), &e); err != nil || status != q.status || !strings.Contains(e.Error, q.text) {
+			t.Errorf("%s %s: %d %s", q.method, q.path, status, body)
+		}
+	}
+}
+
 // TestParameters: a parameter that a route does not have is refused, one that it has is
 // checked.
 func TestParameters(t *testing.T) {
