@@ -391,7 +391,7 @@ func (s *Server) exportAll(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Disposition", `attachment; filename="unet-results.zip"`)
 	for _, name := range names {
 		if err := s.addTo(z, name); err != nil {
-			panic(http.ErrAbortHandler) // the zip is cut off, and seen to be
+			return err
 		}
 	}
 	return z.Close()

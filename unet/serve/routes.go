@@ -149,18 +149,7 @@ var (
 func (s *Server) Handler() http.Handler {
 	mux, api := http.NewServeMux(), http.NewServeMux()
 	for _, rt := range routes {
-		h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !rt.file {
-				r.Body = http.MaxBytesReader(w, r.Body, maxCommand)
-			}
-			err := rt.known(r)
-			if err == nil {
-				err = rt.handle(s, w, r)
-			}
-			if err != nil {
-				fail(w, err)
-			}
-		}))
+		h := rt.handler(s)
 		if rt.path != "/events" {
 			h = s.limit(h)
 		}
@@ -183,6 +172,41 @@ func (s *Server) Handler() http.Handler {
 		}
 	})))
 }
+
+// handler answers the requests of a route.
+func (rt *route) handler(s *Server) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !rt.file {
+			r.Body = http.MaxBytesReader(w, r.Body, maxCommand)
+		}
+		out := &begun{ResponseWriter: w}
+		err := rt.known(r)
+		if err == nil {
+			err = rt.handle(s, out, r)
+		}
+		switch {
+		case err == nil:
+		case out.yes:
+			panic(http.ErrAbortHandler) // a file that is cut off, and seen to be
+		default:
+			fail(w, err)
+		}
+	})
+}
+
+// begun knows whether a part of the answer has been written.
+type begun struct {
+	http.ResponseWriter
+	yes bool
+}
+
+func (b *begun) Write(p []byte) (int, error) {
+	b.yes = true
+	return b.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (b *begun) Unwrap() http.ResponseWriter { return b.ResponseWriter }
 
 // noRoute says what is wrong with a request that no route takes.
 func noRoute(api *http.ServeMux, w http.ResponseWriter, r *http.Request) {

@@ -341,6 +341,34 @@ func TestAnalysePlanes(t *testing.T) {
 	}
 }
 
+// TestCutOff: an answer that fails halfway ends as one that is cut off, rather than
+// with an error in the middle of a file.
+func TestCutOff(t *testing.T) {
+	for _, half := range []string{"", "half"} {
+		rt := route{handle: func(_ *Server, w http.ResponseWriter, _ *http.Request) error {
+			if half != "" {
+				io.WriteString(w, half)
+				http.NewResponseController(w).Flush()
+			}
+			return errors.New("the disk is gone")
+		}}
+		w := httptest.NewServer(rt.handler(nil))
+		resp, err := http.Get(w.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		w.Close()
+		if half != "" && (err == nil || string(text) != half) {
+			t.Errorf("halfway: %q, %v", text, err)
+		}
+		if half == "" && (err != nil || resp.StatusCode != 500 || !strings.Contains(string(text), `{"error":"the disk is gone"}`)) {
+			t.Errorf("at once: %d %q, %v", resp.StatusCode, text, err)
+		}
+	}
+}
+
 // TestNoRoute: what no route takes is answered in JSON, as any error is.
 func TestNoRoute(t *testing.T) {
 	w := newSite(t)
