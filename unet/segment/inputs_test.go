@@ -32,6 +32,15 @@ func TestNameOutputs(t *testing.T) {
 	if in := list[4]; in.Base != "y" || in.Name != "y.ome.tif" || in.ID != "y" {
 		t.Errorf("%+v", in)
 	}
+	// Folders do not tell names apart that differ in case alone, and are not part of
+	// them: a name leads to the image from the folder that holds them all.
+	list = []Input{{Path: "/d/q.png", Name: "q.png"}, {Path: "/d/Q.png", Name: "Q.png"}, {Path: "/d/a/q.png", Name: "a/q.png"}, {Path: "/d/A/q.png", Name: "A/q.png"}}
+	nameOutputs(list)
+	for i, want := range []Input{{Name: "q.png", Base: "q"}, {Name: "Q.png", Base: "Q~1"}, {Name: "a/q.png", Base: "a/q"}, {Name: "A/q.png", Base: "A/q~1"}} {
+		if list[i].Name != want.Name || list[i].Base != want.Base {
+			t.Errorf("%+v, want %+v", list[i], want)
+		}
+	}
 	// Some file systems hold these two names as one.
 	list = []Input{{Path: "/d/x.png", Name: "x.png"}, {Path: "/d/X.tif", Name: "X.tif"}}
 	if nameOutputs(list); strings.EqualFold(list[0].Base, list[1].Base) {

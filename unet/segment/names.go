@@ -10,16 +10,14 @@ import (
 
 // nameOutputs chooses the id and the outputs' base of every input: the name
 // without extension; with it where two names differ in nothing else; with
-// folders of the path in front, and at last a number, where that is not enough.
+// folders of the path in front, and at last a number, where that is not enough, as
+// of names that differ in case alone.
 // Inputs of the same name get such folders in their names and ids, too.
 func nameOutputs(list []Input) {
-	level := distinctBases(list)
+	distinctBases(list)
 	users := map[string]int{}
 	for i := range list {
 		in := &list[i]
-		if level[i] > 1 { // another's name is the same, up to the folders
-			in.Name = in.Base
-		}
 		in.ID = path.Base(Stem(in.Name)) // in Kaggle's layout also the folder's name
 		users[in.ID]++
 	}
@@ -31,20 +29,20 @@ func nameOutputs(list []Input) {
 }
 
 // distinctBases gives every input a base that no other has, the first of its
-// candidates that will do; it returns which. Inputs that clash take the next
-// ones together, so that neither has the plain name.
-func distinctBases(list []Input) (level []int) {
-	level = make([]int, len(list))
+// candidates that will do. Inputs that clash take the next ones together, so that
+// neither has the plain name. Those whose name is the same up to the folders get
+// the base for a name.
+func distinctBases(list []Input) {
+	level, number := make([]int, len(list)), make([]int, len(list))
 	for range 64 {
 		users := map[string][]int{}
 		for i, in := range list {
 			c := baseCandidates(in)
-			base := c[min(level[i], len(c)-1)]
-			if level[i] >= len(c) {
-				base = fmt.Sprintf("%s~%d", base, level[i]-len(c)+1)
+			list[i].Base = c[level[i]]
+			if number[i] > 0 {
+				list[i].Base += fmt.Sprintf("~%d", number[i])
 			}
-			list[i].Base = base
-			key := strings.ToLower(base) // some file systems ignore case
+			key := strings.ToLower(list[i].Base) // some file systems ignore case
 			users[key] = append(users[key], i)
 		}
 		clash := false
@@ -53,9 +51,10 @@ func distinctBases(list []Input) (level []int) {
 				continue
 			}
 			clash = true
+			twins := caseTwins(list, u)
 			for k, i := range u {
-				if level[i] >= len(baseCandidates(list[i]))-1 {
-					level[i] += k // numbers, in order
+				if twins || level[i] == len(baseCandidates(list[i]))-1 {
+					number[i] += k // in order
 				} else {
 					level[i]++
 				}
@@ -65,7 +64,30 @@ func distinctBases(list []Input) (level []int) {
 			break
 		}
 	}
-	return level
+	taken := map[string]bool{}
+	for i := range list {
+		in := &list[i]
+		if level[i] > 1 { // another's name is the same, up to the folders
+			in.Name = baseCandidates(*in)[level[i]]
+		}
+		if taken[in.Name] {
+			in.Name = in.Base
+		}
+		taken[in.Name] = true
+	}
+}
+
+// caseTwins reports whether inputs of equal bases differ in nothing but the case of
+// their paths: folders in front would not tell them apart.
+func caseTwins(list []Input, users []int) bool {
+	bases := map[string]bool{}
+	for _, i := range users {
+		bases[list[i].Base] = true
+		if !strings.EqualFold(list[i].Path, list[users[0]].Path) {
+			return false
+		}
+	}
+	return len(bases) == len(users)
 }
 
 // baseCandidates are the bases an input may have, the best first.
