@@ -684,4 +684,18 @@ func TestPredictMeetingNames(t *testing.T) {
 	if !strings.Contains(stderr, "would replace those of") {
 		t.Errorf("the warning is %q", stderr)
 	}
+
+	// Nor where those that stand are of an earlier run, of the same images or of others.
+	for _, inputs := range [][]string{{"a.tif"}, {"A_P0.tif", "a.tif"}} {
+		out := filepath.Join(dir, inputs[0]+" later")
+		args := []string{"predict", "--model", brightnessModel(t, unet.Nuclei), "--skip-existing", "--out", out}
+		mustRun(t, 0, append(slices.Clone(args), filepath.Join(dir, "in", "A_P0.tif"))...)
+		for _, name := range inputs {
+			args = append(args, filepath.Join(dir, "in", name))
+		}
+		code, _, stderr := unetRun("", args...)
+		if code == 0 || !strings.Contains(stderr, "would replace those of") {
+			t.Errorf("%q: exit status %d\n%s", inputs, code, stderr)
+		}
+	}
 }

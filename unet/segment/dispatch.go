@@ -12,6 +12,7 @@ import (
 
 // computeAll starts the planes of all images in order.
 func (r *run) computeAll(ctx context.Context, in <-chan *job, out chan<- *job) error {
+	r.claimStanding()
 	for j := range in {
 		j.results = make(chan *result, writesPerJob*r.jobs)
 		if err := put(ctx, out, j); err != nil {
@@ -147,6 +148,35 @@ func (r *run) wait(share int64) time.Duration {
 	start := time.Now()
 	r.writers.Acquire(context.Background(), share) // those who have places end by themselves
 	return time.Since(start)
+}
+
+// claimStanding enters the owners of results of earlier runs that stand.
+func (r *run) claimStanding() {
+	bases := map[string]string{}
+	for _, in := range r.batch.Inputs {
+		bases[strings.ToLower(in.Base)] = in.Base
+	}
+	enter := func(im *ImageRecord) {
+		for i := range im.Planes {
+			base := im.Planes[i].base()
+			key := strings.ToLower(base)
+			// Of names that differ in case alone another may have had this one before.
+			if of, ok := bases[key]; base != "" && (!ok || of == base) {
+				r.owners[key] = im.Input
+			}
+		}
+	}
+	for _, im := range r.others {
+		enter(im)
+	}
+	for _, e := range r.batch.Earlier {
+		enter(e.Record)
+	}
+	for _, in := range r.batch.Inputs {
+		if e := r.earlier[in.Path]; e != nil {
+			enter(e)
+		}
+	}
 }
 
 // claim fails where another input has results of the same name, which only shows

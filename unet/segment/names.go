@@ -123,6 +123,14 @@ func FormatOf(name string) string {
 	return ""
 }
 
+// base is that of the names of the plane's results, "" where it is not known.
+func (p *PlaneRecord) base() string {
+	if p.Thumbnail == nil {
+		return ""
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(p.Thumbnail.File, thumbnailDir+"/"), thumbnailExt)
+}
+
 // Output is the name of the plane's result of a format, "" if there is none.
 func (p *PlaneRecord) Output(format string) string {
 	for _, name := range p.Outputs {
