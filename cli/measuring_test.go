@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"image"
 	"image/color"
 	"os"
@@ -281,4 +282,31 @@ func TestEarlierRuns(t *testing.T) {
 	run("csv,coco,labels", "of earlier runs")
 	run("labels", "still holds") // b.nuclei.csv, nuclei.csv and coco.json
 	run("labels")
+}
+
+// TestUnknownValues: a measurement that no nucleus has, as those in µm where the size of
+// pixels is not known, is told of, whether it tells positive nuclei or colours them.
+func TestUnknownValues(t *testing.T) {
+	dir := t.TempDir()
+	image := filepath.Join(dir, "a.png")
+	writeImage(t, image, discs(64, 48, disc{20, 20, 8}))
+	unknown := "area_um2 is not known of any nucleus, as the size of pixels is not (pixel-size): "
+	args := []string{"predict", image, "--model", brightnessModel(t, unet.Nuclei), "--diameter", "native", "--colour-by", "area_um2"}
+	for i, marker := range []string{"area_um2>5", "area_um2"} {
+		out := filepath.Join(dir, fmt.Sprint("out", i))
+		_, stderr := mustRun(t, 0, append(slices.Clone(args), "--positive", marker, "--out", out)...)
+		if strings.Count(stderr, "warning:") != 2 || !strings.Contains(stderr, unknown+"positive nuclei are not counted") || !strings.Contains(stderr, unknown+"all are gray in pictures") {
+			t.Errorf("predict: %s", stderr)
+		}
+		labels := filepath.Join(out, "a.labels.tif")
+		if _, stderr := mustRun(t, 0, "measure", labels, "--positive", marker); !strings.Contains(stderr, unknown+"positive") || strings.Count(stderr, "warning:") != 1 {
+			t.Errorf("measure: %s", stderr)
+		}
+		if _, stderr := mustRun(t, 0, "view", labels, "--colour-by", "area_um2", "--out", filepath.Join(out, "v.png")); !strings.Contains(stderr, unknown+"all are gray") {
+			t.Errorf("view: %s", stderr)
+		}
+	}
+	if _, stderr := mustRun(t, 0, append(args, "--positive", "area_um2>5", "--pixel-size", "0.5", "--out", filepath.Join(dir, "known"))...); strings.Contains(stderr, "not known") {
+		t.Errorf("with the size of pixels: %s", stderr)
+	}
 }

@@ -100,6 +100,9 @@ func view(c *cli.Context) error {
 		if o.By, err = by.Colouring(instance.NewSheet(instance.SheetOptions{Channels: measured.Channels, PixelSize: size}), nuclei); err != nil {
 			return withHint(usagef("--colour-by %s: %v", by, err), hintOf(err))
 		}
+		if text := segment.UncolouredText(o.By); text != "" {
+			t.warnf("%s", text)
+		}
 	}
 	m, err := segment.Picture(img, labels, size.X, o)
 	if err != nil {

@@ -23,6 +23,8 @@ type Range struct {
 // Colouring colours nuclei by a measurement.
 type Colouring struct {
 	Range
+	// Column is the measurement as tables name it.
+	Column string
 	// Values of the nuclei, by number.
 	Values map[uint32]float64
 }

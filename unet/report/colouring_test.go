@@ -16,7 +16,7 @@ func TestColourBy(t *testing.T) {
 	for i := range l.ID {
 		l.ID[i] = uint32(i%60/20 + 1)
 	}
-	by := &Colouring{Range{"area", 0, 10}, map[uint32]float64{1: 10, 2: -5, 3: math.NaN()}}
+	by := &Colouring{Range: Range{"area", 0, 10}, Values: map[uint32]float64{1: 10, 2: -5, 3: math.NaN()}}
 	m, err := Overlay(nil, l, OverlayOptions{By: by})
 	if err != nil {
 		t.Fatal(err)

@@ -168,10 +168,14 @@ func (r *results) mark(tables []nucleiTable) error {
 		}
 		switch {
 		case rec.Column == "":
-			r.observer.Warn(fmt.Sprintf("no image has a channel or measurement %s: positive nuclei are not counted", m.Name))
+			r.observer.Warn(fmt.Sprintf("no image has a channel or measurement %s%s", m.Name, notCounted))
 			continue
 		case without > 0:
 			r.observer.Warn(fmt.Sprintf("%s no channel or measurement %s", amount(without, "image has", "images have"), m.Name))
+		}
+		if m.Threshold == nil && len(values) == 0 && anyNuclei(tables) {
+			r.observer.Warn(unknownValues(rec.Column) + notCounted)
+			continue
 		}
 		warning, ok := rec.choose(m, values)
 		if warning != "" {
@@ -183,6 +187,23 @@ func (r *results) mark(tables []nucleiTable) error {
 		r.summary.Markers = append(r.summary.Markers, rec)
 	}
 	return nil
+}
+
+// notCounted ends a warning of a measurement that a marker goes by.
+const notCounted = ": positive nuclei are not counted"
+
+// unknownValues says that a measurement is known of no nucleus, and what to do about it.
+func unknownValues(column string) string {
+	text := column + " is not known of any nucleus"
+	if slices.ContainsFunc(formats.Columns, func(c formats.Column) bool { return c.Name == column && strings.Contains(c.Unit, "µm") }) {
+		text += ", as the size of pixels is not (pixel-size)"
+	}
+	return text
+}
+
+// anyNuclei reports whether the tables hold any.
+func anyNuclei(tables []nucleiTable) bool {
+	return slices.ContainsFunc(tables, func(t nucleiTable) bool { return t.plane.Nuclei > 0 })
 }
 
 // choose enters the threshold of a marker, which is given or Otsu's of the values; ok
@@ -223,6 +244,10 @@ func Mark(markers []Marker, src *formats.Source, nuclei []instance.Nucleus) (lis
 				values = append(values, v)
 			}
 		}
+		if len(values) == 0 && len(nuclei) > 0 {
+			warnings = append(warnings, unknownValues(rec.Column)+notCounted)
+			continue
+		}
 		warning, ok := rec.choose(m, values)
 		if warning != "" {
 			warnings = append(warnings, warning)
@@ -256,7 +281,7 @@ func (r *results) writeNuclei() error {
 	}
 	to := r.joinColumns(tables)
 	r.histograms = map[string]logBins{}
-	return atomicfile.WriteFile(filepath.Join(r.batch.Out, NucleiFile), func(w io.Writer) error {
+	err = atomicfile.WriteFile(filepath.Join(r.batch.Out, NucleiFile), func(w io.Writer) error {
 		out := csv.NewWriter(w)
 		if len(to.header) > 0 {
 			out.Write(to.header)
@@ -269,6 +294,12 @@ func (r *results) writeNuclei() error {
 		out.Flush()
 		return out.Error()
 	})
+	for _, m := range r.summary.Markers {
+		if m.Nuclei == 0 && anyNuclei(tables) { // of one whose threshold is given
+			r.observer.Warn(unknownValues(m.Column) + notCounted)
+		}
+	}
+	return err
 }
 
 // joint says where the columns of the joined table are.

@@ -3,6 +3,7 @@ package segment
 import (
 	"fmt"
 	"image"
+	"math"
 	"strconv"
 	"strings"
 
@@ -55,7 +56,7 @@ func (c ColourBy) Colouring(sheet *instance.Sheet, nuclei []instance.Nucleus) (*
 	if at < 0 {
 		return nil, &instance.UnknownColumnError{Name: c.Column, Known: sheet.Columns}
 	}
-	out := &report.Colouring{Values: make(map[uint32]float64, len(nuclei))}
+	out := &report.Colouring{Column: sheet.Columns[at].Name, Values: make(map[uint32]float64, len(nuclei))}
 	var row, all []float64
 	for i := range nuclei {
 		row = sheet.Append(row[:0], &nuclei[i])
@@ -71,6 +72,19 @@ func (c ColourBy) Colouring(sheet *instance.Sheet, nuclei []instance.Nucleus) (*
 		out.Lo, out.Hi = c.Lo, c.Hi
 	}
 	return out, nil
+}
+
+// UncolouredText says that nuclei have no values to be coloured by, "" where any has.
+func UncolouredText(by *report.Colouring) string {
+	if by == nil || len(by.Values) == 0 {
+		return ""
+	}
+	for _, v := range by.Values {
+		if !math.IsNaN(v) {
+			return ""
+		}
+	}
+	return unknownValues(by.Column) + ": all are gray in pictures"
 }
 
 // Picture draws the outlines of nuclei over their image, whose pixels are um µm

@@ -25,6 +25,7 @@ func (r *run) write(p *plane, found *Result, rec *PlaneRecord) error {
 	if err != nil {
 		return &InputError{Name: p.name, Problem: err.Error(), Advice: hint(err), Err: err}
 	}
+	rec.Warnings = appendText(rec.Warnings, UncolouredText(by))
 	c := &Content{src, p.img, found.Labels, found.Nuclei, by, r.description(p, found.Scale)}
 	small, err := c.Thumbnail()
 	if err != nil {
