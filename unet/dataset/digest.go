@@ -53,9 +53,9 @@ func (it *item) digest() Digests {
 	return d
 }
 
-// Digest is the SHA-256 sum, in hex, of the names and contents of all images
+// digest is the SHA-256 sum, in hex, of the names and contents of all images
 // and annotations. It does not depend on how they are packed.
-func (s *Source) Digest(ctx context.Context) (string, error) {
+func (s *Source) digest(ctx context.Context) (string, error) {
 	ds := make([]Digests, len(s.items))
 	err := parallel(ctx, len(s.items), func(i int) error {
 		ds[i] = s.items[i].digest()

@@ -79,7 +79,7 @@ func (in *inspection) image(ctx context.Context, i int) (out inspected, err erro
 		r.findings = append(r.findings, Fix(sm.ID, sm.Labels)...)
 	}
 	r.findings = append(r.findings, checkLabels(sm.ID, sm.Labels)...)
-	sm.Kind = KindOf(sm.Image, sm.Labels)
+	sm.Kind = kindOf(sm.Image, sm.Labels)
 	m := Measure(sm)
 	if wrong := doubtful(m); wrong != "" {
 		r.note(Warning, sm.ID, "", "contrast", "%s: do these masks belong to it?", wrong)

@@ -29,7 +29,7 @@ const (
 	colourful     = 0.04 // mean saturation from which an image counts as coloured
 )
 
-// KindOf tells the kind of an annotated image by these rules:
+// kindOf tells the kind of an annotated image by these rules:
 //
 //  1. Is it coloured? It is when the mean of (max-min)/max over the channels
 //     is above 0.04.
@@ -43,7 +43,7 @@ const (
 //  4. Bright on dark is fluorescence: large from a typical nucleus diameter of
 //     35 pixels. Half of the nuclear area is in nuclei of at least the typical
 //     diameter, so that debris of dead cells does not decide.
-func KindOf(m *imageio.Image, l *imageio.Labels) string {
+func kindOf(m *imageio.Image, l *imageio.Labels) string {
 	lum := luminance(m)
 	coloured := m.C == 3 && saturation(m) > colourful
 	var darkNuclei bool

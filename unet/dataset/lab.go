@@ -279,12 +279,12 @@ func (s *Set) leaveOut(left func(*Entry) bool) (*Set, error) {
 	if len(out.Split(Val)) > 0 {
 		return &out, nil
 	}
-	var rest []Member
+	var rest []member
 	for _, i := range out.Split(Train) {
 		e := &out.Entries[i]
-		rest = append(rest, Member{e.ID, e.Kind, e.Group})
+		rest = append(rest, member{e.ID, e.Kind, e.Group})
 	}
-	splits, err := Split(rest, Fractions{Train: 0.9, Val: 0.1}, s.Meta.Settings.Seed)
+	splits, err := splitMembers(rest, Fractions{Train: 0.9, Val: 0.1}, s.Meta.Settings.Seed)
 	if err != nil {
 		return nil, err
 	}

@@ -127,7 +127,7 @@ func existing(ctx context.Context, src *Source, out string, set Settings, o Opti
 	if old.Settings != set {
 		return nil, refuse("was prepared with other settings", "choose another folder, or have it replaced", "force")
 	}
-	sum, err := src.Digest(ctx)
+	sum, err := src.digest(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func existing(ctx context.Context, src *Source, out string, set Settings, o Opti
 		return nil, refuse("was prepared from other input", "choose another folder, or have it replaced", "force")
 	}
 	s := &Set{Dir: out, Meta: old, Entries: old.Entries}
-	if err := s.Verify(ctx); err != nil {
+	if err := s.verify(ctx); err != nil {
 		return nil, err
 	}
 	if o.Strict {
@@ -215,11 +215,11 @@ func write(ctx context.Context, src *Source, tmp string, set Settings, o Options
 	}
 	m.Settings = set
 	m.applySources(o.Sources)
-	members := make([]Member, len(m.Entries))
+	members := make([]member, len(m.Entries))
 	for i, e := range m.Entries {
-		members[i] = Member{e.ID, e.Kind, e.Group}
+		members[i] = member{e.ID, e.Kind, e.Group}
 	}
-	splits, err := Split(members, o.Fractions, o.Seed)
+	splits, err := splitMembers(members, o.Fractions, o.Seed)
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func TestPrepareAndLoad(t *testing.T) {
 		if d := cmp.Diff(m, set.Meta); d != "" {
 			t.Errorf("metadata read back differs: %s", d)
 		}
-		if err := set.Verify(t.Context()); err != nil {
+		if err := set.verify(t.Context()); err != nil {
 			t.Error(err)
 		}
 		n := len(set.Split(Train)) + len(set.Split(Val)) + len(set.Split(Test))

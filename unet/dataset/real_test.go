@@ -59,7 +59,7 @@ func TestRealImages(t *testing.T) {
 		}
 		looks = append(looks, lookOf(s.Image))
 		fields, ids = append(fields, c.field), append(ids, c.id)
-		if k := KindOf(s.Image, s.Labels); k != c.kind {
+		if k := kindOf(s.Image, s.Labels); k != c.kind {
 			t.Errorf("%s is %s, want %s", c.id, k, c.kind)
 		}
 		if c.nuclei > 0 && (int(s.Labels.Max()) != c.nuclei || codes(fs) != c.findings) {

@@ -57,8 +57,8 @@ func (s *Set) Load(i int) (*Sample, error) {
 	return &Sample{ID: e.ID, Kind: e.Kind, Group: e.Group, Source: e.Source, Split: e.Split, Image: img.Gray(), Labels: labels}, nil
 }
 
-// Verify checks that every stored file has the digest that metadata.json says.
-func (s *Set) Verify(ctx context.Context) error {
+// verify checks that every stored file has the digest that metadata.json says.
+func (s *Set) verify(ctx context.Context) error {
 	return parallel(ctx, len(s.Entries), func(i int) error {
 		e := &s.Entries[i]
 		d, err := digestFiles(filepath.Join(s.Dir, e.imageFile()), filepath.Join(s.Dir, e.labelFile()))

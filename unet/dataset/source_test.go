@@ -175,8 +175,8 @@ func TestLayouts(t *testing.T) {
 			if got := strings.Join(f.IDs(), " "); got != c.ids {
 				t.Errorf("as a folder: images %q, want %q", got, c.ids)
 			}
-			d1, err1 := s.Digest(t.Context())
-			d2, err2 := f.Digest(t.Context())
+			d1, err1 := s.digest(t.Context())
+			d2, err2 := f.digest(t.Context())
 			if d1 != d2 || err1 != nil || err2 != nil {
 				t.Errorf("digests %s %v, as a folder %s %v", d1, err1, d2, err2)
 			}
@@ -273,7 +273,7 @@ func checkRead(t *testing.T, s *Source) {
 			t.Errorf("labels %dx%d of an image %dx%d", m.Labels.W, m.Labels.H, m.Image.W, m.Image.H)
 		}
 		Fix(m.ID, m.Labels)
-		if !slices.Contains(Kinds, KindOf(m.Image, m.Labels)) {
+		if !slices.Contains(Kinds, kindOf(m.Image, m.Labels)) {
 			t.Error("no kind")
 		}
 		lookOf(m.Image)

@@ -25,10 +25,10 @@ func (f Fractions) check() error {
 	return nil
 }
 
-// Member is what Split needs to know of an image.
-type Member struct{ ID, Kind, Group string }
+// member is what splitMembers needs to know of an image.
+type member struct{ ID, Kind, Group string }
 
-// Split assigns Train, Val or Test to each image: whole groups only, each kind
+// splitMembers assigns Train, Val or Test to each image: whole groups only, each kind
 // in the given proportions as far as its groups allow, the same for the same
 // seed whatever the order of the images.
 //
@@ -39,7 +39,7 @@ type Member struct{ ID, Kind, Group string }
 // leaves Val empty, as no kind has two groups, it gets the smallest group of
 // all, for nothing can be trained without. A group of several kinds counts as
 // the kind of most of its images.
-func Split(members []Member, f Fractions, seed uint64) (map[string]string, error) {
+func splitMembers(members []member, f Fractions, seed uint64) (map[string]string, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ type group struct {
 func bySize(a, b *group) int { return cmp.Compare(len(a.ids), len(b.ids)) }
 
 // groupsOf gathers the groups, in the order of their names.
-func groupsOf(members []Member) (list []*group) {
+func groupsOf(members []member) (list []*group) {
 	byName := map[string]*group{}
 	kinds := map[string]map[string]int{} // group → kind → images
 	for _, m := range members {

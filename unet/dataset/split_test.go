@@ -14,7 +14,7 @@ func TestSplitProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := rapid.SampledFrom([]Fractions{DefaultFractions, {0.6, 0.2, 0.2}, {1, 0, 0}, {0.5, 0.5, 0}, {0.7, 0, 0.3}, {0, 0.5, 0.5}}).Draw(t, "fractions")
 		seed := rapid.Uint64().Draw(t, "seed")
-		var ms []Member
+		var ms []member
 		kinds := map[string]int{}
 		groups := map[string]map[string]bool{}
 		largest := map[string]int{}
@@ -26,18 +26,18 @@ func TestSplitProperties(t *testing.T) {
 			groups[kind][fmt.Sprint(g)] = true
 			largest[kind] = max(largest[kind], n)
 			for i := range n {
-				ms = append(ms, Member{fmt.Sprintf("%d-%d", g, i), kind, fmt.Sprint(g)})
+				ms = append(ms, member{fmt.Sprintf("%d-%d", g, i), kind, fmt.Sprint(g)})
 				kinds[kind]++
 			}
 		}
-		split, err := Split(ms, f, seed)
+		split, err := splitMembers(ms, f, seed)
 		if err != nil || len(split) != len(ms) {
 			t.Fatalf("%d of %d assigned: %v", len(split), len(ms), err)
 		}
 		// The order of the images does not matter.
 		back := slices.Clone(ms)
 		slices.Reverse(back)
-		if again, _ := Split(back, f, seed); !maps.Equal(split, again) {
+		if again, _ := splitMembers(back, f, seed); !maps.Equal(split, again) {
 			t.Fatal("depends on the order")
 		}
 		of := map[string]string{}
@@ -83,8 +83,8 @@ func TestSplitProperties(t *testing.T) {
 
 // A few images, all of different kinds, can be trained on as well.
 func TestSplitOfOneGroupPerKind(t *testing.T) {
-	ms := []Member{{"a", FluorescenceLarge, "1"}, {"b", FluorescenceLarge, "1"}, {"c", GrayTissue, "2"}}
-	got, err := Split(ms, DefaultFractions, 1)
+	ms := []member{{"a", FluorescenceLarge, "1"}, {"b", FluorescenceLarge, "1"}, {"c", GrayTissue, "2"}}
+	got, err := splitMembers(ms, DefaultFractions, 1)
 	if want := map[string]string{"a": Train, "b": Train, "c": Val}; err != nil || !maps.Equal(got, want) {
 		t.Errorf("%v, %v; want %v", got, err, want)
 	}
@@ -92,13 +92,13 @@ func TestSplitOfOneGroupPerKind(t *testing.T) {
 
 // With many small groups the shares are met, and the seed matters.
 func TestSplitShares(t *testing.T) {
-	var ms []Member
+	var ms []member
 	for g := range 100 {
 		for i := range 1 + g%4 {
-			ms = append(ms, Member{fmt.Sprintf("%d-%d", g, i), FluorescenceSmall, fmt.Sprint(g)})
+			ms = append(ms, member{fmt.Sprintf("%d-%d", g, i), FluorescenceSmall, fmt.Sprint(g)})
 		}
 	}
-	a, _ := Split(ms, DefaultFractions, 1)
+	a, _ := splitMembers(ms, DefaultFractions, 1)
 	n := map[string]int{}
 	for _, s := range a {
 		n[s]++
@@ -106,14 +106,14 @@ func TestSplitShares(t *testing.T) {
 	if total := float64(len(ms)); math.Abs(float64(n[Val])-0.1*total) > 1 || math.Abs(float64(n[Test])-0.1*total) > 1 {
 		t.Errorf("%v of %d", n, len(ms))
 	}
-	if b, _ := Split(ms, DefaultFractions, 2); maps.Equal(a, b) {
+	if b, _ := splitMembers(ms, DefaultFractions, 2); maps.Equal(a, b) {
 		t.Error("the seed makes no difference")
 	}
 }
 
 func TestSplitRefuses(t *testing.T) {
 	for _, f := range []Fractions{{}, {0.5, 0.2, 0.2}, {1.2, -0.1, -0.1}, {math.NaN(), 0, 1}} {
-		if _, err := Split([]Member{{"a", GrayTissue, "g"}}, f, 1); err == nil {
+		if _, err := splitMembers([]member{{"a", GrayTissue, "g"}}, f, 1); err == nil {
 			t.Errorf("%v accepted", f)
 		}
 	}

@@ -104,7 +104,7 @@ func (o *Synthesis) crowd(f int) *Sample {
 	for labels.Max() == 0 {
 		img, labels = scene.Crowded(o.Size, o.Size, nil, rng)
 	}
-	return &Sample{ID: fmt.Sprintf("crowded-%05d", f), Kind: KindOf(img, labels), Group: fmt.Sprintf("field-%05d", f), Image: img, Labels: labels}
+	return &Sample{ID: fmt.Sprintf("crowded-%05d", f), Kind: kindOf(img, labels), Group: fmt.Sprintf("field-%05d", f), Image: img, Labels: labels}
 }
 
 // cutOut returns columns x0..x0+w of an image.

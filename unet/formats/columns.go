@@ -37,20 +37,6 @@ var batchColumns = []Column{
 	{Name: CorrectedColumn, Meaning: "true in images whose nuclei a person has corrected; in the table of all images only"},
 }
 
-// ColumnsTable is a description of columns as a table of Markdown.
-func ColumnsTable(columns []Column) string {
-	var b strings.Builder
-	b.WriteString("| column | meaning | unit | scikit-image |\n|---|---|---|---|\n")
-	for _, c := range columns {
-		formula := ""
-		if c.Formula != "" {
-			formula = "`" + c.Formula + "`"
-		}
-		b.WriteString("| `" + c.Name + "` | " + c.Meaning + " | " + c.Unit + " | " + formula + " |\n")
-	}
-	return b.String()
-}
-
 // Number is a number in a table: whole ones in full, others to six digits and at
 // least two decimals; "" of one that is not known.
 func Number(v float64) string {

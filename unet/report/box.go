@@ -61,7 +61,7 @@ func (d *Drawing) box(s scale, y float64, v []float64, colour int, name string) 
 		return
 	}
 	c := SeriesColour(colour)
-	q1, q2, q3 := Quantile(v, 0.25), Quantile(v, 0.5), Quantile(v, 0.75)
+	q1, q2, q3 := quantile(v, 0.25), quantile(v, 0.5), quantile(v, 0.75)
 	reach := 1.5 * (q3 - q1)
 	from := v[sort.SearchFloat64s(v, q1-reach)]
 	to := v[max(sort.SearchFloat64s(v, math.Nextafter(q3+reach, math.Inf(1)))-1, 0)]
@@ -82,19 +82,6 @@ func (d *Drawing) box(s scale, y float64, v []float64, colour int, name string) 
 		// Dots of equal values lie beside each other.
 		d.disc(point{s.at(x), y + float64(k*7%5-2)*2.5}, 2.2, faded(c, 0.75), noPaint, 0, shortNumber(x))
 	}
-}
-
-// Quantile interpolates between sorted values, NaN without any.
-func Quantile(v []float64, q float64) float64 {
-	if len(v) == 0 {
-		return math.NaN()
-	}
-	at := q * float64(len(v)-1)
-	i := int(at)
-	if i+1 >= len(v) {
-		return v[len(v)-1]
-	}
-	return v[i] + (at-float64(i))*(v[i+1]-v[i])
 }
 
 // PlateMap colours the wells of a plate, given by row and column from 0, by a

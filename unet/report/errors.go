@@ -1,7 +1,6 @@
 package report
 
 import (
-	"fmt"
 	"image"
 	"image/color"
 
@@ -26,29 +25,21 @@ var (
 	inexactColour  = color.RGBA{0, 132, 104, 255}
 )
 
-// PixelErrorKeys explains the colours of PixelErrors.
-func PixelErrorKeys() []Key {
+// pixelErrorKeys explains the colours of pixelErrors.
+func pixelErrorKeys() []Key {
 	return []Key{{agreeColour, "nucleus in both"}, {missedColour, "missed"}, {inventedColour, "invented"}}
 }
 
-// InstanceErrorKeys explains the colours of InstanceErrors.
-func InstanceErrorKeys() []Key {
+// instanceErrorKeys explains the colours of instanceErrors.
+func instanceErrorKeys() []Key {
 	return []Key{{agreeColour, "matched"}, {missedColour, "missed"}, {inventedColour, "invented"},
 		{mergedColour, "merged"}, {splitColour, "split"}, {inexactColour, "inexact outline"}}
 }
 
-// PixelErrors shows where truth and prediction have a nucleus (any non-zero
+// pixelErrors shows where truth and prediction have a nucleus (any non-zero
 // label): in both pale grey, in the truth alone (missed) orange, in the
-// prediction alone (invented) blue, over the darkened image. img may be nil.
-func PixelErrors(img *imageio.Image, truth, pred *imageio.Labels) (*image.RGBA, error) {
-	base, err := comparison(img, truth, pred)
-	if err != nil {
-		return nil, err
-	}
-	return pixelErrors(base, truth, pred), nil
-}
-
-// pixelErrors draws on base, scaling the labels to its size.
+// prediction alone (invented) blue. It darkens base, draws on it, and scales the
+// labels to its size.
 func pixelErrors(base *image.RGBA, truth, pred *imageio.Labels) *image.RGBA {
 	darken(base)
 	t := resizeLabels(truth, base.Rect.Dx(), base.Rect.Dy())
@@ -79,18 +70,9 @@ var outcomeColour = [...]color.RGBA{
 	metrics.Merged: mergedColour, metrics.Split: splitColour, metrics.Inexact: inexactColour,
 }
 
-// InstanceErrors outlines the matched true nuclei in thin grey, and every
+// instanceErrors outlines the matched true nuclei in thin grey, and every
 // other nucleus of truth and prediction in the colour of its outcome with a
-// tint inside, over the darkened image. img may be nil.
-func InstanceErrors(img *imageio.Image, truth, pred *imageio.Labels, o Outcomes) (*image.RGBA, error) {
-	base, err := comparison(img, truth, pred)
-	if err != nil {
-		return nil, err
-	}
-	return instanceErrors(base, truth, pred, o), nil
-}
-
-// instanceErrors draws on base, scaling the labels to its size.
+// tint inside. It darkens base, draws on it, and scales the labels to its size.
 func instanceErrors(base *image.RGBA, truth, pred *imageio.Labels, o Outcomes) *image.RGBA {
 	darken(base)
 	t := resizeLabels(truth, base.Rect.Dx(), base.Rect.Dy())
@@ -109,16 +91,6 @@ func instanceErrors(base *image.RGBA, truth, pred *imageio.Labels, o Outcomes) *
 		return outcomeColour[out], out != metrics.Matched
 	})
 	return base
-}
-
-func comparison(img *imageio.Image, truth, pred *imageio.Labels) (*image.RGBA, error) {
-	if truth == nil || pred == nil {
-		return nil, fmt.Errorf("error picture: truth and prediction are both needed")
-	}
-	if truth.W != pred.W || truth.H != pred.H {
-		return nil, fmt.Errorf("error picture: the truth is %dx%d but the prediction is %dx%d", truth.W, truth.H, pred.W, pred.H)
-	}
-	return backdrop(img, truth)
 }
 
 // darken turns a picture into a dim grey background for coloured marks, dark

@@ -98,11 +98,11 @@ func TestBoxes(t *testing.T) {
 func TestQuantile(t *testing.T) {
 	v := []float64{1, 2, 4}
 	for q, want := range map[float64]float64{0: 1, 0.25: 1.5, 0.5: 2, 0.75: 3, 1: 4} {
-		if got := Quantile(v, q); got != want {
+		if got := quantile(v, q); got != want {
 			t.Errorf("quantile %v: %v, want %v", q, got, want)
 		}
 	}
-	if !math.IsNaN(Quantile(nil, 0.5)) {
+	if !math.IsNaN(quantile(nil, 0.5)) {
 		t.Error("a quantile of nothing is a number")
 	}
 }

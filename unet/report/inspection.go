@@ -124,7 +124,7 @@ func (in *Inspection) Sheets() ([]*Sheet, error) {
 		if len(k.Samples) == 0 {
 			continue
 		}
-		tiles, err := OutlineTiles(k.Samples, tile)
+		tiles, err := outlineTiles(k.Samples, tile)
 		if err != nil {
 			return nil, fmt.Errorf("contact sheet of %s: %w", k.Name, err)
 		}

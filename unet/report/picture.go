@@ -149,10 +149,10 @@ func sortSamples(s []float32) {
 	}
 }
 
-// Heat shows w*h values, row by row, as colours from dark violet (lo) to
+// heatPicture shows w*h values, row by row, as colours from dark violet (lo) to
 // yellow (hi), evenly bright steps for every kind of colour vision. Values
 // that are not numbers are grey. Missing values at the end count as NaN.
-func Heat(values []float32, w, h int, lo, hi float32) *image.RGBA {
+func heatPicture(values []float32, w, h int, lo, hi float32) *image.RGBA {
 	out := image.NewRGBA(image.Rect(0, 0, w, h))
 	table := heatTable()
 	gain := float32(0)

@@ -60,12 +60,12 @@ func SampleSheet(title string, samples []Sample, tile int) (*Sheet, error) {
 	show(pixels || nuclei, "errors")
 	switch {
 	case nuclei:
-		sheet.Keys = InstanceErrorKeys()
+		sheet.Keys = instanceErrorKeys()
 		if pixels {
 			sheet.Keys[0].Text = "matched, nucleus in both"
 		}
 	case pixels:
-		sheet.Keys = PixelErrorKeys()
+		sheet.Keys = pixelErrorKeys()
 	}
 	for i := range samples {
 		s := &samples[i]
@@ -105,9 +105,9 @@ func SampleSheet(title string, samples []Sample, tile int) (*Sheet, error) {
 	return sheet, nil
 }
 
-// OutlineTiles shows samples for a contact sheet: the image with the outlines
+// outlineTiles shows samples for a contact sheet: the image with the outlines
 // of its truth, or alone where there is none; name, size and scores below.
-func OutlineTiles(samples []Sample, tile int) ([]Tile, error) {
+func outlineTiles(samples []Sample, tile int) ([]Tile, error) {
 	var tiles []Tile
 	side := (&Sheet{Tile: tile}).tile()
 	for i := range samples {
@@ -265,7 +265,7 @@ func (v *view) heat() *image.RGBA {
 	if v.prob == nil {
 		return nil
 	}
-	return resize(Heat(v.prob, v.w, v.h, 0, 1), v.base.Rect.Dx(), v.base.Rect.Dy())
+	return resize(heatPicture(v.prob, v.w, v.h, 0, 1), v.base.Rect.Dx(), v.base.Rect.Dy())
 }
 
 // WriteErrors writes the error picture of the whole image as PNG, a pixel for a

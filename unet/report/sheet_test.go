@@ -121,7 +121,7 @@ func TestSampleSheetColumns(t *testing.T) {
 		if _, err := SampleSheet("t", []Sample{bad}, 64); err == nil || !strings.Contains(err.Error(), bad.Name) {
 			t.Errorf("sample %q: error %v", bad.Name, err)
 		}
-		if _, err := OutlineTiles([]Sample{bad}, 64); err == nil && bad.Truth == nil {
+		if _, err := outlineTiles([]Sample{bad}, 64); err == nil && bad.Truth == nil {
 			t.Errorf("sample %q: no error", bad.Name)
 		}
 	}

@@ -175,40 +175,6 @@ func runeCells(r rune) int {
 	return 1
 }
 
-// Sparkline draws values as a line of block characters, at most width of
-// them: neighbours are averaged where there are more values. Values that are
-// not numbers leave a space.
-func Sparkline(values []float64, width int) string {
-	n := min(len(values), max(width, 0))
-	means := make([]float64, n)
-	lo, hi := math.Inf(1), math.Inf(-1)
-	for i := range means {
-		sum, k := 0.0, 0
-		for _, v := range values[i*len(values)/n : (i+1)*len(values)/n] {
-			if finite(v) {
-				sum, k = sum+v, k+1
-			}
-		}
-		means[i] = sum / float64(k) // NaN without values
-		if k > 0 {
-			lo, hi = min(lo, means[i]), max(hi, means[i])
-		}
-	}
-	const blocks = "▁▂▃▄▅▆▇█"
-	out := make([]rune, n)
-	for i, v := range means {
-		switch {
-		case math.IsNaN(v):
-			out[i] = ' '
-		case hi == lo:
-			out[i] = '▄'
-		default:
-			out[i] = []rune(blocks)[int((v-lo)/(hi-lo)*7+0.5)]
-		}
-	}
-	return string(out)
-}
-
 // Numeric returns columns of numbers.
 func Numeric(names ...string) []Column {
 	var list []Column

@@ -88,24 +88,3 @@ func TestNumber(t *testing.T) {
 		}
 	}
 }
-
-func TestSparkline(t *testing.T) {
-	nan := math.NaN()
-	for _, c := range []struct {
-		v     []float64
-		width int
-		want  string
-	}{
-		{nil, 10, ""},
-		{[]float64{0, 1, 2, 3, 4, 5, 6, 7}, 20, "▁▂▃▄▅▆▇█"},
-		{[]float64{0, 0, 7, 7}, 2, "▁█"},
-		{[]float64{1, nan, 2}, 3, "▁ █"},
-		{[]float64{5, 5}, 9, "▄▄"},
-		{[]float64{nan}, 9, " "},
-		{[]float64{1, 2}, -1, ""},
-	} {
-		if got := Sparkline(c.v, c.width); got != c.want {
-			t.Errorf("Sparkline(%v, %d) = %q, want %q", c.v, c.width, got, c.want)
-		}
-	}
-}

@@ -50,8 +50,8 @@ func (e *Epoch) val() Scores {
 
 var noScores = Scores{nan, nan, nan, nan, nan, nan, nan, nan, nan}
 
-// EpochTable lists every epoch of the history.
-func EpochTable(history []Epoch) *Table {
+// epochTable lists every epoch of the history.
+func epochTable(history []Epoch) *Table {
 	t := &Table{Columns: []Column{{"epoch", true}, {"loss", true}, {"val loss", true}, {"accuracy", true}, {"val accuracy", true},
 		{"F1", true}, {"val F1", true}, {"val precision", true}, {"val recall", true}, {"val IoU", true}, {"rate", true}, {"seconds", true}}}
 	ap := scoresNuclei(history)
@@ -107,7 +107,7 @@ func TrainingPage(in *Training) (*Page, error) {
 	}
 	p.Section("Settings").Facts(in.Settings)
 	if len(in.History) > 0 {
-		p.Section("Epochs").Table(EpochTable(in.WithStart()))
+		p.Section("Epochs").Table(epochTable(in.WithStart()))
 	}
 	return p, nil
 }

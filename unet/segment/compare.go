@@ -19,7 +19,7 @@ func (r *results) assign() {
 		for i := range im.Planes {
 			p := &im.Planes[i]
 			if p.WellName == "" {
-				p.WellName = WellOf(im.Name + p.Suffix)
+				p.WellName = wellOf(im.Name + p.Suffix)
 			}
 			p.Condition = r.batch.Condition.Of(im.Name, p.WellName)
 			planes++

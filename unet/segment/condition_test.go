@@ -41,7 +41,7 @@ func TestConditionOf(t *testing.T) {
 		got, err := ParseCondition(c.condition)
 		if err != nil {
 			t.Errorf("%q: %v", c.condition, err)
-		} else if of := got.Of(c.image, WellOf(c.image)); of != c.want {
+		} else if of := got.Of(c.image, wellOf(c.image)); of != c.want {
 			t.Errorf("condition %q of %s: %q, want %q", c.condition, c.image, of, c.want)
 		}
 	}
@@ -54,7 +54,7 @@ func TestConditionOf(t *testing.T) {
 
 func TestWellOf(t *testing.T) {
 	for name, want := range map[string]string{"plate/B3_s1.tif": "B03", "r_H12.png": "H12", "A01f02.tif": "A01", "M_130_C11f00d0.TIF": "C11", "r02c03f01p01-ch1sk1fk1fl1.tiff": "B03", "r1c1.tif": "", "P24": "P24", "Q01": "", "A25.tif": "", "IMA1.tif": ""} {
-		if got := WellOf(name); got != want {
+		if got := wellOf(name); got != want {
 			t.Errorf("well of %s: %q, want %q", name, got, want)
 		}
 	}

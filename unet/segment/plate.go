@@ -19,8 +19,8 @@ var (
 	wellRowColumn = regexp.MustCompile(`(?:^|[^A-Za-z0-9])r(0[1-9]|1[0-6])c(0[1-9]|1[0-9]|2[0-4])f[0-9]`)
 )
 
-// WellOf returns the well that a name of an image tells of, such as B03, or "".
-func WellOf(name string) string {
+// wellOf returns the well that a name of an image tells of, such as B03, or "".
+func wellOf(name string) string {
 	if m := wellRowColumn.FindStringSubmatch(name); m != nil {
 		row, _ := strconv.Atoi(m[1]) // the pattern allows nothing else
 		return string(rune('A'+row-1)) + m[2]
@@ -35,7 +35,7 @@ func WellOf(name string) string {
 
 var wellAlone = regexp.MustCompile(`^\s*([A-Za-z]{1,2})0*([1-9][0-9]?)\s*$`)
 
-// wellText is a well as WellOf writes it, B03 for b3; "" of what is none.
+// wellText is a well as wellOf writes it, B03 for b3; "" of what is none.
 func wellText(name string) string {
 	m := wellAlone.FindStringSubmatch(name)
 	if m == nil {

@@ -68,9 +68,9 @@ type Config struct {
 	ValidateEvery int
 }
 
-// PaperConfig is the paper's experiment: size x size images, one sigmoid map,
+// paperConfig is the paper's experiment: size x size images, one sigmoid map,
 // binary cross-entropy, Adam, checkpoint on the validation loss.
-func PaperConfig(size int) Config {
+func paperConfig(size int) Config {
 	return Config{
 		Kind: unet.Paper,
 		Arch: unet.Arch{Channels: 3, Depth: 4, Width: 16, Block: "plain", Up: "transposed", Norm: "batch", Heads: []string{unet.HeadForeground}},
@@ -127,12 +127,12 @@ func presetConfig(preset string) Config {
 	return c
 }
 
-// FineTuning adapts c to weights that are learned already, and to few images
+// fineTuning adapts c to weights that are learned already, and to few images
 // that are soon learned by heart: a fifth of the learning rate, an epoch of a
 // nuclei model every 100 steps, and no epoch counts as better than another, or
 // than the model training began with, for less than 0.01; a quarter of the patches of a
 // nuclei model rehearse what it knows (bench/quality/finetune).
-func (c Config) FineTuning() Config {
+func (c Config) fineTuning() Config {
 	c.LearningRate = math.Round(c.LearningRate/5*1e9) / 1e9 // people read it
 	c.ValidateEvery = 1
 	if !c.lowestIsBest() {

@@ -27,10 +27,10 @@ func TestWarmup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := c.FineTuning().Rehearsal; got != 0.25 || c.Rehearsal != 0 || PaperConfig(64).FineTuning().Rehearsal != 0 {
+	if got := c.fineTuning().Rehearsal; got != 0.25 || c.Rehearsal != 0 || paperConfig(64).fineTuning().Rehearsal != 0 {
 		t.Errorf("a nuclei model rehearses %v in fine-tuning, %v else", got, c.Rehearsal)
 	}
-	if got := c.FineTuning().LearningRate; got != 3e-4 {
+	if got := c.fineTuning().LearningRate; got != 3e-4 {
 		t.Errorf("fine-tuning at %v, want 3e-4", got)
 	}
 }

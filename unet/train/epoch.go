@@ -149,7 +149,7 @@ func (t *Trainer) score(ctx context.Context, e *Epoch) error {
 	if e.Val, e.Foreground, err = t.validate(ctx); err != nil || t.first == nil {
 		return err
 	}
-	alone, err := e.Monitored(t.Config.Monitor)
+	alone, err := e.monitored(t.Config.Monitor)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (t *Trainer) score(ctx context.Context, e *Epoch) error {
 	if m.Val, m.Foreground, err = t.validate(ctx); err != nil {
 		return err
 	}
-	mean, err := m.Monitored(t.Config.Monitor)
+	mean, err := m.monitored(t.Config.Monitor)
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (t *Trainer) judgeStart(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.Best, err = (Epoch{Val: v}).Monitored(t.Config.Monitor); err != nil {
+	if s.Best, err = (Epoch{Val: v}).monitored(t.Config.Monitor); err != nil {
 		return err
 	}
 	s.Start = v
@@ -231,7 +231,7 @@ const plateauFactor = 0.5
 // judge compares a validated epoch with the best.
 func (t *Trainer) judge(e Epoch) error {
 	s, c := t.state, t.Config
-	v, err := e.Monitored(c.Monitor)
+	v, err := e.monitored(c.Monitor)
 	if err != nil {
 		return err
 	}

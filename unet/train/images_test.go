@@ -100,7 +100,7 @@ func TestImagesOfOneSize(t *testing.T) {
 		fine bool
 	}{{32, 32, true}, {32, 24, false}, {24, 32, false}} {
 		s := &dataset.Sample{ID: "x", Image: imageio.NewImage(c.w, c.h, 1), Labels: imageio.NewLabels(c.w, c.h)}
-		images, err := NewImages(PaperConfig(32).Input, []*dataset.Sample{s})
+		images, err := NewImages(paperConfig(32).Input, []*dataset.Sample{s})
 		if err == nil {
 			images.Close()
 		}

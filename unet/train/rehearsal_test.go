@@ -125,7 +125,7 @@ func TestFeedOfRehearsal(t *testing.T) {
 	if cfg.Check() == nil {
 		t.Error("a share of 1 accepted, which leaves nothing to learn")
 	}
-	paper := PaperConfig(64)
+	paper := paperConfig(64)
 	if paper.Rehearsal = 0.5; paper.Check() == nil {
 		t.Error("a paper model that rehearses accepted")
 	}

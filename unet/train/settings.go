@@ -96,8 +96,8 @@ var Settings = []Setting{
 		"constant", "cosine", "plateau"),
 	rare(whole("plateau-patience", "`EPOCHS` without a better one after which the plateau schedule halves the rate, 0 for never", 0, maxCount,
 		func(c *Config) *int { return &c.PlateauPatience })),
-	choice("monitor", "`SCORE` that decides which epoch is best: "+strings.Join(Monitors(), ", "), func(c *Config) *string { return &c.Monitor },
-		Monitors()...),
+	choice("monitor", "`SCORE` that decides which epoch is best: "+strings.Join(monitors(), ", "), func(c *Config) *string { return &c.Monitor },
+		monitors()...),
 	whole("patience", "stop after `EPOCHS` without improvement; 0: never", 0, maxCount, func(c *Config) *int { return &c.Patience }),
 	notNegative("min-delta", "smallest `CHANGE` of the monitored score that counts as better", func(c *Config) *float64 { return &c.MinDelta }),
 	rare(whole("validate-every", "`EPOCHS` between validations", 1, maxCount, func(c *Config) *int { return &c.ValidateEvery })),
@@ -243,7 +243,7 @@ func (s *Setting) Default() string {
 	if s.Text(quick) != text {
 		text += ", or the preset's"
 	}
-	if paper := s.Text(PaperConfig(128)); paper != s.Text(standard) {
+	if paper := s.Text(paperConfig(128)); paper != s.Text(standard) {
 		text += "; paper: " + paper
 	}
 	return text

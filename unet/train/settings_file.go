@@ -60,7 +60,7 @@ func (d Defaults) Config() (c Config, err error) {
 			return c, &SettingError{Problem: "a paper model needs images resized to squares, and these have their native size", Advice: "prepare the set again", Option: "size 128"}
 
 		}
-		c = PaperConfig(d.Size)
+		c = paperConfig(d.Size)
 	case unet.Nuclei:
 		if c, err = NucleiConfig(d.Preset); err != nil {
 			return c, wrongSetting("%v", err)
@@ -75,7 +75,7 @@ func (d Defaults) Config() (c Config, err error) {
 		return c, &SettingError{Problem: fmt.Sprintf("the model takes images of %[1]d x %[1]d pixels, and those of the set have %[2]d x %[2]d", d.From.Input.Size, d.Size), Advice: "prepare the set again", Option: fmt.Sprintf("size %d", d.From.Input.Size)}
 
 	}
-	c = c.FineTuning()
+	c = c.fineTuning()
 	c.Arch, c.Input = d.From.Arch, d.From.Input
 	c.Arch.Block, c.Arch.Up = cmp.Or(c.Arch.Block, "plain"), cmp.Or(c.Arch.Up, "transposed") // as they are spelled in files
 	maps.DeleteFunc(c.Loss, func(head string, _ core.Loss) bool { return !slices.Contains(c.Arch.Heads, head) })

@@ -16,7 +16,7 @@ func FuzzConfig(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, c := range []Config{quick, PaperConfig(128)} {
+	for _, c := range []Config{quick, paperConfig(128)} {
 		b, err := yaml.Marshal(c)
 		if err != nil {
 			f.Fatal(err)

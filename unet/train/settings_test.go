@@ -40,12 +40,12 @@ func TestPartialConfig(t *testing.T) {
 			return c
 		}},
 		{"kind of the file", "kind: paper\nepochs: 3\n", Defaults{Kind: unet.Nuclei, Preset: "best", Size: 128}, func() Config {
-			c := PaperConfig(128)
+			c := paperConfig(128)
 			c.Epochs = 3
 			return c
 		}},
 		{"kind of the command line", "epochs: 3\n", Defaults{Kind: unet.Paper, Size: 128}, func() Config {
-			c := PaperConfig(128)
+			c := paperConfig(128)
 			c.Epochs = 3
 			return c
 		}},
@@ -56,7 +56,7 @@ func TestPartialConfig(t *testing.T) {
 			c.Loss["foreground"] = core.Loss{Scale: 1, Dice: 1}
 			return c
 		}},
-		{"size of the file", "kind: paper\nsize: 64\n", nuclei, func() Config { return PaperConfig(64) }},
+		{"size of the file", "kind: paper\nsize: 64\n", nuclei, func() Config { return paperConfig(64) }},
 	} {
 		got, err := parseConfig("c.yaml", []byte(c.file), c.defaults)
 		if err != nil {
@@ -108,7 +108,7 @@ func TestFormerKeys(t *testing.T) {
 // refuses what it cannot be.
 func TestSettings(t *testing.T) {
 	for _, s := range Settings {
-		for _, c := range []Config{presetConfig("standard"), PaperConfig(128)} {
+		for _, c := range []Config{presetConfig("standard"), paperConfig(128)} {
 			text := s.Text(c)
 			if text == "" || s.Default() == "" || s.Usage == "" {
 				t.Errorf("%s: text %q, default %q, usage %q", s.Name, text, s.Default(), s.Usage)
@@ -161,7 +161,7 @@ func TestOlderSettings(t *testing.T) {
 		{"", true}, {`,"Mode":"min","RestoreBest":true,"PlateauFactor":0.5`, true}, {`,"Mode":"max"`, false},
 		{`,"RestoreBest":false`, false}, {`,"PlateauFactor":0.1`, false},
 	} {
-		text, err := json.Marshal(PaperConfig(64))
+		text, err := json.Marshal(paperConfig(64))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestOlderSettings(t *testing.T) {
 		if (err == nil) != c.ok {
 			t.Errorf("%q: error %v", c.more, err)
 		}
-		if diff := cmp.Diff(PaperConfig(64), got); c.ok && diff != "" {
+		if diff := cmp.Diff(paperConfig(64), got); c.ok && diff != "" {
 			t.Errorf("%q: %s", c.more, diff)
 		}
 	}

@@ -37,8 +37,8 @@ var monitored = []struct {
 	{"val_pooled_ap50", "validation PooledAP50", func(e Epoch) float64 { return e.Val.PooledAP50 }},
 }
 
-// Monitors lists the scores that may decide which epoch is best.
-func Monitors() []string {
+// monitors lists the scores that may decide which epoch is best.
+func monitors() []string {
 	var list []string
 	for _, m := range monitored {
 		list = append(list, m.name)
@@ -46,17 +46,17 @@ func Monitors() []string {
 	return list
 }
 
-// Monitored returns a score of Monitors; the epoch must have been validated.
-func (e Epoch) Monitored(name string) (float64, error) {
+// monitored returns a score of monitors; the epoch must have been validated.
+func (e Epoch) monitored(name string) (float64, error) {
 	for _, m := range monitored {
 		if m.name == name {
 			return m.score(e), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown monitor %q: choose from %s", name, strings.Join(Monitors(), ", "))
+	return 0, fmt.Errorf("unknown monitor %q: choose from %s", name, strings.Join(monitors(), ", "))
 }
 
-// monitorWords is what a page calls one of Monitors.
+// monitorWords is what a page calls one of monitors.
 func monitorWords(name string) string {
 	for _, m := range monitored {
 		if m.name == name {

@@ -428,7 +428,7 @@ func (o *SweepOptions) curves(list []Variant) (p *report.Plot, caption string) {
 	}
 	p.Y.Log = report.SpansDecade(values)
 	e := list[0].Best
-	if y, err := e.Monitored(monitor); err == nil {
+	if y, err := e.monitored(monitor); err == nil {
 		p.Marks = []report.Mark{{X: float64(e.Epoch), Y: y, Label: fmt.Sprintf("epoch %d: %s", e.Epoch, report.Number(y, 4))}}
 	}
 	caption = "The ring marks the best epoch of the best variant."
@@ -453,7 +453,7 @@ func (v *Variant) curve(score string, colour color.RGBA) report.Series {
 		if e.Val == nil {
 			continue
 		}
-		if y, err := e.Monitored(score); err == nil {
+		if y, err := e.monitored(score); err == nil {
 			c.X, c.Y = append(c.X, float64(e.Epoch)), append(c.Y, y)
 		}
 	}
