@@ -3,8 +3,6 @@ package segment
 import (
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 
 	"unet/unet/imageio"
 	"unet/unet/instance"
@@ -30,18 +28,11 @@ func ParseDiameter(text string) (d Diameter, err error) {
 	case diameterAuto:
 		return Diameter{}, nil
 	}
-	number, into := text, &d.Pixels
-	for _, unit := range []string{"um", "µm", "μm"} {
-		if n, ok := strings.CutSuffix(text, unit); ok {
-			number, into = n, &d.Micrometres
-		}
-	}
-	v, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(number, "px")), 64)
-	if err != nil || !(v > 0) || math.IsInf(v, 0) {
+	l, ok := readLength(text)
+	if !ok {
 		return d, fmt.Errorf("give pixels such as 25, micrometres such as 12um, auto or native")
 	}
-	*into = v
-	return d, nil
+	return Diameter{Pixels: l.Pixels, Micrometres: l.Micrometres}, nil
 }
 
 // String is the text that ParseDiameter reads.
@@ -49,12 +40,10 @@ func (d Diameter) String() string {
 	switch {
 	case d.Native:
 		return diameterNative
-	case d.Pixels > 0:
-		return strconv.FormatFloat(d.Pixels, 'g', -1, 64)
-	case d.Micrometres > 0:
-		return strconv.FormatFloat(d.Micrometres, 'g', -1, 64) + "um"
+	case d.auto():
+		return diameterAuto
 	}
-	return diameterAuto
+	return Length{d.Pixels, d.Micrometres}.String()
 }
 
 func (d Diameter) auto() bool { return d == Diameter{} }

@@ -13,14 +13,7 @@ func maskWarning(l *imageio.Labels) string {
 	if pieces == nuclei {
 		return ""
 	}
-	return fmt.Sprintf("the mask joins nuclei that touch: it has %s instead of %d; the format labels keeps them apart", counted(pieces, "piece", "pieces"), nuclei)
-}
-
-func counted(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
+	return fmt.Sprintf("the mask joins nuclei that touch: it has %s instead of %d; the format labels keeps them apart", amount(pieces, "piece", "pieces"), nuclei)
 }
 
 // piecesOfMask counts nuclei, and the groups of them that touch, at corners, too.

@@ -15,7 +15,16 @@ import (
 type Length struct{ Pixels, Micrometres float64 }
 
 // ParseLength reads a length such as 5, 5px or 2um.
-func ParseLength(text string) (l Length, err error) {
+func ParseLength(text string) (Length, error) {
+	l, ok := readLength(text)
+	if !ok {
+		return l, fmt.Errorf("give pixels such as 5, or micrometres such as 2um")
+	}
+	return l, nil
+}
+
+// readLength is ParseLength without words for what is none.
+func readLength(text string) (l Length, ok bool) {
 	number, into := text, &l.Pixels
 	for _, unit := range []string{"um", "µm", "μm"} {
 		if n, ok := strings.CutSuffix(text, unit); ok {
@@ -24,10 +33,10 @@ func ParseLength(text string) (l Length, err error) {
 	}
 	v, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(number, "px")), 64)
 	if err != nil || !(v > 0) || math.IsInf(v, 0) {
-		return l, fmt.Errorf("give pixels such as 5, or micrometres such as 2um")
+		return l, false
 	}
 	*into = v
-	return l, nil
+	return l, true
 }
 
 // String is the text that ParseLength reads, "" for none.
