@@ -60,9 +60,17 @@ EOF
 
 imagej() {
   jar=${IJ_JAR:-/usr/share/java/ij.jar}
-  timeout 120 xvfb-run -a java -cp "$jar" "$here/RunMacro.java" "$work/nuclei.png" \
-    "$work/imagej/UNet_Nuclei.ijm" "unet=$work/unet diameter=auto" | tee imagej.txt
+  mkdir -p temp
+  macro() { # IMAGE PROGRAM, in a temporary folder of its own
+    timeout 120 xvfb-run -a java -Djava.io.tmpdir="$work/temp" -cp "$jar" "$here/RunMacro.java" "$1" \
+      "$work/imagej/UNet_Nuclei.ijm" "unet=$2 diameter=auto" | tee imagej.txt
+  }
+  macro "$work/nuclei.png" "$work/unet"
   grep -qx "$nuclei regions and $nuclei rows" imagej.txt || { echo "expected $nuclei" >&2; return 1; }
+  # A run that fails shows nothing of the one before, and neither leaves a file.
+  macro "$work/nuclei.png" false && { echo "a failure was not noticed" >&2; return 1; }
+  grep -q "no regions or no table" imagej.txt
+  [ -z "$(ls -A temp | grep ^unet)" ] || { ls -A temp; return 1; }
 }
 
 qupath() {

@@ -34,8 +34,9 @@ if (options == "") {
 }
 
 // The image goes to a file of its own: it may have been edited, or be one of
-// several slices.
-folder = getDirectory("temp") + "unet-" + floor(getTime()) + File.separator;
+// several slices. d2s, since a large number reads 1.795E12, the same for days.
+folder = getDirectory("temp") + "unet-" + d2s(getTime(), 0) + File.separator;
+removeAll(folder);
 File.makeDirectory(folder);
 image = getTitle();
 file = folder + "image.tif";
@@ -57,6 +58,7 @@ if (nSlices > 1) {
 }
 if (selected != -1) run("Restore Selection");
 
+// The folder is new: a table in it is of this run.
 out = folder + "out";
 if (edge)
     said = exec(program, "predict", file, "--out", out, "--format", "roi,csv", "--diameter", diameter, "--quiet", "--remove-edge");
@@ -64,7 +66,10 @@ else
     said = exec(program, "predict", file, "--out", out, "--format", "roi,csv", "--diameter", diameter, "--quiet");
 rois = out + File.separator + "image.rois.zip";
 table = out + File.separator + "image.nuclei.csv";
-if (!File.exists(table)) exit("unet failed (" + program + "): " + said);
+if (!File.exists(table)) {
+    removeAll(folder);
+    exit("unet failed (" + program + "): " + said);
+}
 if (File.exists(rois)) {
     roiManager("reset");
     roiManager("open", rois);
@@ -73,7 +78,19 @@ if (File.exists(rois)) {
 Table.open(table);
 Table.rename("image.nuclei.csv", "Nuclei of " + image);
 print("unet: " + roiManager("count") + " nuclei in " + image);
-File.delete(file);
+removeAll(folder);
+
+// removeAll deletes a folder, whose name ends with a separator, if it is there.
+function removeAll(folder) {
+    if (!File.exists(folder)) return;
+    names = getFileList(folder);
+    for (i = 0; i < names.length; i++) {
+        if (endsWith(names[i], "/")) removeAll(folder + names[i]);
+        else done = File.delete(folder + names[i]);
+    }
+    done = File.delete(folder + ".unet-files"); // getFileList leaves it out
+    done = File.delete(folder);
+}
 
 // valueOf is the value of key in "a=1 b=2".
 function valueOf(text, key, missing) {
