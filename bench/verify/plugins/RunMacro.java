@@ -21,6 +21,7 @@ public class RunMacro {
             System.out.println("no regions or no table: " + error);
             System.exit(1);
         }
+        System.out.println(IJ.getLog());
         System.out.println(regions.getCount() + " regions and " + table.size() + " rows");
         System.exit(0);
     }

@@ -67,6 +67,10 @@ imagej() {
   }
   macro "$work/nuclei.png" "$work/unet"
   grep -qx "$nuclei regions and $nuclei rows" imagej.txt || { echo "expected $nuclei" >&2; return 1; }
+  { printf 'P5\n128 128\n255\n'; head -c 16384 /dev/zero; } > black.pgm # no nuclei
+  macro "$work/black.pgm" "$work/unet"
+  grep -qx "0 regions and 0 rows" imagej.txt
+  grep -q "unet: 0 nuclei" imagej.txt
   # A run that fails shows nothing of the one before, and neither leaves a file.
   macro "$work/nuclei.png" false && { echo "a failure was not noticed" >&2; return 1; }
   grep -q "no regions or no table" imagej.txt

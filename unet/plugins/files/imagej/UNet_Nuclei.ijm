@@ -70,14 +70,15 @@ if (!File.exists(table)) {
     removeAll(folder);
     exit("unet failed (" + program + "): " + said);
 }
-if (File.exists(rois)) {
-    roiManager("reset");
+Table.open(table);
+Table.rename("image.nuclei.csv", "Nuclei of " + image);
+nuclei = Table.size;
+roiManager("reset");
+if (nuclei > 0) { // the ROI Manager refuses an empty archive
     roiManager("open", rois);
     if (options == "") roiManager("show all");
 }
-Table.open(table);
-Table.rename("image.nuclei.csv", "Nuclei of " + image);
-print("unet: " + roiManager("count") + " nuclei in " + image);
+print("unet: " + nuclei + " nuclei in " + image);
 removeAll(folder);
 
 // removeAll deletes a folder, whose name ends with a separator, if it is there.
