@@ -65,7 +65,8 @@ imagej() {
     timeout 120 xvfb-run -a java -Djava.io.tmpdir="$work/temp" -cp "$jar" "$here/RunMacro.java" "$1" \
       "$work/imagej/UNet_Nuclei.ijm" "unet=$2 diameter=auto" | tee imagej.txt
   }
-  macro "$work/nuclei.png" "$work/unet"
+  mkdir -p "a folder" && cp unet "a folder/my unet.exe" # spaces, as in C:\Program Files
+  macro "$work/nuclei.png" "$work/a folder/my unet.exe"
   grep -qx "$nuclei regions and $nuclei rows" imagej.txt || { echo "expected $nuclei" >&2; return 1; }
   { printf 'P5\n128 128\n255\n'; head -c 16384 /dev/zero; } > black.pgm # no nuclei
   macro "$work/black.pgm" "$work/unet"

@@ -10,7 +10,10 @@
 
 program = call("ij.Prefs.get", "unet.program", "unet");
 local = getDirectory("plugins") + "unet";
-if (program == "unet" && File.exists(local)) program = local;
+if (program == "unet") { // a folder of that name is not the program
+    if (File.exists(local) && !File.isDirectory(local)) program = local;
+    else if (File.exists(local + ".exe")) program = local + ".exe";
+}
 diameter = "auto";
 edge = false;
 options = getArgument();
@@ -93,10 +96,19 @@ function removeAll(folder) {
     done = File.delete(folder);
 }
 
-// valueOf is the value of key in "a=1 b=2".
+// valueOf is the value of key in "unet=1 edge=2". It ends where the next key
+// begins, not at a space, which a path may hold.
 function valueOf(text, key, missing) {
-    parts = split(text, " ");
-    for (i = 0; i < parts.length; i++)
-        if (startsWith(parts[i], key + "=")) return substring(parts[i], lengthOf(key) + 1);
-    return missing;
+    text = " " + text;
+    from = indexOf(text, " " + key + "=");
+    if (from < 0) return missing;
+    from += lengthOf(key) + 2;
+    to = lengthOf(text);
+    keys = newArray("unet", "diameter", "edge");
+    for (i = 0; i < keys.length; i++) {
+        next = indexOf(text, " " + keys[i] + "=", from - 1);
+        if (next >= 0 && next < to) to = next;
+    }
+    while (to > from && substring(text, to - 1, to) == " ") to--;
+    return substring(text, from, to);
 }
