@@ -68,3 +68,20 @@ func TestInstall(t *testing.T) {
 		t.Error("a plugin that is none")
 	}
 }
+
+// TestQuPathKeepsOnFailure: detections are deleted only once unet has not failed.
+func TestQuPathKeepsOnFailure(t *testing.T) {
+	b, err := files.ReadFile("files/qupath/unet_nuclei.groovy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, ok := bytes.Cut(b, []byte("PathIO.readObjects("))
+	if !ok {
+		t.Fatal("nuclei are read nowhere")
+	}
+	for _, clear := range []string{"clearDetections()", "clearChildObjects()"} {
+		if bytes.Contains(before, []byte(clear)) || !bytes.Contains(b, []byte(clear)) {
+			t.Errorf("%s does not follow the reading of the nuclei", clear)
+		}
+	}
+}

@@ -24,10 +24,8 @@ if (pixelSize > 0 && calibration.hasPixelSizeMicrons())
     downsample = Math.max(1.0, pixelSize / calibration.getAveragedPixelSizeMicrons())
 
 def parents = getSelectedObjects().findAll { it.isAnnotation() && it.hasROI() }
-if (parents.isEmpty()) {
-    clearDetections()
+if (parents.isEmpty())
     parents = [null]
-}
 def folder = Files.createTempDirectory('unet').toFile()
 try {
     parents.eachWithIndex { parent, i ->
@@ -52,6 +50,7 @@ try {
                 .collect { transformObject(it, place, true) }
                 .findAll { roi == null || roi.contains(it.getROI().getCentroidX(), it.getROI().getCentroidY()) }
         if (parent == null) {
+            clearDetections() // not before: unet may have failed
             addObjects(nuclei)
         } else {
             parent.clearChildObjects()
