@@ -1,6 +1,7 @@
 """What passes between napari and the program: TIFF images and labels."""
 
 import os
+import re
 import struct
 import subprocess
 import tempfile
@@ -97,6 +98,24 @@ def segment(image, diameter="auto"):
         write_tiff(f"{folder}/image.tif", image)
         run("predict", f"{folder}/image.tif", "--out", f"{folder}/out", "--format", "labels", "--diameter", diameter, "--quiet")
         return read_labels(f"{folder}/out/image.labels.tif")
+
+
+def correction_name(layer, index=()):
+    """Names the files of a plane of a layer: the layer's name without the ending of
+    a file, so that "f.czi :: 1" is f-1, then the index of the plane. There is no
+    dot in it: f.labels.tif would be labels."""
+    name = re.sub(r"\.(ome\.)?[A-Za-z][A-Za-z0-9]{1,4}(?=$|\s+(::|\[))", "", layer)
+    name = re.sub(r"[^\w-]+", "-", name).strip("-")
+    return "-".join([name or "image", *(f"p{i}" for i in index)])
+
+
+def free_name(folder, name):
+    """Returns the name, or the first of name-2, name-3, ... that no file has."""
+    free, n = name, 1
+    while any((Path(folder) / f"{free}{end}").exists() for end in (".tif", ".labels.tif")):
+        n += 1
+        free = f"{name}-{n}"
+    return free
 
 
 def save_correction(folder, name, image, labels):
