@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -82,6 +83,19 @@ func TestQuPathKeepsOnFailure(t *testing.T) {
 	for _, clear := range []string{"clearDetections()", "clearChildObjects()"} {
 		if bytes.Contains(before, []byte(clear)) || !bytes.Contains(b, []byte(clear)) {
 			t.Errorf("%s does not follow the reading of the nuclei", clear)
+		}
+	}
+}
+
+// TestNextflowQuotes: the shell gets a prefix, which may hold spaces, in quotes.
+func TestNextflowQuotes(t *testing.T) {
+	b, err := files.ReadFile("files/nextflow/main.nf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, use := range regexp.MustCompile(`.\$\{(prefix|image\.baseName)\}`).FindAll(b, -1) {
+		if use[0] != '"' && use[0] != '/' {
+			t.Errorf("%q is not in quotes", use[1:])
 		}
 	}
 }

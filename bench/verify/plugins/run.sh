@@ -101,8 +101,9 @@ nextflow() {
   export NXF_OFFLINE=true NXF_HOME=$work/nxf
   open=(--add-opens=java.base/java.{lang,io,nio,net,util}=ALL-UNNAMED)
   timeout 300 java "${open[@]}" -cp "$cp" nextflow.cli.Launcher -v
-  timeout 300 java "${open[@]}" -cp "$cp" nextflow.cli.Launcher run nextflow/tests/main.nf --images "$work/nuclei.png" -ansi-log false | tee nextflow.txt
-  grep -q "1 image, $nuclei nuclei" nextflow.txt
+  cp nuclei.png "a field.png"
+  timeout 300 java "${open[@]}" -cp "$cp" nextflow.cli.Launcher run nextflow/tests/main.nf --images "$work/a field.png" -ansi-log false | tee nextflow.txt
+  grep -q "a field: 1 image, $nuclei nuclei" nextflow.txt
 }
 
 snakemake() {

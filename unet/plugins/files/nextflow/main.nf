@@ -22,7 +22,7 @@ process UNET {
     def weights = model ? "--model ${model}" : ''
     prefix = task.ext.prefix ?: "${meta.id}"
     """
-    unet predict ${image} --out ${prefix} --format labels,csv ${weights} --threads ${task.cpus} --quiet ${args}
+    unet predict ${image} --out "${prefix}" --format labels,csv ${weights} --threads ${task.cpus} --quiet ${args}
 
     cat <<-END_VERSIONS > versions.yml
     "${task.process}":
@@ -33,8 +33,8 @@ process UNET {
     stub:
     prefix = task.ext.prefix ?: "${meta.id}"
     """
-    mkdir -p ${prefix}
-    touch ${prefix}/${image.baseName}.labels.tif ${prefix}/${image.baseName}.nuclei.csv ${prefix}/summary.csv
+    mkdir -p "${prefix}"
+    touch "${prefix}/${image.baseName}.labels.tif" "${prefix}/${image.baseName}.nuclei.csv" "${prefix}/summary.csv"
 
     cat <<-END_VERSIONS > versions.yml
     "${task.process}":
