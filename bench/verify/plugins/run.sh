@@ -61,19 +61,20 @@ EOF
 imagej() {
   jar=${IJ_JAR:-/usr/share/java/ij.jar}
   mkdir -p temp
-  macro() { # IMAGE PROGRAM, in a temporary folder of its own
-    timeout 120 xvfb-run -a java -Djava.io.tmpdir="$work/temp" -cp "$jar" "$here/RunMacro.java" "$1" \
-      "$work/imagej/UNet_Nuclei.ijm" "unet=$2 diameter=auto" | tee imagej.txt
+  macro() { # IMAGE OPTIONS, in folders of its own, with no unet on the path
+    PATH=${PATH#"$work:"} timeout 120 xvfb-run -a java -Djava.io.tmpdir="$work/temp" -Dplugins.dir="$work/ij" -cp "$jar" "$here/RunMacro.java" "$1" \
+      "$work/imagej/UNet_Nuclei.ijm" "$2" | tee imagej.txt
   }
   mkdir -p "a folder" && cp unet "a folder/my unet.exe" # spaces, as in C:\Program Files
-  macro "$work/nuclei.png" "$work/a folder/my unet.exe"
+  macro "$work/nuclei.png" "unet=$work/a folder/my unet.exe diameter=auto"
   grep -qx "$nuclei regions and $nuclei rows" imagej.txt || { echo "expected $nuclei" >&2; return 1; }
   { printf 'P5\n128 128\n255\n'; head -c 16384 /dev/zero; } > black.pgm # no nuclei
-  macro "$work/black.pgm" "$work/unet"
+  mkdir -p ij/plugins && cp unet ij/plugins/unet.exe # found as on Windows
+  macro "$work/black.pgm" diameter=auto
   grep -qx "0 regions and 0 rows" imagej.txt
   grep -q "unet: 0 nuclei" imagej.txt
   # A run that fails shows nothing of the one before, and neither leaves a file.
-  macro "$work/nuclei.png" false && { echo "a failure was not noticed" >&2; return 1; }
+  macro "$work/nuclei.png" unet=false && { echo "a failure was not noticed" >&2; return 1; }
   grep -q "no regions or no table" imagej.txt
   [ -z "$(ls -A temp | grep ^unet)" ] || { ls -A temp; return 1; }
 }
