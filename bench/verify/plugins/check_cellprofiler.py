@@ -82,6 +82,7 @@ if "STUB" in host:
     run = module.RunUNet()
     run.program.value = program
     labels = run.segment(pixels)
+    assert not run.segment(0 * pixels).any(), "nuclei in a black image"
 else:
     labels, measured = in_pipeline(os.path.dirname(os.path.abspath(sys.argv[1])), program, pixels)
     assert measured == nuclei, (measured, nuclei)

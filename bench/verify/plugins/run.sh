@@ -110,10 +110,11 @@ nextflow() {
 snakemake() {
   python snakemake pillow
   mkdir -p flow/images
-  "$python" -c 'import PIL.Image; PIL.Image.open("nuclei.png").save("flow/images/a.tif")'
-  printf 'include: "%s"\nrule all:\n    input: "nuclei/a/a.labels.tif"\n' "$work/snakemake/unet.smk" > flow/Snakefile
+  "$python" -c 'import PIL.Image; PIL.Image.open("nuclei.png").save("flow/images/a b.tif"); PIL.Image.new("L", (128, 128)).save("flow/images/none.tif")'
+  printf 'include: "%s"\nrule all:\n    input: "nuclei/a b/a b.labels.tif", "nuclei/none/none.labels.tif"\n' "$work/snakemake/unet.smk" > flow/Snakefile
   (cd flow && timeout 300 "$(dirname "$python")/snakemake" --cores 2 --quiet all all)
-  [ $(($(wc -l < flow/nuclei/a/a.nuclei.csv) - 1)) = "$nuclei" ]
+  [ $(($(wc -l < "flow/nuclei/a b/a b.nuclei.csv") - 1)) = "$nuclei" ]
+  [ $(wc -l < flow/nuclei/none/none.nuclei.csv) = 1 ]
   echo "the rule ran: $nuclei nuclei, as unet predict"
 }
 
