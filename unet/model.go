@@ -320,10 +320,14 @@ func (a Arch) parameters() int {
 }
 
 // holds refuses a file of more values than a network and its training have: its
-// parameters and, in a checkpoint, Adam's two moments and the average of each.
-// Files with holes can be of any size without taking place on a disk.
+// parameters and, in a checkpoint, Adam's two moments and the average of each, which
+// are stored as they lie in memory, each parameter padded to 16 values. Files with
+// holes can be of any size without taking place on a disk.
 func (a Arch) holds(f *tensorFile) error {
-	if n, need := f.values(), a.parameters(); n > 4*int64(need) {
+	const padding = 3 * 15
+	p := core.NewParams()
+	a.declare(p)
+	if n, need := f.values(), a.parameters(); n > 4*int64(need)+padding*int64(len(p.All())) {
 		return fmt.Errorf("it holds %d values, more than a network of %d parameters has", n, need)
 	}
 	return nil

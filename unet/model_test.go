@@ -170,6 +170,29 @@ func TestSparseModel(t *testing.T) {
 	}
 }
 
+// TestCheckpointOfEveryNorm: checkpoints are read again, with and without statistics
+// of normalisation, which have no moments.
+func TestCheckpointOfEveryNorm(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.safetensors")
+	for _, norm := range []string{"batch", "group", "none"} {
+		card := smallModel(t).Card
+		card.Arch.Norm = norm
+		m, err := NewModel(card, 1, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = m.SaveCheckpoint(path, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		m.Params.Free()
+		if m, _, err = LoadCheckpoint(path); err != nil {
+			t.Errorf("norm %s: %v", norm, err)
+			continue
+		}
+		m.Params.Free()
+	}
+}
+
 func FuzzModel(f *testing.F) {
 	good, err := smallModel(f).Bytes(true)
 	if err != nil {
