@@ -129,8 +129,8 @@ const appDescription = `Segment nuclei at once with the built-in model:
 
 or train your own: unet prepare, unet train, unet evaluate.
 
-Exit status: 0 done; 1 failure; 2 wrong usage; 3 some inputs failed, the others
-are done; 4 an input is missing or unreadable; 5 a model or file has the wrong
+Exit status: 0 done; 1 failure; 2 wrong usage; 3 some inputs (of a sweep: variants)
+failed, the others are done; 4 an input is missing or unreadable; 5 a model or file has the wrong
 format; 6 out of memory or disk; 130 interrupted.`
 
 // withoutJSON are the commands that print no result: a job, a script or an address.

@@ -27,7 +27,7 @@ const (
 	exitOK          = 0
 	exitFailure     = 1
 	exitUsage       = 2
-	exitPartial     = 3   // some inputs failed, the others are done
+	exitPartial     = 3   // some inputs or variants failed, the others are done
 	exitInput       = 4   // an input is missing or unreadable
 	exitFormat      = 5   // a model or other file of the wrong format
 	exitResource    = 6   // memory or disk
@@ -52,13 +52,16 @@ func usagef(format string, args ...any) error {
 }
 
 // partialErr says that some inputs failed; each has been reported.
-type partialErr struct{ failed, total int }
+type partialErr struct {
+	failed, total int
+	what          string // they are: inputs, variants
+}
 
 func (e *partialErr) Error() string {
 	if e.failed == e.total {
-		return fmt.Sprintf("all %d inputs failed", e.total)
+		return fmt.Sprintf("all %d %s failed", e.total, e.what)
 	}
-	return fmt.Sprintf("%d of %d inputs failed", e.failed, e.total)
+	return fmt.Sprintf("%d of %d %s failed", e.failed, e.total, e.what)
 }
 
 // forceFlag is the option that lets results replace files.

@@ -69,7 +69,7 @@ func printSummary(t *terminal, s *segment.Summary, out string) error {
 	if none := new(*instance.UnknownColumnError); s.Failed == len(s.Images) && errors.As(s.Images[0].Err, none) {
 		return *none // the option is wrong, not the images
 	}
-	return &partialErr{s.Failed, len(s.Images)}
+	return &partialErr{s.Failed, len(s.Images), "inputs"}
 }
 
 // printPart prints what a part did. Its bad images are lines of the table, and no

@@ -22,7 +22,8 @@ func sweepCommand() *cli.Command {
 			"prepared set DIR, one run per folder, and ranks them on the validation images:\n" +
 			"nuclei models by MeanAP, paper models by the F1 of pixels, each at the threshold\n" +
 			"that suits it best. An interrupted sweep continues where it stopped. FOLDER gets\n" +
-			"index.html, results.csv, results.json and best.safetensors.\n\n" +
+			"index.html, results.csv, results.json and best.safetensors. A variant that diverges\n" +
+			"is left out, and not tried again with the same settings; the exit status is then 3.\n\n" +
 			"With --shard many processes, such as the tasks of an array job, each train a part of\n" +
 			"the variants; the same command without it then trains what is missing and ranks them\n" +
 			"all.\n\n" +
@@ -103,9 +104,14 @@ func sweep(c *cli.Context) error {
 		t.printf("part %d of %d is trained\n", o.Part, o.Of)
 		return nil
 	case t.json:
-		return t.writeJSON(s)
+		err = t.writeJSON(s)
+	default:
+		err = printSweep(t, s)
 	}
-	return printSweep(t, s)
+	if err == nil && len(s.Failed) > 0 {
+		err = &partialErr{len(s.Failed), len(s.Failed) + len(s.Variants), "variants"}
+	}
+	return err
 }
 
 // parseVary reads the values of --vary, which urfave splits at commas.

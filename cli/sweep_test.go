@@ -150,3 +150,36 @@ func TestSweepShards(t *testing.T) {
 		t.Errorf("the ranking differs from that of one process: %s", d)
 	}
 }
+
+// TestSweepGoesOnAfterDivergence: a variant that diverges is reported and not tried
+// again until its settings change; the others are trained and ranked, by parts, too.
+func TestSweepGoesOnAfterDivergence(t *testing.T) {
+	set, out := preparedSet(t, "--size", "32"), filepath.Join(t.TempDir(), "sweep")
+	args := []string{"sweep", set, "--kind", "paper", "--out", out, "--epochs", "1", "--vary", "lr=10,0.0001", "--vary", "norm=none", "--vary", "depth=4", "--vary", "steps=4", "--vary", "batch=1"}
+	mustRun(t, exitOK, append(args, "--shard", "1/1")...) // a scheduler would try it again
+	failed := filepath.Join(out, "lr=10_norm=none_depth=4_steps=4_batch=1", "failed.json")
+	first, err := os.Stat(failed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stderr := mustRun(t, exitPartial, append(args, "--wait")...)
+	if !strings.Contains(stderr, "1 of 2 variants failed") || !strings.Contains(stderr, "diverged") {
+		t.Error(stderr)
+	}
+	if again, err := os.Stat(failed); err != nil || !os.SameFile(first, again) {
+		t.Errorf("tried again: %v", err)
+	}
+	var sum train.SweepSummary
+	readJSON(t, filepath.Join(out, "results.json"), &sum)
+	if len(sum.Variants) != 1 || len(sum.Failed) != 1 || sum.Failed[0].Settings["lr"] != "10" || !strings.Contains(sum.Failed[0].Reason, "diverged") {
+		t.Errorf("%+v", sum)
+	}
+	if page, err := os.ReadFile(filepath.Join(out, "index.html")); err != nil || !strings.Contains(string(page), "could not be trained") {
+		t.Errorf("the page is silent: %v", err)
+	}
+	// Other settings are tried.
+	mustRun(t, exitFailure, "sweep", set, "--kind", "paper", "--out", out, "--epochs", "2", "--vary", "lr=10", "--vary", "norm=none", "--vary", "depth=4", "--vary", "steps=4", "--vary", "batch=1")
+	if again, err := os.Stat(failed); err != nil || os.SameFile(first, again) {
+		t.Errorf("not tried again: %v", err)
+	}
+}

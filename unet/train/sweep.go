@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"image/color"
 	"io"
@@ -66,12 +67,13 @@ const SweepSchema = 2
 
 // SweepSummary is what Sweep found; results.json holds it.
 type SweepSummary struct {
-	Schema   int       `json:"schema"`    // version of the layout
-	Kind     string    `json:"kind"`      // nuclei or paper
-	RankedBy string    `json:"ranked_by"` // the score that ranks the variants
-	Variants []Variant `json:"variants"`  // what was tried, the best first
-	Model    string    `json:"model"`     // file of the best model
-	Report   string    `json:"report"`    // the report, an HTML page
+	Schema   int       `json:"schema"`           // version of the layout
+	Kind     string    `json:"kind"`             // nuclei or paper
+	RankedBy string    `json:"ranked_by"`        // the score that ranks the variants
+	Variants []Variant `json:"variants"`         // what was trained, the best first
+	Failed   []Failure `json:"failed,omitempty"` // variants that could not be trained, as they diverged
+	Model    string    `json:"model"`            // file of the best model
+	Report   string    `json:"report"`           // the report, an HTML page
 
 	Table *report.Table `json:"-"`
 }
@@ -80,8 +82,9 @@ type SweepSummary struct {
 // nuclei by MeanAP, the paper's by the F1 of pixels, each at the threshold that
 // suits it best. Variants that are done are not trained again, so that a
 // sweep that was interrupted goes on where it stopped, and one whose parts other
-// processes have trained only ranks them. o.Out gets index.html, results.csv,
-// results.json and best.safetensors. A part has no summary.
+// processes have trained only ranks them. A variant that diverges is left out, and
+// not tried again. o.Out gets index.html, results.csv, results.json and
+// best.safetensors. A part has no summary.
 func Sweep(ctx context.Context, o SweepOptions, observer Observer) (*SweepSummary, error) {
 	variants, err := o.variants()
 	if err != nil {
@@ -97,38 +100,58 @@ func Sweep(ctx context.Context, o SweepOptions, observer Observer) (*SweepSummar
 	}
 	o.remark(len(variants), observer)
 	if o.Wait {
-		var folders []string
-		for i := range variants {
-			folders = append(folders, variants[i].Folder)
-		}
-		if err := Wait(ctx, folders, observer); err != nil {
+		over := func(i int) bool { return variants[i].failed(&o) != "" || ended(variants[i].Folder) }
+		if err := wait(ctx, len(variants), over, observer); err != nil {
 			return nil, err
 		}
 	}
-	for i := range variants {
-		if o.Of > 0 && i%o.Of != o.Part-1 {
-			continue
-		}
-		v := &variants[i]
-		observer.Note(fmt.Sprintf("variant %d of %d: %s", i+1, len(variants), v.text))
-		if err := v.train(ctx, o, observer); err != nil {
-			if ctx.Err() != nil {
-				return nil, err
-			}
-			return nil, fmt.Errorf("variant %s: %w", v.text, err)
-		}
+	variants, failed, err := o.train(ctx, variants, observer)
+	if err != nil || o.Of > 0 {
+		return nil, err
 	}
-	if o.Of > 0 {
-		return nil, nil
+	if len(variants) == 0 {
+		return nil, fmt.Errorf("all variants failed; %s: %w", failed[0].text, ErrDiverged)
 	}
 	if err := o.score(ctx, variants, observer); err != nil {
 		return nil, err
 	}
 	by := o.measures()[0]
 	slices.SortStableFunc(variants, func(a, b Variant) int { return cmp.Compare(by.of(&b), by.of(&a)) })
-	s := &SweepSummary{Schema: SweepSchema, Kind: o.Base.Kind, RankedBy: by.key, Variants: variants,
+	s := &SweepSummary{Schema: SweepSchema, Kind: o.Base.Kind, RankedBy: by.key, Variants: variants, Failed: failed,
 		Model: filepath.Join(o.Out, BestFile), Report: filepath.Join(o.Out, "index.html"), Table: o.table(variants)}
 	return s, o.write(s)
+}
+
+// train trains the variants, or those of a part, and tells those that diverge from
+// the others.
+func (o *SweepOptions) train(ctx context.Context, variants []Variant, observer Observer) (trained []Variant, failed []Failure, err error) {
+	for i := range variants {
+		if o.Of > 0 && i%o.Of != o.Part-1 {
+			continue
+		}
+		v := &variants[i]
+		observer.Note(fmt.Sprintf("variant %d of %d: %s", i+1, len(variants), v.text))
+		reason := v.failed(o)
+		if reason == "" {
+			err := v.train(ctx, *o, observer)
+			if errors.Is(err, ErrDiverged) {
+				reason, err = err.Error(), v.fail(o, err)
+			}
+			if err != nil && ctx.Err() != nil {
+				return nil, nil, err
+			}
+			if err != nil {
+				return nil, nil, fmt.Errorf("variant %s: %w", v.text, err)
+			}
+		}
+		if reason != "" {
+			observer.Warn(fmt.Sprintf("variant %s failed and is left out: %s", v.text, reason))
+			failed = append(failed, Failure{v.Settings, reason, v.Folder, v.text})
+			continue
+		}
+		trained = append(trained, *v)
+	}
+	return trained, failed, nil
 }
 
 // measure is a number of a variant: its key in tables for programs, its name on
@@ -237,6 +260,9 @@ func (o *SweepOptions) remark(variants int, observer Observer) {
 
 // train trains a variant, or goes on with it.
 func (v *Variant) train(ctx context.Context, o SweepOptions, observer Observer) error {
+	if err := v.forgetFailure(); err != nil {
+		return err
+	}
 	s, err := Run(ctx, Options{Engine: o.Engine, Set: o.Set, Out: v.Folder, Config: v.config, Resume: HoldsRun(v.Folder), Force: o.Force,
 		Program: o.Program}, observer)
 	if err != nil {
@@ -374,6 +400,15 @@ func (o *SweepOptions) page(s *SweepSummary) (*report.Page, error) {
 		links = append(links, report.Fact{Name: v.text, Value: "report", Link: filepath.ToSlash(rel)})
 	}
 	page.Section("Runs").Facts(links)
+	if len(s.Failed) > 0 {
+		var reasons []report.Fact
+		for _, f := range s.Failed {
+			reasons = append(reasons, report.Fact{Name: f.text, Value: f.Reason})
+		}
+		sec := page.Section("Failed")
+		sec.Text("These variants could not be trained, and are not ranked.")
+		sec.Facts(reasons)
+	}
 	return page, nil
 }
 

@@ -14,10 +14,15 @@ const lookEvery = 10 * time.Second
 // Wait returns when each of some folders holds a run that has ended, in whatever
 // process.
 func Wait(ctx context.Context, folders []string, observer Observer) error {
+	return wait(ctx, len(folders), func(i int) bool { return ended(folders[i]) }, observer)
+}
+
+// wait returns when so many runs are over.
+func wait(ctx context.Context, runs int, over func(int) bool, observer Observer) error {
 	for told := false; ; told = true {
 		missing := 0
-		for _, dir := range folders {
-			if !ended(dir) {
+		for i := range runs {
+			if !over(i) {
 				missing++
 			}
 		}
@@ -25,7 +30,7 @@ func Wait(ctx context.Context, folders []string, observer Observer) error {
 			return nil
 		}
 		if !told {
-			observer.Note(fmt.Sprintf("waiting: %d of %d runs have not ended", missing, len(folders)))
+			observer.Note(fmt.Sprintf("waiting: %d of %d runs have not ended", missing, runs))
 		}
 		select {
 		case <-time.After(lookEvery):
