@@ -25,9 +25,10 @@ func convertCommand() *cli.Command {
 			"recognised on reading), .csv run lengths (Kaggle). Regions and run lengths do not\n" +
 			"say how large the image is: give --size or --image. Of QuPath's cells the nuclei are\n" +
 			"taken; regions that contain detections are not nuclei. Several INs become one COCO\n" +
-			"file or run-length table; a COCO file or table of several images becomes label\n" +
-			"images in OUT if that is a folder, or --name chooses one image. Where nuclei\n" +
-			"overlap, the earlier one keeps the pixel.\n\n" +
+			"file or run-length table, named with their folders where names alone would be the\n" +
+			"same; a COCO file or table of several images becomes label images in OUT if that is\n" +
+			"a folder, or --name chooses one image. Where nuclei overlap, the earlier one keeps\n" +
+			"the pixel.\n\n" +
 			"With --to every image becomes a file of its own in FOLDER, and a folder IN, such as\n" +
 			"RESULTS of unet predict, stands for the label images (*.labels.tif, else\n" +
 			"*.labels.zarr) in it, at any depth.",
@@ -110,6 +111,9 @@ func newConversion(c *cli.Context) (*conversion, error) {
 		}
 		if strings.EqualFold(filepath.Ext(v.out), ".roi") {
 			return nil, withHint(usagef("%s: a .roi file holds one region, and regions are written as an archive", v.out), "give a name that ends in .zip")
+		}
+		if sameNames(v.ins) { // their folders tell them apart
+			v.root = commonFolder(v.ins)
 		}
 	case segment.Labels, segment.ROI, segment.GeoJSON:
 		if err == nil && !st.IsDir() {

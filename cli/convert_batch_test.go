@@ -70,3 +70,26 @@ func TestConvertZarr(t *testing.T) {
 		}
 	}
 }
+
+// TestConvertSameNames: images of one name in different folders stay two images in a
+// table and in COCO; what cannot be told apart is refused.
+func TestConvertSameNames(t *testing.T) {
+	dir := t.TempDir()
+	at := func(s string) string { return filepath.Join(dir, s) }
+	writeImage(t, at("a/x.png"), discs(40, 40, disc{12, 12, 5}))
+	writeImage(t, at("b/x.png"), discs(40, 40, disc{28, 28, 6}))
+	mustRun(t, 0, "convert", at("a/x.png"), at("b/x.png"), at("out.csv"))
+	if rows := readRows(t, at("out.csv")); len(rows) != 5 || rows[1][0] != "a/x" || rows[4][0] != "b/x" {
+		t.Errorf("%q", rows)
+	}
+	mustRun(t, 0, "convert", at("a/x.png"), at("b/x.png"), at("out.json"))
+	text, err := os.ReadFile(at("out.json"))
+	if err != nil || !strings.Contains(string(text), `"a/x.png"`) || !strings.Contains(string(text), `"b/x.png"`) {
+		t.Errorf("%v: %s", err, text)
+	}
+	mustRun(t, 0, "convert", at("a/x.png"), at("one.csv"))
+	mustRun(t, 0, "convert", at("b/x.png"), at("two.csv"))
+	if _, stderr := mustRun(t, exitInput, "convert", at("one.csv"), at("two.csv"), at("both.csv"), "--size", "40x40"); !strings.Contains(stderr, `"x"`) {
+		t.Error(stderr)
+	}
+}

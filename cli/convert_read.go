@@ -262,6 +262,19 @@ func labelFiles(args []string) (list []string, err error) {
 	return list, nil
 }
 
+// sameNames reports whether two files differ by their folders or extensions alone.
+func sameNames(files []string) bool {
+	seen := map[string]bool{}
+	for _, f := range files {
+		name := segment.Stem(filepath.Base(f))
+		if seen[name] {
+			return true
+		}
+		seen[name] = true
+	}
+	return false
+}
+
 // commonFolder is the folder that all files lie in.
 func commonFolder(files []string) string {
 	dir := filepath.Dir(files[0])

@@ -109,13 +109,21 @@ func (v *conversion) toLabels() error {
 // toFile writes the nuclei of all images into one file.
 func (v *conversion) toFile() error {
 	var input error // which is not one of writing
+	seen := map[string]bool{}
 	err := atomicfile.WriteFile(v.out, func(w io.Writer) error {
 		nw := segment.NewWriter(v.format, w)
 		if input = v.each(func(l labelled) error {
 			src := l.source()
 			if v.format == segment.RLE {
-				src.Name = filepath.Base(segment.Stem(l.name))
+				src.Name = segment.Stem(l.name)
+				if v.root == "" {
+					src.Name = filepath.Base(src.Name)
+				}
 			}
+			if seen[src.Name] {
+				return inputf("give each a name of its own, or write a file for each", "%s would hold two images of the name %q, as one", v.out, src.Name)
+			}
+			seen[src.Name] = true
 			if err := nw.Begin(src); err != nil {
 				return err
 			}
