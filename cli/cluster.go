@@ -205,7 +205,7 @@ func absolutePaths(args []string) (list []string) {
 		switch {
 		case !strings.HasPrefix(a, "--"):
 			a = absolutePath(a)
-		case isOption && slices.Contains(filesInJobs, name[2:]) && !strings.HasPrefix(value, "embedded") && (name != "--condition" || strings.EqualFold(filepath.Ext(value), ".csv")):
+		case isOption && slices.Contains(filesInJobs, name[2:]) && !strings.HasPrefix(value, "embedded") && (name != "--condition" || segment.IsConditionTable(value)):
 			a = name + "=" + absolutePath(value)
 		}
 		list = append(list, a)

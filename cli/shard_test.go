@@ -461,8 +461,11 @@ func TestClusterJob(t *testing.T) {
 	if err := os.Mkdir("regions", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	script, _ = mustRun(t, exitOK, "cluster", "nextflow", "the images", "--out", "new", "--region", "regions")
-	for _, name := range []string{"the images", "new", "regions"} {
+	if err := os.WriteFile("groups.tsv", []byte("image\tcondition\na\tcontrol\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	script, _ = mustRun(t, exitOK, "cluster", "nextflow", "the images", "--out", "new", "--region", "regions", "--condition", "groups.tsv")
+	for _, name := range []string{"the images", "new", "regions", "groups.tsv"} {
 		if !strings.Contains(script, string(filepath.Separator)+name) {
 			t.Errorf("%s is not absolute:\n%s", name, script)
 		}
