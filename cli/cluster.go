@@ -82,6 +82,12 @@ func writeJob(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if engine == "nextflow" {
+		if i := slices.IndexFunc(images[c.NArg():], func(name string) bool { return !filepath.IsAbs(name) }); i >= 0 {
+			return withHint(usagef("--from-file %s names %s, and tasks of Nextflow run in folders of their own", c.String("from-file"), images[c.NArg()+i]),
+				"write absolute names into the list")
+		}
+	}
 	m, _, err := predictWith(c, &b) // every task would fail where this does
 	if err != nil {
 		return err

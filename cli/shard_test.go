@@ -464,6 +464,13 @@ func TestClusterJob(t *testing.T) {
 	if err := os.WriteFile("groups.tsv", []byte("image\tcondition\na\tcontrol\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	for name, status := range map[string]int{"the images": exitUsage, filepath.Join(dir, "the images"): exitOK} {
+		if err := os.WriteFile("list.txt", []byte(name+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		mustRun(t, status, "cluster", "nextflow", "--from-file", "list.txt", "--out", "new")
+		mustRun(t, exitOK, "cluster", "slurm", "--from-file", "list.txt", "--out", "new")
+	}
 	script, _ = mustRun(t, exitOK, "cluster", "nextflow", "the images", "--out", "new", "--region", "regions", "--condition", "groups.tsv")
 	for _, name := range []string{"the images", "new", "regions", "groups.tsv"} {
 		if !strings.Contains(script, string(filepath.Separator)+name) {
