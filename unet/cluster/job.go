@@ -44,7 +44,7 @@ func (j Job) Write(w io.Writer, engine string) error {
 		return fmt.Errorf("there is no engine %q", engine)
 	}
 	t, err := template.New(engine+".tmpl").Funcs(template.FuncMap{
-		"sh": shell, "words": words, "json": quoted, "groovy": groovy, "braces": braces, "line": oneLine, "min": func(a, b int) int { return min(a, b) },
+		"sh": shell, "words": words, "json": quoted, "groovy": groovy, "braces": braces, "marks": marks, "line": oneLine, "min": func(a, b int) int { return min(a, b) },
 	}).ParseFS(templates, "templates/"+engine+".tmpl")
 	if err != nil {
 		return err
@@ -89,6 +89,10 @@ func groovy(text string) string {
 // braces escapes text for Python's str.format, which Snakemake fills in commands
 // with.
 func braces(text string) string { return strings.NewReplacer("{", "{{", "}", "}}").Replace(text) }
+
+// marks names the folder where Snakemake keeps what is done. It takes braces in names
+// of files for wildcards, doubled or not.
+func marks(out string) string { return strings.NewReplacer("{", "(", "}", ")").Replace(out) }
 
 // oneLine keeps text within a comment.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

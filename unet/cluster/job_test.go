@@ -55,3 +55,18 @@ func TestWrite(t *testing.T) {
 		t.Error("a job for an engine that is none")
 	}
 }
+
+// TestBracesInSnakemake: braces of the folder are doubled in commands, and in names of
+// files, where Snakemake has no way to write them, none are left.
+func TestBracesInSnakemake(t *testing.T) {
+	var b bytes.Buffer
+	j := Job{Program: "unet", Part: []string{"predict", "--out", "o{x}"}, Gather: []string{"gather", "o{x}"}, Out: "o{x}", Parts: 1}
+	if err := j.Write(&b, "snakemake"); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"DONE = \"o(x)\" + ", "--out 'o{{x}}'", "gather 'o{{x}}'"} {
+		if !strings.Contains(b.String(), text) {
+			t.Errorf("no %s in\n%s", text, &b)
+		}
+	}
+}
