@@ -9,6 +9,7 @@ import (
 
 	"unet/unet/cluster"
 	"unet/unet/segment"
+	"unet/unet/train"
 
 	"github.com/urfave/cli/v2"
 )
@@ -141,17 +142,10 @@ func partOrAll(c *cli.Context) (index, of int, wait bool, err error) {
 }
 
 // writeSweepJob prints the job of a sweep.
-func writeSweepJob(c *cli.Context, dir string) error {
-	axes, err := parseVary(c.StringSlice("vary"))
+func writeSweepJob(c *cli.Context, dir string, o train.SweepOptions) error {
+	variants, err := o.Count() // every task would fail where this does
 	if err != nil {
 		return err
-	}
-	variants := 1
-	for _, a := range axes {
-		variants *= len(a.Values)
-	}
-	if n := c.Int("random"); n > 0 {
-		variants = min(variants, n)
 	}
 	return writeTrainJob(c, "sweep", fmt.Sprintf("Trains %d variants on %s", variants, dir), variants)
 }
@@ -171,7 +165,9 @@ func writeTrainJob(c *cli.Context, command, what string, parts int) error {
 	if c.String("out") == "" {
 		return usagef("--out is missing: the folder of the results")
 	}
-	flags := slices.DeleteFunc(slices.Clone(c.Command.Flags), func(f cli.Flag) bool { return f.Names()[0] == "job" })
+	flags := slices.DeleteFunc(slices.Clone(c.Command.Flags), func(f cli.Flag) bool {
+		return slices.Contains([]string{"job", "threads"}, f.Names()[0]) // threads, perhaps from the environment, are of this machine
+	})
 	args := append(slices.Clone(c.Args().Slice()), optionsOfJob(c, flags)...)
 	j := cluster.Job{Program: "unet", Version: version(), CPUs: 4, MemoryGiB: 8, What: what, Parts: parts, Trains: true, Out: c.String("out")}
 	if program, err := os.Executable(); err == nil && engine != "kubernetes" {

@@ -89,7 +89,7 @@ func sweep(c *cli.Context) error {
 		return err
 	}
 	if c.IsSet("job") {
-		return writeSweepJob(c, dir)
+		return writeSweepJob(c, dir, o)
 	}
 	t := term(c)
 	s, err := train.Sweep(c.Context, o, &trainObserver{terminal: t})

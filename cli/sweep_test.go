@@ -183,3 +183,16 @@ func TestSweepGoesOnAfterDivergence(t *testing.T) {
 		t.Errorf("not tried again: %v", err)
 	}
 }
+
+// TestSweepJobChecks: a job is not printed where all its tasks would fail, and does not
+// hold the threads of the machine that printed it.
+func TestSweepJobChecks(t *testing.T) {
+	t.Setenv("UNET_THREADS", "1")
+	set := preparedSet(t, "--size", "32")
+	args := []string{"sweep", set, "--kind", "paper", "--out", filepath.Join(t.TempDir(), "out"), "--job", "slurm", "--vary"}
+	mustRun(t, exitUsage, append(args, "lr=abc")...)
+	job, _ := mustRun(t, exitOK, append(args, "lr=0.1,0.01")...)
+	if strings.Contains(job, "--threads=") || !strings.Contains(job, "--array=1-2") {
+		t.Error(job)
+	}
+}

@@ -188,6 +188,12 @@ func (o *SweepOptions) names() []string {
 	return list
 }
 
+// Count checks the settings of all variants, and says how many there are.
+func (o SweepOptions) Count() (int, error) {
+	list, err := o.variants()
+	return len(list), err
+}
+
 // variants lists the combinations to train.
 func (o *SweepOptions) variants() ([]Variant, error) {
 	const most = 10000
