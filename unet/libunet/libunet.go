@@ -63,13 +63,19 @@ func report(err *error, text **C.char) C.int {
 		}
 		*text = C.CString(line)
 	}
-	var usage mistake
-	var model *unet.ModelError
+	return statusOf(*err)
+}
+
+// statusOf is the status that stands for an error.
+func statusOf(err error) C.int {
+	as := func(target any) bool { return errors.As(err, target) }
 	switch {
-	case errors.As(*err, &usage):
+	case as(new(mistake)):
 		return C.UNET_USAGE
-	case errors.As(*err, &model):
+	case as(new(*unet.ModelError)):
 		return C.UNET_MODEL
+	case as(new(*segment.InputError)), as(new(*imageio.LimitError)), as(new(*imageio.FormatError)), as(new(*imageio.UnsupportedError)):
+		return C.UNET_INPUT
 	}
 	return C.UNET_FAILURE
 }
