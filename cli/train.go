@@ -292,8 +292,11 @@ func leaveOut(c *cli.Context, set *dataset.Set, before []string) (*dataset.Set, 
 		return nil, nil, err
 	case !by && c.IsSet("fold"):
 		return nil, nil, usagef("--fold goes with --split-by source")
-	case !by && len(before) > 0:
-		set, err = set.LeaveOut(before)
+	case !by && len(before) > 0: // folds of an earlier version, perhaps, with fields in several
+		all := len(set.Entries)
+		if set, err = set.LeaveOut(before); err == nil && len(set.Entries) < all {
+			term(c).warnf("%s not trained on: sources left out show the same fields", plural(all-len(set.Entries), "image is", "images are"))
+		}
 		return set, before, err
 	case !by:
 		return set, nil, nil

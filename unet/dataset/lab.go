@@ -206,13 +206,60 @@ func (s *Set) Sources() map[string]int {
 
 // Folds spreads the sources over n folds, whole: from the largest source on,
 // each goes to the fold that has the fewest images. It depends on the counts
-// and names only.
+// and names only. Sources that show parts of one field, by their groups, count as
+// one.
 func (s *Set) Folds(n int) ([][]string, error) {
 	count := s.Sources()
 	if count[""] > 0 {
 		return nil, &InputError{Name: s.Dir, Problem: "does not say which source its images come from", Advice: "prepare it again with this version"}
 	}
-	return s.spread(n, count, "source")
+	first := s.joined()
+	members, images := map[string][]string{}, map[string]int{}
+	for _, name := range slices.Sorted(maps.Keys(count)) {
+		members[first[name]] = append(members[first[name]], name)
+		images[first[name]] += count[name]
+	}
+	what := "source"
+	if len(members) < len(count) {
+		what = "separate source"
+	}
+	folds, err := s.spread(n, images, what)
+	for k, fold := range folds {
+		folds[k] = nil
+		for _, name := range fold {
+			folds[k] = append(folds[k], members[name]...)
+		}
+	}
+	return folds, err
+}
+
+// joined gives for each source the first, by name, of those that are joined to it by
+// groups which have images of several.
+func (s *Set) joined() map[string]string {
+	first := map[string]string{}
+	for name := range s.Sources() {
+		first[name] = name
+	}
+	of := map[string]string{} // a source of each group
+	for i := range s.Entries {
+		e := &s.Entries[i]
+		if e.Group == "" {
+			continue
+		}
+		if of[e.Group] == "" {
+			of[e.Group] = e.Source
+		}
+		a, b := first[of[e.Group]], first[e.Source]
+		if a == b {
+			continue
+		}
+		for name, f := range first { // there are few sources
+			if f == max(a, b) {
+				first[name] = min(a, b)
+			}
+		}
+	}
+	return first
 }
 
 // GroupFolds spreads the groups of images that show the same field over n folds, as
@@ -244,7 +291,9 @@ func (s *Set) spread(n int, count map[string]int, what string) ([][]string, erro
 
 // LeaveOut returns the set with the images of some sources as its test split
 // and all others for training: those of its val split stay there, and where
-// that leaves none, a tenth of the others is split off anew.
+// that leaves none, a tenth of the others is split off anew. Images of other sources
+// that share a group with some left out, and so show what those show, are in no split:
+// the set returned lacks them.
 func (s *Set) LeaveOut(sources []string) (*Set, error) {
 	known := s.Sources()
 	for _, name := range sources {
@@ -265,8 +314,14 @@ func (s *Set) LeaveOutGroups(groups []string) (*Set, error) {
 }
 
 func (s *Set) leaveOut(left func(*Entry) bool) (*Set, error) {
+	shown := map[string]bool{} // groups of images that are left out
+	for i := range s.Entries {
+		if e := &s.Entries[i]; e.Group != "" && left(e) {
+			shown[e.Group] = true
+		}
+	}
 	out := *s
-	out.Entries = slices.Clone(s.Entries)
+	out.Entries = slices.DeleteFunc(slices.Clone(s.Entries), func(e Entry) bool { return shown[e.Group] && !left(&e) })
 	for i := range out.Entries {
 		e := &out.Entries[i]
 		switch {

@@ -280,3 +280,34 @@ func TestGroupFolds(t *testing.T) {
 		t.Errorf("%v: %d, %d, %d images", err, len(out.Split(Test)), len(out.Split(Val)), len(out.Split(Train)))
 	}
 }
+
+// TestFoldsOfSharedFields: sources whose images show one field are in one fold, and
+// where one of them alone is left out, images of that field are not trained on. The
+// order of other sources is theirs.
+func TestFoldsOfSharedFields(t *testing.T) {
+	s := &Set{Meta: &Metadata{}}
+	for _, e := range []struct{ source, group string }{
+		{"a", "1"}, {"a", "2"}, {"b", "3"}, {"b", "4"}, {"b", "5"}, {"c", "2"}, {"d", "6"}, {"e", ""}, {"f", ""},
+	} {
+		s.Entries = append(s.Entries, Entry{ID: fmt.Sprint(len(s.Entries)), Source: e.source, Group: e.group, Split: Train})
+	}
+	folds, err := s.Folds(3)
+	if diff := cmp.Diff([][]string{{"a", "c"}, {"b"}, {"d", "e", "f"}}, folds); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	if _, err := s.Folds(6); err == nil || !strings.Contains(err.Error(), "5 separate sources") {
+		t.Errorf("six folds of five: %v", err)
+	}
+	out, err := s.LeaveOut([]string{"c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range out.Entries {
+		if (e.Split == Test) != (e.Source == "c") || e.ID == "1" {
+			t.Errorf("%s of source %s and group %s is in %s", e.ID, e.Source, e.Group, e.Split)
+		}
+	}
+	if len(out.Entries) != len(s.Entries)-1 {
+		t.Errorf("%d of %d images", len(out.Entries), len(s.Entries))
+	}
+}
