@@ -164,6 +164,9 @@ func TestHashOfLinks(t *testing.T) {
 	if err := os.Symlink(chunk, filepath.Join(folder, "1")); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := os.Stat(link); err != nil {
+		t.Skip("links lead nowhere here:", err) // under Wine
+	}
 	seen := map[string]bool{}
 	for _, change := range []string{filepath.Join(folder, "0"), chunk} {
 		for range 2 {

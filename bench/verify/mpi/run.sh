@@ -65,7 +65,7 @@ refused() {
 }
 refused 1 '3 processes cannot train together' "${together[@]}" 3 ./unet train set --out no --config short.yaml
 refused 2 '2 processes cannot share the 1 micro-batches' "${together[@]}" 2 ./unet train set --out no --quiet
-refused 4 'is not a prepared set' "${together[@]}" 2 ./unet train nothing --out no --quiet
+refused 4 'no such file or folder' "${together[@]}" 2 ./unet train nothing --out no --quiet
 refused 2 'already holds a run' "${together[@]}" 2 ./unet train set --out by2 --config short.yaml --quiet
 refused 2 'train one network: not a sweep' "${together[@]}" 2 ./unet sweep set --out no --vary depth=1,2
 refused 2 'train one network: not --folds' "${together[@]}" 2 ./unet train set --out no --split-by group --folds 2
