@@ -24,7 +24,7 @@ func (r *results) addConditions(g *report.Gallery) {
 		for _, c := range list {
 			row := []string{conditionName(c.Name), strconv.Itoa(c.Images), strconv.Itoa(c.Nuclei)}
 			for _, m := range r.summary.Markers {
-				row = append(row, strconv.Itoa(c.Positive[m.Name]))
+				row = append(row, c.positive(m.Name))
 			}
 			for _, m := range measures {
 				row = append(row, c.Means[m.name].String())
@@ -46,6 +46,16 @@ func (r *results) addConditions(g *report.Gallery) {
 		}
 	}
 	r.addPlates(g)
+}
+
+// positive is the number of positive nuclei, a dash where no image has the measurement
+// that decides.
+func (c *ConditionRecord) positive(marker string) string {
+	n, ok := c.Positive[marker]
+	if !ok {
+		return "–"
+	}
+	return strconv.Itoa(n)
 }
 
 func conditionName(name string) string {

@@ -34,3 +34,11 @@ func TestGalleryImage(t *testing.T) {
 		}
 	}
 }
+
+// TestConditionPositive: no nucleus is positive, or none could be.
+func TestConditionPositive(t *testing.T) {
+	c := &ConditionRecord{Positive: map[string]int{"Ki67": 0}}
+	if none, unknown := c.positive("Ki67"), c.positive("CD3"); none != "0" || unknown != "–" {
+		t.Errorf("%q of a marker that was measured, %q of another", none, unknown)
+	}
+}
