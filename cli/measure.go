@@ -211,13 +211,12 @@ func measureImage(c *cli.Context, labels *imageio.Labels, img *imageio.Image) (*
 	if err != nil {
 		return nil, src, err
 	}
-	var region *imageio.Labels
-	if file, ok := where.Of(filepath.Base(c.Args().Get(min(1, c.NArg()-1)))); !ok {
+	region, ok, err := where.Read(filepath.Base(c.Args().Get(min(1, c.NArg()-1))), imageio.PlaneInfo{W: labels.W, H: labels.H})
+	switch {
+	case !ok:
 		return nil, src, inputf("give the file itself", "there is no region of the image in %s", c.String("region"))
-	} else if file != "" {
-		if region, err = segment.ReadRegion(file, labels.W, labels.H, 0, 0); err != nil {
-			return nil, src, err
-		}
+	case err != nil:
+		return nil, src, err
 	}
 	found, err := m.Measure(labels, img, img.Channels, region)
 	if err != nil {

@@ -105,7 +105,7 @@ func (t *Tally) Summary(w, h int) Summary {
 	s.DiameterMedian = (diameter(t.areas[(s.Count-1)/2]) + diameter(t.areas[s.Count/2])) / 2
 	pixels := float64(w) * float64(h)
 	if t.Region != nil {
-		pixels = float64(Inside(t.Region))
+		pixels = float64(RegionPixels(t.Region))
 	}
 	if pixels > 0 {
 		s.Coverage = float64(t.area) / pixels
@@ -138,8 +138,11 @@ func (n *Nucleus) within(region *imageio.Labels) (pixels int) {
 	return pixels
 }
 
-// Inside is the number of pixels of a region: of those that are not 0.
-func Inside(region *imageio.Labels) (pixels int) {
+// RegionPixels is the number of pixels of a region, of those that are not 0; 0 of nil.
+func RegionPixels(region *imageio.Labels) (pixels int) {
+	if region == nil {
+		return 0
+	}
 	for _, id := range region.ID {
 		if id != 0 {
 			pixels++

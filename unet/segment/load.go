@@ -37,7 +37,7 @@ func (p *plane) base() string { return p.in.Base + p.ref.Suffix }
 // source describes the plane, of which those channels were measured, for tables.
 func (s *Segmenter) source(p *plane, channels []string) formats.Source {
 	return formats.Source{Name: p.in.Name + p.ref.Suffix, W: p.info.W, H: p.info.H, FullW: p.info.FullW, FullH: p.info.FullH, PixelSize: s.pixelSize(p.info), Channels: channels,
-		Rings: s.options.Rings() && p.file == nil, Region: regionPixels(p.region)}
+		Rings: s.options.Rings() && p.file == nil, Region: instance.RegionPixels(p.region)}
 }
 
 // load reads the samples of the plane and of the channels measured with it.

@@ -153,4 +153,4 @@ func (m *Measured) Summarise(w, h int) instance.Summary {
 }
 
 // Pixels is the number of pixels of the region in which nuclei count; 0 is all.
-func (m *Measured) Pixels() int { return regionPixels(m.Region) }
+func (m *Measured) Pixels() int { return instance.RegionPixels(m.Region) }

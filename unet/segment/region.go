@@ -10,7 +10,6 @@ import (
 	"unet/unet/formats"
 	"unet/unet/imageio"
 	"unet/unet/imageio/input"
-	"unet/unet/instance"
 )
 
 // Regions tells in which region of an image nuclei count. The zero value is all of
@@ -51,16 +50,27 @@ func (r Regions) Of(image string) (file string, ok bool) {
 	return "", false
 }
 
-// ReadRegion reads a region of an image of w x h pixels, polygons (GeoJSON, ImageJ
-// regions) or a mask, as labels that are 0 outside. Polygons of GeoJSON are in pixels
-// of the full resolution, fullW x fullH, as QuPath has them; 0 x 0 is w x h.
-func ReadRegion(file string, w, h, fullW, fullH int) (*imageio.Labels, error) {
-	l, err := readRegion(file, w, h, fullW, fullH)
+// Read reads the region of an image, given a plane of it; nil where nuclei count
+// everywhere, or ok false where there should be a region and is none.
+func (r Regions) Read(image string, of imageio.PlaneInfo) (l *imageio.Labels, ok bool, err error) {
+	file, ok := r.Of(image)
+	if file == "" {
+		return nil, ok, nil
+	}
+	l, err = readRegion(file, of)
+	return l, true, err
+}
+
+// readRegion reads a region of a plane, polygons (GeoJSON, ImageJ regions) or a mask, as
+// labels that are 0 outside. Polygons of GeoJSON are in pixels of the full resolution,
+// as QuPath has them.
+func readRegion(file string, of imageio.PlaneInfo) (*imageio.Labels, error) {
+	l, err := regionLabels(file, of)
 	if err != nil {
 		return nil, err
 	}
-	if l.W != w || l.H != h {
-		return nil, &InputError{Name: file, Problem: fmt.Sprintf("the region is of %d x %d pixels, the image has %d x %d", l.W, l.H, w, h), Advice: "give the region of this image"}
+	if l.W != of.W || l.H != of.H {
+		return nil, &InputError{Name: file, Problem: fmt.Sprintf("the region is of %d x %d pixels, the image has %d x %d", l.W, l.H, of.W, of.H), Advice: "give the region of this image"}
 	}
 	if l.Max() == 0 {
 		return nil, &InputError{Name: file, Problem: "the region is empty", Advice: "draw it on this image, as polygons in pixels or as a mask"}
@@ -68,7 +78,7 @@ func ReadRegion(file string, w, h, fullW, fullH int) (*imageio.Labels, error) {
 	return l, nil
 }
 
-func readRegion(file string, w, h, fullW, fullH int) (*imageio.Labels, error) {
+func regionLabels(file string, of imageio.PlaneInfo) (*imageio.Labels, error) {
 	lower := strings.ToLower(file)
 	if !strings.HasSuffix(lower, ".geojson") && !strings.HasSuffix(lower, ".geojson.gz") && !strings.HasSuffix(lower, ".json") && !strings.HasSuffix(lower, ".zip") {
 		return imageio.ReadLabels(file)
@@ -94,35 +104,24 @@ func readRegion(file string, w, h, fullW, fullH int) (*imageio.Labels, error) {
 	if err != nil {
 		return nil, wrap(err)
 	}
-	if fullW > 0 && fullH > 0 && !strings.HasSuffix(lower, ".zip") {
-		e.Scale(float64(w)/float64(fullW), float64(h)/float64(fullH))
+	if of.FullW > 0 && of.FullH > 0 && !strings.HasSuffix(lower, ".zip") {
+		e.Scale(float64(of.W)/float64(of.FullW), float64(of.H)/float64(of.FullH))
 	}
-	l, _, err := e.Labels(w, h)
+	l, _, err := e.Labels(of.W, of.H)
 	if err != nil {
 		return nil, wrap(err)
 	}
 	return l, nil
 }
 
-// regionPixels is the number of pixels of a region; 0 of none.
-func regionPixels(l *imageio.Labels) int {
-	if l == nil {
-		return 0
-	}
-	return instance.Inside(l)
-}
-
 // region is where the nuclei of a plane count; nil: everywhere.
 func (r *run) region(j *job, ref PlaneRef) (*imageio.Labels, error) {
-	file, ok := r.batch.Regions.Of(j.in.Name)
+	l, ok, err := r.batch.Regions.Read(j.in.Name, ref.Info)
 	if !ok {
 		return nil, &InputError{Name: j.in.Path, Problem: "there is no region of it in " + r.batch.Regions.path,
 			Advice: "name it like the image, such as " + filepath.Base(Stem(j.in.Name)) + ".geojson, or leave the image out"}
 	}
-	if file == "" {
-		return nil, nil
-	}
-	return ReadRegion(file, ref.Info.W, ref.Info.H, ref.Info.FullW, ref.Info.FullH)
+	return l, err
 }
 
 // regionHash is the SHA-256 of the file with the region of an image, "" without

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"unet/unet/imageio"
+	"unet/unet/instance"
 )
 
 // TestRegionsOf: a file is the region of all images; in a folder each has its own, by its
@@ -79,16 +80,16 @@ func TestReadRegion(t *testing.T) {
 		{put("none.geojson", `{}`), 6, 4, 0, 0},
 		{put("archive.zip", "PK"), 6, 4, 0, 0},
 	} {
-		l, err := ReadRegion(c.file, c.w, c.h, c.w<<c.level, c.h<<c.level)
+		l, err := readRegion(c.file, imageio.PlaneInfo{W: c.w, H: c.h, FullW: c.w << c.level, FullH: c.h << c.level})
 		var input *InputError
 		switch {
 		case c.pixels == 0 && (!errors.As(err, &input) || input.Hint() == ""):
 			t.Errorf("%s at %d x %d: error %v", c.file, c.w, c.h, err)
-		case c.pixels > 0 && (err != nil || l.W != c.w || l.H != c.h || regionPixels(l) != c.pixels):
-			t.Errorf("%s: %d pixels, want %d; %v", c.file, regionPixels(l), c.pixels, err)
+		case c.pixels > 0 && (err != nil || l.W != c.w || l.H != c.h || instance.RegionPixels(l) != c.pixels):
+			t.Errorf("%s: %d pixels, want %d; %v", c.file, instance.RegionPixels(l), c.pixels, err)
 		}
 	}
-	if n := regionPixels(nil); n != 0 {
+	if n := instance.RegionPixels(nil); n != 0 {
 		t.Errorf("no region has %d pixels", n)
 	}
 }

@@ -323,12 +323,8 @@ func (d *document) region() *imageio.Labels {
 	if err != nil {
 		return nil
 	}
-	file, ok := all.Of(d.im.record.Name)
-	if !ok || file == "" {
-		return nil
-	}
-	l, err := segment.ReadRegion(file, d.w, d.h, d.source.FullW, d.source.FullH)
-	if err != nil || instance.Inside(l) != d.rec.Region {
+	l, _, err := all.Read(d.im.record.Name, imageio.PlaneInfo{W: d.w, H: d.h, FullW: d.source.FullW, FullH: d.source.FullH})
+	if err != nil || instance.RegionPixels(l) != d.rec.Region {
 		return nil
 	}
 	return l
