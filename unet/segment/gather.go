@@ -193,6 +193,5 @@ func (r *results) gatherPlane(in *Input, p *PlaneRecord) error {
 			return &InputError{Name: in.Path, Problem: fmt.Sprintf("its result %s is not there any more", name), Advice: "run its part again", Err: err}
 		}
 	}
-	src := formats.Source{Name: in.Name + p.Suffix, W: p.Width, H: p.Height, FullW: p.FullWidth, FullH: p.FullHeight, PixelSize: p.PixelSize, Channels: p.Channels}
-	return r.files.write(src, p, keptNuclei(keptFile(r.batch.Out, in.Base+p.Suffix)))
+	return r.files.write(p.source(in.Name), p, keptNuclei(keptFile(r.batch.Out, in.Base+p.Suffix)))
 }

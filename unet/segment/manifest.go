@@ -158,7 +158,7 @@ func (r *results) noteOthers() {
 // noteStale tells of files of an earlier run with other settings, of images of this one
 // or of all, in formats that this run does not write.
 func (r *results) noteStale(old *Summary) {
-	if old == nil || r.batch.Earlier != nil || r.continues(old) {
+	if !r.anew || r.batch.Earlier != nil {
 		return
 	}
 	mine := r.mine()
