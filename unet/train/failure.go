@@ -33,7 +33,7 @@ type failureRecord struct {
 }
 
 func (v *Variant) failureRecord(o *SweepOptions, reason string) (r failureRecord, err error) {
-	r.Set, r.Reason = o.Set.Meta.Source.SHA256, reason
+	r.Set, r.Reason = imagesHash(o.Set), reason
 	r.Config, err = json.Marshal(v.config)
 	return r, err
 }
