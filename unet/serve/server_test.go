@@ -579,17 +579,24 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// TestSlowClient: a body that stops coming holds no place for ever.
-func TestSlowClient(t *testing.T) {
-	w := newSite(t)
+// beginUpload begins to send an image, and returns the connection when the server is at it.
+func (w *site) beginUpload() net.Conn {
+	w.t.Helper()
 	c, err := net.Dial("tcp", w.http.Listener.Addr().String())
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	fmt.Fprintf(c, "POST /api/v1/images?name=a.png HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer secret\r\nContent-Length: 1000\r\n\r\nabc")
 	for len(w.s.slots) == 0 {
 		time.Sleep(time.Millisecond)
 	}
+	return c
+}
+
+// TestSlowClient: a body that stops coming holds no place for ever.
+func TestSlowClient(t *testing.T) {
+	w := newSite(t)
+	c := w.beginUpload()
 	c.Close()
 	for len(w.s.slots) > 0 {
 		time.Sleep(time.Millisecond)
@@ -603,14 +610,7 @@ func TestSlowClient(t *testing.T) {
 // write, and answers no others.
 func TestClose(t *testing.T) {
 	w := newSite(t)
-	c, err := net.Dial("tcp", w.http.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(c, "POST /api/v1/images?name=a.png HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer secret\r\nContent-Length: 1000\r\n\r\nabc")
-	for len(w.s.slots) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	c := w.beginUpload()
 	closed := make(chan error)
 	go func() { closed <- w.s.Close() }()
 	<-w.s.base.Done()
