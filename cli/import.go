@@ -87,7 +87,7 @@ func importModel(c *cli.Context) error {
 		return err
 	}
 	defer m.Params.Free()
-	if name := firstSet(c, graphOptions...); summary.Card && name != "" {
+	if name := firstSet(c, slices.Concat(graphOptions, []string{"name"})...); summary.Card && name != "" {
 		return withHint(usagef("--%s: %s has a model card of unet, which says it", name, file), "leave the option out")
 	}
 	if err := m.Save(out, false); err != nil {
@@ -106,7 +106,7 @@ func importModel(c *cli.Context) error {
 }
 
 // graphOptions say what a graph does not tell.
-var graphOptions = []string{"heads", "logits", "normalise", "low", "high", "scale", "size", "name"}
+var graphOptions = []string{"heads", "logits", "normalise", "low", "high", "scale", "size"}
 
 // firstSet is the first of some options that is given, or "".
 func firstSet(c *cli.Context, names ...string) string {
@@ -151,7 +151,7 @@ func importState(c *cli.Context, file, out string) error {
 		return withHint(usagef("--concat %q: the weights do not tell whether decoders join the skip connection first or last", order),
 			"torch.cat([skip, x]) is --concat skip,up; torch.cat([x, skip]) is --concat up,skip")
 	}
-	if name := firstSet(c, "heads", "logits", "normalise", "low", "high", "scale", "size"); name != "" {
+	if name := firstSet(c, graphOptions...); name != "" {
 		return usagef("--%s is for ONNX files: with --like, the model named says it", name)
 	}
 	name := c.String("like")
